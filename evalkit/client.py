@@ -1,4 +1,4 @@
-"""All I/O policy once: bounded concurrency, time-outs, retries, when to give up, and what it cost.
+"""All I/O policy once: pace, budget, time-outs, retries, when to give up, and what it cost.
 
 Generator and judge go through the same client, and the same backend goes through one client however often it takes
 part, so an embedded engine is loaded once.
@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Literal, TypeVar
 
 from msgspec import Struct
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
+from evalkit.budget import Amount, Budget, amount, bound
+from evalkit.pace import Meter, Pace
 from evalkit.prices import FREE, Price, PriceTable
 from evalkit.protocols import (
     Backend,
+    Caps,
     Completion,
     EvalkitError,
     Malformed,
@@ -23,9 +28,18 @@ from evalkit.protocols import (
     Rejected,
     Request,
     Transport,
+    UsageError,
 )
 from evalkit.schema import Usage
 from evalkit.streams import Stopped
+
+T = TypeVar("T")
+
+FIRST_REPLY = 300
+"""Tokens a reply is thought to have before any arrived, where nothing limits it."""
+
+TOO_MANY = 429
+"""The HTTP status that says the provider's limits are reached."""
 
 
 class Unreachable(EvalkitError):
@@ -68,21 +82,50 @@ class Traffic:
 
 
 class Client:
-    """One backend, and the policy it is asked under."""
+    """One backend, and the policy it is asked under.
+
+    Args:
+        backend: who answers.
+        name: of the first model that is asked through it, for messages.
+        price: of its tokens; None if unknown.
+        retry: how often and how patiently a request is asked again.
+        stopping: set when no new request is to be sent.
+        pace: of the account it belongs to; None where only its own concurrency counts.
+        caps: what it may be asked a minute.
+        budget: of the experiment.
+    """
 
     def __init__(
-        self, backend: Backend, *, name: str, price: Price | None, retry: RetryPolicy, stopping: asyncio.Event
+        self,
+        backend: Backend,
+        *,
+        name: str,
+        price: Price | None,
+        retry: RetryPolicy,
+        stopping: asyncio.Event,
+        pace: Pace | None = None,
+        caps: Caps | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.backend = backend
         self.name = name
+        self.price = price
+        self.pace = pace or Pace(backend.concurrency, stopping, start=backend.concurrency)
+        self.budget = budget or Budget(None, None, stopping)
         self.traffic = Traffic()
-        self._price = price
         self._retry = retry
         self._stopping = stopping
         self._slots = asyncio.Semaphore(backend.concurrency)
+        self._meter = Meter(caps) if caps and caps != Caps() else None
+        self._tokens = 0.0
+        """Of an answered request, on average."""
         self._lost_in_a_row = 0
         self._opened = False
         self._opening = asyncio.Lock()
+
+    def stopping(self) -> bool:
+        """Whether nothing new is to be asked."""
+        return self._stopping.is_set()
 
     async def open(self) -> None:
         """Load or connect, once."""
@@ -105,16 +148,20 @@ class Client:
             Transport: every attempt failed.
             Rejected, Malformed: it was answered with that.
             Unreachable: several requests in a row were lost; nothing more is asked.
-            Stopped: the run is stopping, and this request was not sent.
+            Stopped: the run is stopping, or the budget is used up, and this request was not sent.
         """
-        await self.open()
+        if not self._opened:
+            await self.open()
         async with self._slots:
             if self._stopping.is_set():
                 raise Stopped
             self.traffic.asked += 1
             start = time.perf_counter()
             try:
-                completion = await self._attempts(request)
+                completion = await self._answered(request)
+            except Stopped:
+                self.traffic.asked -= 1
+                raise
             except Transport as error:
                 self._lost_in_a_row += 1
                 if self._lost_in_a_row >= self._retry.give_up_after:
@@ -124,11 +171,17 @@ class Client:
                 self._lost_in_a_row = 0
                 raise
             self._lost_in_a_row = 0
-            cost = self._price.of(completion.usage) if self._price else None
+            cost = self.price.of(completion.usage) if self.price else None
             self._count(completion.usage, cost)
             return Answer(completion, time.perf_counter() - start, cost)
 
-    async def _attempts(self, request: Request) -> Completion:
+    async def insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call that is not a request for a completion, as often and as patiently as those are made.
+
+        Raises:
+            Transport: every attempt failed.
+            Stopped: the run is stopping.
+        """
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(Transport),
             stop=self._enough,
@@ -136,14 +189,80 @@ class Client:
             sleep=self._sleep,
             reraise=True,
         )
-        return await retrying(self._attempt, request)
+        return await retrying(call)
+
+    def bought(self, usage: Usage) -> float | None:
+        """Count an answer that came in a batch. Returns US dollars; None where the price is unknown."""
+        self.traffic.asked += 1
+        cost = self.price.of(usage, batch=True) if self.price else None
+        self._count(usage, cost)
+        return cost
+
+    async def _answered(self, request: Request) -> Completion:
+        """The first attempt by itself; tenacity, which costs as much as all else here, takes over when it fails."""
+        try:
+            return await self._attempt(request)
+        except Transport as error:
+            failed = [error]
+
+        async def attempt() -> Completion:
+            if failed:
+                raise failed.pop()
+            return await self._attempt(request)
+
+        return await self.insist(attempt)
 
     async def _attempt(self, request: Request) -> Completion:
+        """Ask once: within the budget, in turn, within the time allowed."""
+        if not self.budget.capped:
+            return await self._sent(request)
+        most = amount(bound(request), self.price)
+        await self.budget.hold(most)
+        used, lost = Amount(), True
+        try:
+            completion = await self._sent(request)
+            counted = completion.usage != Usage()  # some servers do not say; then it is as much as it can have been
+            used, lost = amount(completion.usage, self.price) if counted else most, False
+            return completion
+        except (Transport, Malformed) as error:
+            used = most if isinstance(error, Malformed) or error.perhaps_paid else Amount()
+            raise
+        except asyncio.CancelledError:
+            used = most
+            raise
+        finally:
+            await self.budget.settle(most, used, lost=lost)
+
+    async def _sent(self, request: Request) -> Completion:
+        expected = 0.0
+        if self._meter is not None:
+            expected = self._tokens or bound(request).prompt_tokens / 4 + (request.sampling.max_tokens or FIRST_REPLY)
+            await self._meter.passed(expected, self.pace.sleep)
+        await self.pace.enter()
+        sent = time.monotonic()
         try:
             async with asyncio.timeout(self.backend.timeout):
-                return await self.backend.complete(request)
+                completion = await self.backend.complete(request)
         except TimeoutError as error:
             raise Transport(f"no answer within {self.backend.timeout:g} s") from error
+        except Transport as error:
+            if error.status == TOO_MANY:
+                self.pace.refused(sent, error.retry_after)
+            raise
+        finally:
+            self.pace.leave()
+        self._heard(completion, expected)
+        return completion
+
+    def _heard(self, completion: Completion, expected: float) -> None:
+        """What an answer tells about the pace."""
+        self.pace.answered()
+        tokens = completion.usage.prompt_tokens + completion.usage.completion_tokens
+        self._tokens += (tokens - self._tokens) / min(50, self.traffic.answered + 1)
+        if completion.limits:
+            self.pace.told(completion.limits, self._tokens)
+        if self._meter is not None:
+            self._meter.correct(tokens - expected)
 
     def _enough(self, state: RetryCallState) -> bool:
         """All attempts made; or a few, where nothing has ever answered: most likely a wrong address."""
@@ -161,12 +280,7 @@ class Client:
     async def _sleep(self, seconds: float) -> None:
         """Sleep before a retry, unless the run is stopping: a request that waits for it has not been paid for."""
         self.traffic.retries += 1
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            return
-        raise Stopped
+        await self.pace.sleep(seconds)
 
     def _count(self, usage: Usage, cost: float | None) -> None:
         self.traffic.answered += 1
@@ -186,23 +300,76 @@ class Client:
 class Clients:
     """Every backend that takes part, opened at most once each."""
 
-    def __init__(self, prices: PriceTable, retry: RetryPolicy | None = None) -> None:
+    def __init__(
+        self,
+        prices: PriceTable,
+        retry: RetryPolicy | None = None,
+        *,
+        usd: float | None = None,
+        tokens: int | None = None,
+    ) -> None:
         self.stopping = asyncio.Event()
         """Set to stop: no new request is sent, those under way are finished and stored."""
+        self.budget = Budget(usd, tokens, self.stopping)
         self._prices = prices
         self._retry = retry or RetryPolicy()
         self._clients: list[Client] = []
+        self._paces: dict[str, Pace] = {}
 
     def of(self, model: Model) -> Client:
-        """The client of a model; models with equal backends share it."""
+        """The client of a model; models with equal backends share it.
+
+        Raises:
+            UsageError: a budget in dollars is set, and nobody knows what the model costs.
+        """
         for client in self._clients:
             if client.backend == model.backend:
                 return client
         client = Client(
-            model.backend, name=model.name, price=self.price(model), retry=self._retry, stopping=self.stopping
+            model.backend,
+            name=model.name,
+            price=self._known(model),
+            retry=self._retry,
+            stopping=self.stopping,
+            pace=self._pace(model.backend),
+            caps=model.caps,
+            budget=self.budget,
         )
         self._clients.append(client)
         return client
+
+    def _known(self, model: Model) -> Price | None:
+        price = self.price(model)
+        if price is None and self.budget.usd is not None:
+            raise UsageError(
+                f"budget={self.budget.usd:g} needs the price of {model.name!r}, which conf/prices.yaml does not have: "
+                "give prices=FILE with a row for it, price=ROW of a model that costs the same (or price=free) in its "
+                "YAML, or cap tokens with budget.tokens=N"
+            )
+        return price
+
+    def _pace(self, backend: Backend) -> Pace | None:
+        """One for all backends of an account."""
+        if backend.account is None:
+            return None
+        if backend.account in self._paces:
+            self._paces[backend.account].widen(backend.concurrency)
+        else:
+            longest = self._retry.longest_wait
+            self._paces[backend.account] = Pace(backend.concurrency, self.stopping, longest_pause=longest)
+        return self._paces[backend.account]
+
+    @property
+    def stopped_by(self) -> Literal["budget", "interrupted"] | None:
+        """What made the run stop before its end, if anything did."""
+        if not self.stopping.is_set():
+            return None
+        return "budget" if self.budget.reached else "interrupted"
+
+    @property
+    def paces(self) -> list[Pace]:
+        """Of the accounts that limit what they are asked."""
+        return list(self._paces.values())
 
     def price(self, model: Model) -> Price | None:
         """What the model's tokens cost; None if unknown."""

@@ -21,12 +21,16 @@ import msgspec
 from msgspec import Struct
 
 from evalkit.artifacts import fetch
+from evalkit.backends.ray import spread
+from evalkit.backends.servers import Servers
+from evalkit.batch_api import BatchSettings
 from evalkit.benchmark import Benchmark, Fields
 from evalkit.client import RetryPolicy
 from evalkit.experiment import Experiment
 from evalkit.judge import Orders, Pairing
-from evalkit.protocols import Backend, Judge, JudgeProtocol, Model, Sampling, UsageError
+from evalkit.protocols import Backend, Caps, Judge, JudgeProtocol, Model, Sampling, UsageError
 from evalkit.schema import ErrorKind
+from evalkit.secrets import CREDENTIAL, credential_in_config
 
 
 class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -39,6 +43,7 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     system_prompt: str | None = None
     unsupported: tuple[str, ...] = ()
     price: str | None = None
+    caps: Caps = Caps()
     family: str | None = None
     trained_on: tuple[str, ...] = ()
 
@@ -48,6 +53,24 @@ class JudgeConfig(ModelConfig, frozen=True, forbid_unknown_fields=True, kw_only=
 
     protocols: dict[str, dict[str, Any]] = {}
     """Fields of a protocol this judge sets otherwise, by protocol name."""
+    batch: bool = False
+    """Ask through the provider's batch API."""
+
+
+class BudgetConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the experiment may use in all, earlier runs of it included."""
+
+    usd: float | None = None
+    tokens: int | None = None
+
+
+class RayConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """How ``backend=ray`` uses the cluster; see ``evalkit.backends.ray.Ray``."""
+
+    address: str | None = None
+    actors: int | None = None
+    cpus: float = 1.0
+    gpus: float | None = None
 
 
 class RunName(Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,18 +99,25 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     dry_run: bool = False
     ask_again: tuple[ErrorKind, ...] = ("transport",)
     prices: str | None = None
+    budget: BudgetConfig = BudgetConfig()
     retry: RetryPolicy = RetryPolicy()
+    batch: BatchSettings = BatchSettings()
+    backend: Literal["ray"] | None = None
+    """Where models inside this program run; None: in this program."""
+    ray: RayConfig = RayConfig()
 
 
 def parse(composed: Mapping[str, Any]) -> Config:
     """The typed configuration.
 
     Raises:
-        UsageError: a key is unknown or a value has the wrong type; the message names the key.
+        UsageError: a key is unknown, a value has the wrong type, or it is a credential; the message names the key.
     """
+    if where := credential_in_config(composed):
+        raise UsageError(CREDENTIAL.format(where=where))
     members = {}
     for group, kind in (("model", ModelConfig), ("judge", JudgeConfig)):
-        nodes = composed.get(group) or {}
+        nodes, shared = _members(composed.get(group) or {}, kind)
         chosen = [name for name, node in nodes.items() if _is_member(node)]
         if not chosen:
             raise UsageError(
@@ -96,14 +126,33 @@ def parse(composed: Mapping[str, Any]) -> Config:
         for name in nodes:
             if name not in chosen:
                 raise UsageError(f"{group}.{name} is set, but {name!r} does not take part{near(name, chosen)}")
-        members[group] = {name: convert(node, kind, f"{group}.{name}") for name, node in nodes.items()}
+        members[group] = {name: convert(_merged(node, shared), kind, f"{group}.{name}") for name, node in nodes.items()}
     config: Config = convert({**composed, "model": {}, "judge": {}}, Config, "")
     _at_least(1, config.repeats, "repeats")
+    for name, value in (("usd", config.budget.usd), ("tokens", config.budget.tokens)):
+        if value is not None:
+            _at_least(0, value, f"budget.{name}")
+    _at_least(1, config.batch.requests, "batch.requests")
+    if not config.batch.poll > 0:
+        raise UsageError(f"batch.poll={config.batch.poll:g}: must be more than 0 seconds")
     _at_least(1, config.retry.attempts, "retry.attempts")
     _at_least(1, config.retry.give_up_after, "retry.give_up_after")
     _at_least(0, config.retry.first_wait, "retry.first_wait")
     _at_least(0, config.retry.longest_wait, "retry.longest_wait")
     return msgspec.structs.replace(config, **members)
+
+
+def _members(group: Mapping[str, Any], kind: type[ModelConfig]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Nodes by member name; and settings given for all members at once, as in ``judge.sampling.temperature=0``."""
+    shared = {name: node for name, node in group.items() if name in _fields(kind) and not _is_member(node)}
+    return {name: node for name, node in group.items() if name not in shared}, shared
+
+
+def _merged(node: Any, over: Any) -> Any:
+    """``node`` with the fields of ``over``, level by level."""
+    if not (isinstance(node, Mapping) and isinstance(over, Mapping)):
+        return over
+    return {**node, **{key: _merged(node[key], value) if key in node else value for key, value in over.items()}}
 
 
 def _is_member(node: object) -> bool:
@@ -149,6 +198,8 @@ async def experiment(config: Config, benchmark: Benchmark) -> Experiment:
     models = tuple(_model(name, part, f"model.{name}") for name, part in config.model.items())
     protocol = await _with_artifacts(config.protocol)
     judges = tuple(_judge(name, part, protocol, benchmark.references) for name, part in config.judge.items())
+    if config.backend == "ray":
+        models, judges = _on_ray(models, judges, config.ray)
     return Experiment(
         benchmark=benchmark,
         models=models,
@@ -156,6 +207,19 @@ async def experiment(config: Config, benchmark: Benchmark) -> Experiment:
         pairing=_pairing(config, benchmark),
         repeats=config.repeats,
         ask_again=frozenset(config.ask_again),
+        batch=config.batch,
+    )
+
+
+def _on_ray(
+    models: tuple[Model, ...], judges: tuple[Judge, ...], settings: RayConfig
+) -> tuple[tuple[Model, ...], tuple[Judge, ...]]:
+    """The same members, those that run in this program as actors on a cluster."""
+    members = (*models, *(judge.model for judge in judges))
+    backends = spread([member.backend for member in members], **msgspec.structs.asdict(settings))
+    moved = [dataclasses.replace(member, backend=backend) for member, backend in zip(members, backends, strict=True)]
+    return tuple(moved[: len(models)]), tuple(
+        dataclasses.replace(judge, model=model) for judge, model in zip(judges, moved[len(models) :], strict=True)
     )
 
 
@@ -172,10 +236,13 @@ def _pairing(config: Config, benchmark: Benchmark) -> Pairing:
 
 
 def _model(name: str, config: ModelConfig, where: str) -> Model:
+    for cap, value in msgspec.structs.asdict(config.caps).items():
+        if value is not None and not value > 0:
+            raise UsageError(f"{where}.caps.{cap}={value:g}: must be more than 0")
     known = set(Sampling.__struct_fields__)
     if odd := [field for field in config.unsupported if field not in known]:
         raise UsageError(f"{where}.unsupported: {odd[0]!r} is not a sampling field{near(odd[0], known)}")
-    backend = cast(Backend, build(config.backend, f"{where}.backend"))
+    backend = _backend(config.backend, f"{where}.backend")
     _at_least(1, backend.concurrency, f"{where}.backend.concurrency")
     if not backend.timeout > 0:
         raise UsageError(f"{where}.backend.timeout={backend.timeout:g}: must be more than 0 seconds")
@@ -186,16 +253,27 @@ def _model(name: str, config: ModelConfig, where: str) -> Model:
         system_prompt=config.system_prompt,
         unsupported=config.unsupported,
         price=config.price,
+        caps=config.caps,
         family=config.family,
         trained_on=config.trained_on,
     )
+
+
+def _backend(node: Mapping[str, Any], where: str) -> Backend:
+    """A backend; one for several servers where ``base_url`` lists them."""
+    urls = node.get("base_url")
+    if not isinstance(urls, list):
+        return cast(Backend, build(node, where))
+    if not urls:
+        raise UsageError(f"{where}.base_url=[]: name at least one server")
+    return Servers(servers=tuple(cast(Backend, build({**node, "base_url": url}, where)) for url in urls))
 
 
 def _judge(name: str, config: JudgeConfig, protocol: Mapping[str, Any], references: str) -> Judge:
     own = config.protocols.get(_protocol_name(protocol), {})
     where = f"judge.{name}.protocols.{_protocol_name(protocol)}" if own else "protocol"
     built = cast(JudgeProtocol, build({**protocol, **own}, where))
-    return Judge(name, _model(name, config, f"judge.{name}"), built, references)
+    return Judge(name, _model(name, config, f"judge.{name}"), built, references, config.batch)
 
 
 def _protocol_name(node: Mapping[str, Any]) -> str:
@@ -230,7 +308,10 @@ def build(node: Mapping[str, Any], where: str) -> object:
             continue
         if key not in fields:
             raise UsageError(f"{where}: {key!r} is not a setting of {cls.__name__}{near(key, fields)}")
-        values[key] = convert(value, hints[key], f"{where}.{key}")
+        if hints[key] is Backend:
+            values[key] = build(convert(value, dict[str, Any], f"{where}.{key}"), f"{where}.{key}")
+        else:
+            values[key] = convert(value, hints[key], f"{where}.{key}")
     for key, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and key not in values:
@@ -240,11 +321,12 @@ def build(node: Mapping[str, Any], where: str) -> object:
 
 def _hints(cls: type[Any], names: Iterable[str]) -> dict[str, Any]:
     """Types of the named fields; others may mention names that exist for type checkers only."""
-    written = {
-        name: note for base in reversed(cls.__mro__) for name, note in vars(base).get("__annotations__", {}).items()
-    }
-    wanted = SimpleNamespace(__annotations__={name: written[name] for name in names})
-    return typing.get_type_hints(wanted, globalns=vars(import_module(cls.__module__)))
+    wanted, hints = set(names), dict[str, Any]()
+    for base in reversed(cls.__mro__):  # a plug-in may extend a class of ours: each annotation means its own module
+        written = {name: note for name, note in vars(base).get("__annotations__", {}).items() if name in wanted}
+        module = vars(import_module(base.__module__))
+        hints |= typing.get_type_hints(SimpleNamespace(__annotations__=written), globalns=module)
+    return hints
 
 
 def _target(node: Mapping[str, Any], where: str) -> type[Any]:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from statistics import fmean
 
 from msgspec.structs import replace
 
+from evalkit.budget import Amount, amount
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
 from evalkit.generate import Candidate
-from evalkit.judge import Bench, cases
+from evalkit.judge import Arrivals, Bench, cases
 from evalkit.protocols import Case, Model, Request
-from evalkit.schema import Item, Response, Usage
-from evalkit.store import Log, Store
+from evalkit.schema import Item, Judgment, Response, Usage
+from evalkit.store import Log, Row, Store
 from evalkit.streams import of
 
 CHARACTERS_PER_TOKEN = 4.0
-"""A rule of thumb for English; replaced by a model's own ratio where rows of it are stored."""
+"""A rule of thumb for English; the model's own ratio takes its place where rows of it are stored."""
+
+SAMPLE = 500
+"""Stored rows that the ratio is taken from."""
 
 REPLY_TOKENS = 300
 """Length of a judge's explanation where nothing is known of it."""
@@ -39,6 +44,16 @@ class Estimate:
     """US dollars; None where the price is unknown."""
     seconds: float | None = None
     """None where nothing is known of its speed."""
+    characters: int = 0
+    """Of the prompts of all calls."""
+    known: Counter[str] = field(default_factory=Counter)
+    """Of stored calls: ``rows``, ``characters`` of their prompts, and the ``tokens`` these were counted as."""
+
+    @property
+    def characters_per_token(self) -> float:
+        """As stored calls had it, or as English has it."""
+        known = self.known["tokens"] >= 200
+        return self.known["characters"] / self.known["tokens"] if known else CHARACTERS_PER_TOKEN
 
 
 @dataclass(frozen=True)
@@ -66,24 +81,19 @@ async def forecast(experiment: Experiment, clients: Clients, store: Store) -> li
     for model in experiment.models:
         log = store.responses(model.name)
         estimate = Estimate("model", model.name)
-        habits = habits_of((row.usage, row.latency) for row in log)
+        habits = habits_of((row.usage, row.latency) for row in earlier(log, Response))
         candidate = Candidate.of(model, experiment.benchmark.spec.generation)
         answered += [expected(item, candidate, log, habits, experiment, estimate) for item in items.values()]
         result.append(priced(estimate, model, clients, habits))
     for judge in experiment.judges:
         judgments = store.judgments(judge.name, judge.protocol.name)
         estimate = Estimate("judge", judge.name)
-        habits = habits_of(((row.usage,), row.latency) for row in judgments)
+        habits = habits_of(((row.usage,), row.latency) for row in earlier(judgments, Judgment))
         bench = Bench(judge, clients.of(judge.model), judgments, experiment.ask_again)
-        async for case in cases(
-            of(answered),
-            items,
-            shows=judge.protocol.shows,
-            pairing=experiment.pairing,
-            repeats=experiment.repeats,
-        ):
+        arrivals = Arrivals(items, shows=judge.protocol.shows, pairing=experiment.pairing, repeats=experiment.repeats)
+        async for case in cases(of(answered), arrivals):
             count_case(case, bench, habits, experiment, estimate)
-        result.append(priced(estimate, judge.model, clients, habits))
+        result.append(priced(estimate, judge.model, clients, habits, batch=judge.batch))
     return result
 
 
@@ -96,6 +106,8 @@ def expected(
         estimate.stored += 1
         return row
     estimate.stored += len(row.turns)
+    for turn, usage in enumerate(row.usage[: len(row.turns)]):
+        _learn(estimate, candidate.request(item, row.turns[:turn]), usage)
     limit = candidate.sampling(item, 0).max_tokens or 1024
     tokens = round(habits.tokens or limit / 2)
     turns = list(row.turns)
@@ -108,9 +120,13 @@ def expected(
 def count_case(case: Case, bench: Bench, habits: Habits, experiment: Experiment, estimate: Estimate) -> None:
     """Counts a case, unless its verdict is stored."""
     request = bench.request(case)
-    entry = bench.log.entry(bench.key(case, request))
+    key = bench.key(case, request)
+    entry = bench.log.entry(key)
     if entry is not None and entry.error not in experiment.ask_again:
         estimate.stored += 1
+        row = bench.log.get(key) if estimate.known["rows"] < SAMPLE else None
+        if row is not None:
+            _learn(estimate, request, row.usage)
         return
     limit = request.sampling.max_tokens
     tokens = round(habits.tokens or REPLY_TOKENS)
@@ -118,21 +134,62 @@ def count_case(case: Case, bench: Bench, habits: Habits, experiment: Experiment,
 
 
 def _count(estimate: Estimate, request: Request, completion_tokens: int) -> None:
-    characters = sum(len(message.content) for message in request.messages)
     estimate.calls += 1
-    estimate.prompt_tokens += round(characters / CHARACTERS_PER_TOKEN) + 8 * len(request.messages)
+    estimate.characters += _characters(request)
     estimate.completion_tokens += completion_tokens
 
 
-def priced(estimate: Estimate, model: Model, clients: Clients, habits: Habits) -> Estimate:
-    """With cost and time, where they can be known."""
+def _learn(estimate: Estimate, request: Request, usage: Usage) -> None:
+    """Compare a prompt's length with the tokens it was counted as."""
+    if usage.prompt_tokens:
+        estimate.known.update(rows=1, characters=_characters(request), tokens=usage.prompt_tokens)
+
+
+def _characters(request: Request) -> int:
+    """Of a prompt; a chat template adds about 32 to each message."""
+    return sum(len(message.content) + 32 for message in request.messages)
+
+
+def priced(
+    estimate: Estimate, model: Model, clients: Clients, habits: Habits, *, batch: bool = False
+) -> Estimate:
+    """With prompt tokens; and cost and time, where they can be known: nobody knows how long a batch takes."""
+    estimate.prompt_tokens = round(estimate.characters / estimate.characters_per_token)
     price = clients.price(model)
     if price is not None or not estimate.calls:
         usage = Usage(estimate.prompt_tokens, estimate.completion_tokens)
-        estimate.cost = price.of(usage) if price else 0.0
-    if habits.seconds is not None or not estimate.calls:
+        estimate.cost = price.of(usage, batch=batch) if price else 0.0
+    if (habits.seconds is not None and not batch) or not estimate.calls:
         estimate.seconds = estimate.calls * (habits.seconds or 0.0) / model.backend.concurrency
     return estimate
+
+
+def used_before(experiment: Experiment, clients: Clients, store: Store) -> Amount:
+    """What earlier runs of the experiment used, by its stored rows: at what each cost then, or at today's price."""
+    total = Amount()
+    for candidate in experiment.candidates:
+        price = clients.price(candidate.model)
+        for row in store.responses(candidate.model.name):
+            if row.model == candidate.ref and row.item in experiment.item_ids:
+                used = amount(sum(row.usage, Usage()), price)
+                total += used if row.cost is None else Amount(row.cost, used.tokens)
+    for judge in experiment.judges:
+        price = clients.price(judge.model)
+        for judgment in store.judgments(judge.name, judge.protocol.name):
+            if experiment.owns(judgment):
+                used = amount(judgment.usage, price)
+                total += used if judgment.cost is None else Amount(judgment.cost, used.tokens)
+    return total
+
+
+def earlier(log: Log[Row], kind: type[Row]) -> Iterator[Row]:
+    """Rows of a model or judge: of this benchmark, or where there are none, of others in the same results folder."""
+    if len(log):
+        yield from log
+        return
+    for path in sorted(log.path.parents[2].glob(f"*/{log.path.parent.name}/*.jsonl")):
+        if path.name == log.path.name:
+            yield from Log(path, kind)
 
 
 def habits_of(rows: Iterable[tuple[tuple[Usage, ...], float]]) -> Habits:
@@ -141,6 +198,6 @@ def habits_of(rows: Iterable[tuple[tuple[Usage, ...], float]]) -> Habits:
     seconds: list[float] = []
     for usage, latency in rows:
         tokens += [one.completion_tokens for one in usage]
-        if usage:
+        if usage and latency:  # what came in a batch took none that would tell anything
             seconds.append(latency / len(usage))
     return Habits(fmean(tokens) if tokens else None, fmean(seconds) if seconds else None)

@@ -19,12 +19,16 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
     output: float
     cached: float | None = None
     """Prompt tokens served from the provider's cache; the input price where not given."""
+    batch: float = 0.5
+    """What a batch costs, as a share of these prices."""
 
-    def of(self, usage: Usage) -> float:
+    def of(self, usage: Usage, *, batch: bool = False) -> float:
         """US dollars for these tokens."""
+        share = self.batch if batch else 1.0
         cached = self.input if self.cached is None else self.cached
         fresh = usage.prompt_tokens - usage.cached_tokens
-        return (fresh * self.input + usage.cached_tokens * cached + usage.completion_tokens * self.output) / 1e6
+        tokens = fresh * self.input + usage.cached_tokens * cached + usage.completion_tokens * self.output
+        return share * tokens / 1e6
 
 
 class PriceTable(Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from evalkit.artifacts import showing
 from evalkit.schema import Judgment, Response
+from evalkit.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
     from rich.progress import TaskID
 
+    from evalkit.batch_follow import Waiting
     from evalkit.client import Clients
 
 PLAIN_INTERVAL = 10.0
@@ -79,14 +81,34 @@ class Watch:
         self.started = time.time()
         self.answers = Stage("answers", answers)
         self.judgments = Stage("judgments", judgments)
+        self.snapshots = Snapshots()
+        self.waiting: dict[str, Waiting] = {}
+        """Batches that providers are at work on."""
 
     def answered(self, response: Response) -> None:
         """A response is final."""
         self.answers.count(response, self.started)
+        if response.created >= self.started:
+            self.snapshots.add(response)
 
     def judged(self, judgment: Judgment) -> None:
         """A judgment is final."""
         self.judgments.count(judgment, self.started)
+        if judgment.created >= self.started:
+            self.snapshots.add(judgment)
+
+    def waits(self, key: str, waiting: Waiting | None) -> None:
+        """How a batch fares; None when it is done with."""
+        if waiting is not None:
+            self.waiting[key] = waiting
+        else:
+            self.waiting.pop(key, None)
+
+    def batches(self) -> str:
+        """How far the batches are, in a few words."""
+        done = sum(batch.done for batch in self.waiting.values())
+        total = sum(batch.n for batch in self.waiting.values())
+        return f"batch {done}/{total}" if self.waiting else ""
 
     @property
     def failed(self) -> int:
@@ -119,13 +141,18 @@ class PlainWatch(Watch):
         super().judged(judgment)
         self._tick()
 
+    def waits(self, key: str, waiting: Waiting | None) -> None:
+        """Take note, and print if a line is due."""
+        super().waits(key, waiting)
+        self._tick()
+
     def _tick(self) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + PLAIN_INTERVAL
             self._print()
 
     def _print(self) -> None:
-        parts = [self.answers.line(), self.judgments.line(), spent(self._clients)]
+        parts = [self.answers.line(), self.judgments.line(), self.batches(), spent(self._clients), pace(self._clients)]
         self._console.print("; ".join(part for part in parts if part), markup=False, soft_wrap=True)
 
     def __exit__(self, *_: object) -> None:
@@ -161,7 +188,9 @@ class LiveWatch(Watch):
         for stage in (self.answers, self.judgments):
             bar = ProgressBar(total=max(1, stage.total), completed=stage.done, width=24)
             grid.add_row(stage.name, bar, f"{stage.done}/{stage.total}", Text(stage.summary()))
-        return Group(grid, Text(spent(self._clients), style="dim"))
+        parts = (self.batches(), spent(self._clients), pace(self._clients))
+        known = ", ".join(part for part in parts if part)
+        return Group(grid, Text(known, style="dim"))
 
 
 def watching(console: Console, clients: Clients, answers: int, judgments: int) -> Watch:
@@ -200,7 +229,8 @@ def downloads(console: Console) -> Iterator[None]:
 def _print_ends(console: Console, watch: Watch) -> None:
     """What remains on the screen of the live region."""
     for stage in (watch.answers, watch.judgments):
-        console.print(stage.line(ended=True), markup=False)
+        if stage.total or stage.done:
+            console.print(stage.line(ended=True), markup=False)
 
 
 def spent(clients: Clients) -> str:
@@ -216,6 +246,11 @@ def spent(clients: Clients) -> str:
     if retries := sum(totals.retries for totals in traffic):
         parts.append(f"{retries} retries")
     return ", ".join(parts)
+
+
+def pace(clients: Clients) -> str:
+    """How many requests are in flight, of how many the providers take just now."""
+    return ", ".join(str(one) for one in clients.paces)
 
 
 def duration(seconds: float) -> str:

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from evalkit.schema import ErrorKind, Failure, Finish, Item, Ref, Response, Usage, digest
+from evalkit.secrets import scrub
 
 if TYPE_CHECKING:
     from evalkit.evidence import Evidence
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
 
 
 class EvalkitError(Exception):
-    """Base of every error whose message is written for a person."""
+    """Base of every error whose message is written for a person. It never shows a key."""
+
+    def __str__(self) -> str:
+        return scrub(super().__str__())
 
 
 class UsageError(EvalkitError):
@@ -55,14 +60,28 @@ class Transport(BackendError):
     Attributes:
         retry_after: seconds the server asked us to wait, where it did.
         unreachable: no connection could be made at all.
+        status: the HTTP status the server answered with; None if it did not answer.
     """
 
     kind = "transport"
 
-    def __init__(self, message: str, *, retry_after: float | None = None, unreachable: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        unreachable: bool = False,
+        status: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.unreachable = unreachable
+        self.status = status
+
+    @property
+    def perhaps_paid(self) -> bool:
+        """The request was sent, and nobody said that it was not served."""
+        return self.status is None and not self.unreachable
 
 
 class Rejected(BackendError):
@@ -78,11 +97,18 @@ class Malformed(BackendError):
 
     def __init__(self, message: str, *, body: str) -> None:
         super().__init__(message)
-        self.body = body
+        self.body = scrub(body)
 
     def failure(self) -> Failure:
         """With what the server sent: it may have been paid for, and shows what went wrong."""
         return Failure(self.kind, f"{self}: {self.body[:2000]!r}")
+
+
+class Caps(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model may be asked a minute at the most."""
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
 
 
 class Message(Struct, frozen=True):
@@ -111,8 +137,10 @@ class Sampling(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
 
     def without(self, names: tuple[str, ...]) -> Sampling:
         """The same, with the named fields unset."""
-        unset = {field.name: field.default for field in msgspec.structs.fields(self)}
-        return msgspec.structs.replace(self, **{name: unset[name] for name in names})
+        if not names:
+            return self
+        unset = Sampling()
+        return msgspec.structs.replace(self, **{name: getattr(unset, name) for name in names})
 
     def sent(self) -> dict[str, Any]:
         """The fields that are set."""
@@ -127,6 +155,25 @@ class Request(Struct, frozen=True):
     sampling: Sampling = Sampling()
 
 
+class RateLimit(Struct, frozen=True):
+    """What a server says is left of one of its limits."""
+
+    of: Literal["requests", "tokens"]
+    left: float
+    reset: float
+    """Seconds until the limit is whole again."""
+    limit: float | None = None
+    """All of it; where the server does not say, it is taken to come back at once after ``reset``."""
+
+    def wait(self, needed: float) -> float:
+        """Seconds until so much is left."""
+        if self.left >= needed or self.reset <= 0:
+            return 0.0
+        if self.limit is None or self.limit <= self.left:
+            return self.reset
+        return self.reset * min(1.0, (needed - self.left) / (self.limit - self.left))
+
+
 class Completion(Struct, frozen=True):
     """What came back."""
 
@@ -137,6 +184,12 @@ class Completion(Struct, frozen=True):
     """For each generated token, log-probability by candidate token text; where asked for and available."""
     model: str | None = None
     """The model id the provider reports."""
+    limits: tuple[RateLimit, ...] = ()
+    """What the provider says is left of its rate limits; for the client, never stored."""
+
+
+PrefixCache = Literal["shared", "slots"]
+"""Whether all requests share it, or each of ``concurrency`` slots remembers its last one only."""
 
 
 class Backend(Protocol):
@@ -145,18 +198,36 @@ class Backend(Protocol):
     Policy (retry, concurrency, budget, recording) lives in client.py, never here.
     """
 
-    concurrency: int
-    """Requests it serves well at once."""
-    timeout: float
-    """Seconds one request may take."""
+    @property
+    def concurrency(self) -> int:
+        """Requests it serves well at once."""
+        ...
+
+    @property
+    def timeout(self) -> float:
+        """Seconds one request may take."""
+        ...
 
     @property
     def exclusive(self) -> bool:
         """True if it needs its accelerator alone, so that generator and judge take turns."""
         ...
 
+    @property
+    def account(self) -> str | None:
+        """Whose rate limits its requests count towards: server and key variable; None where there are none."""
+        ...
+
+    @property
+    def prefix_cache(self) -> PrefixCache | None:
+        """Which requests compute the beginning of their prompts once if it is the same; None: not known."""
+        ...
+
     def identity(self) -> Mapping[str, Any]:
-        """JSON-like fields that change the text: model id, revision, template. No keys, time-outs, ports."""
+        """JSON-like fields that change the text: model id, revision, template. No keys, time-outs, ports.
+
+        One that stands for another backend says so: ``backend`` is the name of that one's class.
+        """
         ...
 
     async def open(self) -> None:
@@ -185,6 +256,8 @@ class Model:
     """Sampling fields this model's provider rejects; never sent, whatever a benchmark asks for."""
     price: str | None = None
     """Its row in the price table, if that is not the backend's model id."""
+    caps: Caps = field(default_factory=Caps)
+    """What it may be asked a minute."""
     family: str | None = None
     trained_on: tuple[str, ...] = ()
     """Families whose outputs it was trained on."""
@@ -208,6 +281,11 @@ class Case:
     turn: int
     shown: tuple[Response, ...]
     repeat: int = 0
+
+    @cached_property
+    def shown_ids(self) -> tuple[str, ...]:
+        """Identity of each text shown."""
+        return tuple(response.id for response in self.shown)
 
     def answers(self) -> tuple[str, ...]:
         """The judged turn's answer of each response, in the order shown."""
@@ -266,6 +344,8 @@ class Judge:
     protocol: JudgeProtocol
     references: str = "none"
     """Which reference answers its prompts quote; part of who it is."""
+    batch: bool = False
+    """Ask through the provider's batch API; no part of who it is."""
     ref: Ref = field(init=False)
 
     def __post_init__(self) -> None:

@@ -29,10 +29,13 @@ Finish = Literal["stop", "length", "refusal"]
 """Why the model stopped: of itself, at the token limit, or because it (or its provider) refused."""
 
 
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+
+
 def digest(*parts: object) -> str:
     """Content hash of JSON-like parts, independent of dictionary order: 32 hex digits (BLAKE2b, 128 bit)."""
     try:
-        content = msgspec.json.encode(parts, order="deterministic")
+        content = _ENCODER.encode(parts)
     except UnicodeEncodeError:  # half a surrogate pair, which only escapes can spell
         content = json.dumps(msgspec.to_builtins(parts), sort_keys=True).encode()
     return hashlib.blake2b(content, digest_size=16).hexdigest()
@@ -170,3 +173,30 @@ class Judgment(
                 raise ValueError(f"judgment {self.key}: {len(self.scores)} scores for {len(self.shown)} shown")
             if not all(abs(score) < float("inf") for score in self.scores):  # false for NaN too
                 raise ValueError(f"judgment {self.key} has a score that is not a finite number: {self.scores}")
+
+
+class Batch(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="schema", tag="evalkit.batch/1"):
+    """Requests sent to a provider as one batch. Appended before it is submitted, after, and when it is done with.
+
+    The latest row counts: without ``batch``, whether the provider has it is not known; without ``finished``, what came
+    of it is not all stored.
+    """
+
+    key: str
+    """Hash of the keys and of how often they were sent before."""
+    keys: tuple[str, ...] = ()
+    """The judgments asked for, by key; not repeated in the last row."""
+    n: int
+    """How many they are."""
+    provider: str
+    created: float
+    """Unix time, before submission."""
+    usd: float = 0.0
+    tokens: int = 0
+    """What it may come to at the most; no money where the price is unknown."""
+    batch: str | None = None
+    """The provider's id of it."""
+    finished: float | None = None
+    """Unix time."""
+    error: Failure | None = None
+    """Why it came to nothing as a whole."""

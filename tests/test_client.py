@@ -35,6 +35,7 @@ class Scripted:
     """A backend that raises or returns what it is told, one entry a request; then it answers."""
 
     exclusive = False
+    account = None
 
     def __init__(self, *script, concurrency=8, timeout=5.0, seconds=0.0):
         self.script, self.concurrency, self.timeout, self.seconds = list(script), concurrency, timeout, seconds

@@ -141,3 +141,23 @@ def test_the_forecast_is_close(tmp_path):
         return next(totals.usage.prompt_tokens for name, totals in clients.traffic if name == "j")
 
     assert judge.prompt_tokens == pytest.approx(asyncio.run(spent()), rel=0.1)
+
+
+def test_the_ratio_of_characters_to_tokens_is_learned(tmp_path):
+    run(experiment(), tmp_path)  # the fake engine counts four characters a token, and no template
+    judge = estimates(experiment(repeats=2), tmp_path)[1]
+    assert judge.known["rows"] == 16
+    assert judge.characters_per_token == pytest.approx(judge.known["characters"] / judge.known["tokens"])
+    assert 4.0 < judge.characters_per_token < 4.5
+    asked = run(experiment(repeats=2), tmp_path)
+    assert asked["j"] == judge.calls
+    rows = [row for row in Store(tmp_path, "pocket").judgments("j", "single") if row.repeat == 1]
+    assert judge.prompt_tokens == pytest.approx(sum(row.usage.prompt_tokens for row in rows), rel=0.01)
+
+
+def test_habits_come_from_other_benchmarks_too(tmp_path):
+    run(experiment(), tmp_path)
+    model, judge = asyncio.run(forecast(experiment(), Clients(PRICES), Store(tmp_path, "another")))
+    assert (model.calls, judge.calls) == (16, 16)
+    assert model.completion_tokens == pytest.approx(16 * 62, rel=0.1)  # rather than half of what is allowed
+    assert judge.completion_tokens < 16 * 30

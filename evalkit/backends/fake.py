@@ -21,7 +21,7 @@ Step = Literal["ok", "refuse", "length", "timeout", "429", "500", "garbage", "em
 
 _TWO_ANSWERS = re.compile(r"\b(?:answer|assistant|conversation) B\b", re.IGNORECASE)
 _SKILL = re.compile(r"\[skill (-?[0-9.]+)\]")
-_MARKED = re.compile(r"<answer ([AB]) (\w+)>\n(.*?)\n</answer \1 \2>", re.DOTALL)
+_MARKED = re.compile(r"<(answer|conversation) ([AB]) (\w+)>\n(.*?)\n</\1 \2 \3>", re.DOTALL)
 _WORDS = ("sea", "lamp", "copper", "window", "river", "seven", "quiet", "paper", "bright", "road", "apple", "stone")
 
 
@@ -42,6 +42,11 @@ class Fake:
     """As a judge of pairs: quality it adds to whatever is shown first."""
     length_bias: float = 0.0
     """As a judge of pairs: quality it adds for each log unit that one answer is longer (with our own prompt)."""
+    label_bias: float = 0.0
+    """As a judge of pairs: quality it adds to whatever is called A (with our own prompt)."""
+    cues: Mapping[str, float] = field(default_factory=dict)
+    """As a judge of pairs: quality it adds to an answer that holds a text (a regular expression; with our own prompt).
+    A text in the instruction speaks for what is shown first."""
     tie_width: float = 0.5
     """As a judge of pairs: differences in quality smaller than this are a tie."""
     mumble: float = 0.0
@@ -59,10 +64,21 @@ class Fake:
         """It needs no accelerator."""
         return False
 
+    @property
+    def account(self) -> None:
+        """Nobody limits it."""
+        return None
+
+    @property
+    def prefix_cache(self) -> None:
+        """It computes nothing."""
+        return None
+
     def identity(self) -> Mapping[str, Any]:
         """Everything that changes what it says."""
         fields = ("model", "skill", "spread", "words", "noise", "position_bias", "tie_width", "mumble")
-        planted = {"length_bias": self.length_bias} if self.length_bias else {}
+        later = ("length_bias", "label_bias", "cues")
+        planted = {name: getattr(self, name) for name in later if getattr(self, name)}
         return {name: getattr(self, name) for name in fields} | planted
 
     async def open(self) -> None:
@@ -167,17 +183,34 @@ class Fake:
         return quality + self.noise * _normal(digest("noise", self.model, prompt))
 
     def _gap(self, prompt: str, marks: list[float]) -> float:
-        """How much better the first of two answers looks to it than the second."""
+        """How much better the answer called A looks to it than the one called B."""
         half = len(marks) // 2
         first, second = (marks[half - 1], marks[-1]) if half else (0.0, 0.0)
-        bias = self.position_bias + self.length_bias * (_longer(prompt) if self.length_bias else 0.0)
-        return first - second + bias + self.noise * _normal(digest("noise", self.model, prompt))
+        gap = first - second + self.position_bias + self._planted(prompt)
+        gap += self.noise * _normal(digest("noise", self.model, prompt))
+        return -gap if _turned_round(prompt) else gap
+
+    def _planted(self, prompt: str) -> float:
+        """What else speaks for the answer shown first."""
+        if not (self.length_bias or self.label_bias or self.cues):
+            return 0.0
+        shown = [(letter, text) for _, letter, _, text in _MARKED.findall(prompt)]
+        if len(shown) != 2:
+            return 0.0
+        (letter, first), (_, second) = shown
+        bias = self.length_bias * math.log((len(first) + 1) / (len(second) + 1))
+        bias += self.label_bias if letter == "A" else -self.label_bias
+        instruction = prompt[: prompt.index(first)]
+        for cue, worth in self.cues.items():
+            for_first = bool(re.search(cue, first)) + bool(re.search(cue, instruction))
+            bias += worth * (for_first - bool(re.search(cue, second)))
+        return bias
 
 
-def _longer(prompt: str) -> float:
-    """By how many log units the first of two answers is longer; 0 where the prompt does not mark them as ours does."""
-    lengths = {letter: len(text) for letter, _, text in _MARKED.findall(prompt)}
-    return math.log((lengths["A"] + 1) / (lengths["B"] + 1)) if len(lengths) == 2 else 0.0
+def _turned_round(prompt: str) -> bool:
+    """Whether the answer shown first is called B."""
+    found = _MARKED.search(prompt)
+    return found is not None and found[2] == "B"
 
 
 def _uniform(seed: str) -> float:

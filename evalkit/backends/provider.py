@@ -14,16 +14,19 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
-from evalkit.protocols import EvalkitError, Misconfigured, Rejected, Transport
+from evalkit.protocols import Completion, EvalkitError, Misconfigured, RateLimit, Rejected, Transport
 
 NO_KEY = "none"
 """Sent where no key is needed: the SDKs refuse to send nothing."""
 
 _UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+_RATE_HEADERS = ("x-ratelimit-{what}-{of}", "anthropic-ratelimit-{of}-{what}")
 _TUNABLE = ("temperature", "top_p", "max_tokens", "seed", "stop", "top_logprobs", "logprobs")
 
 
@@ -87,6 +90,11 @@ def host_identity(vendor: Vendor, base_url: str | None) -> dict[str, str]:
     except ValueError:
         public = "." in host and not host.endswith((".local", ".internal", ".lan", ".svc"))
     return {"provider": host if public else "self-hosted"}
+
+
+def account(vendor: Vendor, base_url: str | None, api_key_env: str | None) -> str:
+    """Whose limits requests count towards: the server, and the variable its key is in."""
+    return f"{server_url(vendor, base_url)} {api_key_env or vendor.key_variable}"
 
 
 def resolve(vendor: Vendor, base_url: str | None, api_key_env: str | None) -> Endpoint:
@@ -188,6 +196,57 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return None
 
 
+def rate_limits(headers: Mapping[str, str]) -> tuple[RateLimit, ...]:
+    """What is left of the limits, where the server says so.
+
+    OpenAI: ``x-ratelimit-remaining-requests``, resets like ``6m0.5s``; Anthropic:
+    ``anthropic-ratelimit-requests-remaining``, resets as a time.
+    """
+    found = []
+    kinds: tuple[Literal["requests", "tokens"], ...] = ("requests", "tokens")
+    for of in kinds:
+        for template in _RATE_HEADERS:
+            left = _number(headers.get(template.format(of=of, what="remaining")))
+            if left is not None:
+                reset = _seconds(headers.get(template.format(of=of, what="reset")))
+                limit = _number(headers.get(template.format(of=of, what="limit")))
+                if reset is not None:
+                    found.append(RateLimit(of, left, reset, limit))
+                break
+    return tuple(found)
+
+
+def with_limits(completion: Completion, headers: Mapping[str, str]) -> Completion:
+    """The completion, with what its headers say of rate limits."""
+    limits = rate_limits(headers)
+    return msgspec.structs.replace(completion, limits=limits) if limits else completion
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float(value) if value is not None else None
+    except ValueError:
+        return None
+    return number if number is not None and math.isfinite(number) and number >= 0 else None
+
+
+def _seconds(value: str | None) -> float | None:
+    """Seconds from now: a plain number, ``1h2m3.5s``, ``120ms``, or a point in time (RFC 3339)."""
+    if value is None:
+        return None
+    if (number := _number(value)) is not None:
+        return number
+    if re.fullmatch(r"(?:[\d.]+(?:ms|h|m|s))+", value):
+        parts = re.findall(r"([\d.]+)(ms|h|m|s)", value)
+        numbers = [_number(amount) for amount, _ in parts]
+        units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+        return sum((number or 0.0) * units[unit] for number, (_, unit) in zip(numbers, parts, strict=True))
+    try:
+        return max(0.0, datetime.fromisoformat(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
+
+
 def http_error(
     status: int, detail: Detail, *, where: str, model: str, key: str, headers: Mapping[str, str] | None = None
 ) -> EvalkitError:
@@ -208,7 +267,7 @@ def http_error(
     if status in (401, 403) or (status == 400 and "api key" in words):
         return Misconfigured(f"{said} - check the key in {key} and that it may use model {model!r}")
     if status in (408, 409, 425, 429) or status >= 500:
-        return Transport(said, retry_after=retry_after(headers or {}))
+        return Transport(said, retry_after=retry_after(headers or {}), status=status)
     if status == 404:
         return Misconfigured(
             f"model {model!r} not found at {where}: {clean(detail.message)} - check model and base_url"

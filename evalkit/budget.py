@@ -1,0 +1,124 @@
+"""A cap on what an experiment may use. No request is sent that could pass it, those under way counted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from msgspec import Struct
+
+from evalkit.prices import Price
+from evalkit.protocols import Request
+from evalkit.schema import Usage
+from evalkit.streams import Stopped
+
+LONGEST_REPLY: Final = 16_384
+"""Tokens allowed for the reply to a request that sets no max_tokens."""
+
+OVERHEAD: Final = 16
+"""Tokens a chat template adds to a message at the most."""
+
+
+class Amount(Struct, frozen=True):
+    """Money and tokens."""
+
+    usd: float = 0.0
+    tokens: int = 0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(self.usd + other.usd, self.tokens + other.tokens)
+
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(self.usd - other.usd, self.tokens - other.tokens)
+
+
+def amount(usage: Usage, price: Price | None, *, share: float = 1.0) -> Amount:
+    """What these tokens come to; ``share`` of the list price, for batches."""
+    return Amount(price.of(usage) * share if price else 0.0, usage.prompt_tokens + usage.completion_tokens)
+
+
+def bound(request: Request) -> Usage:
+    """Tokens a request can take at the most: no tokenizer makes more tokens than there are bytes."""
+    prompt = sum(len(message.content.encode("utf-8", "replace")) + OVERHEAD for message in request.messages)
+    return Usage(prompt, request.sampling.max_tokens or LONGEST_REPLY)
+
+
+class Budget:
+    """What may be used, what was, and what is held for requests under way.
+
+    Args:
+        usd: US dollars; None for no cap.
+        tokens: prompt and completion tokens together; None for no cap.
+        stopping: set when the next request could pass a cap.
+    """
+
+    def __init__(self, usd: float | None, tokens: int | None, stopping: asyncio.Event) -> None:
+        self.usd, self.tokens = usd, tokens
+        self.used = Amount()
+        self.lost = Amount()
+        """Of that used, what requests were counted as that never were answered, but may be charged for."""
+        self.reached: Amount | None = None
+        """What the request that did not fit could have come to."""
+        self._stopping = stopping
+        self._held = Amount()
+        self._settled = asyncio.Condition()
+
+    @property
+    def capped(self) -> bool:
+        """Whether there is a cap at all."""
+        return self.usd is not None or self.tokens is not None
+
+    def spent_before(self, used: Amount) -> None:
+        """Count what earlier runs of the same experiment used."""
+        self.used += used
+
+    def has_room(self, most: Amount) -> bool:
+        """Whether a request that may come to so much could be sent at once."""
+        return self._fits(self.used + self._held + most)
+
+    async def hold(self, most: Amount) -> None:
+        """Set aside what a request may come to; waits for those under way where only they are in the way.
+
+        Raises:
+            Stopped: it could pass the cap.
+        """
+        async with self._settled:
+            while not self._fits(self.used + self._held + most):
+                if self._stopping.is_set():
+                    raise Stopped
+                if not self._fits(self.used + most):
+                    self.reached = self.reached or most
+                    self._stopping.set()
+                    self._settled.notify_all()
+                    raise Stopped
+                await self._settled.wait()
+            self._held += most
+
+    async def settle(self, held: Amount, used: Amount, *, lost: bool = False) -> None:
+        """Put the true figure in the place of what was held."""
+        async with self._settled:
+            self._held -= held
+            self.used += used
+            if lost:
+                self.lost += used
+            self._settled.notify_all()
+
+    def _fits(self, total: Amount) -> bool:
+        return (self.usd is None or total.usd <= self.usd + 1e-9) and (
+            self.tokens is None or total.tokens <= self.tokens
+        )
+
+    def message(self) -> str:
+        """Why the run stopped, and how to go on."""
+        assert self.reached is not None
+        used, more = self.used, self.reached
+        parts = []
+        if self.usd is not None:
+            parts.append(f"${used.usd:.4f} of ${self.usd:g} used, the next request could cost ${more.usd:.4f}")
+        if self.tokens is not None:
+            parts.append(f"{used.tokens:,} of {self.tokens:,} tokens used, the next could take {more.tokens:,}")
+        lost = f" ({self.lost.tokens:,} tokens of it for requests that were never answered, but may be charged)"
+        return (
+            f"budget reached: {'; '.join(parts)}{lost if self.lost.tokens else ''}. "
+            "The same command with a higher budget goes on from here"
+        )
