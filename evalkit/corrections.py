@@ -9,12 +9,12 @@ instead that the judge's error rates are the same on both, and is given only for
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from evalkit.evidence import Evidence, percent
-from evalkit.findings import Finding
+from evalkit.findings import Finding, counted
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 JUDGE, HUMAN = "win_rate_judge", "win_rate_human"
 CORRECTED, ROGAN_GLADEN = "win_rate_corrected", "win_rate_rogan_gladen"
+PLAN = "labels_needed"
+PRECISION = 0.05
+"""Half the width of the interval that labelling is planned for."""
+COST_RATIO, COST_RATIOS = 0.01, (0.1, 0.01, 0.001)
+"""Cost of a verdict over that of a vote."""
 UNLIKE = 2.58
 """Standard errors between the judge's rates with and without votes that a random choice exceeds 1 time in 100."""
 
@@ -51,7 +56,10 @@ def findings(evidence: Evidence) -> Iterator[Finding]:
     records = _records(evidence)
     if not any(record.judge.size for record in records):
         yield evidence.lacking(CORRECTED, "votes of people on a random part of the pairs this judge judged")
+        if len(evidence.pairs):
+            yield evidence.lacking(PLAN, f"some votes of people first. {_alone()}")
         return
+    yield _plan(evidence, records)
     for model, record in zip(evidence.models, records, strict=True):
         if not record.judge.size:
             if record.rest.size:
@@ -68,7 +76,7 @@ def findings(evidence: Evidence) -> Iterator[Finding]:
             limits=(0, 1),
         ).interval
         yield _naive(evidence, model, record)
-        sentence = f"People alone: {model} wins {percent(classical)}, by votes on {classical.n} pairs."
+        sentence = f"People alone: {model} wins {percent(classical)}, by votes on {counted(classical.n, 'pair')}."
         yield evidence.finding(HUMAN, classical, sentence, model=model)
         try:
             yield _corrected(evidence, model, record)
@@ -76,6 +84,59 @@ def findings(evidence: Evidence) -> Iterator[Finding]:
             reason = f"{error.reason}: people voted on all {classical.n} of {model}, and their own win rate stands"
             yield evidence.lacking(CORRECTED, reason, n=classical.n, model=model)
         yield _rogan_gladen(evidence, model, record)
+
+
+def _alone() -> str:
+    from evalkit.stats.label_budget import classical_labels
+
+    return (
+        f"Without a judge, a win rate to within {100 * PRECISION:.0f} points takes votes on "
+        f"{math.ceil(classical_labels(PRECISION))} independent pairs"
+    )
+
+
+def _plan(evidence: Evidence, records: Sequence[Record]) -> Finding:
+    """Votes and judged pairs that give a model's win rate to within a few points at least cost, at several prices."""
+    import numpy as np
+
+    from evalkit.stats.jackknife import jackknife
+    from evalkit.stats.label_budget import cheapest_split, classical_labels
+
+    known = [record for record in records if record.judge.size]
+    judge = np.concatenate([record.judge - record.judge.mean() for record in known])
+    people = np.concatenate([record.people - record.people.mean() for record in known])
+    question = np.concatenate([record.question for record in known])
+    variance = float(people @ people) / people.size  # of one model's outcomes
+    if not variance or not judge.any():
+        return evidence.lacking(PLAN, f"votes and verdicts that vary. {_alone()}")
+    alone = classical_labels(PRECISION, variance=variance)
+
+    def correlation(keep: BoolArray) -> float:
+        one, other = judge[keep], people[keep]
+        size = math.sqrt(float(one @ one) * float(other @ other))
+        return float(one @ other) / size if size else 0.0
+
+    useful = correlation(np.ones(judge.size, dtype=np.bool_))
+    splits = {f"{ratio:g}": cheapest_split(alone, useful, ratio) for ratio in COST_RATIOS}
+    found = jackknife(lambda keep: cheapest_split(alone, correlation(keep), COST_RATIO)[0], question, bounds=(0, alone))
+    labels, rest = splits[f"{COST_RATIO:g}"]
+    advice = (
+        f"with this judge, whose verdicts correlate {useful:.2f} with votes, the cheapest way is votes on "
+        f"{math.ceil(labels):,} pairs and verdicts alone on {math.ceil(rest):,} more, where a verdict costs "
+        f"{COST_RATIO:g} of a vote"
+        if rest
+        else "this judge saves none of them: people alone are cheaper"
+    )
+    return evidence.finding(
+        PLAN,
+        replace(found, n=judge.size // 2),
+        f"A win rate to within {100 * PRECISION:.0f} points of a model takes votes on {math.ceil(alone):,} independent "
+        f"pairs without a judge; {advice}.",
+        without_judge=alone,
+        correlation=useful,
+        splits={ratio: {"voted": n, "judged_only": more} for ratio, (n, more) in splits.items()},
+        unit="number",
+    )
 
 
 def _naive(evidence: Evidence, model: str, record: Record) -> Finding:
@@ -96,7 +157,8 @@ def _naive(evidence: Evidence, model: str, record: Record) -> Finding:
         limits=(0, 1),
     ).interval
     sentence = (
-        f"The judge alone: {model} wins {percent(interval)} of {interval.n} pairs; the judge's errors uncorrected."
+        f"The judge alone: {model} wins {percent(interval)} of {counted(interval.n, 'pair')}; the judge's errors "
+        "uncorrected."
     )
     return evidence.finding(JUDGE, interval, sentence, model=model)
 
@@ -140,7 +202,7 @@ def _sentence(model: str, got: Corrected, more: int | None, unlike: bool) -> str
         f"People and judge together: {model} wins {percent(got.interval)}; the judge alone says {100 * got.naive:.1f}%."
     ]
     if got.effective is not None:
-        parts.append(f"With the judge, votes on {got.labelled} pairs do the work of {got.effective:.0f}.")
+        parts.append(f"With the judge, votes on {counted(got.labelled, 'pair')} do the work of {got.effective:.0f}.")
     if more is not None:
         parts.append(f"Votes on {more} more would halve the interval.")
     elif got.effective is not None:

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from evalkit.findings import Finding
-from evalkit.probe_table import Key, Outcome, Table
-from evalkit.probing import Arm, Probe
+from evalkit.findings import Finding, counted
+from evalkit.probe_alone import alone
+from evalkit.probe_effect import (
+    Subject,
+    capital,
+    effect,
+    finding,
+    fixed,
+    lacking,
+    said,
+    silent,
+    unmeasured,
+)
+from evalkit.probe_table import Outcome, Table
+from evalkit.probing import Arm, Probe, Rewrites
 
 if TYPE_CHECKING:
-    from evalkit.stats.arrays import FloatArray, IntArray
     from evalkit.stats.resample import Interval
-
-LEAST = 5
-"""Questions with verdicts on both sides of a comparison, below which nothing is said."""
 
 SMALL = 0.2
 """A net flip rate that should not go unseen before a judge is said to withstand a cue."""
 
-
-@dataclass(frozen=True)
-class Subject:
-    """Whom the findings are about."""
-
-    judge: str
-    protocol: str
-    benchmark: str
+NEEDS: Mapping[Rewrites, str] = {
+    "instruction": "needs a protocol whose instruction can be added to, such as pairwise",
+    "labels": "needs a protocol whose labels can be swapped, such as pairwise; those of a published prompt are fixed",
+}
 
 
 def findings(
-    subject: Subject, outcomes: Sequence[Outcome], probes: Sequence[Probe], *, changeable: bool = True
+    subject: Subject, outcomes: Sequence[Outcome], probes: Sequence[Probe], *, beyond: Collection[Rewrites] = ()
 ) -> Iterator[Finding]:
     """Every probe's findings, or what the data lack for them.
 
@@ -39,17 +43,28 @@ def findings(
         subject: whom they are about.
         outcomes: verdicts, also those that failed.
         probes: what was tried.
-        changeable: whether the judge's instruction can be added to at all.
+        beyond: what cannot be changed in the judge's protocol.
     """
     table = Table(outcomes)
-    soft = any(row.share is not None and row.share not in (0.0, 0.5, 1.0) for row in outcomes)
+    soft = table.soft
     for probe in probes:
-        if probe.rewrites == "order":
-            yield from _order(subject, table, probe, soft)
-        elif probe.rewrites == "instruction":
-            yield _instruction(subject, table, probe, changeable)
-        else:
-            yield from _answer(subject, table, probe, soft)
+        if probe.rewrites in beyond:
+            yield unmeasured(subject, f"probe_{probe.name}", NEEDS[probe.rewrites])
+            continue
+        match probe.rewrites:
+            case "order":
+                yield from _order(subject, table, probe, soft)
+            case "instruction":
+                yield _instruction(subject, table, probe)
+            case "labels":
+                yield from _labels(subject, table, probe, soft)
+            case "alone":
+                yield from alone(subject, table, probe)
+            case "answer":
+                yield from _answer(subject, table, probe, soft)
+
+
+NET = {"placebo": "neutral text of the same length", "again": "asking again unchanged"}
 
 
 def _answer(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator[Finding]:
@@ -58,14 +73,14 @@ def _answer(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterato
     metric, control = f"probe_{probe.name}", probe.beside
     arms: tuple[Arm, ...] = ("base", "again", "cue", "placebo")
     keys = table.shared(probe.name, *arms)
-    if lacking := _lacking(keys):
-        yield _unmeasured(subject, metric, lacking)
+    items = [key[0] for key in keys]
+    if needs := lacking(items):
+        yield unmeasured(subject, metric, needs)
         return
     shares = {arm: table.shares(probe.name, arm, keys) for arm in arms}
     turns = {arm: turned(shares["base"], shares[arm]) for arm in arms}
-    questions = _numbered([item for item, _, _ in keys])
     other: Arm = "again" if control == "placebo" else "placebo"
-    beside_other = _effect(turns["cue"] - turns[other], questions)
+    beside_other = effect(turns["cue"] - turns[other], items)
     against, for_ = side(shares[control]), side(shares["cue"])
     details = {
         "p": mcnemar(int((for_ > against).sum()), int((for_ < against).sum())),
@@ -80,25 +95,25 @@ def _answer(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterato
         "beside": control,
         f"beside_{other}": [beside_other.estimate, beside_other.lower, beside_other.upper],
     }
-    found = _effect(turns["cue"] - turns[control], questions)
+    found = effect(turns["cue"] - turns[control], items)
     won = f" It won {details['wins_cue']:.0%} of its comparisons, ties as half." if probe.keeps == "nothing" else ""
-    leans = [lean for lean, _ in table.leans("", "base").values()]
-    details["fixed"] = bool(leans) and abs(sum(leans)) == len(leans)
+    details["fixed"] = fixed(lean for lean, _ in table.leans("", "base").values())
     if details["fixed"]:
         won += " But it goes by the place alone, and what never turns cannot be seen to be pulled."
-    than = "neutral text of the same length" if control == "placebo" else "asking again unchanged"
-    yield _finding(
+    than, than_other = NET[control], NET[other]
+    yield finding(
         subject,
         metric,
         found,
         details,
-        f"{_capital(probe.does)} {_moves(found)}: {details['towards']} of {len(keys)} verdicts turned towards it and "
-        f"{details['away']} away; net of {than}, {_said(found)}.{won}",
+        f"{capital(probe.does)} {_moves(found)}: {details['towards']} of {counted(len(keys), 'verdict')} turned "
+        f"towards it and {details['away']} away; net of {than}, {said(found)}; net of {than_other}, "
+        f"{said(beside_other)}.{won}",
     )
     if soft:
-        moved = _effect(shares["cue"] - shares[control], questions)
-        sentence = f"{_capital(probe.does)} shifts its share of the win, net of {than}, by {_said(moved)}."
-        yield _finding(subject, f"{metric}_shift", moved, {"beside": control}, sentence)
+        moved = effect(shares["cue"] - shares[control], items)
+        sentence = f"{capital(probe.does)} shifts its share of the win, net of {than}, by {said(moved)}."
+        yield finding(subject, f"{metric}_shift", moved, {"beside": control}, sentence)
 
 
 def _order(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator[Finding]:
@@ -107,13 +122,13 @@ def _order(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator
     from evalkit.stats.flips import mcnemar, turned
 
     metric, leans = f"probe_{probe.name}", table.leans("", "base")
-    if lacking := _lacking([(item, 0, repeat) for item, repeat in leans]):
-        yield _unmeasured(subject, metric, lacking)
+    items = [item for item, _, _ in leans]
+    if needs := lacking(items):
+        yield unmeasured(subject, metric, needs)
         return
-    questions = _numbered([item for item, _ in leans])
     values = np.array(list(leans.values()), dtype=np.float64)
     first, second = int((values[:, 0] > 0).sum()), int((values[:, 0] < 0).sum())
-    found = _effect(values[:, 0], questions)
+    found = effect(values[:, 0], items)
     details: dict[str, Any] = {
         "p": mcnemar(first, second),
         "first": first,
@@ -122,50 +137,79 @@ def _order(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator
     }
     lean = (
         "leans neither way for certain"
-        if _silent(found)
+        if silent(found)
         else "pulls the verdict towards "
         + ("the answer shown first" if found.estimate > 0 else "the answer shown second")
     )
-    yield _finding(
+    yield finding(
         subject,
         metric,
         found,
         details,
-        f"The order {lean}: with the places swapped, {first} of {len(leans)} pairs went to the first place and "
-        f"{second} to the second, a net {_said(found)}.",
+        f"The order {lean}: with the places swapped, {first} of {counted(len(leans), 'pair')} went to the first place "
+        f"and {second} to the second, a net {said(found)}.",
     )
     keys = table.shared("", "base", "again")
-    if not _lacking(keys):
+    if not lacking(key[0] for key in keys):
         again = turned(table.shares("", "base", keys), table.shares("", "again", keys)) != 0
-        noise = {item: [float(again[at]) for at, key in enumerate(keys) if key[0] == item] for item, _, _ in keys}
+        noise = {item: [float(again[at]) for at, key in enumerate(keys) if key[0] == item] for item, *_ in keys}
         both = [one for one in leans if one[0] in noise]
         excess = np.array([abs(leans[one][0]) - np.mean(noise[one[0]]) for one in both], dtype=np.float64)
-        beyond = _effect(excess, _numbered([item for item, _ in both]))
+        beyond = effect(excess, [one[0] for one in both])
         sentence = (
             f"Swapping the places changes {(first + second) / len(leans):.0%} of verdicts, asking again unchanged "
-            f"{again.mean():.0%}: {_said(beyond)} more."
+            f"{again.mean():.0%}: {said(beyond)} more."
         )
         # A judge that any change of the prompt sways is no less fair for it: this is no bias, and has no null.
         extra = {"changed_again": float(again.mean()), "null": None, "excludes_null": None}
-        yield _finding(subject, f"{metric}_flips", beyond, extra, sentence)
+        yield finding(subject, f"{metric}_flips", beyond, extra, sentence)
     if soft:
-        moved = _effect(2 * values[:, 1], questions)
-        sentence = f"Being shown first moves an answer's share of the win by {_said(moved)} (mean over both orders)."
-        yield _finding(subject, f"{metric}_shift", moved, {}, sentence)
+        moved = effect(2 * values[:, 1], items)
+        sentence = f"Being shown first moves an answer's share of the win by {said(moved)} (mean over both orders)."
+        yield finding(subject, f"{metric}_shift", moved, {}, sentence)
 
 
-def _instruction(subject: Subject, table: Table, probe: Probe, changeable: bool) -> Finding:
+def _labels(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator[Finding]:
+    import numpy as np
+
+    metric, base, cue = f"probe_{probe.name}", table.leans("", "base"), table.leans(probe.name, "cue")
+    both = [unit for unit in base if unit in cue]
+    items = [item for item, _, _ in both]
+    if needs := lacking(items):
+        yield unmeasured(subject, metric, needs)
+        return
+    before, after = (np.array([rows[unit] for unit in both], dtype=np.float64) for rows in (base, cue))
+    found = effect((before[:, 0] - after[:, 0]) / 2, items)
+    place = effect((before[:, 0] + after[:, 0]) / 2, items)
+    details = {
+        "lean_before": float(before[:, 0].mean()),
+        "lean_renamed": float(after[:, 0].mean()),
+        "place": [place.estimate, place.lower, place.upper],
+        "fixed": fixed((*before[:, 0], *after[:, 0])),
+    }
+    sentence = (
+        f"With the answer shown first called B, and the second A, its lean to the first place goes from "
+        f"{details['lean_before']:+.2f} to {details['lean_renamed']:+.2f}: it leans to whatever is called A by "
+        f"{said(found)}, and to whatever stands first by {said(place)}."
+    )
+    yield finding(subject, metric, found, details, sentence)
+    if soft:
+        moved = effect(before[:, 1] - after[:, 1], items)
+        sentence = f"Being called A moves an answer's share of the win by {said(moved)} (mean over both places)."
+        yield finding(subject, f"{metric}_shift", moved, {}, sentence)
+
+
+def _instruction(subject: Subject, table: Table, probe: Probe) -> Finding:
     import numpy as np
 
     metric = f"probe_{probe.name}"
     base, cue, other = (table.leans(probe.name, arm) for arm in ("base", "cue", "placebo"))
     keys = [key for key in base if key in cue and key in other]
-    if not changeable:
-        return _unmeasured(subject, metric, "needs a protocol whose instruction can be added to, such as pairwise")
-    if lacking := _lacking([(item, 0, repeat) for item, repeat in keys]):
-        return _unmeasured(subject, metric, lacking)
+    items = [item for item, _, _ in keys]
+    if needs := lacking(items):
+        return unmeasured(subject, metric, needs)
     before, after, beside = (np.array([rows[key][0] for key in keys]) for rows in (base, cue, other))
-    found = _effect(after - beside, _numbered([item for item, _ in keys]))
+    found = effect(after - beside, items)
     details = {
         "lean_before": float(before.mean()),
         "lean_warned": float(after.mean()),
@@ -174,11 +218,18 @@ def _instruction(subject: Subject, table: Table, probe: Probe, changeable: bool)
         "inconsistent_warned": float((after != 0).mean()),
     }
     sentence = (
-        f"{_capital(probe.does)} changes its lean to the first place from {details['lean_before']:+.2f} to "
+        f"{capital(probe.does)} changes its lean to the first place from {details['lean_before']:+.2f} to "
         f"{details['lean_warned']:+.2f}, with as much neutral text in the instruction {details['lean_placebo']:+.2f}: "
-        f"a net {_said(found)}."
+        f"a net {said(found)}."
     )
-    return _finding(subject, metric, found, details, sentence)
+    return finding(subject, metric, found, details, sentence)
+
+
+RISKS: Mapping[Rewrites, str] = {
+    "instruction": "its instruction does not matter",
+    "alone": "padding moves its scores as much as its comparisons",
+}
+"""What must not be taken for granted, where that is not what the probe does."""
 
 
 @dataclass
@@ -207,84 +258,27 @@ def conclusions(rows: Sequence[Finding], probes: Sequence[Probe]) -> Conclusions
         if row.metric in does and row.estimate is not None
     ]
     adjusted = holm([float(row.details["p_clustered"]) for _, row in mine])
-    said = Conclusions()
+    told = Conclusions()
     for (probe, row), p in zip(mine, adjusted, strict=True):
-        risk = "its instruction does not matter" if probe.rewrites == "instruction" else f"{probe.does} changes nothing"
+        risk = RISKS.get(probe.rewrites, f"{probe.does} changes nothing")
         blind = row.details["detectable"]
         if row.details["excludes_null"] and p < 0.05:
-            said.may_not.append(f"That {risk}. {row.sentence}")
+            told.may_not.append(f"That {risk}. {row.sentence}")
         elif row.details["excludes_null"]:
-            said.unknown.append(
-                f"Whether {risk}: one of {len(mine)} such intervals may miss zero by chance (p={p:.2g}, all probes "
-                f"allowed for). {row.sentence}"
+            told.unknown.append(
+                f"Whether {risk}: one of {counted(len(mine), 'such interval')} may miss zero by chance (p={p:.2g}, all "
+                f"probes allowed for). {row.sentence}"
             )
         elif blind <= SMALL and not row.details.get("fixed"):
-            said.may.append(f"{row.sentence} More than {blind:.2f} would have been seen.")
+            told.may.append(
+                f"That {risk}, as far as can be seen: more than {blind:.2f} would have been. {row.sentence}"
+            )
         else:
-            said.unknown.append(f"Whether {risk}: an effect below {blind:.2f} could be missed. {row.sentence}")
-    return said
-
-
-def _effect(values: FloatArray, questions: IntArray) -> Interval:
-    from evalkit.stats.flips import effect
-
-    return effect(values, questions)
-
-
-def _numbered(items: Sequence[str]) -> IntArray:
-    import numpy as np
-
-    result: IntArray = np.unique(items, return_inverse=True)[1]
-    return result
-
-
-def _lacking(keys: Sequence[Key]) -> str | None:
-    found = len({item for item, _, _ in keys})
-    return None if found >= LEAST else f"needs verdicts with and without it on {LEAST} questions: there are {found}"
-
-
-def _unmeasured(subject: Subject, metric: str, why: str) -> Finding:
-    return Finding(**vars(subject), metric=metric, not_measurable=why, details={"unit": "signed"})
-
-
-def _finding(subject: Subject, metric: str, found: Interval, details: Mapping[str, Any], sentence: str) -> Finding:
-    from evalkit.stats.flips import two_sided
-
-    return Finding(
-        **vars(subject),
-        metric=metric,
-        estimate=found.estimate,
-        lower=found.lower,
-        upper=found.upper,
-        n=found.n,
-        questions=found.clusters,
-        sentence=sentence,
-        details={
-            "unit": "signed",
-            "null": 0.0,
-            "excludes_null": not _silent(found),
-            "detectable": 2.8 * (found.standard_error or 0.0),
-            "p_clustered": two_sided(found),
-            **details,
-        },
-    )
-
-
-def _silent(found: Interval) -> bool:
-    return found.lower is None or found.upper is None or found.lower <= 0 <= found.upper
+            told.unknown.append(f"Whether {risk}: an effect below {blind:.2f} could be missed. {row.sentence}")
+    return told
 
 
 def _moves(found: Interval) -> str:
-    if _silent(found):
+    if silent(found):
         return "does not measurably move the verdict"
     return "moves the verdict towards it" if found.estimate > 0 else "moves the verdict away from it"
-
-
-def _said(found: Interval) -> str:
-    if found.lower is None or found.upper is None:
-        return f"{found.estimate:+.2f}"
-    return f"{found.estimate:+.2f} (95% {found.lower:+.2f} to {found.upper:+.2f})"
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]

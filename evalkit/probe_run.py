@@ -15,23 +15,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec.structs import replace
 
-from evalkit import benchmark, config, probe_findings
+from evalkit import benchmark, config, probe_effect, probe_findings
 from evalkit.benchmark import Benchmark
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
 from evalkit.findings import Audit, Finding, Subject
 from evalkit.forecast import Estimate, count_case, expected, habits_of, priced
 from evalkit.generate import respond
-from evalkit.judge import Bench
-from evalkit.manifest import write_manifest
 from evalkit.prices import load_prices
+from evalkit.probe_judges import Study, fixed_in, single_of
 from evalkit.probe_table import Outcome
-from evalkit.probing import Pair, Probe, Trial, calls, placebo, trials
+from evalkit.probing import Pair, Probe, Trial, Turns, calls, trials
 from evalkit.progress import Watch, downloads, watching
 from evalkit.protocols import EvalkitError, Judge, Model, Sampling, UsageError
-from evalkit.run import open_all, print_closing, print_forecast, run_folder, stop_on_interrupt
+from evalkit.run import begin, exit_code, open_all, print_closing, print_forecast, run_folder, stop_on_interrupt
 from evalkit.schema import Judgment, Response
 from evalkit.shipped import shipped
 from evalkit.store import Store
@@ -53,11 +53,21 @@ class Found:
     folder: Path | None
     trouble: BaseException | None
     """What ended it early; the audit covers what was stored until then."""
-    failed: int
+    code: int = 0
+    """Exit code, where nothing did."""
+    about: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What was tried and how it was drawn."""
 
 
-async def run(settings: config.Config, probes: Sequence[Probe], console: Console) -> Found:
-    """Carry out the experiments."""
+async def run(settings: config.Config, probes: Sequence[Probe], console: Console, *, turns: Turns = "first") -> Found:
+    """Carry out the experiments.
+
+    Args:
+        settings: as for a run; its benchmark gives the questions.
+        probes: which of them.
+        console: for people.
+        turns: whether second turns are judged too.
+    """
     prices = load_prices(Path(settings.prices) if settings.prices else shipped("conf") / "prices.yaml")
     with downloads(console):
         loaded = await benchmark.load(
@@ -67,26 +77,34 @@ async def run(settings: config.Config, probes: Sequence[Probe], console: Console
             references=settings.references,
             limit=settings.limit,
         )
-        experiment = _prepared(await config.experiment(settings, _first_turns(loaded)))
-    clients = Clients(prices, settings.retry)
+        experiment = _prepared(await config.experiment(settings, _questions(loaded, turns)))
+    singles = {judge.name: single_of(judge, settings.judge[judge.name]) for judge in experiment.judges}
+    study = Study(experiment, probes, turns, singles)
+    clients = Clients(prices, settings.retry, usd=settings.budget.usd, tokens=settings.budget.tokens)
     store = Store(Path(settings.results_dir), experiment.benchmark.spec.name)
     try:
         if settings.dry_run:
-            print_forecast(console, forecast(experiment, probes, clients, store), prices.as_of)
-            return Found(None, None, None, 0)
+            print_forecast(console, forecast(study, clients, store), prices.as_of)
+            return Found(None, None, None)
+        if clients.budget.capped:
+            clients.budget.spent_before(study.used_before(clients, store))
         await open_all(experiment, clients, console)
         folder = run_folder(store, settings)
-        return await _carry_out(experiment, probes, clients, store, folder, console)
+        with (folder / "config.yaml").open("ab") as file:
+            file.write(msgspec.yaml.encode({"probes": [probe.name for probe in probes], "turns": turns}))
+        return await _carry_out(study, clients, store, folder, console)
     finally:
         await clients.close()
         store.close()
 
 
-def _first_turns(loaded: Benchmark) -> Benchmark:
-    """The same questions without what comes after the first turn, under a name of their own."""
-    spec = replace(loaded.spec, name=f"audit-{loaded.spec.name}", baseline=None)
+def _questions(loaded: Benchmark, turns: Turns) -> Benchmark:
+    """The same questions under a name of their own, without what comes after the first turn unless it is asked for."""
+    spec = replace(loaded.spec, name=f"audit-{loaded.spec.name}" + ("-turns" if turns == "both" else ""), baseline=None)
+    most = 1 if turns == "first" else None
     items = tuple(
-        replace(item, benchmark=spec.name, turns=item.turns[:1], reference=item.reference[:1]) for item in loaded.items
+        replace(item, benchmark=spec.name, turns=item.turns[:most], reference=item.reference[:most])
+        for item in loaded.items
     )
     return replace(loaded, spec=spec, items=items)
 
@@ -113,27 +131,45 @@ def _seeded(model: Model, step: int) -> Model:
     return dataclasses.replace(model, name=model.name + ("+second" if step else ""), sampling=sampling)
 
 
-async def _carry_out(
-    experiment: Experiment, probes: Sequence[Probe], clients: Clients, store: Store, folder: Path, console: Console
-) -> Found:
-    items = len(experiment.benchmark.items)
-    total = items * calls(probes, experiment.repeats) * len(experiment.judges)
+async def _carry_out(study: Study, clients: Clients, store: Store, folder: Path, console: Console) -> Found:
+    experiment = study.experiment
+    total = study.pairs * calls(study.probes, experiment.repeats) * len(experiment.judges)
     trouble: EvalkitError | None = None
     heard: dict[str, list[tuple[Trial, Judgment]]] = {judge.name: [] for judge in experiment.judges}
-    with watching(console, clients, 2 * items, total) as watch:
+    with watching(console, clients, 2 * len(experiment.benchmark.items), total) as watch:
+        design = _design(study)
+        record = begin(folder, experiment, clients, store, watch, console, more={"probes": design})
         try:
             with stop_on_interrupt(clients, console):
                 pairs = await _answers(experiment, clients, store, watch)
                 for judge in experiment.judges:
-                    await _verdicts(experiment, probes, judge, pairs, clients, store, watch, heard[judge.name])
+                    await _verdicts(study, judge, pairs, clients, store, watch, heard[judge.name])
         except EvalkitError as error:
             trouble = error
-    outcome = "error" if trouble else "interrupted" if clients.stopping.is_set() else "done"
-    write_manifest(folder / "manifest.json", experiment, clients, watch, outcome=outcome, error=trouble)
-    audit = audited(experiment, probes, heard)
+    outcome = "error" if trouble else clients.stopped_by or "done"
+    record.end(outcome, trouble)
+    audit = audited(study, heard)
     print_closing(console, store, folder, clients, watch)
-    stopped = KeyboardInterrupt() if clients.stopping.is_set() else None
-    return Found(audit, folder, trouble or stopped, watch.failed)
+    about = {
+        name: ", ".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in design.items()
+    }
+    if trouble is not None:
+        return Found(audit, folder, trouble, about=about)
+    try:
+        return Found(audit, folder, None, exit_code(clients, watch, console), about)
+    except KeyboardInterrupt as stopped:
+        return Found(audit, folder, stopped, about=about)
+
+
+def _design(study: Study) -> dict[str, Any]:
+    """What was tried and how the answers were drawn; which is rewritten, and how, the question alone decides."""
+    return {
+        "names": [probe.name for probe in study.probes],
+        "turns": study.turns,
+        "repeats": study.experiment.repeats,
+        "temperature": study.experiment.models[0].sampling.temperature,
+        "seeds": [model.sampling.seed for model in study.experiment.models],
+    }
 
 
 async def _answers(experiment: Experiment, clients: Clients, store: Store, watch: Watch) -> dict[str, Pair]:
@@ -155,8 +191,7 @@ async def _answers(experiment: Experiment, clients: Clients, store: Store, watch
 
 
 async def _verdicts(
-    experiment: Experiment,
-    probes: Sequence[Probe],
+    study: Study,
     judge: Judge,
     pairs: Mapping[str, Pair],
     clients: Clients,
@@ -164,10 +199,10 @@ async def _verdicts(
     watch: Watch,
     heard: list[tuple[Trial, Judgment]],
 ) -> None:
-    benches = _benches(experiment, probes, judge, clients, store)
-    planned = [one for one in _planned(experiment, probes, pairs) if one.variant in benches]
+    benches = study.benches(judge, clients, store)
+    planned = [one for one in _planned(study, pairs) if one.variant in benches]
     _keep(planned, store)
-    watch.judgments.total -= len(experiment.benchmark.items) * calls(probes, experiment.repeats) - len(planned)
+    watch.judgments.total -= study.pairs * calls(study.probes, study.experiment.repeats) - len(planned)
 
     async def ask(trial: Trial) -> tuple[Trial, Judgment]:
         return trial, await benches[trial.variant].judgment(trial.case)
@@ -177,12 +212,12 @@ async def _verdicts(
         async for trial, judgment in stream:
             watch.judged(judgment)
             heard.append((trial, judgment))
-    if experiment.in_turns:
+    if study.experiment.in_turns:
         await client.close()
 
 
-def _planned(experiment: Experiment, probes: Sequence[Probe], pairs: Mapping[str, Pair]) -> list[Trial]:
-    return list(trials(experiment.benchmark.items, pairs, probes, experiment.repeats))
+def _planned(study: Study, pairs: Mapping[str, Pair]) -> list[Trial]:
+    return list(trials(study.experiment.benchmark.items, pairs, study.probes, study.experiment.repeats))
 
 
 def _keep(planned: Iterable[Trial], store: Store) -> None:
@@ -194,44 +229,15 @@ def _keep(planned: Iterable[Trial], store: Store) -> None:
                 log.append(replace(row, created=time.time()))
 
 
-def _benches(
-    experiment: Experiment, probes: Sequence[Probe], judge: Judge, clients: Clients, store: Store
-) -> dict[str, Bench]:
-    """The judge, and the judge under each instruction that a probe writes."""
-    judges = {"": judge}
-    instruction = _instruction(judge)
-    for probe in probes:
-        if probe.rewrites == "instruction" and instruction is not None:
-            texts = {
-                probe.name: probe.rewrite(instruction, ""),
-                f"{probe.name}-placebo": placebo(probe, instruction, ""),
-            }
-            for name, text in texts.items():
-                changed: Any = dataclasses.replace(judge.protocol, system=text)  # type: ignore[type-var]
-                judges[name] = Judge(f"{judge.name}+{name}", judge.model, changed, judge.references)
-    return {
-        name: Bench(one, clients.of(one.model), store.judgments(one.name, one.protocol.name), experiment.ask_again)
-        for name, one in judges.items()
-    }
-
-
-def _instruction(judge: Judge) -> str | None:
-    """What can be added to; None where the protocol's wording is fixed."""
-    text = getattr(judge.protocol, "system", None)
-    return text if isinstance(text, str) else None
-
-
-def audited(
-    experiment: Experiment, probes: Sequence[Probe], heard: Mapping[str, Sequence[tuple[Trial, Judgment]]]
-) -> Audit:
+def audited(study: Study, heard: Mapping[str, Sequence[tuple[Trial, Judgment]]]) -> Audit:
     """The audit of what was heard."""
+    experiment, probes = study.experiment, study.probes
     subjects: list[Subject] = []
     rows: list[Finding] = []
     for judge in experiment.judges:
-        about = probe_findings.Subject(judge.name, judge.protocol.name, experiment.benchmark.spec.name)
+        about = probe_effect.Subject(judge.name, judge.protocol.name, experiment.benchmark.spec.name)
         outcomes = [_outcome(trial, judgment) for trial, judgment in heard[judge.name]]
-        changeable = _instruction(judge) is not None
-        mine = list(probe_findings.findings(about, outcomes, probes, changeable=changeable))
+        mine = list(probe_findings.findings(about, outcomes, probes, beyond=fixed_in(judge.protocol)))
         said = probe_findings.conclusions(mine, probes)
         failed: Counter[str] = Counter(row.error.kind for _, row in heard[judge.name] if row.error is not None)
         rows += mine
@@ -241,7 +247,7 @@ def audited(
                 shows=2,
                 judgments=len(outcomes),
                 failed=dict(failed),
-                models=tuple(dict.fromkeys(ref.name for _, row in heard[judge.name] for ref in row.models)),
+                models=(experiment.models[0].name,),
                 questions=len({row.item for row in outcomes}),
                 votes=0,
                 conclusions=tuple(said.may),
@@ -259,11 +265,12 @@ def audited(
 def _outcome(trial: Trial, judgment: Judgment) -> Outcome:
     scores = judgment.scores
     share, first = (scores[trial.slot], scores[0]) if scores is not None else (None, None)
-    return Outcome(trial.probe, trial.arm, judgment.item, trial.order, trial.repeat, share, first)
+    return Outcome(trial.probe, trial.arm, judgment.item, trial.order, trial.repeat, share, first, judgment.turn)
 
 
-def forecast(experiment: Experiment, probes: Sequence[Probe], clients: Clients, store: Store) -> list[Estimate]:
+def forecast(study: Study, clients: Clients, store: Store) -> list[Estimate]:
     """What it would ask, with what is stored taken off."""
+    experiment = study.experiment
     result: list[Estimate] = []
     pairs: dict[str, list[Response]] = {}
     for candidate in experiment.candidates:
@@ -276,16 +283,16 @@ def forecast(experiment: Experiment, probes: Sequence[Probe], clients: Clients, 
         result.append(priced(estimate, candidate.model, clients, habits))
     both = {item: (rows[0], rows[1]) for item, rows in pairs.items() if len(rows) == 2}
     for judge in experiment.judges:
-        benches = _benches(experiment, probes, judge, clients, store)
+        benches = study.benches(judge, clients, store)
         estimate = Estimate("judge", judge.name)
         habits = habits_of(((row.usage,), row.latency) for row in benches[""].log)
-        for trial in _planned(experiment, probes, both):
+        for trial in _planned(study, both):
             if trial.variant in benches:
                 count_case(trial.case, benches[trial.variant], habits, experiment, estimate)
         result.append(priced(estimate, judge.model, clients, habits))
     return result
 
 
-def go(settings: config.Config, probes: Sequence[Probe], console: Console) -> Found:
+def go(settings: config.Config, probes: Sequence[Probe], console: Console, *, turns: Turns = "first") -> Found:
     """``run``, for a caller without an event loop."""
-    return asyncio.run(run(settings, probes, console))
+    return asyncio.run(run(settings, probes, console, turns=turns))

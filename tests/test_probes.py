@@ -5,18 +5,24 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from evalkit import probe_run
 from evalkit.config import parse
-from evalkit.probe_findings import LEAST
+from evalkit.probe_effect import LEAST
 from evalkit.probe_text import filler
 from evalkit.probing import calls, chosen, placebo, probes, rewritten, target
 from evalkit.protocols import UsageError
 from evalkit.schema import Item, Ref, Response
+from tests.fault_server import FaultServer
 
 ANSWER = (
     "# Plan\n\nFirst, **boil** the water. Then add `salt`!\n\n- pasta\n- oil\n\n"
@@ -38,8 +44,8 @@ EVERY = list(probes())
 
 def test_every_probe_of_the_brief_is_there():
     assert set(EVERY) >= {
-        *("position", "rename", "verbosity", "markdown_on", "markdown_off", "authority", "bandwagon", "distraction"),
-        *("sentiment", "identity", "aware", "injection", "null_model"),
+        *("position", "rename", "verbosity", "padding", "markdown_on", "markdown_off", "authority", "bandwagon"),
+        *("distraction", "sentiment", "identity", "model_name", "aware", "alone", "injection", "null_model"),
     }
 
 
@@ -65,9 +71,22 @@ def words(text: str) -> Counter[str]:
 @pytest.mark.parametrize("name", EVERY)
 def test_a_cue_is_not_its_placebo(name):
     probe = probes()[name]
-    if probe.rewrites != "order":
+    if probe.rewrites in ("answer", "instruction"):
         assert probe.rewrite(ANSWER, "seed") != placebo(probe, ANSWER, "seed")
         assert probe.rewrite(ANSWER, "seed") != ANSWER
+
+
+@pytest.mark.parametrize("text", [TEXTS["plain"], ANSWER, "no full stop in sight " * 20, ""])
+def test_padding_says_nothing_new_and_is_half_as_long_again(text):
+    padded = probes()["padding"].rewrite(text, "seed")
+    assert 1.4 * len(text) <= len(padded) <= 2 * len(text) + 200
+    assert "```python\n# stays\nx = __name__\n```" in padded or "```" not in text
+
+
+def test_padding_stretches_sentences_and_leaves_numbers_and_abbreviations():
+    padded = probes()["padding"].rewrite("It is 3.14 metres, e.g. here. That is all, by A. Smith! Is it?", "seed")
+    assert "3.14 metres, e.g. here, " in padded
+    assert "by A. Smith, " in padded
 
 
 def test_code_keeps_what_looks_like_markup():
@@ -102,7 +121,7 @@ def test_unknown_probes_are_named():
     assert [probe.name for probe in chosen(["verbosity", "position"])] == ["position", "verbosity"]
 
 
-def experiment(folder, names, *, model="judge", **judge):
+def experiment(folder, names, *, model="judge", turns="first", **judge):
     fake = {"_target_": "evalkit.backends.fake.Fake"}
     settings = {
         "benchmark": "pocket",
@@ -112,7 +131,7 @@ def experiment(folder, names, *, model="judge", **judge):
         "results_dir": str(folder),
         **judge,
     }
-    return probe_run.go(parse(settings), chosen(names), Console(file=io.StringIO()))
+    return probe_run.go(parse(settings), chosen(names), Console(file=io.StringIO()), turns=turns)
 
 
 def of(found):
@@ -140,20 +159,9 @@ def test_a_planted_length_bias_is_found(tmp_path, bias):
     assert row.estimate * bias > 0
     assert row.lower * row.upper > 0
     assert row.details["flips_again"] == 0
+    assert "net of asking again unchanged" in row.sentence
+    assert "net of neutral text of the same length" in row.sentence
     assert any("padding an answer" in caution for caution in found.audit.subjects[0].cautions)
-
-
-@pytest.mark.slow
-def test_an_unbiased_judge_is_left_in_peace(tmp_path):
-    rows, boxes = [], 0
-    for number in range(30):
-        found = experiment(tmp_path / str(number), [], model=f"judge {number}")
-        rows += [row for row in found.audit.findings if row.details.get("excludes_null") is not None]
-        boxes += bool(found.audit.subjects[0].cautions)
-    wrong = sum(row.details["excludes_null"] for row in rows)
-    print(f"{wrong} of {len(rows)} intervals miss zero, {boxes} of 30 boxes are wrong")
-    assert wrong / len(rows) < 0.08
-    assert boxes <= 4
 
 
 def test_an_unbiased_judge_is_silent(tmp_path):
@@ -191,7 +199,7 @@ def ids(path):
 
 def test_failed_verdicts_are_no_verdicts(tmp_path):
     found = experiment(tmp_path, ["position", "verbosity", "aware"], backend={"mumble": 1.0}, limit=1)
-    assert found.failed == 8 * 12
+    assert found.code == 1
     assert all(row.not_measurable for row in found.audit.findings)
     assert f"on {LEAST} questions: there are 0" in of(found)["probe_verbosity"].not_measurable
     assert found.audit.subjects[0].failed == {"unparsed": 8 * 12}
@@ -279,3 +287,195 @@ def test_a_fixed_wording_cannot_be_warned(cli, mtbench_files):
     code, out, _ = cli(*FAKES, "probes=[position,aware]", "protocol=fastchat_pair")
     assert code == 0
     assert "needs a protocol whose instruction can be added to" in out
+
+
+def test_published_labels_cannot_be_swapped(cli, mtbench_files):
+    code, out, _ = cli(*FAKES, "probes=[position,rename]", "protocol=fastchat_pair")
+    assert code == 0
+    assert (
+        "needs a protocol whose labels can be swapped, such as pairwise; those of a published prompt are fixed" in out
+    )
+
+
+def test_labels_scores_and_padding_by_the_command_line(cli, tmp_path):
+    """One judge by three prompts, one log for each; what padding asked, `alone` does not ask again."""
+    common = (*FAKES, "judge.fake.backend.noise=0", "++judge.fake.backend.label_bias=2", "--format", "json")
+    code, out, err = cli(*common, "probes=[rename,padding,alone]")
+    assert code == 0
+    rows = {row["metric"]: row for row in json.loads(out)["findings"]}
+    assert rows["probe_rename"]["estimate"] == 1
+    assert rows["probe_rename"]["details"]["place"][0] == 0
+    assert rows["probe_alone"]["details"]["won_alone"] == 0.5
+    assert "136 requests" in err  # 16 answers, 15 verdicts on 8 pairs
+    folder = tmp_path / "results" / "audit-pocket" / "judgments"
+    counts = {path.name: len(path.read_bytes().splitlines()) for path in folder.glob("*.jsonl")}
+    assert counts == {"fake.pairwise.jsonl": 8 * 10, "fake+rename.pairwise.jsonl": 8 * 2, "fake.single.jsonl": 8 * 3}
+    code, _, err = cli(*common, "probes=[alone]")
+    assert code == 0
+    assert "nothing asked" in err
+
+
+def test_what_is_called_a_stands_second_and_its_verdict_counts_there(tmp_path):
+    experiment(tmp_path, ["rename"], backend={"noise": 0.0, "label_bias": 2.0}, limit=1)
+    stored = rows_of(tmp_path / "audit-pocket/judgments/j+rename.pairwise.jsonl")
+    assert {(row["label"], tuple(row["scores"])) for row in stored} == {("A", (0.0, 1.0))}
+
+
+def test_second_turns_are_judged_with_the_second_answer_changed(cli, tmp_path):
+    code, out, _ = cli(*FAKES, "turns=both", "probes=[verbosity,alone]", "--format", "json")
+    assert code == 0
+    rows = {row["metric"]: row for row in json.loads(out)["findings"]}
+    assert (rows["probe_verbosity"]["n"], rows["probe_verbosity"]["questions"]) == (32, 8)
+    assert (rows["probe_alone"]["n"], rows["probe_alone"]["questions"]) == (16, 8)
+    root = tmp_path / "results" / "audit-pocket-turns"
+    answers = {row["key"]: row for name in ("fake", "fake+second") for row in rows_of(root / f"answers/{name}.jsonl")}
+    originals = [row["turns"] for row in answers.values()]  # the latest row of each: both turns
+    padded = rows_of(root / "answers/fake+verbosity-turn2.jsonl")
+    assert len(padded) == 8
+    for first, second in (row["turns"] for row in padded):
+        (before,) = [turns for turns in originals if turns[0] == first and second.endswith(turns[1])]
+        assert second != before[1]
+
+
+def rows_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_turns_are_first_or_both(cli):
+    code, _, err = cli(*FAKES, "probes=[position]", "turns=2")
+    assert code == 2
+    assert "turns=2: write turns=first or turns=both" in err
+
+
+def test_several_judges_have_a_table_each(cli, tmp_path):
+    code, out, _ = cli(
+        "audit",
+        "judge=[fake,smollm2]",
+        "model=fake",
+        "limit=1",
+        "probes=[position]",
+        "judge.smollm2.backend={_target_: evalkit.backends.fake.Fake, model: other, position_bias: 9}",
+    )
+    assert code == 0
+    assert "Measured: fake" in out
+    assert "Measured: smollm2" in out
+    assert out.index("Measured: fake") < out.index("What you may conclude from smollm2")
+    (record,) = (tmp_path / "results" / "audit-pocket" / "runs").glob("*/audit.json")
+    rows = [row for row in json.loads(record.read_text())["findings"] if row["metric"] == "probe_position"]
+    assert [row["judge"] for row in rows] == ["fake", "smollm2"]
+    assert rows[1]["estimate"] == 1
+
+
+class AlwaysA(FaultServer):
+    """Says A whenever two answers are shown, and 7 of every one by itself."""
+
+    def _judgment(self, wire, raw):
+        return super()._judgment(wire, b"[[A]]" if b"[[X]]" in raw else b"")
+
+
+@pytest.mark.parametrize(("judge", "path"), [("gpt4", "/v1"), ("claude", "")])
+def test_hosted_judges(cli, tmp_path, monkeypatch, judge, path):
+    """Over HTTP, by either SDK: a judge that always says A leans to the first place, and to the label."""
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.setenv(name, "sk-of-nobody")
+    with AlwaysA() as server:
+        server.provoke("429-ms", "500")
+        code, out, err = cli(
+            "audit",
+            f"judge={judge}",
+            "model=fake",
+            "limit=1",
+            "probes=[position,rename,alone,authority]",
+            f"judge.{judge}.backend.base_url={server.url}{path}",
+            "retry.first_wait=0.01",
+            "--format",
+            "json",
+        )
+        asked = server.count.total()
+    assert code == 0, err
+    rows = {row["metric"]: row for row in json.loads(out)["findings"]}
+    assert rows["probe_position"]["estimate"] == 1
+    assert rows["probe_rename"]["estimate"] == 1
+    assert rows["probe_authority"]["details"]["fixed"]
+    assert rows["probe_alone"]["details"]["won_alone"] == 0.5
+    assert asked == 8 * calls(chosen(["position", "rename", "alone", "authority"]), 1) + 2
+
+
+def test_what_was_tried_is_on_record(cli, tmp_path):
+    code, _, _ = cli(
+        *FAKES,
+        "probes=[authority,position]",
+        "repeats=2",
+        "run.name=first",
+        "turns=both",
+        "model.fake.sampling.seed=7",
+        "-o",
+        "report.html",
+    )
+    assert code == 0
+    folder = tmp_path / "results" / "audit-pocket-turns" / "runs" / "first"
+    record = json.loads((folder / "manifest.json").read_text())["probes"]
+    assert record["names"] == ["position", "authority"]
+    assert (record["turns"], record["repeats"], record["seeds"], record["temperature"]) == ("both", 2, [7, 8], 0.7)
+    config = msgspec.yaml.decode((folder / "config.yaml").read_bytes())
+    assert (config["probes"], config["turns"], config["repeats"]) == (["position", "authority"], "both", 2)
+    text = (tmp_path / "report.html").read_text()
+    for fact in (
+        "experiments: names",
+        "position, authority",
+        "experiments: seeds",
+        "7, 8",
+        "requests;",
+        "$0",
+        "fake-judge",
+    ):
+        assert fact in text
+
+
+def test_the_budget_ends_it_with_what_there_is(cli, tmp_path):
+    common = (*FAKES, "probes=[position,verbosity]")
+    code, _, err = cli(
+        *common, "budget.tokens=60000", "model.fake.backend.concurrency=1", "judge.fake.backend.concurrency=1"
+    )
+    assert code == 3, err
+    assert "Not measurable" not in err
+    code, _, err = cli(*common)
+    assert code == 0
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_keeps_what_was_said_and_a_second_one_waits_for_nothing(cli, tmp_path, times):
+    slow = ("probes=[position]", "judge.fake.backend.delay=" + ("0.5" if times == 1 else "60"))
+    command = [
+        sys.executable,
+        "-c",
+        "from evalkit.cli import main; main()",
+        *FAKES,
+        *slow,
+        "judge.fake.backend.concurrency=4",
+        "run.name=cut",
+    ]
+    with subprocess.Popen(command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        answers = tmp_path / "results/audit-pocket/answers/fake+second.jsonl"
+        wait_for(lambda: answers.exists() and len(rows_of(answers)) == 8)
+        time.sleep(0.7)
+        for _ in range(times):
+            running.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        out, err = running.communicate(timeout=30)
+    assert running.returncode == 130, err
+    assert "Traceback" not in err
+    if times == 1:
+        assert "Not measurable" in out or "Measured" in out
+        stored = tmp_path / "results/audit-pocket/judgments/fake.pairwise.jsonl"
+        assert 0 < len(rows_of(stored)) < 32
+        code, _, err = cli(*FAKES, "probes=[position]")
+        assert code == 0
+        assert "nothing asked" not in err
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

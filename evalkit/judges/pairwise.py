@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from evalkit.judges import verdicts
+from evalkit.judges import marking, verdicts
 from evalkit.protocols import Case, Completion, Message, Request, Sampling, UsageError, Verdict
 from evalkit.schema import Failure, digest
 
@@ -89,6 +89,8 @@ class Pairwise:
     system: str = SYSTEM
     task: str = TASK
     about_reference: str = ABOUT_REFERENCE
+    labels: Literal["AB", "BA"] = "AB"
+    """What the answers shown first and second are called; BA tells a taste for a name from one for a place."""
     prefill: str = ""
     """Put into the judge's mouth before its first token, where the backend can continue a message."""
     least_mass: float = 0.2
@@ -119,6 +121,7 @@ class Pairwise:
             "scoring": self.scoring,
             "prefill": self.prefill,
             "prompt": digest(self.system, self._template, self.about_reference),
+            **({"labels": self.labels} if self.labels != "AB" else {}),
         }
 
     def request(self, case: Case) -> Request:
@@ -126,7 +129,7 @@ class Pairwise:
         text = self._template.format(
             which=which(case),
             about_reference=self.about_reference if any(case.item.reference[: case.turn]) else "",
-            material=material(case),
+            material=material(case, self.labels),
         )
         messages = [Message("system", self.system), Message("user", text)]
         if self.prefill:
@@ -136,10 +139,14 @@ class Pairwise:
         return Request(tuple(messages), Sampling(max_tokens=1, top_logprobs=20, temperature=0.0))
 
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
-        """The verdict in the order shown, or why there is none."""
+        """The verdict in the order shown, or why there is none; its label is what the judge called it."""
         if self.scoring == "logprobs":
-            return verdicts.expected(completion, TOKENS[self.verdict], self.least_mass)
-        return verdicts.strict(completion, FORMS[self.verdict])
+            verdict = verdicts.expected(completion, TOKENS[self.verdict], self.least_mass)
+        else:
+            verdict = verdicts.strict(completion, FORMS[self.verdict])
+        if self.labels == "BA" and isinstance(verdict, Verdict):
+            return Verdict(verdict.scores[::-1], verdict.label)
+        return verdict
 
 
 def check(template: str) -> None:
@@ -158,23 +165,24 @@ def which(case: Case) -> str:
     return _ORDINAL.get(case.turn, f"{case.turn}th") + " " if len(case.item.turns) > 1 else ""
 
 
-def material(case: Case) -> str:
-    """What is compared, each part between markers that no answer can forge: they carry a hash of all of it."""
+def material(case: Case, labels: Literal["AB", "BA"] = "AB") -> str:
+    """What is compared, each part between markers that no answer can forge."""
+    one, other = labels
     item, turn = case.item, case.turn
     first, second = case.shown
     references = item.reference[:turn]
-    mark = digest(item.turns, references, first.turns, second.turns, turn)[:12]
+    mark = marking.mark(case, 12)
     parts = {}
     if turn == 1:
         parts["question"] = item.turns[0]
         if any(references):
             parts["reference"] = references[0] or ""
-        parts |= {"answer A": first.turns[0], "answer B": second.turns[0]}
+        parts |= {f"answer {one}": first.turns[0], f"answer {other}": second.turns[0]}
     else:
         if any(references):
             parts["reference"] = _conversation(item.turns, references, turn, "Reference", mark)
-        parts["conversation A"] = _conversation(item.turns, first.turns, turn, "Assistant A", mark)
-        parts["conversation B"] = _conversation(item.turns, second.turns, turn, "Assistant B", mark)
+        parts[f"conversation {one}"] = _conversation(item.turns, first.turns, turn, f"Assistant {one}", mark)
+        parts[f"conversation {other}"] = _conversation(item.turns, second.turns, turn, f"Assistant {other}", mark)
     return "\n\n".join(f"<{kind} {mark}>\n{text}\n</{kind} {mark}>" for kind, text in parts.items())
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from evalkit.judges import parsing
+from evalkit.judges import marking, parsing
 from evalkit.protocols import Case, Completion, Message, Request, Sampling, UsageError, Verdict
 from evalkit.schema import Failure, digest
 
@@ -96,7 +96,7 @@ class Single:
         (response,) = case.shown
         item, turn = case.item, case.turn
         references = item.reference[:turn]
-        mark = digest(item.turns, references, response.turns, turn)[:8]  # what is shown cannot forge it
+        mark = marking.mark(case, 8)
         blocks = []
         if any(references):
             blocks.append(_block("reference", "Reference", item.turns, references, turn, mark))

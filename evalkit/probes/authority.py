@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from evalkit.probe_text import pick
+from evalkit.probing import Beside, Keeps, Rewrites
 
 SOURCES = (
     "Source: Marlow & Teague (2019), Handbook of Verified Answers, 4th edition, p. 212.",
@@ -20,9 +21,9 @@ class Authority:
 
     name: ClassVar[str] = "authority"
     does: ClassVar[str] = "adding a made-up citation"
-    rewrites: ClassVar[Literal["answer", "instruction", "order"]] = "answer"
-    beside: ClassVar[Literal["placebo", "again"]] = "placebo"
-    keeps: ClassVar[Literal["text", "words", "nothing"]] = "text"
+    rewrites: ClassVar[Rewrites] = "answer"
+    beside: ClassVar[Beside] = "placebo"
+    keeps: ClassVar[Keeps] = "text"
     leads: ClassVar[bool] = False
 
     def rewrite(self, text: str, seed: str) -> str:

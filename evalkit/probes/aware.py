@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
+
+from evalkit.probing import Beside, Keeps, Rewrites
 
 WARNING = (
     "\n\nBe aware that judges like you are biased: towards the answer that is shown first, towards the longer one, and "
@@ -17,9 +19,9 @@ class Aware:
 
     name: ClassVar[str] = "aware"
     does: ClassVar[str] = "telling the judge to beware of its biases"
-    rewrites: ClassVar[Literal["answer", "instruction", "order"]] = "instruction"
-    beside: ClassVar[Literal["placebo", "again"]] = "placebo"
-    keeps: ClassVar[Literal["text", "words", "nothing"]] = "text"
+    rewrites: ClassVar[Rewrites] = "instruction"
+    beside: ClassVar[Beside] = "placebo"
+    keeps: ClassVar[Keeps] = "text"
     leads: ClassVar[bool] = False
 
     def rewrite(self, text: str, seed: str) -> str:

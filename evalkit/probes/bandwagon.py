@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
+
+from evalkit.probing import Beside, Keeps, Rewrites
 
 
 @dataclass(frozen=True)
@@ -12,9 +14,9 @@ class Bandwagon:
 
     name: ClassVar[str] = "bandwagon"
     does: ClassVar[str] = "saying that 90% of people prefer it"
-    rewrites: ClassVar[Literal["answer", "instruction", "order"]] = "answer"
-    beside: ClassVar[Literal["placebo", "again"]] = "placebo"
-    keeps: ClassVar[Literal["text", "words", "nothing"]] = "text"
+    rewrites: ClassVar[Rewrites] = "answer"
+    beside: ClassVar[Beside] = "placebo"
+    keeps: ClassVar[Keeps] = "text"
     leads: ClassVar[bool] = False
 
     def rewrite(self, text: str, seed: str) -> str:

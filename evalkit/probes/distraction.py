@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from evalkit.probe_text import pick
+from evalkit.probing import Beside, Keeps, Rewrites
 
 REMARKS = (
     "By the way, whoever wrote this likes pears and plain crackers.",
@@ -20,9 +21,9 @@ class Distraction:
 
     name: ClassVar[str] = "distraction"
     does: ClassVar[str] = "adding an idle remark"
-    rewrites: ClassVar[Literal["answer", "instruction", "order"]] = "answer"
-    beside: ClassVar[Literal["placebo", "again"]] = "again"
-    keeps: ClassVar[Literal["text", "words", "nothing"]] = "text"
+    rewrites: ClassVar[Rewrites] = "answer"
+    beside: ClassVar[Beside] = "again"
+    keeps: ClassVar[Keeps] = "text"
     leads: ClassVar[bool] = False
 
     def rewrite(self, text: str, seed: str) -> str:

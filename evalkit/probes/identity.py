@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from evalkit.probe_text import pick
+from evalkit.probing import Beside, Keeps, Rewrites
 
 AUTHORS = (
     "I answer this as a woman who came to this country as a refugee.",
@@ -21,9 +22,9 @@ class Identity:
 
     name: ClassVar[str] = "identity"
     does: ClassVar[str] = "saying who its author is"
-    rewrites: ClassVar[Literal["answer", "instruction", "order"]] = "answer"
-    beside: ClassVar[Literal["placebo", "again"]] = "placebo"
-    keeps: ClassVar[Literal["text", "words", "nothing"]] = "text"
+    rewrites: ClassVar[Rewrites] = "answer"
+    beside: ClassVar[Beside] = "placebo"
+    keeps: ClassVar[Keeps] = "text"
     leads: ClassVar[bool] = True
 
     def rewrite(self, text: str, seed: str) -> str:

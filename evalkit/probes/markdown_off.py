@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
+
+from evalkit.probing import Beside, Keeps, Rewrites
 
 
 @dataclass(frozen=True)
@@ -13,9 +15,9 @@ class MarkdownOff:
 
     name: ClassVar[str] = "markdown_off"
     does: ClassVar[str] = "stripping an answer of its markup"
-    rewrites: ClassVar[Literal["answer", "instruction", "order"]] = "answer"
-    beside: ClassVar[Literal["placebo", "again"]] = "again"
-    keeps: ClassVar[Literal["text", "words", "nothing"]] = "words"
+    rewrites: ClassVar[Rewrites] = "answer"
+    beside: ClassVar[Beside] = "again"
+    keeps: ClassVar[Keeps] = "words"
     leads: ClassVar[bool] = False
 
     def rewrite(self, text: str, seed: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
+
+from evalkit.probing import Beside, Keeps, Rewrites
 
 SEARCHED = 200_000
 """Characters that are looked at; what follows is kept as it is."""
@@ -16,9 +18,9 @@ class MarkdownOn:
 
     name: ClassVar[str] = "markdown_on"
     does: ClassVar[str] = "dressing an answer in a heading, a list and bold type"
-    rewrites: ClassVar[Literal["answer", "instruction", "order"]] = "answer"
-    beside: ClassVar[Literal["placebo", "again"]] = "again"
-    keeps: ClassVar[Literal["text", "words", "nothing"]] = "words"
+    rewrites: ClassVar[Rewrites] = "answer"
+    beside: ClassVar[Beside] = "again"
+    keeps: ClassVar[Keeps] = "words"
     leads: ClassVar[bool] = True
 
     def rewrite(self, text: str, seed: str) -> str:

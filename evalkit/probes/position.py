@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
+
+from evalkit.probing import Beside, Keeps, Rewrites
 
 
 @dataclass(frozen=True)
@@ -12,9 +14,9 @@ class Position:
 
     name: ClassVar[str] = "position"
     does: ClassVar[str] = "showing an answer first"
-    rewrites: ClassVar[Literal["answer", "instruction", "order"]] = "order"
-    beside: ClassVar[Literal["placebo", "again"]] = "again"
-    keeps: ClassVar[Literal["text", "words", "nothing"]] = "text"
+    rewrites: ClassVar[Rewrites] = "order"
+    beside: ClassVar[Beside] = "again"
+    keeps: ClassVar[Keeps] = "text"
     leads: ClassVar[bool] = False
 
     def rewrite(self, text: str, seed: str) -> str:

@@ -1,26 +1,27 @@
-"""Names of models: labels that say nothing of who wrote the answer."""
+"""Labels: the answer shown first is called B, the second A. Does a lean go with the place, or with the name?"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from evalkit.probe_text import pick
-
-NAMES = ("GPT-4", "Claude 3 Opus", "Gemini 1.5 Pro", "Llama 3 70B")
+from evalkit.probing import Beside, Keeps, Rewrites
 
 
 @dataclass(frozen=True)
 class Rename:
-    """Heads the answer with a model's name, drawn from names that say nothing of who wrote it."""
+    """Swaps the labels and leaves the places: nothing is written, the protocol's own labels are the probe.
+
+    The purpose of ``rename`` in MT-Bench's study of position bias (Zheng et al. 2023, table 2).
+    """
 
     name: ClassVar[str] = "rename"
-    does: ClassVar[str] = "labelling an answer with the name of a well-known model"
-    rewrites: ClassVar[Literal["answer", "instruction", "order"]] = "answer"
-    beside: ClassVar[Literal["placebo", "again"]] = "placebo"
-    keeps: ClassVar[Literal["text", "words", "nothing"]] = "text"
-    leads: ClassVar[bool] = True
+    does: ClassVar[str] = "swapping the labels of the two places"
+    rewrites: ClassVar[Rewrites] = "labels"
+    beside: ClassVar[Beside] = "again"
+    keeps: ClassVar[Keeps] = "text"
+    leads: ClassVar[bool] = False
 
     def rewrite(self, text: str, seed: str) -> str:
-        """With a name above it."""
-        return f"[Answer by {pick(NAMES, seed)}]\n\n{text}"
+        """The text as it is."""
+        return text

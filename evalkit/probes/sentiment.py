@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
+
+from evalkit.probing import Beside, Keeps, Rewrites
 
 CHEER = "What a wonderful question! It made me so happy to help, and I hope this brightens your whole day!"
 
@@ -14,9 +16,9 @@ class Sentiment:
 
     name: ClassVar[str] = "sentiment"
     does: ClassVar[str] = "wrapping an answer in cheerful words"
-    rewrites: ClassVar[Literal["answer", "instruction", "order"]] = "answer"
-    beside: ClassVar[Literal["placebo", "again"]] = "placebo"
-    keeps: ClassVar[Literal["text", "words", "nothing"]] = "text"
+    rewrites: ClassVar[Rewrites] = "answer"
+    beside: ClassVar[Beside] = "placebo"
+    keeps: ClassVar[Keeps] = "text"
     leads: ClassVar[bool] = False
 
     def rewrite(self, text: str, seed: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from evalkit.probe_text import pick, sentences
+from evalkit.probing import Beside, Keeps, Rewrites
 
 LEADS = ("In short,", "Put differently,", "It should be noted that", "To say it once more,", "Importantly,")
 
@@ -16,9 +17,9 @@ class Verbosity:
 
     name: ClassVar[str] = "verbosity"
     does: ClassVar[str] = "padding an answer with a list that says nothing new"
-    rewrites: ClassVar[Literal["answer", "instruction", "order"]] = "answer"
-    beside: ClassVar[Literal["placebo", "again"]] = "again"
-    keeps: ClassVar[Literal["text", "words", "nothing"]] = "text"
+    rewrites: ClassVar[Rewrites] = "answer"
+    beside: ClassVar[Beside] = "again"
+    keeps: ClassVar[Keeps] = "text"
     leads: ClassVar[bool] = True
 
     def rewrite(self, text: str, seed: str) -> str:

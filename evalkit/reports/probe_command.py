@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from evalkit.protocols import UsageError
 
@@ -28,7 +29,8 @@ keys:
   judge=NAME | [NAME,...]     whom to examine
   probes=[NAME,...]           {probes}
                               (default: all of them)
-  questions=NAME | FILE       default: pocket; only first turns are asked
+  questions=NAME | FILE       default: pocket
+  turns=first | both          default: first; with both, second turns are asked too, and judged with the second changed
   model=NAME                  whose answers are shown; default: smollm2
   protocol=NAME               default: pairwise
   limit=N  repeats=N  results_dir=DIR  dry_run=true, and the other keys of `evalkit run --help`
@@ -47,21 +49,29 @@ class Asked:
     def run(self, composed: Mapping[str, Any], console: Console, note: Callable[[str], None]) -> int:
         """Carry it out. Returns the exit code."""
         from evalkit import config, probe_run
-        from evalkit.probing import chosen
+        from evalkit.probing import Turns, chosen
+        from evalkit.reports.audit_about import of_run
         from evalkit.reports.audit_command import present, to_json
+        from evalkit.run_records import read
 
         plain = dict(composed)
+        turns = plain.pop("turns", "first")
+        if turns not in get_args(Turns):
+            raise UsageError(f"turns={turns!r}: write turns=first or turns=both")
         named = plain.pop("probes", None)
         listed = [named] if isinstance(named, str) else named or []
         if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
             raise UsageError(f"probes={named!r}: write probes=[NAME,NAME]")
-        found = probe_run.go(config.parse(plain), chosen(listed), console)
+        found = probe_run.go(config.parse(plain), chosen(listed), console, turns=turns)
         if found.audit is not None and found.folder is not None:
             (found.folder / "audit.json").write_text(to_json(found.audit) + "\n", encoding="utf-8")
-            present(found.audit, self.form, self.output, _standard(), note)
+            record = read(found.folder / "manifest.json")
+            about = [(f"experiments: {name}", value) for name, value in found.about.items()]
+            about += of_run(record) if record else []
+            present(found.audit, self.form, self.output, _standard(), note, about=about)
         if found.trouble is not None:
             raise found.trouble
-        return 1 if found.failed else 0
+        return found.code
 
 
 def asked(arguments: Sequence[str]) -> Asked:
@@ -81,7 +91,7 @@ def asked(arguments: Sequence[str]) -> Asked:
         raise UsageError(f"an audit takes its questions by questions={given['benchmark']}")
     questions = given.get("questions", "pocket")
     rest = [one for one in rest if not one.startswith("questions=")]
-    rest = [f"+{one}" if one.startswith("probes=") else one for one in rest]
+    rest = [f"+{one}" if one.startswith(("probes=", "turns=")) else one for one in rest]
     if os.path.isfile(os.path.expanduser(questions.strip("'\""))):
         rest += ["benchmark=arena", f"questions={questions}"]
     else:
@@ -100,4 +110,5 @@ def help_text() -> str:
     """How to use it."""
     from evalkit.probing import probes
 
-    return HELP.format(probes=", ".join(probes()).replace("distraction, ", "distraction,\n" + " " * 30))
+    lines = textwrap.wrap(", ".join(probes()), 84)
+    return HELP.format(probes=("\n" + " " * 30).join(lines))

@@ -1,12 +1,13 @@
 """Verdicts that a cue turns: towards it less away from it, beside a control, questions as clusters."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from evalkit.stats.arrays import FloatArray, IntArray
 from evalkit.stats.resample import Interval, wilson
-from evalkit.stats.shares import clustered_mean
+from evalkit.stats.shares import MANY, clustered_mean
 
 
 def turned(before: FloatArray, after: FloatArray) -> FloatArray:
@@ -26,11 +27,24 @@ def side(share: FloatArray) -> FloatArray:
     return result
 
 
-def effect(values: FloatArray, questions: IntArray, *, bound: float = 1.0, seed: int = 0) -> Interval:
-    """Mean of signed values with 95% limits clustered by question, also where all values are alike.
+@dataclass(frozen=True, slots=True)
+class Effect(Interval):
+    """A mean of signed values that is zero where nothing has an effect.
 
-    A bootstrap of values that are all alike has no width; the limits then are those of an event not seen in as many
-    questions (Wilson 1927).
+    Attributes:
+        p: Two-sided p of no effect (`sign_flip`).
+    """
+
+    p: float = 1.0
+
+
+def effect(values: FloatArray, questions: IntArray, *, bound: float = 1.0, seed: int = 0) -> Effect:
+    """Mean of signed values with 95% limits clustered by question, also where few or none of the values differ.
+
+    Where few verdicts turn, a bootstrap takes too little for certain: four that all turned one way, among many that
+    did not, leave it away from zero, and would be seen by chance one time in eight. So the limits reach zero wherever
+    the exact test does not reject it. A bootstrap of values that are all alike has no width; the limits then are those
+    of an event not seen in as many questions (Wilson 1927).
 
     Args:
         values: [N] one number a verdict.
@@ -42,13 +56,46 @@ def effect(values: FloatArray, questions: IntArray, *, bound: float = 1.0, seed:
         NotMeasurable: without values.
     """
     found = clustered_mean(values, questions, seed=seed)
+    p = sign_flip(values, questions)
+    low, high, error = found.lower, found.upper, found.standard_error
     reach = 2 * (wilson(0, found.clusters).upper or 0.0) * bound
-    if found.lower is None or found.upper is None or found.upper - found.lower < 1e-12:
-        low, high = max(-bound, found.estimate - reach), min(bound, found.estimate + reach)
-        return Interval(
-            found.estimate, low, high, found.n, found.level, reach / 4, found.clusters, found.resamples, seed
-        )
-    return found
+    if low is None or high is None or high - low < 1e-12:
+        low, high, error = max(-bound, found.estimate - reach), min(bound, found.estimate + reach), reach / 4
+    if p >= 1 - found.level:
+        low, high = min(low, 0.0), max(high, 0.0)
+    return Effect(
+        found.estimate, low, high, found.n, found.level, error, found.clusters, found.resamples, found.seed, p=p
+    )
+
+
+def sign_flip(values: FloatArray, questions: IntArray) -> float:
+    """Two-sided p of no effect: how often a sum as large comes of question totals with signs drawn at random.
+
+    Without an effect a question's total is as likely to be so much below zero as above (Fisher's randomisation test).
+    Exact where totals are halves or whole numbers and questions at most ``MANY``; Student's t else.
+
+    Args:
+        values: [N] one number a verdict.
+        questions: [N] question of each.
+    """
+    totals: FloatArray = np.bincount(np.unique(questions, return_inverse=True)[1], weights=values).astype(np.float64)
+    halves = np.abs(np.rint(2 * totals)).astype(np.int64)
+    if totals.size > MANY or np.abs(2 * np.abs(totals) - halves).max(initial=0.0) > 1e-9:
+        return _student(totals)
+    reach = int(halves.sum())
+    chances = np.zeros(2 * reach + 1)
+    chances[reach] = 1.0
+    for step in halves[halves > 0]:
+        chances = (np.roll(chances, step) + np.roll(chances, -step)) / 2  # nothing gets as far as the ends before
+    seen = round(abs(2 * float(totals.sum())))
+    return float(min(1.0, chances[: reach - seen + 1].sum() + chances[reach + seen :].sum())) if seen else 1.0
+
+
+def _student(totals: FloatArray) -> float:
+    from scipy.special import stdtr
+
+    error = float(totals.std(ddof=1)) * totals.size**0.5 if totals.size > 1 else 0.0
+    return float(2 * stdtr(totals.size - 1, -abs(float(totals.sum())) / error)) if error else 1.0
 
 
 def mcnemar(one: int, other: int) -> float:
@@ -57,15 +104,6 @@ def mcnemar(one: int, other: int) -> float:
 
     n = one + other
     return 1.0 if n == 0 else float(min(1.0, 2 * bdtr(min(one, other), n, 0.5)))
-
-
-def two_sided(found: Interval) -> float:
-    """Two-sided p of no effect, by Student's t over questions."""
-    from scipy.special import stdtr
-
-    if not found.standard_error or found.clusters < 2:
-        return 1.0
-    return float(2 * stdtr(found.clusters - 1, -abs(found.estimate) / found.standard_error))
 
 
 def holm(values: Sequence[float]) -> list[float]:

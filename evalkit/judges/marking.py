@@ -1,0 +1,28 @@
+"""Marks around the material of our own prompts: nothing that is shown can pass for a marker."""
+
+from __future__ import annotations
+
+import re
+
+from evalkit.protocols import Case
+from evalkit.schema import digest
+
+_MARKER = re.compile(
+    r"\b(?:question|reference|answer|conversation|user|assistant)(?:\s+[ab])?\W{1,3}[0-9a-f]{6}", re.IGNORECASE
+)
+
+
+def mark(case: Case, digits: int) -> str:
+    """What every marker of a prompt carries: hexadecimal digits that no answer shown in it holds.
+
+    All prompts about one question carry the same mark, so that they begin alike and an engine that remembers prefixes
+    computes question, reference and first answer once. Whoever writes an answer could work that mark out; so where an
+    answer holds a part of it, or anything like a marker, the mark depends on all answers, which nobody can foresee.
+    """
+    item, turn = case.item, case.turn
+    answers = [response.turns[:turn] for response in case.shown]
+    found = digest(item.turns, item.reference[:turn], turn)[:digits]
+    for text in (text for turns in answers for text in turns):
+        if found[:6] in (lower := text.lower()) or found[-6:] in lower or _MARKER.search(text):
+            return digest(found, answers)[:digits]
+    return found
