@@ -23,7 +23,7 @@ from msgspec import Struct
 from evalkit.artifacts import fetch
 from evalkit.backends.ray import spread
 from evalkit.backends.servers import Servers
-from evalkit.batch_api import BatchSettings
+from evalkit.batch_api import BatchSettings, batch_backend
 from evalkit.benchmark import Benchmark, Fields
 from evalkit.client import RetryPolicy
 from evalkit.experiment import Experiment
@@ -273,7 +273,10 @@ def _judge(name: str, config: JudgeConfig, protocol: Mapping[str, Any], referenc
     own = config.protocols.get(_protocol_name(protocol), {})
     where = f"judge.{name}.protocols.{_protocol_name(protocol)}" if own else "protocol"
     built = cast(JudgeProtocol, build({**protocol, **own}, where))
-    return Judge(name, _model(name, config, f"judge.{name}"), built, references, config.batch)
+    model = _model(name, config, f"judge.{name}")
+    if config.batch:
+        batch_backend(name, model.backend)
+    return Judge(name, model, built, references, config.batch)
 
 
 def _protocol_name(node: Mapping[str, Any]) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from evalkit.batch_api import BatchSettings
 from evalkit.benchmark import Benchmark
 from evalkit.generate import ASK_AGAIN, Candidate
 from evalkit.judge import Pairing, count
 from evalkit.protocols import Judge, Model
-from evalkit.schema import ErrorKind, Judgment, Ref
+from evalkit.schema import ErrorKind, Judged, Judgment, Ref
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +26,15 @@ class Experiment:
     """How often each case is put to each judge."""
     ask_again: frozenset[ErrorKind] = ASK_AGAIN
     """Kinds of failure that earlier runs left and this one asks again."""
+    batch: BatchSettings = field(default_factory=BatchSettings)
+    """How judges that are asked in batches are."""
 
     @cached_property
     def candidates(self) -> tuple[Candidate, ...]:
         """The models, as they answer this benchmark."""
         return tuple(Candidate.of(model, self.benchmark.spec.generation) for model in self.models)
 
-    def owns(self, row: Judgment) -> bool:
+    def owns(self, row: Judgment | Judged) -> bool:
         """Whether a stored judgment is of this experiment: its items, its judges and models as configured now."""
         return (
             row.item in self.item_ids
@@ -66,6 +69,10 @@ class Experiment:
         """Baselines that are not asked: their answers are in the store already."""
         pairwise = any(judge.protocol.shows == 2 for judge in self.judges)
         return sorted(set(self.pairing.baseline.values()) - {model.name for model in self.models}) if pairwise else []
+
+    def answers_to(self, item: str) -> int:
+        """How many answers to an item there are to judge, those of a baseline that is not asked included."""
+        return len(self.models) + (self.baseline_of(item) in self.only_stored)
 
     @property
     def cases(self) -> int:

@@ -66,20 +66,28 @@ async def respond(
     item: Item, candidate: Candidate, client: Client, log: Log[Response], ask_again: frozenset[ErrorKind] = ASK_AGAIN
 ) -> Response:
     """The model's answers to every turn of an item; picks up after the last turn that is stored."""
-    row = log.get(candidate.begin(item).key) or candidate.begin(item)
-    if row.error is not None:
-        if row.error.kind not in ask_again:
+    empty = candidate.begin(item)
+    if (row := log.get(empty.key)) and _final(row, item, ask_again):
+        return row
+    async with log.claim(empty.key, client.stopping):
+        row = log.get(empty.key) or empty  # another run may have stored it meanwhile
+        if _final(row, item, ask_again):
             return row
         row = replace(row, error=None)
-    while len(row.turns) < len(item.turns) and row.error is None:
-        try:
-            answer = await client.ask(candidate.request(item, row.turns))
-        except (Transport, Rejected, Malformed) as error:
-            row = replace(row, error=error.failure(), created=time.time())
-        else:
-            row = _extended(row, answer)
-        log.append(row)
+        while len(row.turns) < len(item.turns) and row.error is None:
+            try:
+                answer = await client.ask(candidate.request(item, row.turns))
+            except (Transport, Rejected, Malformed) as error:
+                row = replace(row, error=error.failure(), created=time.time())
+            else:
+                row = _extended(row, answer)
+            log.append(row)
     return row
+
+
+def _final(row: Response, item: Item, ask_again: frozenset[ErrorKind]) -> bool:
+    """Whether nothing is left to ask."""
+    return row.error.kind not in ask_again if row.error else len(row.turns) >= len(item.turns)
 
 
 def _extended(row: Response, answer: Answer) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal
@@ -13,7 +13,19 @@ from msgspec.structs import replace
 
 from evalkit.client import Client
 from evalkit.generate import ASK_AGAIN
-from evalkit.protocols import Case, Completion, Judge, Malformed, Message, Rejected, Request, Transport, Verdict
+from evalkit.protocols import (
+    BackendError,
+    Case,
+    Completion,
+    Judge,
+    Malformed,
+    Message,
+    Rejected,
+    Request,
+    Transport,
+    UsageError,
+    Verdict,
+)
 from evalkit.schema import ErrorKind, Failure, Item, Judgment, Response, digest
 from evalkit.store import Log
 
@@ -49,38 +61,54 @@ class Pairing:
         return ((second, first) if draw.choices([False, True], k=1)[0] else (first, second),)
 
 
-async def cases(
-    responses: AsyncIterable[Response],
-    items: Mapping[str, Item],
-    *,
-    shows: int = 1,
-    pairing: Pairing | None = None,
-    repeats: int = 1,
-) -> AsyncGenerator[Case, None]:
-    """What can be judged, as soon as the answers it needs are there.
+class Arrivals:
+    """The answers there are so far, and what each that arrives lets a judge be asked.
 
     Args:
-        responses: answered and failed responses; the failed ones have nothing to judge.
         items: by id.
         shows: how many responses the judge sees at once, 1 or 2.
         pairing: which two of them.
         repeats: how often the same case is put to the judge.
     """
-    pairing = pairing or Pairing()
-    arrived: dict[str, list[Response]] = defaultdict(list)
-    async for response in responses:
+
+    def __init__(
+        self, items: Mapping[str, Item], *, shows: int = 1, pairing: Pairing | None = None, repeats: int = 1
+    ) -> None:
+        self._items = items
+        self._shows = shows
+        self._pairing = pairing or Pairing()
+        self._repeats = repeats
+        self._arrived: dict[str, list[Response]] = defaultdict(list)
+
+    def add(self, response: Response) -> Iterator[Case]:
+        """The cases of a response, with those that came before it; of a failed one there are none."""
         if response.error is not None:
-            continue
-        item = items[response.item]
+            return
+        item = self._items[response.item]
         groups: list[tuple[Response, ...]] = [(response,)]
-        if shows == 2:
-            others = [other for other in arrived[item.id] if pairing.meet(item, other, response)]
-            groups = [shown for other in others for shown in pairing.shown(item, other, response)]
-            arrived[item.id].append(response)
+        if self._shows == 2:
+            others = [other for other in self._arrived[item.id] if self._pairing.meet(item, other, response)]
+            groups = [shown for other in others for shown in self._pairing.shown(item, other, response)]
+            self._keep(item, response)
         for shown in groups:
             for turn in range(1, len(item.turns) + 1):
-                for repeat in range(repeats):
+                for repeat in range(self._repeats):
                     yield Case(item, turn, shown, repeat)
+
+    def _keep(self, item: Item, response: Response) -> None:
+        """Hold an answer as long as one may come that it is to meet; next to a baseline's, no other is held."""
+        arrived, baseline = self._arrived[item.id], self._pairing.baseline.get(item.category)
+        if baseline is not None and response.model.name == baseline:
+            arrived[:] = [response]
+        elif not any(other.model.name == baseline for other in arrived):
+            arrived.append(response)
+
+
+async def cases(responses: AsyncIterable[Response], arrivals: Arrivals) -> AsyncGenerator[Case, None]:
+    """What can be judged, as soon as the answers it needs are there."""
+    async for response in responses:
+        for case in arrivals.add(response):
+            yield case
 
 
 def count(items: Sequence[Item], models: Sequence[str], shows: int, pairing: Pairing, repeats: int) -> int:
@@ -100,12 +128,18 @@ class Bench:
     """One judge at work: its prompts, the client it is asked through, and the log its judgments go to."""
 
     def __init__(
-        self, judge: Judge, client: Client, log: Log[Judgment], ask_again: frozenset[ErrorKind] = ASK_AGAIN
+        self,
+        judge: Judge,
+        client: Client,
+        log: Log[Judgment],
+        ask_again: frozenset[ErrorKind] = ASK_AGAIN,
+        elsewhere: Mapping[str, str] | None = None,
     ) -> None:
         self.judge = judge
         self.client = client
         self.log = log
         self._ask_again = ask_again
+        self._elsewhere = elsewhere or {}
         self._identity = digest(judge.model.identity(), judge.protocol.name)
 
     def request(self, case: Case) -> Request:
@@ -119,8 +153,13 @@ class Bench:
 
     def key(self, case: Case, request: Request) -> str:
         """Hash of everything the judge is shown; how its reply is read is not part of it."""
-        shown = [(response.model.name, response.id) for response in case.shown]
+        shown = [(response.model.name, text) for response, text in zip(case.shown, case.shown_ids, strict=True)]
         return digest(self._identity, request, shown, case.repeat)
+
+    def has(self, key: str) -> bool:
+        """Whether a judgment is stored that is not to be asked again."""
+        entry = self.log.entry(key)
+        return entry is not None and entry.error not in self._ask_again
 
     def stored(self, key: str, case: Case, request: Request) -> Judgment | None:
         """What an earlier run left under a key, None if the judge must be asked.
@@ -129,10 +168,8 @@ class Bench:
         prompt) is read again and stored as this judge's own, so that tables count all of one judge's rows together.
         """
         entry = self.log.entry(key)
-        if entry is None or entry.error in self._ask_again:
-            return None
-        row = self.log.get(key)
-        if row is None or row.judge == self.judge.ref:
+        row = self.log.get(key) if self.has(key) else None
+        if entry is None or row is None or row.judge == self.judge.ref:
             return row
         if entry.error in NO_REPLY or row.label == "identical":
             row = replace(row, judge=self.judge.ref, parser=self.judge.protocol.parser)
@@ -150,22 +187,41 @@ class Bench:
         key = self.key(case, request)
         if row := self.stored(key, case, request):
             return row
-        if self.judge.protocol.identical_is_tie and len(set(case.answers())) == 1:
-            return self._tied(key, case, request)
-        try:
-            answer = await self.client.ask(request)
-        except (Transport, Rejected, Malformed) as error:
-            raw = error.body if isinstance(error, Malformed) else ""
-            row = self._row(key, case, request, None, failure=error.failure(), raw=raw, created=time.time())
-        else:
-            row = self._row(
-                key, case, request, answer.completion, latency=answer.latency, cost=answer.cost, created=time.time()
-            )
-        self.log.append(row)
+        async with self.log.claim(key, self.client.stopping):
+            if row := self.settled(key, case, request):  # by another run, meanwhile
+                return row
+            if key in self._elsewhere:
+                raise UsageError(f"{self.judge.name!r} was asked already: {self._elsewhere[key]}")
+            try:
+                answer = await self.client.ask(request)
+            except (Transport, Rejected, Malformed) as error:
+                return self.record(key, case, request, error)
+            return self.record(key, case, request, answer.completion, latency=answer.latency, cost=answer.cost)
+
+    def settled(self, key: str, case: Case, request: Request) -> Judgment | None:
+        """The judgment where the judge need not be asked: it is stored, or a rule says that equal answers tie."""
+        row = self.stored(key, case, request)
+        if row is None and self.judge.protocol.identical_is_tie and len(set(case.answers())) == 1:
+            row = self._row(key, case, request, None, created=time.time(), scores=(0.5, 0.5), label="identical")
+            self.log.append(row)
         return row
 
-    def _tied(self, key: str, case: Case, request: Request) -> Judgment:
-        row = self._row(key, case, request, None, created=time.time(), scores=(0.5, 0.5), label="identical")
+    def record(
+        self,
+        key: str,
+        case: Case,
+        request: Request,
+        said: Completion | BackendError,
+        *,
+        latency: float = 0.0,
+        cost: float | None = None,
+    ) -> Judgment:
+        """Read what the judge said, or why it said nothing, and store it."""
+        if isinstance(said, BackendError):
+            raw = said.body if isinstance(said, Malformed) else ""
+            row = self._row(key, case, request, None, failure=said.failure(), raw=raw, created=time.time())
+        else:
+            row = self._row(key, case, request, said, latency=latency, cost=cost, created=time.time())
         self.log.append(row)
         return row
 
@@ -202,7 +258,7 @@ class Bench:
             judge=self.judge.ref,
             protocol=self.judge.protocol.name,
             parser=self.judge.protocol.parser,
-            shown=tuple(response.id for response in case.shown),
+            shown=case.shown_ids,
             models=tuple(response.model for response in case.shown),
             lengths=tuple(len(answer) for answer in case.answers()),
             repeat=case.repeat,

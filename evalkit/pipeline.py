@@ -9,11 +9,14 @@ from functools import partial
 from typing import TypeVar
 
 from evalkit import leaderboard, rate
+from evalkit.batch import batched
+from evalkit.batch_ledger import elsewhere
 from evalkit.client import Client, Clients
 from evalkit.comparisons import comparisons
 from evalkit.experiment import Experiment
 from evalkit.generate import respond
-from evalkit.judge import Bench, cases
+from evalkit.judge import Arrivals, Bench, cases
+from evalkit.ordering import judged
 from evalkit.progress import Watch
 from evalkit.schema import Judgment, Response
 from evalkit.store import Store
@@ -78,10 +81,17 @@ async def judge(
     streams = []
     for member, copy in zip(experiment.judges, tee(responses, len(experiment.judges)), strict=True):
         client = clients.of(member.model)
-        bench = Bench(member, client, store.judgments(member.name, member.protocol.name), experiment.ask_again)
+        batches = store.batches(member.name, member.protocol.name)
+        sent = {} if member.batch else elsewhere(batches)
+        log = store.judgments(member.name, member.protocol.name)
+        bench = Bench(member, client, log, experiment.ask_again, sent)
         shows = member.protocol.shows
-        work = cases(copy, items, shows=shows, pairing=experiment.pairing, repeats=experiment.repeats)
-        streams.append((client, each(work, bench.judgment, workers=client.backend.concurrency)))
+        arrivals = Arrivals(items, shows=shows, pairing=experiment.pairing, repeats=experiment.repeats)
+        if member.batch:
+            stream = batched(cases(copy, arrivals), bench, batches, experiment.batch, watch.waits)
+        else:
+            stream = judged(bench, copy, arrivals, experiment.answers_to)
+        streams.append((client, stream))
     async with aclosing(_together(streams, experiment.in_turns)) as arriving:
         async for judgment in arriving:
             watch.judged(judgment)

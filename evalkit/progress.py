@@ -186,6 +186,8 @@ class LiveWatch(Watch):
 
         grid = Table.grid(padding=(0, 1))
         for stage in (self.answers, self.judgments):
+            if not stage.total and not stage.done:
+                continue
             bar = ProgressBar(total=max(1, stage.total), completed=stage.done, width=24)
             grid.add_row(stage.name, bar, f"{stage.done}/{stage.total}", Text(stage.summary()))
         parts = (self.batches(), spent(self._clients), pace(self._clients))

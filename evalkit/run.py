@@ -5,26 +5,28 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalkit import benchmark, config, pipeline, report
 from evalkit.baselines import bring_baselines
+from evalkit.budget import Amount
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
-from evalkit.forecast import Estimate, forecast
+from evalkit.forecast import Estimate, forecast, used_before
 from evalkit.leaderboard import side_by_side
-from evalkit.manifest import write_manifest
+from evalkit.manifest import Manifest
 from evalkit.pipeline import Ratings
 from evalkit.prices import load_prices
 from evalkit.progress import Watch, downloads, duration, spent, watching
 from evalkit.protocols import EvalkitError, UsageError
-from evalkit.reports import leaderboard_tables
+from evalkit.reports import leaderboard_tables, run_report
 from evalkit.reports.leaderboard_grid import all_grids
 from evalkit.shipped import shipped
+from evalkit.snapshots import Change, Snapshots
 from evalkit.store import Store, file_name
 
 if TYPE_CHECKING:
@@ -49,14 +51,19 @@ async def _run(settings: config.Config, console: Console) -> int:
         experiment = await config.experiment(settings, loaded)
     for note in loaded.notes:
         console.print(note, style="yellow", markup=False)
-    clients = Clients(prices, settings.retry)
+    clients = Clients(prices, settings.retry, usd=settings.budget.usd, tokens=settings.budget.tokens)
     store = Store(Path(settings.results_dir), loaded.spec.name)
     try:
         if settings.dry_run:
-            print_forecast(console, await forecast(experiment, clients, store), prices.as_of)
+            estimates = await forecast(experiment, clients, store)
+            print_forecast(console, estimates, prices.as_of)
+            if clients.budget.capped:
+                print_shortfall(console, estimates, used_before(experiment, clients, store), settings.budget)
             return 0
         with downloads(console):
             store = await bring_baselines(experiment, store, Path(settings.results_dir))
+        if clients.budget.capped:
+            clients.budget.spent_before(used_before(experiment, clients, store))
         await open_all(experiment, clients, console)
         folder = run_folder(store, settings)
         return await _carry_out(experiment, clients, store, folder, console)
@@ -79,20 +86,61 @@ async def _carry_out(experiment: Experiment, clients: Clients, store: Store, fol
     answers = len(experiment.benchmark.items) * len(experiment.models)
     trouble: EvalkitError | None = None
     with watching(console, clients, answers, experiment.cases) as watch:
+        record = begin(folder, experiment, clients, store, watch, console)
         try:
             with stop_on_interrupt(clients, console):
                 ratings = await pipeline.run(experiment, clients, store, watch)
         except EvalkitError as error:  # what was stored until then still makes a table
             trouble, ratings = error, pipeline.rated(experiment, store)
-    outcome = "error" if trouble else "interrupted" if clients.stopping.is_set() else "done"
-    write_manifest(folder / "manifest.json", experiment, clients, watch, outcome=outcome, error=trouble)
+        except KeyboardInterrupt:  # the second one
+            record.end("dropped")
+            raise
+    outcome = "error" if trouble else clients.stopped_by or "done"
+    record.end(outcome, trouble)
     _show(console, ratings, folder / "leaderboard.json")
+    page = None
+    if outcome in ("done", "budget") and watch.judgments.done > watch.judgments.stored:
+        page = run_report.write(folder, store.root, experiment)
     print_closing(console, store, folder, clients, watch)
+    if page is not None:
+        console.print(f"report: {page}", markup=False, soft_wrap=True)
     if trouble is not None:
         raise trouble
-    if clients.stopping.is_set():
+    return exit_code(clients, watch, console)
+
+
+def begin(
+    folder: Path,
+    experiment: Experiment,
+    clients: Clients,
+    store: Store,
+    watch: Watch,
+    console: Console,
+    *,
+    more: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """Leave the run's record, with ``more`` in it, and look out for models that change behind their name."""
+
+    def tell(change: Change) -> None:
+        text = report.plain(f"warning: {change}")
+        console.print(text, style="yellow", markup=False, soft_wrap=not console.is_terminal)
+
+    watch.snapshots = Snapshots.beside(experiment, store, tell)
+    return Manifest(folder / "manifest.json", experiment, clients, watch, more or {})
+
+
+def exit_code(clients: Clients, watch: Watch, console: Console) -> int:
+    """What the run came to: 0 done, 1 something failed, 3 the budget is reached.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted.
+    """
+    if clients.stopped_by == "budget":
+        console.print(clients.budget.message(), style="yellow", markup=False, soft_wrap=not console.is_terminal)
+        return 3
+    if clients.stopped_by == "interrupted":
         raise KeyboardInterrupt
-    return 1 if watch.failed else 0
+    return 1 if watch.failed or watch.waiting else 0
 
 
 def _show(console: Console, ratings: Ratings, path: Path) -> None:
@@ -104,21 +152,42 @@ def _show(console: Console, ratings: Ratings, path: Path) -> None:
         leaderboard_tables.show(console, all_grids(standings, side_by_side(standings)))
     else:
         report.print_scores(console, ratings.scores)
-    path.write_text(content + "\n", encoding="utf-8")
+    try:
+        path.write_text(content + "\n", encoding="utf-8")
+    except OSError as error:  # a full disk, and `evalkit leaderboard` makes the file again
+        text = report.plain(f"cannot write {str(path)!r}: {error.strerror}")
+        console.print(text, style="yellow", markup=False, soft_wrap=not console.is_terminal)
 
 
 def run_folder(store: Store, settings: config.Config) -> Path:
     """The run's folder with its config in it: proof, before anything is paid for, that results can be written."""
-    name = settings.run.name or datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")[:-3] + "Z"
-    folder = store.root / "runs" / file_name(name)
+    runs = store.root / "runs"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if settings.run.name is None:
+            folder = _new_folder(runs, datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")[:-3] + "Z")
+        else:
+            folder = runs / file_name(settings.run.name)
+            folder.mkdir(parents=True, exist_ok=True)
         config.dump(settings, folder / "config.yaml")
     except OSError as error:
         raise UsageError(
-            f"cannot write results to {str(folder)!r}: {error.strerror}; choose another folder with results_dir=DIR"
+            f"cannot write results to {str(runs)!r}: {error.strerror}; choose another folder with results_dir=DIR"
         ) from error
     return folder
+
+
+def _new_folder(parent: Path, name: str) -> Path:
+    """A folder for this run alone, even if another began in the same millisecond."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder, number = parent / name, 1
+    while True:
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+            folder = parent / f"{name}-{number}"
+        else:
+            return folder
 
 
 @contextmanager
@@ -137,6 +206,8 @@ def stop_on_interrupt(clients: Clients, console: Console) -> Iterator[None]:
     loop.add_signal_handler(signal.SIGINT, interrupt)
     try:
         yield
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None  # dropped
     finally:
         loop.remove_signal_handler(signal.SIGINT)
 
@@ -147,6 +218,8 @@ def print_closing(console: Console, store: Store, folder: Path, clients: Clients
         for kind, message in stage.examples.items():
             text = report.plain(f"first of the {stage.name} {kind}: {' '.join(message.split())[:240]}")
             console.print(text, style="yellow", markup=False, soft_wrap=not console.is_terminal)
+    for waiting in watch.waiting.values():
+        console.print(report.plain(str(waiting)), style="yellow", markup=False, soft_wrap=not console.is_terminal)
     asked = sum(totals.asked for _, totals in clients.traffic)
     took = duration(time.time() - watch.started)
     summary = f"{asked} requests in {took}" if asked else "nothing asked: everything was stored already"
@@ -154,6 +227,22 @@ def print_closing(console: Console, store: Store, folder: Path, clients: Clients
     console.print(f"{summary}{'; ' + extra if extra else ''}", markup=False)
     console.print(f"answers and judgments: {store.root}/", markup=False, soft_wrap=True)
     console.print(f"this run: {folder}/", markup=False, soft_wrap=True)
+
+
+def print_shortfall(
+    console: Console, estimates: Sequence[Estimate], before: Amount, budget: config.BudgetConfig
+) -> None:
+    """Say so where the budget will not suffice."""
+    usd = before.usd + sum(one.cost or 0.0 for one in estimates)
+    tokens = before.tokens + sum(one.prompt_tokens + one.completion_tokens for one in estimates)
+    for cap, need, unit in ((budget.usd, usd, "${:,.2f}"), (budget.tokens, tokens, "{:,} tokens")):
+        if cap is not None and need > cap:
+            console.print(
+                f"with what is stored, {unit.format(need)}: more than the budget of {unit.format(cap)}; "
+                "the run will stop before it, and can be continued with a higher one",
+                style="yellow",
+                markup=False,
+            )
 
 
 def print_forecast(console: Console, estimates: Sequence[Estimate], as_of: str) -> None:

@@ -8,26 +8,30 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import io
 import os
-import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import BinaryIO, Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
+from evalkit.claims import Claims
+from evalkit.index import BadLine, Entry, Index
 from evalkit.protocols import EvalkitError, UsageError
-from evalkit.schema import ErrorKind, Failure, Judgment, Response, digest
+from evalkit.schema import Batch, Judged, Judgment, Ref, Response, digest
 
-Row = TypeVar("Row", bound=Response | Judgment)
+Row = TypeVar("Row", bound=Response | Judgment | Judged | Batch)
 
 SYNC_INTERVAL = 1.0
 """Seconds between two fsyncs of one file: what a crash of the whole machine, not of evalkit, can cost."""
 
+
+READ_AHEAD = 1 << 20
+"""Bytes read at a time where a file is read from end to end."""
 
 LONGEST_NAME = 110
 """Characters of one name within a file name; file systems take 255 for all of it."""
@@ -45,39 +49,21 @@ class TornLine(UserWarning):
     """The last line of a results file was incomplete and was dropped."""
 
 
-class Entry(NamedTuple):
-    """What is kept in memory of a row."""
-
-    offset: int
-    error: ErrorKind | None
-    parser: str
-
-
-class _Head(msgspec.Struct):
-    """The fields an Entry needs; the decoder skips the rest of the row."""
-
-    schema: str
-    key: str
-    error: Failure | None = None
-    parser: str = ""
-
-
 class Log(Generic[Row]):
-    """One JSONL file of rows of one type. Holds keys and offsets in memory, never rows.
+    """One JSONL file of rows of one type. Holds keys and offsets in memory (index.py), never rows.
 
     Args:
         path: the file; created with its folders at the first append.
-        row: the row type, ``Response`` or ``Judgment``.
+        row: the row type: ``Response``, ``Judgment`` or ``Batch``.
+        claims: keeps other processes from asking for the same rows.
     """
 
-    def __init__(self, path: Path, row: type[Row]) -> None:
+    def __init__(self, path: Path, row: type[Row], claims: Claims | None = None) -> None:
         self.path = path
-        self._schema = row.__struct_config__.tag
+        self._claims = claims
         self._decoder: msgspec.json.Decoder[Row] = msgspec.json.Decoder(row)
-        self._head = msgspec.json.Decoder(_Head)
         self._encoder = msgspec.json.Encoder()
-        self._index: dict[str, Entry] = {}
-        self._end = 0
+        self._index = Index(row.__struct_config__.tag)
         self._torn = 0
         """Where a torn line ends that was reported already."""
         self._file: int | None = None
@@ -88,32 +74,61 @@ class Log(Generic[Row]):
                 self._catch_up(file.fileno())
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self._index.lines)
 
     def entry(self, key: str) -> Entry | None:
         """What is known of the latest row of ``key``, without reading it."""
-        return self._index.get(key)
+        return self._index.entry(key)
+
+    def snapshots(self, who: Ref) -> Counter[str]:
+        """Rows of a judge or model by the id that the provider reported, replaced rows too."""
+        return self._index.snapshots(who)
 
     def get(self, key: str) -> Row | None:
         """The latest row of ``key``, read from the file."""
-        entry = self._index.get(key)
-        if entry is None:
+        line = self._index.lines.get(key)
+        if line is None:
             return None
         with self._reading() as file:
-            file.seek(entry.offset)
-            return self._decode(file.readline(), entry.offset)
+            file.seek(self._index.offsets[line])
+            return self._decode(file.readline(), line)
 
     def __iter__(self) -> Iterator[Row]:
         """The latest row of every key, in file order, one at a time."""
-        live = {entry.offset for entry in self._index.values()}
+        live = bytes(self._index.live)  # as it is now: rows may be appended meanwhile
         if not live:
             return
-        offset = 0
-        with self._reading() as file:
-            for line in file:
-                if offset in live:
-                    yield self._decode(line, offset)
-                offset += len(line)
+        with self._reading(READ_AHEAD) as file:
+            for number, (line, latest) in enumerate(zip(file, live, strict=False)):
+                if latest:
+                    yield self._decode(line, number)
+
+    @contextlib.asynccontextmanager
+    async def claim(self, key: str, stopping: Callable[[], bool] = lambda: False) -> AsyncIterator[None]:
+        """Be the only process that asks for the row of ``key``; waits for one that does already.
+
+        Look again inside: the row may have been stored meanwhile.
+
+        Args:
+            key: of the row.
+            stopping: whether waiting has become pointless; the body then runs without a claim.
+        """
+        async with self._claims.hold(key, stopping) if self._claims else contextlib.nullcontext():
+            self.refresh()
+            yield
+
+    def refresh(self) -> bool:
+        """Take in what other processes appended meanwhile; True if anything. One stat if they did not."""
+        known = self._index.end
+        try:
+            size = (os.stat(self.path) if self._file is None else os.fstat(self._file)).st_size
+        except FileNotFoundError:
+            return False
+        if size > max(known, self._torn):
+            with self._reading() as file:
+                fcntl.flock(file, fcntl.LOCK_SH)
+                self._catch_up(file.fileno())
+        return self._index.end != known
 
     def append(self, row: Row) -> None:
         """Write one row with one write call.
@@ -125,7 +140,8 @@ class Log(Generic[Row]):
         try:
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+                # Not through a link: a results folder may be somebody else's.
+                self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
             fcntl.flock(self._file, fcntl.LOCK_EX)
             try:
                 self._write(self._file, line)
@@ -157,74 +173,64 @@ class Log(Generic[Row]):
     def _write(self, file: int, line: bytes) -> None:
         """Append under the lock; whatever fails, no partial line stays."""
         size = os.fstat(file).st_size
-        if size < self._end:  # going on would fill the gap with zeros
+        if size < self._index.end:  # going on would fill the gap with zeros
             raise StoreError(
-                f"{str(self.path)!r} shrank from {self._end:,} to {size:,} bytes while a run was using it: something "
-                "else than evalkit changed it. Run the same command again to go on from what it holds now"
+                f"{str(self.path)!r} shrank from {self._index.end:,} to {size:,} bytes while a run was using it: "
+                "something else than evalkit changed it. Run the same command again to go on from what it holds now"
             )
-        if size > self._end:  # another process wrote meanwhile, or one died within a line
+        if size > self._index.end:  # another process wrote meanwhile, or one died within a line
             self._catch_up(file)
-            os.ftruncate(file, self._end)
+            os.ftruncate(file, self._index.end)
         written = 0
         try:
             while written < len(line):
                 written += os.write(file, line[written:])
         except OSError:
             with contextlib.suppress(OSError):
-                os.ftruncate(file, self._end)
+                os.ftruncate(file, self._index.end)
             raise
-        self._enter(line)
+        self._enter((line,))
 
     def _catch_up(self, file: int) -> None:
         """Index what the file holds beyond what is known already."""
-        with os.fdopen(os.dup(file), "rb") as reader:
-            reader.seek(self._end)
-            for line in reader:
-                if not line.endswith(b"\n"):
-                    self._report_torn(len(line))
-                    return
-                self._enter(line)
+        with os.fdopen(os.dup(file), "rb", READ_AHEAD) as reader:
+            reader.seek(self._index.end)
+            if torn := self._enter(reader):
+                self._report_torn(torn)
 
     def _report_torn(self, length: int) -> None:
         """Warn of an incomplete last line, once: it stays in the file until something is appended."""
-        if self._torn != self._end + length:
-            self._torn = self._end + length
+        if self._torn != self._index.end + length:
+            self._torn = self._index.end + length
             message = (
                 f"{str(self.path)!r}: dropped an incomplete last line ({length} bytes); a run was stopped "
                 "while writing it"
             )
             warnings.warn(message, TornLine, stacklevel=5)
 
-    def _enter(self, line: bytes) -> None:
-        """Index one complete line that starts at the known end."""
+    def _enter(self, lines: Iterable[bytes]) -> int:
+        """Index lines from the known end on, until one is incomplete. Returns the length of that one, or 0."""
         try:
-            head = self._head.decode(line)
-        except ValueError as error:  # of msgspec, or bad UTF-8
-            raise self._malformed(str(error), self._end) from error
-        if head.schema != self._schema:
-            raise self._malformed(f"schema {head.schema!r} where {self._schema!r} is expected", self._end)
-        kind = head.error.kind if head.error else None
-        self._index[head.key] = Entry(self._end, kind, sys.intern(head.parser))
-        self._end += len(line)
+            return self._index.enter(lines)
+        except BadLine as error:
+            raise self._malformed(str(error), len(self._index.live)) from error
 
-    def _decode(self, line: bytes, offset: int) -> Row:
+    def _decode(self, content: bytes, line: int) -> Row:
         try:
-            return self._decoder.decode(line)
+            return self._decoder.decode(content)
         except ValueError as error:
-            raise self._malformed(str(error), offset) from error
+            raise self._malformed(str(error), line) from error
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[io.BufferedReader]:
+    def _reading(self, buffer: int = -1) -> Iterator[BinaryIO]:
         try:
-            with self.path.open("rb") as file:
+            with self.path.open("rb", buffer) as file:
                 yield file
         except OSError as error:
             raise StoreError(f"cannot read {str(self.path)!r}: {error.strerror}") from error
 
-    def _malformed(self, why: str, offset: int) -> StoreError:
-        with self.path.open("rb") as file:
-            number = file.read(offset).count(b"\n") + 1
-        return StoreError(f"{str(self.path)!r}, line {number}: {why}. Mend or delete that line, then run again")
+    def _malformed(self, why: str, line: int) -> StoreError:
+        return StoreError(f"{str(self.path)!r}, line {line + 1}: {why}. Mend or delete that line, then run again")
 
 
 def file_name(name: str) -> str:
@@ -253,27 +259,38 @@ class Store:
 
         answers/<model>.jsonl
         judgments/<judge>.<protocol>.jsonl
+        batches/<judge>.<protocol>.jsonl
         runs/<run id>/config.yaml, manifest.json, ...
+        runs/.claims         what is being asked right now, by whichever process
     """
 
     def __init__(self, results: Path, benchmark: str) -> None:
         self.root = results / file_name(benchmark)
+        self._claims = Claims(self.root / "runs" / ".claims")
         self._responses: dict[str, Log[Response]] = {}
         self._judgments: dict[tuple[str, str], Log[Judgment]] = {}
+        self._batches: dict[tuple[str, str], Log[Batch]] = {}
 
     def responses(self, model: str) -> Log[Response]:
         """The answers of one model."""
         if model not in self._responses:
             path = self.root / "answers" / f"{file_name(model)}.jsonl"
-            self._responses[model] = Log(path, Response)
+            self._responses[model] = Log(path, Response, self._claims)
         return self._responses[model]
 
     def judgments(self, judge: str, protocol: str) -> Log[Judgment]:
         """What one judge said under one protocol."""
         if (judge, protocol) not in self._judgments:
             path = self.root / "judgments" / f"{file_name(judge)}.{file_name(protocol)}.jsonl"
-            self._judgments[judge, protocol] = Log(path, Judgment)
+            self._judgments[judge, protocol] = Log(path, Judgment, self._claims)
         return self._judgments[judge, protocol]
+
+    def batches(self, judge: str, protocol: str) -> Log[Batch]:
+        """What of one judge's requests a provider was sent as batches."""
+        if (judge, protocol) not in self._batches:
+            path = self.root / "batches" / f"{file_name(judge)}.{file_name(protocol)}.jsonl"
+            self._batches[judge, protocol] = Log(path, Batch)
+        return self._batches[judge, protocol]
 
     def close(self) -> None:
         """Sync and release every file."""
@@ -281,6 +298,9 @@ class Store:
             responses.close()
         for judgments in self._judgments.values():
             judgments.close()
+        self._claims.close()
+        for batches in self._batches.values():
+            batches.close()
 
 
 def judgment_logs(paths: Iterable[Path]) -> list[Log[Judgment]]:
@@ -290,6 +310,11 @@ def judgment_logs(paths: Iterable[Path]) -> list[Log[Judgment]]:
         StoreError: a path does not exist.
     """
     return [Log(path, Judgment) for path in _files(paths, "judgments")]
+
+
+def judged_logs(paths: Iterable[Path]) -> list[Log[Judged]]:
+    """The same files, of which only what was judged is read."""
+    return [Log(path, Judged) for path in _files(paths, "judgments")]
 
 
 def answer_logs(paths: Iterable[Path]) -> list[Log[Response]]:

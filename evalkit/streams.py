@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
@@ -45,17 +46,18 @@ class _Source(Generic[T]):
 
     def __init__(self, stream: AsyncIterable[T]) -> None:
         self.closed = False
+        self._ended = False
         self._items = aiter(stream)
         self._turn = asyncio.Lock()  # an asynchronous generator cannot be advanced by two tasks at once
 
     async def next(self) -> T | _End:
         async with self._turn:
-            if not self.closed:
+            if not (self.closed or self._ended):
                 with contextlib.suppress(StopAsyncIteration):
                     item = await anext(self._items)
                     if not self.closed:  # it may have been closed while this one was awaited
                         return item
-            self.closed = True
+                self._ended = True
             return _END
 
     async def aclose(self) -> None:
@@ -68,19 +70,39 @@ async def _close(stream: AsyncIterable[T]) -> None:
         await stream.aclose()
 
 
-async def each(work: AsyncIterable[T], do: Callable[[T], Awaitable[R]], *, workers: int) -> AsyncGenerator[R, None]:
+def each(work: AsyncIterable[T], do: Callable[[T], Awaitable[R]], *, workers: int) -> AsyncGenerator[R, None]:
     """Results of ``do`` over ``work`` as they finish, with ``workers`` of them under way at the most.
 
     The first error stops further work, lets what is under way finish, and is then raised.
     """
+    return each_of_groups(_alone(work), do, workers=workers)
+
+
+async def _alone(work: AsyncIterable[T]) -> AsyncGenerator[tuple[T], None]:
+    try:
+        async for item in work:
+            yield (item,)
+    finally:
+        await _close(work)
+
+
+async def each_of_groups(
+    work: AsyncIterable[Sequence[T]], do: Callable[[T], Awaitable[R]], *, workers: int
+) -> AsyncGenerator[R, None]:
+    """As ``each``, over the items of groups: those of one group are done by one worker, one after another.
+
+    In the end, a worker that finds no group takes half of what another has left, from the back.
+    """
     source = _Source(work)
     results: asyncio.Queue[R | _End] = asyncio.Queue(BUFFER)
     errors: list[Exception] = []
+    shares: list[deque[T]] = [deque() for _ in range(workers)]
 
-    async def worker() -> None:
+    async def worker(own: deque[T]) -> None:
         try:
-            while not isinstance(item := await source.next(), _End):
-                await results.put(await do(item))
+            while await _refill(own, shares, source):
+                while own and not source.closed:
+                    await results.put(await do(own.popleft()))
         except Stopped:
             source.closed = True
         except Exception as error:  # noqa: BLE001  raised again below, once the other workers are done
@@ -89,7 +111,7 @@ async def each(work: AsyncIterable[T], do: Callable[[T], Awaitable[R]], *, worke
 
     async def all_workers() -> None:
         try:
-            await asyncio.gather(*(worker() for _ in range(workers)))
+            await asyncio.gather(*map(worker, shares))
         finally:
             await results.put(_END)
 
@@ -103,6 +125,17 @@ async def each(work: AsyncIterable[T], do: Callable[[T], Awaitable[R]], *, worke
         await source.aclose()
     if errors:
         raise errors[0]
+
+
+async def _refill(own: deque[T], shares: Sequence[deque[T]], source: _Source[Sequence[T]]) -> bool:
+    """Give a worker a group, or in the end half of what another one has left; False if there is nothing more to do."""
+    group = await source.next()
+    if not isinstance(group, _End):
+        own.extend(group)
+        return True
+    longest = max(shares, key=len)
+    own.extend([longest.pop() for _ in range((len(longest) + 1) // 2)])
+    return bool(own) and not source.closed
 
 
 async def _drain(crew: asyncio.Task[None], results: asyncio.Queue[R | _End]) -> None:

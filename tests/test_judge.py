@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
+from itertools import permutations
 from typing import ClassVar
 
 import pytest
 from msgspec.structs import replace
 
 from evalkit.client import Client, RetryPolicy
-from evalkit.judge import Bench, cases
+from evalkit.judge import Arrivals, Bench, Pairing, cases
 from evalkit.judges.single import Single
 from evalkit.protocols import (
     Case,
@@ -309,7 +310,7 @@ def test_rows_of_a_setting_that_made_no_difference_become_the_judges_own(path):
 
 
 def all_cases(*responses, **options):
-    return asyncio.run(gathered(cases(of(responses), {"7": ITEM}, **options)))
+    return asyncio.run(gathered(cases(of(responses), Arrivals({"7": ITEM}, **options))))
 
 
 def test_every_turn_of_every_answer_and_repeat():
@@ -324,6 +325,18 @@ def test_a_failed_answer_is_not_judged():
     failed = answer("4", error=Failure("refused", "no"))
     assert all_cases(failed) == []
     assert len(all_cases(failed, answer())) == 2
+
+
+@pytest.mark.parametrize("order", list(permutations(["base", "one", "two", "three"])), ids="-".join)
+def test_all_meet_the_baseline_whenever_it_comes_and_no_more_answers_are_held(order):
+    arrivals = Arrivals({"7": ITEM}, shows=2, pairing=Pairing({ITEM.category: "base"}))
+    dealt = [
+        [response.model.name for response in case.shown] for name in order for case in arrivals.add(answer(name=name))
+    ]
+    assert sorted(dealt) == sorted(
+        pair for name in ("one", "two", "three") for pair in (["base", name], [name, "base"]) for _ in ITEM.turns
+    )
+    assert [response.model.name for response in arrivals._arrived["7"]] == ["base"]
 
 
 def test_a_field_that_is_left_out_makes_another_judge(path):

@@ -207,14 +207,18 @@ def opened_at_once(events: list[tuple[str, str]]) -> int:
     return most
 
 
-def test_exclusive_backends_take_turns(small, tmp_path, events):
+@pytest.mark.parametrize("cache", [None, "shared", "slots"])
+def test_exclusive_backends_take_turns(small, tmp_path, events, cache, monkeypatch):
+    """Each is closed before the next one opens, in whatever order its judge is asked."""
+    monkeypatch.setattr(Alone, "prefix_cache", cache)
     models = tuple(Model(name=name, backend=Alone(model=name)) for name in ("a", "b"))
     judges = tuple(Judge(name, Model(name=name, backend=AloneToo(model=name)), Single(), "own") for name in ("x", "y"))
     experiment = Experiment(benchmark=small, models=models, judges=judges)
     assert experiment.in_turns
     result = Result(experiment, tmp_path)
     assert opened_at_once(events) == 1
-    assert [name for name, event in events if event == "open"] == ["a", "b", "x", "y"], "each loaded once"
+    loads = [(name, event) for name, event in events if event != "ask"]
+    assert loads == [(name, event) for name in "abxy" for event in ("open", "close")], "each loaded once"
     assert len(result.rows("judgments")) == 64
     before = list(events)
     Result(experiment, tmp_path)

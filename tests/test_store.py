@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from evalkit.schema import Failure, Item, Judgment, Ref, Response, Usage, digest
 from evalkit.store import Log, NotStored, Store, StoreError, TornLine, answer_logs, file_name, judgment_logs
@@ -98,6 +100,74 @@ def test_an_entry_knows_error_and_parser(path):
         assert (reader.entry("good").error, reader.entry("good").parser) == (None, "rating/1")
         assert (reader.entry("bad").error, reader.entry("bad").parser) == ("unparsed", "rating/0")
     log.close()
+
+
+def test_a_row_is_one_write_and_syncs_are_rare(path, monkeypatch):
+    calls = {"write": 0, "fsync": 0}
+    for name in calls:
+        real = getattr(os, name)
+
+        def counted(*arguments, name=name, real=real):
+            calls[name] += 1
+            return real(*arguments)
+
+        monkeypatch.setattr(os, name, counted)
+    log, start = opened(path), time.monotonic()
+    for number in range(2000):
+        log.append(response(str(number), turns=("x" * 3000,)))
+    log.close()
+    assert calls["write"] == 2000
+    assert 1 <= calls["fsync"] <= time.monotonic() - start + 2  # one a second, one due at once, one at the end
+
+
+def test_an_index_is_small(path):
+    rows = [judgment(digest(number), raw="because " * 150) for number in range(20_000)]
+    path.parent.mkdir()
+    path.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+    tracemalloc.start()
+    try:
+        log = opened(path, Judgment)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert len(log) == 20_000
+    assert held / 20_000 < 300
+
+
+def test_snapshots_are_counted_by_who_answered(path):
+    other = Ref("me", "e" * 32)
+    log = opened(path)
+    for number, (model, snapshot) in enumerate([(ME, "a"), (ME, "b"), (other, "c"), (ME, None), (ME, "a")]):
+        log.append(replace(response(str(number), snapshot=snapshot), model=model))
+    log.append(response("0", snapshot="b"))  # replaced, yet it was one
+    for reader in (log, opened(path)):
+        assert reader.snapshots(ME) == {"a": 2, "b": 2}
+        assert reader.snapshots(other) == {"c": 1}
+        assert reader.snapshots(Ref("me", "0")) == {}
+    log.close()
+    judged = opened(path.parent / "j.jsonl", Judgment)
+    judged.append(judgment("k", snapshot="x", models=(other,)))
+    assert (judged.snapshots(ME), judged.snapshots(other)) == ({"x": 1}, {})  # of the judge, not of the judged
+    judged.close()
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(keys=st.lists(st.sampled_from("abcde"), max_size=30), cuts=st.sets(st.integers(0, 30)))
+def test_an_index_built_in_pieces_is_that_built_at_once(tmp_path_factory, keys, cuts):
+    file = tmp_path_factory.mktemp("pieces") / "me.jsonl"
+    writer, follower = opened(file), opened(file)
+    for number, key in enumerate(keys):
+        writer.append(response(key, turns=(str(number),)))
+        if number in cuts:
+            follower.refresh()
+    writer.close()
+    follower.refresh()
+    latest = {key: number for number, key in enumerate(keys)}
+    for reader in (writer, follower, opened(file)):
+        assert {row.key: row.turns for row in reader} == {key: (str(n),) for key, n in latest.items()}
+        assert [row.key for row in reader] == sorted(latest, key=latest.get)
+        assert len(reader) == len(latest)
+        assert all(reader.get(key).turns == (str(number),) for key, number in latest.items())
 
 
 def test_a_closed_log_opens_again(path):

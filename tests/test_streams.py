@@ -119,6 +119,41 @@ def test_an_item_awaited_while_an_error_strikes_is_not_begun():
     assert work.begun == [0]
 
 
+def test_a_group_is_done_in_order_by_one_worker_and_idle_workers_help_from_the_back():
+    begun = []
+
+    async def do(item):
+        begun.append((item, asyncio.current_task()))
+        await asyncio.sleep(0)
+        return item
+
+    async def main():
+        groups = [[], list("abc"), list("x"), [], list("123456789")]
+        return await gathered(streams.each_of_groups(of(groups), do, workers=2))
+
+    assert sorted(run(main())) == sorted("abcx123456789")
+    order = "".join(item for item, _ in begun)
+    assert order.index("a") < order.index("b") < order.index("c")
+    assert len({worker for item, worker in begun if item in "abc"}) == 1
+    first = next(worker for item, worker in begun if item == "1")
+    assert next(worker for item, worker in begun if item == "9") != first
+    helped = [item for item, worker in begun if item.isdigit() and worker != first]
+    assert helped == sorted(helped, reverse=True)
+
+
+def test_an_error_in_a_group_leaves_the_rest_of_all_groups_undone():
+    work = Work(fails={1})
+
+    async def main():
+        async for _ in streams.each_of_groups(of([[0, 1, 2, 3], [10, 11, 12, 13]]), work, workers=2):
+            pass
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        run(main())
+    assert {2, 3, 13}.isdisjoint(work.begun)
+    assert work.under_way == 0
+
+
 def test_an_error_of_the_source_is_raised_after_work_under_way():
     work = Work(seconds=0.05)
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
 from evalkit.backends import chat_completions, provider
+from evalkit.backends.anthropic_batches import AnthropicBatches
 from evalkit.backends.provider import Detail, Endpoint, Vendor
+from evalkit.backends.sdk_batches import Calls
 from evalkit.protocols import Completion, EvalkitError, Misconfigured, Request
 from evalkit.schema import Finish, Usage
 
@@ -65,7 +68,8 @@ class Anthropic:
     """Variable that holds the key. Another server than Anthropic's gets a key only if this names it."""
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     """Further HTTP headers (anthropic-beta, ...); no credentials."""
-    concurrency: int = 16
+    concurrency: int = 64
+    """At the most; the client finds out how much of it the provider takes."""
     timeout: float = 600.0
     _client: anthropic.AsyncAnthropic | None = field(default=None, init=False, repr=False, compare=False)
     _endpoint: Endpoint | None = field(default=None, init=False, repr=False, compare=False)
@@ -74,6 +78,16 @@ class Anthropic:
     def exclusive(self) -> bool:
         """The work is done elsewhere."""
         return False
+
+    @property
+    def account(self) -> str:
+        """Server and key variable."""
+        return provider.account(VENDOR, self.base_url, self.api_key_env)
+
+    @property
+    def prefix_cache(self) -> None:
+        """Not known; requests go out as they come."""
+        return None
 
     def identity(self) -> Mapping[str, Any]:
         """Model id and whose servers run it."""
@@ -124,7 +138,16 @@ class Anthropic:
             raise self._error(error.status_code, detail, error.response.headers) from None
         except (anthropic.APIConnectionError, aiohttp.ClientError) as error:
             raise provider.unreachable(error, endpoint) from None
-        return _decode(response.content, request, endpoint.key)
+        return provider.with_limits(_decode(response.content, request, endpoint.key), response.headers)
+
+    def batches(self) -> AnthropicBatches:
+        """Its batch API."""
+        if self._client is None or self._endpoint is None:
+            raise RuntimeError("Anthropic.batches() before open()")
+        import anthropic
+
+        calls = Calls(anthropic, self._client, self._endpoint, self._error)
+        return AnthropicBatches(calls, partial(_body, model=self.model), _decode)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -169,6 +192,7 @@ def _body(request: Request, model: str) -> dict[str, Any]:
 
 
 def _decode(raw: bytes, request: Request, secret: str) -> Completion:
+    raw = chat_completions.without(secret, raw)
     try:
         parsed = _DECODER.decode(raw)
     except ValueError:

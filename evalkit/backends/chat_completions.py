@@ -130,6 +130,11 @@ def loads(raw: bytes) -> Any:
     return mend(json.loads(raw.decode("utf-8-sig", "replace"), strict=False))
 
 
+def without(secret: str, raw: bytes) -> bytes:
+    """A body without our key: what a server says is stored."""
+    return raw if secret == NO_KEY else raw.replace(secret.encode(), b"***")
+
+
 def malformed(raw: bytes, secret: str = NO_KEY) -> NoReturn:
     """Raise Malformed, keeping the start of what was sent; minus our key, which a debugging proxy may echo."""
     sent = mend(raw[:40_000].decode("utf-8", "replace"))[:10_000]
@@ -182,6 +187,7 @@ def decode(
         request: What it answers.
         secret: Never quoted in an error.
     """
+    raw = without(secret, raw)
     parsed = _parse(raw, secret)
     _check(parsed, fail)
     if not parsed.choices or parsed.choices[0].message is None:

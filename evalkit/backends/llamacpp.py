@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from evalkit.backends import chat_completions, provider
 from evalkit.backends.provider import Detail
-from evalkit.protocols import Completion, EvalkitError, Misconfigured, Request, Transport
+from evalkit.protocols import Completion, EvalkitError, Misconfigured, PrefixCache, Request, Transport
 
 
 class Engine(Protocol):
@@ -53,6 +53,8 @@ class LlamaCpp:
     """Requests computed together."""
     threads: int | None = None
     """CPU threads; default: the cores that are idle when it loads."""
+    cache_mib: int = 1024
+    """Memory for prompts that no slot holds any more, so that one that begins alike is not computed again. 0: none."""
     seed: int | None = None
     """For requests that name none."""
     timeout: float = 600.0
@@ -69,6 +71,16 @@ class LlamaCpp:
     def exclusive(self) -> bool:
         """Two small models share a CPU well enough."""
         return False
+
+    @property
+    def account(self) -> None:
+        """Nobody limits it."""
+        return None
+
+    @property
+    def prefix_cache(self) -> PrefixCache:
+        """A slot reuses what its last prompt and the next one both begin with."""
+        return "slots"
 
     def identity(self) -> Mapping[str, Any]:
         """The weights, which carry their chat template, and the context size.
@@ -179,7 +191,7 @@ class LlamaCpp:
         # Not one pool for all (it is no faster): one long request in it makes the engine fail the others with a 500.
         params.kv_unified = False
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self.threads or _idle_cores()
-        params.cache_ram_mib = 1024  # of prompts no slot holds any more; its own default is 8 GiB
+        params.cache_ram_mib = self.cache_mib  # its own default is 8 GiB
         params.verbosity = -1  # errors included: they come back in the answer, and stderr is the progress display's
         params.endpoint_metrics = True
         # The engine also listens on a random loopback port. Nobody is to use it.

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.backends import chat_completions, provider
+from evalkit.backends.openai_batches import OpenAIBatches
 from evalkit.backends.provider import Detail, Endpoint, Vendor
+from evalkit.backends.sdk_batches import Calls
 from evalkit.protocols import Completion, EvalkitError, Request
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ class OpenAI:
     """How the server calls the token limit. Default: max_completion_tokens at OpenAI, max_tokens elsewhere."""
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     """Further HTTP headers; no credentials."""
-    concurrency: int = 16
+    concurrency: int = 64
+    """At the most; the client finds out how much of it the provider takes."""
     timeout: float = 600.0
     _client: openai.AsyncOpenAI | None = field(default=None, init=False, repr=False, compare=False)
     _endpoint: Endpoint | None = field(default=None, init=False, repr=False, compare=False)
@@ -42,6 +45,16 @@ class OpenAI:
     def exclusive(self) -> bool:
         """The work is done elsewhere."""
         return False
+
+    @property
+    def account(self) -> str:
+        """Server and key variable."""
+        return provider.account(VENDOR, self.base_url, self.api_key_env)
+
+    @property
+    def prefix_cache(self) -> None:
+        """Not known; requests go out as they come."""
+        return None
 
     def identity(self) -> Mapping[str, Any]:
         """Model id and whose servers run it."""
@@ -82,8 +95,7 @@ class OpenAI:
         import httpx2
         import openai
 
-        field_name = self.max_tokens_field or ("max_completion_tokens" if endpoint.own else "max_tokens")
-        content = chat_completions.encode(chat_completions.body(request, self.model, field_name))
+        content = chat_completions.encode(self._body(request))
         try:
             # The SDK's documented way to call an endpoint without its typed wrapper; 2-3x faster than create().
             response = await client.post("/chat/completions", cast_to=httpx2.Response, content=content)
@@ -94,7 +106,21 @@ class OpenAI:
             raise self._error(error.status_code, detail, error.response.headers) from None
         except (openai.APIConnectionError, aiohttp.ClientError) as error:  # aiohttp: what its adapter leaves unmapped
             raise provider.unreachable(error, endpoint) from None
-        return chat_completions.decode(response.content, self._error, request, secret=endpoint.key)
+        completion = chat_completions.decode(response.content, self._error, request, secret=endpoint.key)
+        return provider.with_limits(completion, response.headers)
+
+    def batches(self) -> OpenAIBatches:
+        """Its batch API."""
+        if self._client is None or self._endpoint is None:
+            raise RuntimeError("OpenAI.batches() before open()")
+        import openai
+
+        return OpenAIBatches(Calls(openai, self._client, self._endpoint, self._error), self._body)
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        own = self._endpoint is not None and self._endpoint.own
+        field_name = self.max_tokens_field or ("max_completion_tokens" if own else "max_tokens")
+        return chat_completions.body(request, self.model, field_name)
 
     def _error(self, status: int, detail: Detail, headers: Mapping[str, str] | None = None) -> EvalkitError:
         endpoint = self._endpoint

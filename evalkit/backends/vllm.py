@@ -18,7 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.backends.vllm_engine import Engine, cause_of, sentence, start
-from evalkit.protocols import Completion, Malformed, Misconfigured, Rejected, Request, Sampling, Transport
+from evalkit.protocols import (
+    Completion,
+    Malformed,
+    Misconfigured,
+    PrefixCache,
+    Rejected,
+    Request,
+    Sampling,
+    Transport,
+)
 from evalkit.schema import Usage, digest
 
 NEUTRAL = frozenset({
@@ -63,6 +72,16 @@ class VLLM:
     def exclusive(self) -> bool:
         """The engine reserves ``gpu_memory_utilization`` of the GPU for itself."""
         return True
+
+    @property
+    def account(self) -> None:
+        """Nobody limits it."""
+        return None
+
+    @property
+    def prefix_cache(self) -> PrefixCache | None:
+        """Blocks of tokens, whoever computed them; on unless ``engine`` says ``enable_prefix_caching: false``."""
+        return "shared" if self.engine.get("enable_prefix_caching", True) else None
 
     def identity(self) -> dict[str, Any]:
         """What changes the text.

@@ -1,0 +1,146 @@
+"""What the batch APIs have in common: calls through an SDK's client, errors by who must act, rows out of a download."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from evalkit.backends import chat_completions, provider
+from evalkit.backends.provider import Detail, Endpoint
+from evalkit.batch_api import UnknownBatch
+from evalkit.protocols import EvalkitError, Malformed, Misconfigured, Transport
+
+T = TypeVar("T")
+
+CLOCKS_APART = 3600.0
+"""Seconds by which a provider's clock and ours may differ."""
+
+PAGE = 100
+"""Batches listed at a time."""
+
+
+@dataclass(frozen=True)
+class Calls:
+    """HTTP calls of one backend."""
+
+    sdk: Any
+    """The module ``openai`` or ``anthropic``, for its error classes."""
+    client: Any
+    endpoint: Endpoint
+    fail: Callable[[int, Detail, Mapping[str, str]], EvalkitError]
+    """Makes the error for an HTTP status."""
+
+    async def get(self, path: str, kind: type[T], *, named: bool = True) -> T:
+        """A JSON object; ``named`` if the path holds an id."""
+        import httpx2
+
+        with self._errors(named=named):
+            response = await self.client.get(path, cast_to=httpx2.Response)
+        return self._decoded(response.content, kind)
+
+    async def post(self, path: str, content: bytes, kind: type[T]) -> T:
+        """Send JSON, get a JSON object."""
+        import httpx2
+
+        with self._errors(named=False):
+            response = await self.client.post(path, cast_to=httpx2.Response, content=content)
+        return self._decoded(response.content, kind)
+
+    async def upload(self, path: str, name: str, content: bytes, fields: Mapping[str, str], kind: type[T]) -> T:
+        """Send a file as a form."""
+        import httpx2
+
+        with self._errors(named=False):
+            response = await self.client.post(
+                path,
+                cast_to=httpx2.Response,
+                body=dict(fields),
+                files=[("file", (name, content, "application/jsonl"))],
+                options={"headers": {"Content-Type": "multipart/form-data"}},  # the SDK adds the boundary
+            )
+        return self._decoded(response.content, kind)
+
+    async def lines(self, path: str) -> AsyncGenerator[bytes, None]:
+        """The lines of a download as they arrive; split at newlines alone, for text may hold other separators.
+
+        Raises:
+            Transport: it broke off.
+        """
+        import httpx2
+
+        with self._errors():
+            # The SDK's own mark of a response that is to be streamed rather than read at once.
+            streamed = {"headers": {"X-Stainless-Raw-Response": "stream"}}
+            response = await self.client.get(path, cast_to=httpx2.Response, options=streamed)
+        rest = b""
+        try:
+            with self._errors():
+                async for piece in response.aiter_bytes():
+                    *whole, rest = (rest + piece).split(b"\n")
+                    for line in whole:
+                        if line.strip():
+                            yield line
+        finally:
+            await response.aclose()
+        if rest.strip():
+            yield rest
+
+    @contextmanager
+    def _errors(self, *, named: bool = True) -> Iterator[None]:
+        """Errors of the SDK and the transport as ours."""
+        import aiohttp
+        import httpx2
+
+        try:
+            yield
+        except self.sdk.APIStatusError as error:
+            detail = Detail.read(error.response.content)
+            if error.status_code in (404, 405):
+                said = f"{self.endpoint.shown} answered {error.status_code}: {self._safe(detail.message)}"
+                if named:
+                    raise UnknownBatch(said) from None
+                raise Misconfigured(f"{said} - it has no batch API; use batch=false for this judge") from None
+            raise self.fail(error.status_code, detail, error.response.headers) from None
+        except (self.sdk.APIConnectionError, aiohttp.ClientError, httpx2.HTTPError) as error:
+            raise provider.unreachable(error, self.endpoint) from None
+
+    def _decoded(self, content: bytes, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode(content, type=kind, strict=False)
+        except (ValueError, RecursionError):
+            # A proxy's page, say. It may have been accepted all the same, so there is no status to go by.
+            start = self._safe(content[:400].decode("utf-8", "replace"))
+            raise Transport(f"{self.endpoint.shown} sent what is no batch object: {start!r}") from None
+
+    def _safe(self, text: str) -> str:
+        return provider.clean(self.endpoint.scrub(text), 200)
+
+
+def row(line: bytes, kind: type[T]) -> T | None:
+    """A row of results; None if it is not one."""
+    try:
+        return msgspec.json.decode(line, type=kind)
+    except ValueError:
+        pass
+    try:  # what a strict decoder refuses was paid for all the same
+        return msgspec.json.decode(msgspec.json.encode(chat_completions.loads(line)), type=kind, strict=False)
+    except (ValueError, RecursionError):
+        return None
+
+
+def segment(identifier: str) -> str:
+    """An id of the provider's as one part of a URL."""
+    return quote(identifier, safe="")
+
+
+def no_row(line: bytes, secret: str) -> Malformed:
+    """The error for a row that cannot be read."""
+    try:
+        chat_completions.malformed(line, secret)
+    except Malformed as error:
+        return error

@@ -1,0 +1,163 @@
+"""Several servers of one model as one backend: each request goes to whichever has the least to do.
+
+A server that fails is left out for a pause that doubles with each failure; then one request at a time tries it, until
+one is answered. Where none is left, the requests find that out as they would with a single server.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+from evalkit.protocols import Backend, Completion, Malformed, Request, Transport, UsageError
+
+T = TypeVar("T")
+
+FIRST_PAUSE: Final = 1.0
+"""Seconds that a member is left out after it failed."""
+
+LONGEST_PAUSE: Final = 60.0
+
+
+@dataclass(eq=False)
+class _Member(Generic[T]):
+    who: T
+    load: int = 0
+    used: int = 0
+    """When it was last chosen, in choices since the pool began."""
+    failures: int = 0
+    """Pauses in a row, with nothing answered since."""
+    until: float = 0.0
+    """When its pause ends."""
+
+    def failed(self, now: float, asked: float | None) -> None:
+        """Leave it out: as long as it asks itself, else twice as long as the last time.
+
+        Requests that were under way together fail together; only the first of them counts.
+        """
+        if now >= self.until:
+            pause = FIRST_PAUSE * 2.0**self.failures if asked is None else asked
+            self.until = now + min(pause, LONGEST_PAUSE)
+            self.failures += 1
+
+    def answered(self) -> None:
+        """It works."""
+        self.failures, self.until = 0, 0.0
+
+
+class Pool(Generic[T]):
+    """Members that can do the same work; each piece goes to one that works and has the least to do."""
+
+    def __init__(self, members: Iterable[T] = ()) -> None:
+        self._members = [_Member(who) for who in members]
+        self._chosen = 0
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def add(self, who: T) -> None:
+        """From now on it takes part."""
+        self._members.append(_Member(who))
+
+    def remove(self, who: T) -> None:
+        """It takes no more; what it has under way is not touched."""
+        self._members = [member for member in self._members if member.who is not who]
+
+    @contextmanager
+    def least_loaded(self) -> Iterator[T]:
+        """The member to ask, busy for as long as the context lasts. A Transport or Malformed error is held against it.
+
+        Raises:
+            IndexError: the pool is empty.
+        """
+        member = self._choose(time.monotonic())
+        self._chosen += 1
+        member.used = self._chosen
+        member.load += 1
+        try:
+            yield member.who
+        except Transport as error:
+            member.failed(time.monotonic(), error.retry_after)
+            raise
+        except Malformed:  # a broken server answers at once, has nothing to do, and would be asked everything
+            member.failed(time.monotonic(), None)
+            raise
+        else:
+            member.answered()
+        finally:
+            member.load -= 1
+
+    def _choose(self, now: float) -> _Member[T]:
+        if not self._members:
+            raise IndexError("the pool is empty")
+        able = [one for one in self._members if not one.failures or (one.until <= now and not one.load)]
+        if able:
+            return min(able, key=lambda one: (one.load, one.used))
+        return min(self._members, key=lambda one: (one.until, one.load))
+
+
+@dataclass(kw_only=True)
+class Servers:
+    """Backends that differ only in where they send their requests; made of one whose ``base_url`` is a list."""
+
+    servers: tuple[Backend, ...]
+    _pool: Pool[Backend] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check that they stand for one model."""
+        first = self.servers[0].identity()
+        for server in self.servers[1:]:
+            if (other := server.identity()) != first:
+                differ = {name for name in {*first, *other} if first.get(name) != other.get(name)}
+                raise UsageError(
+                    f"the servers in base_url differ in {', '.join(sorted(differ))}: {dict(first)} and {dict(other)}; "
+                    "give them as two models, because two providers may not run one model alike"
+                )
+        self._pool = Pool(self.servers)
+
+    @property
+    def concurrency(self) -> int:
+        """Of all servers together."""
+        return sum(server.concurrency for server in self.servers)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds one request may take."""
+        return self.servers[0].timeout
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether they need an accelerator of this machine."""
+        return any(server.exclusive for server in self.servers)
+
+    @property
+    def prefix_cache(self) -> None:
+        """Not known; requests go to whichever server is free."""
+        return None
+
+    @property
+    def account(self) -> str:
+        """All of theirs together."""
+        return ", ".join(str(server.account) for server in self.servers)
+
+    def identity(self) -> Mapping[str, Any]:
+        """That of one of them: how many there are does not change the text."""
+        return {"backend": type(self.servers[0]).__name__, **self.servers[0].identity()}
+
+    async def open(self) -> None:
+        """Set up the connections to all."""
+        for server in self.servers:
+            await server.open()
+
+    async def complete(self, request: Request) -> Completion:
+        """Ask the server with the least to do, once."""
+        with self._pool.least_loaded() as server:
+            return await server.complete(request)
+
+    async def close(self) -> None:
+        """Close the connections to all."""
+        for server in self.servers:
+            await server.close()

@@ -1,0 +1,134 @@
+"""What was sent to a provider as batches, on disk: written before a submission, after it, and when its rows are stored.
+
+So a run that dies at any moment leaves behind what its successor needs to pick its batches up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from msgspec.structs import replace
+
+from evalkit.budget import Amount
+from evalkit.schema import Batch, Failure, digest
+from evalkit.store import Log, NotStored
+
+LOCK_WAIT = 0.1
+"""Seconds between two attempts to get the lock."""
+
+
+def elsewhere(log: Log[Batch]) -> dict[str, str]:
+    """By key, why a request should not be sent by itself: it was paid for in a batch that is not collected."""
+    found: dict[str, str] = {}
+    for row in log:
+        if row.finished is None:
+            found |= dict.fromkeys(
+                row.keys,
+                f"{row.n} requests are with {row.provider} in batch {row.batch}. Give batch=true for this judge to "
+                f"pick them up; to give them up and pay for them again, delete that batch's lines in {str(log.path)!r}",
+            )
+    return found
+
+
+class Ledger:
+    """The batches of one judge under one protocol.
+
+    Args:
+        log: the file.
+    """
+
+    def __init__(self, log: Log[Batch]) -> None:
+        self.log = log
+        self._open = self._read()
+
+    @property
+    def open(self) -> list[Batch]:
+        """Those whose rows are not all stored, oldest first."""
+        return list(self._open.values())
+
+    def get(self, key: str) -> Batch | None:
+        """One of them, None if it is done with."""
+        return self._open.get(key)
+
+    def ids(self) -> set[str]:
+        """The provider's ids of all batches known here, done with or not."""
+        return {row.batch for row in self.log if row.batch is not None}
+
+    def refresh(self) -> None:
+        """Take in what other processes have written."""
+        if self.log.refresh():
+            self._open = self._read()
+
+    def begin(self, keys: Sequence[str], provider: str, most: Amount) -> Batch:
+        """Write down that these requests are about to be submitted, and what they may come to."""
+        ordered, before = sorted(keys), 0
+        while self.log.entry(name := digest(ordered, before)) is not None:
+            before += 1
+        return self._write(
+            Batch(
+                key=name,
+                keys=tuple(ordered),
+                n=len(keys),
+                provider=provider,
+                created=time.time(),
+                usd=most.usd,
+                tokens=most.tokens,
+            )
+        )
+
+    def submitted(self, intent: Batch, batch: str) -> Batch:
+        """Write down under which id the provider took them."""
+        return self._write(replace(intent, batch=batch))
+
+    def finish(self, intent: Batch, error: Failure | None = None) -> None:
+        """Write down that nothing more is to be had from it; the judgments must be on the disk by now."""
+        self._write(replace(intent, keys=(), finished=time.time(), error=error))
+
+    @asynccontextmanager
+    async def lock(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> AsyncGenerator[None, None]:
+        """Keep others, in this process or another, from submitting or storing; then see what they did meanwhile.
+
+        Args:
+            sleep: how to wait; may raise to give up.
+
+        Raises:
+            NotStored: the lock file cannot be made.
+        """
+        path = self.log.path.with_suffix(".lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise NotStored(f"cannot write {str(path)!r}: {error.strerror}; nothing was submitted") from error
+        try:
+            while not _locked(file):
+                await sleep(LOCK_WAIT)
+            self.refresh()
+            yield
+        finally:
+            os.close(file)  # which gives the lock back
+
+    def _read(self) -> dict[str, Batch]:
+        return {row.key: row for row in self.log if row.finished is None}
+
+    def _write(self, row: Batch) -> Batch:
+        self.log.append(row)
+        self.log.sync()  # the provider is told next, or has been: this may not be lost with the machine either
+        if row.finished is None:
+            self._open[row.key] = row
+        else:
+            self._open.pop(row.key, None)
+        return row
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

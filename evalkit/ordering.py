@@ -1,0 +1,74 @@
+"""In which order a judge is asked: cases whose prompts begin alike together, where its engine remembers prefixes.
+
+A prompt shows the question, then the first answer, then the second. llama.cpp and vLLM keep what they computed of one
+prompt, and compute of the next only what follows the part that both share. So all cases of a question follow each
+other, sorted by the first answer; a slot of llama.cpp, which remembers its own last prompt only, gets them all.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
+from itertools import groupby
+
+from evalkit.judge import Arrivals, Bench, cases
+from evalkit.protocols import Case
+from evalkit.schema import Judgment, Response
+from evalkit.streams import each, each_of_groups
+
+
+def judged(
+    bench: Bench, responses: AsyncIterable[Response], arrivals: Arrivals, expected: Callable[[str], int]
+) -> AsyncGenerator[Judgment, None]:
+    """What a judge says about all that can be judged, asked as answers arrive or in the order that suits its engine.
+
+    Args:
+        bench: the judge at work.
+        responses: answered and failed ones.
+        arrivals: deals out the cases.
+        expected: how many responses there will be to the item of an id.
+    """
+    backend = bench.client.backend
+    if backend.prefix_cache is None:
+        return each(cases(responses, arrivals), bench.judgment, workers=backend.concurrency)
+    whole = backend.prefix_cache == "slots"
+    groups = in_groups(responses, arrivals, expected, whole=whole)
+    return each_of_groups(groups, bench.judgment, workers=backend.concurrency)
+
+
+async def in_groups(
+    responses: AsyncIterable[Response], arrivals: Arrivals, expected: Callable[[str], int], *, whole: bool = True
+) -> AsyncGenerator[list[Case], None]:
+    """Cases that begin alike, item by item, as soon as all answers to an item are there.
+
+    A response that is not its item's last yields an empty group: whoever reads can stop there. With ``whole``, all
+    cases that begin alike are one group; otherwise each is one of its own, in the same order.
+    """
+    waiting: dict[str, list[Response]] = defaultdict(list)
+    seen: dict[str, int] = defaultdict(int)
+    async for response in responses:
+        waiting[response.item].append(response)
+        seen[response.item] += 1
+        if seen[response.item] < expected(response.item):
+            yield []
+            continue
+        for group in _dealt(waiting.pop(response.item), arrivals, whole):
+            yield group
+    for rows in waiting.values():  # items that lack an answer which will not come
+        for group in _dealt(rows, arrivals, whole):
+            yield group
+
+
+def _dealt(responses: Iterable[Response], arrivals: Arrivals, whole: bool) -> Iterator[list[Case]]:
+    for group in alike(case for response in responses for case in arrivals.add(response)):
+        yield from [group] if whole else ([case] for case in group)
+
+
+def alike(one_item: Iterable[Case]) -> Iterator[list[Case]]:
+    """An item's cases turn by turn, in the order in which each prompt shares most with the one before."""
+    for _, group in groupby(sorted(one_item, key=_place), key=lambda case: case.turn):
+        yield list(group)
+
+
+def _place(case: Case) -> tuple[object, ...]:
+    return (case.turn, *((response.model.name, response.key) for response in case.shown), case.repeat)

@@ -1,0 +1,273 @@
+"""Stored answers before another judge: the very cases that one judge saw, put to a second one, and both compared.
+
+A case is an item's turn, the answers shown in the order shown, and the repeat. What the new judge says is stored as in
+any run: the same command goes on where it was stopped, and nothing is asked twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from evalkit import benchmark, config
+from evalkit.batch import batched
+from evalkit.benchmark import Benchmark
+from evalkit.budget import Amount, amount
+from evalkit.client import Clients
+from evalkit.drift import Coverage, Drift, Said, Twin, measure
+from evalkit.experiment import Experiment
+from evalkit.forecast import Estimate, count_case, earlier, habits_of, priced
+from evalkit.judge import Bench
+from evalkit.prices import load_prices
+from evalkit.progress import Watch, downloads, watching
+from evalkit.protocols import Case, EvalkitError, Judge, UsageError
+from evalkit.rejudge_old import Answers, Old, questions_in
+from evalkit.run import begin, exit_code, open_all, print_closing, print_forecast, run_folder, stop_on_interrupt
+from evalkit.schema import Item, Judgment
+from evalkit.shipped import shipped
+from evalkit.store import Store
+from evalkit.streams import each, of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What a rejudge came to."""
+
+    drift: Drift | None
+    """None after a dry run."""
+    folder: Path | None
+    trouble: BaseException | None
+    """What ended it early; the drift covers what was stored until then."""
+    code: int = 0
+    """Exit code, where nothing did."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The cases that can be put to the new judge, and what became of the other rows."""
+
+    old: Old
+    items: Mapping[str, Item]
+    rows: Sequence[Said]
+    beyond_limit: int
+    no_question: int
+    no_answer: int
+    answers: Answers
+
+    def cases(self) -> Iterator[Case]:
+        """One by one; texts are read as they are needed."""
+        for row in self.rows:
+            shown = tuple(answer for identity in row.shown if (answer := self.answers.get(identity)) is not None)
+            if len(shown) == len(row.shown):
+                yield Case(self.items[row.item], row.turn, shown, row.repeat)
+
+
+def go(settings: config.Config, old: Old, console: Console, *, name: str | None = None) -> Found:
+    """Put the old judge's cases to the new one, and compare.
+
+    Args:
+        settings: as for a run; its judge is the new one.
+        old: whose judgments.
+        console: for people.
+        name: what the new judge is called in the results, if not by its own name.
+
+    Raises:
+        UsageError: the judge compares another number of answers, or the questions are not known.
+    """
+    return asyncio.run(_run(settings, old, console, name))
+
+
+async def _run(settings: config.Config, old: Old, console: Console, name: str | None) -> Found:
+    prices = load_prices(Path(settings.prices) if settings.prices else shipped("conf") / "prices.yaml")
+    with downloads(console):
+        loaded = await _questions(settings, old)
+        experiment = await config.experiment(settings, loaded)
+    judge = _named(experiment.judges, name, old)
+    experiment = dataclasses.replace(experiment, models=(), judges=(judge,))
+    plan = _plan(old, {item.id: item for item in loaded.items}, settings.limit)
+    clients = Clients(prices, settings.retry, usd=settings.budget.usd, tokens=settings.budget.tokens)
+    store = Store(old.root.parent, old.root.name)
+    bench = Bench(
+        judge, clients.of(judge.model), store.judgments(judge.name, judge.protocol.name), experiment.ask_again
+    )
+    try:
+        if settings.dry_run:
+            print_forecast(console, [_forecast(plan, bench, experiment, clients)], prices.as_of)
+            return Found(None, None, None)
+        if clients.budget.capped:
+            clients.budget.spent_before(_used(bench, clients))
+        await open_all(experiment, clients, console)
+        folder = run_folder(store, settings)
+        return await _carry_out(plan, experiment, bench, clients, store, folder, console)
+    finally:
+        await clients.close()
+        store.close()
+
+
+async def _questions(settings: config.Config, old: Old) -> Benchmark:
+    """The items that the old judgments are about: of the benchmark, and those stored with an import.
+
+    Raises:
+        UsageError: there are none.
+    """
+    stored = questions_in(old.root)
+    if settings.benchmark != old.benchmark or old.benchmark in benchmark.names():
+        loaded = await benchmark.load(
+            settings.benchmark,
+            questions=settings.questions,
+            fields=settings.fields,
+            references=settings.references,
+        )
+        known = {item.id: item for item in loaded.items}
+        items = stored | known
+    else:
+        loaded, items = None, stored
+    items = {name: replace(item, benchmark=old.benchmark) for name, item in items.items() if name in old.items}
+    if not items:
+        raise UsageError(
+            f"the questions of {old.benchmark!r} are not known, so its answers cannot be put to a judge; give "
+            "benchmark=NAME|FOLDER (and questions=, fields= if the run had them), or import the results with their "
+            "questions"
+        )
+    if loaded is not None:
+        return replace(
+            loaded, spec=replace(loaded.spec, name=old.benchmark, baseline=None), items=tuple(items.values())
+        )
+    spec = replace(benchmark.spec("pocket"), name=old.benchmark, categories=(), references=None, baseline=None)
+    return Benchmark(spec=spec, items=tuple(items.values()), references="stored", hashes={})
+
+
+def _named(judges: Sequence[Judge], name: str | None, old: Old) -> Judge:
+    if len(judges) != 1:
+        raise UsageError(f"a rejudge takes one judge, not {len(judges)}; run it once for each")
+    judge = dataclasses.replace(judges[0], name=name) if name else judges[0]
+    if judge.name == old.judge.name:
+        raise UsageError(
+            f"{judge.name!r} is the judge whose judgments are re-judged; to ask it again, because the model behind it "
+            "changed, say, give it another name in the results with as=NAME"
+        )
+    if judge.protocol.shows != old.shows:
+        raise UsageError(
+            f"protocol={judge.protocol.name} shows {judge.protocol.shows} answers at once; "
+            f"{old.judge.name!r} was shown {old.shows}"
+        )
+    return judge
+
+
+def _plan(old: Old, items: Mapping[str, Item], limit: int | None) -> Plan:
+    """What can be put to the new judge."""
+    chosen = _first(old.rows, limit)
+    within = [row for row in old.rows if row.item in chosen]
+    known = [row for row in within if row.item in items and row.turn <= len(items[row.item].turns)]
+    answers = Answers(old.root, {identity for row in known for identity in row.shown})
+    there = [row for row in known if all(identity in answers for identity in row.shown)]
+    place = {item: number for number, item in enumerate(dict.fromkeys(row.item for row in there))}
+    there.sort(key=lambda row: (place[row.item], row.turn, row.shown, row.repeat))  # prompts that begin alike together
+    if not there:
+        raise UsageError(
+            f"no answer that {old.judge.name!r} judged is stored in {str(old.root / 'answers')!r}: re-judging needs "
+            "the texts; import the answers too, or run the models again"
+        )
+    return Plan(
+        old, items, there, len(old.rows) - len(within), len(within) - len(known), len(known) - len(there), answers
+    )
+
+
+def _first(rows: Sequence[Said], limit: int | None) -> set[str]:
+    """The first items of each category, in the order stored."""
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit={limit}: must be at least 1, the number of items of each category")
+    taken: Counter[str] = Counter()
+    kept: dict[str, None] = {}
+    for row in rows:
+        if row.item not in kept and (limit is None or taken[row.category] < limit):
+            kept[row.item] = None
+            taken[row.category] += 1
+    return set(kept)
+
+
+def _used(bench: Bench, clients: Clients) -> Amount:
+    """What the new judge's stored judgments took."""
+    price = clients.price(bench.judge.model)
+    total = Amount()
+    for row in bench.log:
+        if row.judge == bench.judge.ref:
+            used = amount(row.usage, price)
+            total += used if row.cost is None else Amount(row.cost, used.tokens)
+    return total
+
+
+def _forecast(plan: Plan, bench: Bench, experiment: Experiment, clients: Clients) -> Estimate:
+    estimate = Estimate("judge", bench.judge.name)
+    habits = habits_of(((row.usage,), row.latency) for row in earlier(bench.log, Judgment))
+    for case in plan.cases():
+        count_case(case, bench, habits, experiment, estimate)
+    return priced(estimate, bench.judge.model, clients, habits, batch=bench.judge.batch)
+
+
+async def _carry_out(
+    plan: Plan,
+    experiment: Experiment,
+    bench: Bench,
+    clients: Clients,
+    store: Store,
+    folder: Path,
+    console: Console,
+) -> Found:
+    trouble: EvalkitError | None = None
+    said: dict[tuple[str, int, tuple[str, ...], int], Said] = {}
+    with watching(console, clients, 0, len(plan.rows)) as watch:
+        more = {"rejudged": {"judge": plan.old.judge.name, "fingerprint": plan.old.judge.fingerprint}}
+        record = begin(folder, experiment, clients, store, watch, console, more=more)
+        try:
+            with stop_on_interrupt(clients, console):
+                async with aclosing(_judgments(plan, experiment, bench, store, watch)) as stream:
+                    async for row in stream:
+                        watch.judged(row)
+                        one = Said.of(row)
+                        said[one.case] = one
+        except EvalkitError as error:
+            trouble = error
+    record.end("error" if trouble else clients.stopped_by or "done", trouble)
+    drift = _compared(plan, bench.judge, said)
+    print_closing(console, store, folder, clients, watch)
+    if trouble is not None:
+        return Found(drift, folder, trouble)
+    try:
+        return Found(drift, folder, None, exit_code(clients, watch, console))
+    except KeyboardInterrupt as stopped:
+        return Found(drift, folder, stopped)
+
+
+def _judgments(
+    plan: Plan, experiment: Experiment, bench: Bench, store: Store, watch: Watch
+) -> AsyncGenerator[Judgment, None]:
+    work = of(plan.cases())
+    if bench.judge.batch:
+        batches = store.batches(bench.judge.name, bench.judge.protocol.name)
+        return batched(work, bench, batches, experiment.batch, watch.waits)
+    return each(work, bench.judgment, workers=bench.client.backend.concurrency)
+
+
+def _compared(plan: Plan, judge: Judge, said: Mapping[tuple[str, int, tuple[str, ...], int], Said]) -> Drift:
+    twins = [Twin(row, said[row.case]) for row in plan.rows if row.case in said]
+    coverage = Coverage(
+        rows=len(plan.old.rows),
+        beyond_limit=plan.beyond_limit,
+        no_question=plan.no_question,
+        no_answer=plan.no_answer,
+        pending=len(plan.rows) - len(twins),
+        both=sum(old.scores is not None and new.scores is not None for old, new in twins),
+    )
+    old, new = (plan.old.judge, plan.old.protocol), (judge.ref, judge.protocol.name)
+    return measure(plan.old.benchmark, old, new, twins, coverage)
