@@ -9,17 +9,23 @@ import contextlib
 import gc
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evalkit.comparisons import HUMAN
 from evalkit.evidence import Evidence
+from evalkit.example_texts import Questions, completed
 from evalkit.findings import AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
 from evalkit.gather import GOLD, Gathered, gather
 from evalkit.labels import read_votes
 from evalkit.protocols import Bias, UsageError
-from evalkit.schema import Judgment
-from evalkit.store import answer_logs, judgment_logs
+from evalkit.schema import Judged
+from evalkit.store import answer_logs, judged_logs
+
+if TYPE_CHECKING:
+    from evalkit.stats.arrays import FloatArray
 
 __all__ = [
     "AgreementRow",
@@ -38,50 +44,80 @@ ORDER = ("position", "length", "format", "self_preference", "scale", "hygiene")
 """In which biases are reported; others follow by name."""
 
 
-def audit(paths: Iterable[Path], human: Path | None = None, judge: str | None = None) -> Audit:
+def audit(
+    paths: Iterable[Path],
+    human: Path | None = None,
+    judge: str | None = None,
+    *,
+    questions: Questions | None = None,
+    only: Callable[[Judged], bool] | None = None,
+) -> Audit:
     """Audit every judge in results folders and judgments files.
 
     Args:
         paths: results folders or judgments files.
         human: more votes of people: imported results, or JSONL of our plain format (labels.py).
         judge: only this one.
+        questions: of benchmarks that are loaded already, for the examples.
+        only: judgments to look at; people's votes and gold labels always are.
 
     Raises:
         UsageError: there is nothing to audit, or a file is malformed.
     """
     from evalkit.relations import relations
+    from evalkit.run_records import run_records
 
     listed = list(dict.fromkeys(paths))
     votes, imported = read_votes(human) if human is not None else ([], [])
-    names: dict[str, None] = {}
-    people = False
+    rows = _Rows(listed, imported, only)
+    answers = (row for log in answer_logs([*listed, *imported]) for row in log)
+    with _no_cycles():
+        found = gather(rows, answers, votes=votes, kin=relations(run_records(listed)), judge=judge)
+    if not any(gathered.evidence for gathered in found):
+        raise UsageError(_nothing(listed, judge, sorted(rows.judges), rows.people))
+    notes = []
+    if human is not None and not any(gathered.people or gathered.grades for gathered in found):
+        notes.append(f"no vote in {str(human)!r} is on an item that was judged")
+    said = audited(found, notes)
+    examples = completed(said.examples, rows.files, questions)
+    return replace(said, examples=tuple(examples), dated=rows.dated)
 
-    def judgments() -> Iterator[Judgment]:
-        nonlocal people
-        logs = judgment_logs(listed)
-        known = {log.path for log in logs}
-        for log in [*logs, *(log for log in judgment_logs(imported) if log.path not in known)]:
-            asked_about = log.path in known
+
+class _Rows:
+    """Judgments to look at, one after another, and what was seen on the way."""
+
+    def __init__(self, listed: list[Path], imported: list[Path], only: Callable[[Judged], bool] | None) -> None:
+        self._logs = judged_logs(listed)
+        self._only = only
+        self.files = [log.path for log in self._logs]
+        self._others = [log for log in judged_logs(imported) if log.path not in self.files]
+        """Beside people's votes there may be other judges, who are not asked about."""
+        self.judges: dict[str, None] = {}
+        self.people = False
+        """Whether anything is by people, or a gold label."""
+        self.dated: tuple[float, float] | None = None
+        """Of the first and the last judgment."""
+
+    def __iter__(self) -> Iterator[Judged]:
+        first, last = float("inf"), 0.0
+        only = self._only
+        for log in [*self._logs, *self._others]:
+            asked_about = log not in self._others
             name, person = None, False
             for row in log:
                 if row.judge.name != name:
                     name = row.judge.name
                     person = row.judge.fingerprint == HUMAN or name == GOLD
-                    people = people or person
+                    self.people = self.people or person
                     if asked_about and not person:
-                        names[name] = None
-                if asked_about or person:  # other judges in the folder with people's votes are not asked about
+                        self.judges[name] = None
+                if person:
                     yield row
-
-    answers = (row for log in answer_logs([*listed, *imported]) for row in log)
-    with _no_cycles():
-        found = gather(judgments(), answers, votes=votes, kin=relations(), judge=judge)
-    if not any(gathered.evidence for gathered in found):
-        raise UsageError(_nothing(listed, judge, sorted(names), people))
-    notes = []
-    if human is not None and not any(len(gathered.people) for gathered in found):
-        notes.append(f"no vote in {str(human)!r} is on an item that was judged")
-    return audited(found, notes)
+                elif asked_about and (only is None or only(row)):
+                    if row.created:
+                        first, last = min(first, row.created), max(last, row.created)
+                    yield row
+        self.dated = (first, last) if last else None
 
 
 @contextlib.contextmanager
@@ -99,7 +135,9 @@ def _no_cycles() -> Iterator[None]:
 def audited(found: Sequence[Gathered], notes: Iterable[str] = ()) -> Audit:
     """Audit what was gathered."""
     from evalkit import corrections
+    from evalkit.agreement_counts import HUMAN as PEOPLE
     from evalkit.agreement_counts import agreement_rows
+    from evalkit.agreement_statistics import statistics
     from evalkit.examples import examples
     from evalkit.rankings_compared import compared, ratings
 
@@ -118,15 +156,24 @@ def audited(found: Sequence[Gathered], notes: Iterable[str] = ()) -> Audit:
                 findings.extend(bias.findings(evidence))
             findings.extend(corrections.findings(evidence))
             if evidence.scores is not None:
-                histograms.extend(_histogram(evidence))
+                scores = evidence.scores.score
+                histograms.extend(histogram(evidence.benchmark, evidence.judge, evidence.protocol, scores))
             shown.extend(examples(evidence, gathered.people))
             if len(gathered.people) and not (evidence.votes.pair >= 0).any():
                 said.append(
                     f"{gathered.benchmark}, {evidence.judge} ({evidence.protocol}): people voted on none of its pairs"
                 )
-        findings.extend(compared(gathered))
+            if evidence.grades is not None and not len(evidence.grades.both[0]):
+                said.append(
+                    f"{gathered.benchmark}, {evidence.judge} ({evidence.protocol}): people scored none of its answers"
+                )
+        if gathered.evidence and gathered.grades is not None:
+            histograms.extend(histogram(gathered.benchmark, PEOPLE, "", gathered.grades.score))
+        mine = list(ratings(gathered))
+        findings.extend(statistics(gathered))
+        findings.extend(compared(gathered, mine))
         agreement.extend(agreement_rows(gathered))
-        rated.extend(ratings(gathered))
+        rated.extend(mine)
         said.extend(gathered.notes)
     if len(found) > 1:
         said.append(f"benchmarks are audited apart: {', '.join(gathered.benchmark for gathered in found)}")
@@ -172,23 +219,24 @@ def _subject(evidence: Evidence) -> Subject:
         models=tuple(evidence.models[code] for code in codes),
         questions=int(np.unique(asked).size),
         votes=int((evidence.votes.pair >= 0).sum()),
+        grades=0 if evidence.grades is None else int(np.isfinite(evidence.grades.judged).sum()),
     )
 
 
-def _histogram(evidence: Evidence) -> Iterator[Histogram]:
+def histogram(benchmark: str, judge: str, protocol: str, score: FloatArray) -> Iterator[Histogram]:
+    """How often each score was given, [N] with NaN for failures; none where there is no score."""
     import numpy as np
 
-    assert evidence.scores is not None
-    score = evidence.scores.score[np.isfinite(evidence.scores.score)]
+    score = score[np.isfinite(score)]
     values, counts = np.unique(score, return_counts=True)
     if values.size > 50:  # a continuous scale: twenty bins, each named by its middle
         counts, edges = np.histogram(score, bins=20)
         values = (edges[:-1] + edges[1:]) / 2
     if values.size:
         yield Histogram(
-            benchmark=evidence.benchmark,
-            judge=evidence.judge,
-            protocol=evidence.protocol,
+            benchmark=benchmark,
+            judge=judge,
+            protocol=protocol,
             scores=tuple(values.tolist()),
             counts=tuple(counts.tolist()),
         )

@@ -146,11 +146,6 @@ async def fetch(name: str, *, progress: Progress | None = None) -> Path:
         stop.set()
 
 
-def fetch_sync(name: str, *, progress: Progress | None = None) -> Path:
-    """``fetch`` for callers without an event loop."""
-    return _fetch(artifact(name), progress or _SHOWING.get(), threading.Event())
-
-
 def _fetch(wanted: Artifact, progress: Progress | None, stop: threading.Event) -> Path:
     path = wanted.home / wanted.file
     with _cache_trouble():

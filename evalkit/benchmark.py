@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from evalkit.artifacts import fetch
+from evalkit.artifacts import cached, fetch
 from evalkit.protocols import UsageError
 from evalkit.schema import Item, digest
 from evalkit.shipped import shipped
@@ -193,6 +193,17 @@ async def load(
         for item in kept
     )
     return Benchmark(spec=about, items=items, references=chosen, hashes=hashes, notes=notes)
+
+
+def at_hand(name: str) -> tuple[Item, ...]:
+    """The items of a shipped benchmark whose questions are on this machine already; none otherwise. Never downloads."""
+    if name not in names():
+        return ()
+    about = spec(name)
+    path = cached(about.questions.artifact) if about.questions.artifact else None
+    if about.questions.path:
+        path = folder(name) / about.questions.path
+    return tuple(_items(path, about)) if path else ()
 
 
 def _with_questions(about: Spec, questions: str, fields: Fields | None) -> tuple[Spec, Path]:

@@ -141,6 +141,35 @@ class Scores:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Grades:
+    """Scores that people gave single answers, one row a score."""
+
+    answer: IntArray
+    """[G] the same for scores of the same answer."""
+    model: IntArray
+    question: IntArray
+    category: IntArray
+    turn: IntArray
+    grader: IntArray
+    score: FloatArray
+    judged: FloatArray
+    """[G] the judge's score of the same answer, of the first repeat that has one; NaN without."""
+
+    def __len__(self) -> int:
+        return int(self.score.size)
+
+    @cached_property
+    def both(self) -> tuple[FloatArray, FloatArray, IntArray, IntArray]:
+        """Answers scored by both: the judge's score, people's mean, the question, and the model, [A] each."""
+        import numpy as np
+
+        has = np.isfinite(self.judged)
+        _, first, place = np.unique(self.answer[has], return_index=True, return_inverse=True)
+        means = np.bincount(place, self.score[has]) / np.maximum(np.bincount(place), 1)
+        return self.judged[has][first], means, self.question[has][first], self.model[has][first]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Evidence:
     """Everything a bias may look at. See the module text for how columns are coded."""
 
@@ -166,8 +195,16 @@ class Evidence:
     """Judgments without a verdict, by kind of error."""
     other_votes: Mapping[str, Votes] = field(default_factory=dict)
     """Of the other groups of people, by name."""
+    voters: tuple[str, ...] = ()
+    """Of the main group; ``votes.voter`` are positions here."""
+    people: str = ""
+    """What the main group is called."""
+    grades: Grades | None = None
+    """People's scores of single answers, where there are any."""
     failed_by_category: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     judgments_by_category: Mapping[str, int] = field(default_factory=dict)
+    failed_by_question: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    """By kind of error and question."""
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Answers by response id, turn by turn."""
     unanswered: Mapping[str, int] = field(default_factory=dict)

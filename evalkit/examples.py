@@ -91,8 +91,13 @@ def _example(evidence: Evidence, kind: Kind, row: int, people: Sequence[Group]) 
         answer_a=evidence.text(int(pairs.response_a[row]), turn),
         answer_b=evidence.text(int(pairs.response_b[row]), turn),
         judge_says=tuple(says),
+        shown=(_id(evidence, int(pairs.response_a[row])), _id(evidence, int(pairs.response_b[row]))),
         others_say=tuple(others),
     )
+
+
+def _id(evidence: Evidence, response: int) -> str:
+    return evidence.responses[response] if response >= 0 else ""
 
 
 def _votes(votes: Votes, row: int, a: str, b: str, who: str) -> list[str]:

@@ -10,6 +10,11 @@ Setup = Literal["S1", "S2"]
 """MT-Bench's two ways to count: S1 all votes, a tie being a verdict; S2 only where neither side calls it a tie."""
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number of things, for a sentence: ``1 pair``, ``1,200 pairs``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One thing measured about one judge. Either an estimate with its interval, or why there is none."""
@@ -84,14 +89,19 @@ class Rating:
     n: int
     """Comparisons, or scores, behind it."""
     kind: Literal["logit", "score"] = "logit"
+    elo: float | None = None
+    """The same on the Elo scale: 400 points are odds of 10, the mean of the models is 1000. None for scores."""
+    elo_lower: float | None = None
+    elo_upper: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Histogram:
-    """How often a single-grading judge gave each score."""
+    """How often a single-grading judge, or people, gave each score."""
 
     benchmark: str
     judge: str
+    """Or ``human``."""
     protocol: str
     scores: tuple[float, ...]
     """Ascending."""
@@ -116,6 +126,10 @@ class Example:
     answer_b: str | None
     judge_says: tuple[str, ...]
     """In words, one for each order shown: ``first: gpt-4``, ``tie``, ..."""
+    shown: tuple[str, str] = ("", "")
+    """Ids of the two answers."""
+    question: str | None = None
+    """What was asked on this turn, where the questions are at hand."""
     others_say: tuple[str, ...] = ()
     """Votes of people, or the gold label."""
     raw: tuple[str, ...] = ()
@@ -138,6 +152,8 @@ class Subject:
     questions: int
     votes: int
     """Votes of people on pairs this judge judged too."""
+    grades: int = 0
+    """Scores of people of answers this judge scored too."""
     conclusions: tuple[str, ...] = ()
     """What may be concluded from this judge, each a sentence."""
     cautions: tuple[str, ...] = ()
@@ -157,3 +173,5 @@ class Audit:
     histograms: tuple[Histogram, ...] = ()
     examples: tuple[Example, ...] = ()
     notes: tuple[str, ...] = ()
+    dated: tuple[float, float] | None = None
+    """Unix times of the first and the last judgment; None where none has a date."""

@@ -6,12 +6,12 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from evalkit.comparisons import HUMAN
-from evalkit.evidence import Evidence, Kin, Votes
-from evalkit.schema import Judgment, Ref, Response
+from evalkit.evidence import Evidence, Grades, Kin, Votes
+from evalkit.schema import Judged, Judgment, Ref, Response
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 GOLD = "gold"
 
 NAN = float("nan")
+PLAIN: Final[dict[tuple[float, ...], float]] = {(1.0, 0.0): 1.0, (0.0, 1.0): 0.0, (0.5, 0.5): 0.5}
+"""Outcomes of the usual scores, for speed."""
+TOGETHER = 8192
+"""Rows moved to the arrays at once."""
 
 
 class Vote(NamedTuple):
@@ -30,6 +34,17 @@ class Vote(NamedTuple):
     model_a: str
     model_b: str
     outcome: float
+    annotator: str
+    category: str | None = None
+
+
+class Grade(NamedTuple):
+    """One score of the plain format."""
+
+    item: str
+    turn: int
+    model: str
+    score: float
     annotator: str
     category: str | None = None
 
@@ -51,6 +66,8 @@ class Gathered:
     people: tuple[Group, ...]
     """The largest group first: it is the one that judges are measured by."""
     notes: tuple[str, ...] = ()
+    grades: Grades | None = None
+    """Scores by people, whoever else judged the answers."""
 
 
 class Columns:
@@ -63,16 +80,33 @@ class Columns:
         """For each row: question, category, turn, repeat, then model, version and response of each side."""
         self.numbers = array("d")
         """For each row: score or outcome, and the length of each side."""
-        self.failed: Counter[tuple[str, str]] = Counter()
-        """By kind of error and category."""
+        self.failed: Counter[tuple[str, str, int]] = Counter()
+        """By kind of error, category and question."""
         self.inconsistent: set[int] = set()
         self.joint = protocol.endswith("_aggregated")
         self.rows = 0
+        self.some_codes: list[int] = []
+        """The last rows, until they are moved to the arrays: lists grow faster, and take more room."""
+        self.some_numbers: list[float] = []
+
+    def enter(self, codes: tuple[int, ...], numbers: tuple[float, ...]) -> None:
+        """One row."""
+        self.some_codes += codes
+        self.some_numbers += numbers
+        self.rows += 1
+        if self.rows % TOGETHER == 0:
+            self._move()
+
+    def _move(self) -> None:
+        self.codes.fromlist(self.some_codes)
+        self.numbers.fromlist(self.some_numbers)
+        self.some_codes, self.some_numbers = [], []
 
     def table(self, shows: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
         """[N, 4 + 3 shows] codes and [N, 1 + shows] numbers."""
         import numpy as np
 
+        self._move()
         codes = np.frombuffer(self.codes, dtype=np.int32) if self.codes else np.zeros(0, np.int32)
         numbers = np.frombuffer(self.numbers, dtype=np.float64) if self.numbers else np.zeros(0)
         return codes.reshape(-1, 4 + 3 * shows), numbers.reshape(-1, 1 + shows)
@@ -104,6 +138,8 @@ class Gathering:
     columns: dict[tuple[Ref, str, int], Columns] = field(default_factory=dict)
     votes: dict[str, Columns] = field(default_factory=dict)
     """By the name of the person, or ``GOLD``."""
+    grades: dict[str, Columns] = field(default_factory=dict)
+    """Scores of single answers, by the name of the person."""
     texts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unanswered: Counter[str] = field(default_factory=Counter)
     _place: tuple[str, str, str, int] | None = None
@@ -111,7 +147,7 @@ class Gathering:
     _columns: Columns = field(default_factory=lambda: Columns(Ref("", ""), ""))
     _person: bool = False
 
-    def add(self, row: Judgment) -> None:
+    def add(self, row: Judgment | Judged) -> None:
         """Enter one judgment."""
         shows = len(row.shown)
         if shows not in (1, 2):
@@ -119,56 +155,69 @@ class Gathering:
         judge = row.judge
         place = (judge.name, judge.fingerprint, row.protocol, shows)
         if place != self._place:
-            self._place, self._person = place, shows == 2 and (judge.fingerprint == HUMAN or judge.name == GOLD)
-            if self._person:
-                self._columns = self.votes.setdefault(judge.name, Columns(judge, row.protocol))
-            else:
-                self._columns = self.columns.setdefault((judge, row.protocol, shows), Columns(judge, row.protocol))
+            self._place = place
+            self._go_to(judge, row.protocol, shows)
         columns, person = self._columns, self._person
         question, category = self.questions[row.item], self.categories[row.category]
         if question not in self.category_of:
             self.category_of[question] = category
-        models, versions, latest = self.models, self.versions, self.latest
-        codes = [question, category, row.turn, row.repeat]
-        for model, response in zip(row.models, row.shown, strict=True):
-            code, version = models[model.name], versions[model.fingerprint]
+        one, shown, scores = row.models[0], row.shown, row.scores
+        code, version = self.models[one.name], self.versions[one.fingerprint]
+        codes: tuple[int, ...] = (question, category, row.turn, row.repeat, code, version, self.responses[shown[0]])
+        if not person:
+            self.latest[code] = version
+        if shows == 2:
+            two = row.models[1]
+            code, version = self.models[two.name], self.versions[two.fingerprint]
+            codes += (code, version, self.responses[shown[1]])
             if not person:
-                latest[code] = version
-            codes += (code, version, self.responses[response])
-        columns.codes.extend(codes)
-        if row.scores is None:
+                self.latest[code] = version
+        if scores is None:
             kind = row.error.kind if row.error else "unparsed"
-            columns.failed[kind, row.category] += 1
-            columns.numbers.append(NAN)
+            columns.failed[kind, row.category, question] += 1
+            outcome = NAN
         else:
-            columns.numbers.append(_outcome(row.scores))
-            if row.label is not None and "inconsistent" in row.label:
+            known = PLAIN.get(scores)
+            outcome = _outcome(scores) if known is None else known
+            if row.label and "inconsistent" in row.label:
                 columns.inconsistent.add(columns.rows)
                 columns.joint = True
-        columns.numbers.extend(row.lengths if len(row.lengths) == shows else (NAN,) * shows)
-        columns.rows += 1
+        lengths = row.lengths
+        columns.enter(codes, (outcome, *lengths) if len(lengths) == shows else (outcome, *(NAN,) * shows))
 
-    def vote(self, vote: Vote) -> None:
-        """Enter one vote of the plain format: it names models, not answers."""
-        columns = self.votes.get(vote.annotator)
+    def _go_to(self, judge: Ref, protocol: str, shows: int) -> None:
+        """Find, or make, the columns of this judge."""
+        self._person = judge.fingerprint == HUMAN or judge.name == GOLD
+        if self._person:
+            said = self.votes if shows == 2 else self.grades
+            self._columns = said.setdefault(judge.name, Columns(judge, protocol))
+        else:
+            self._columns = self.columns.setdefault((judge, protocol, shows), Columns(judge, protocol))
+
+    def vote(self, vote: Vote | Grade) -> None:
+        """Enter one vote or score of the plain format: it names models, not answers."""
+        graded = isinstance(vote, Grade)
+        said = self.grades if graded else self.votes
+        columns = said.get(vote.annotator)
         if columns is None:
-            columns = self.votes[vote.annotator] = Columns(Ref(vote.annotator, HUMAN), "human_pair")
+            protocol = "human_single" if graded else "human_pair"
+            columns = said[vote.annotator] = Columns(Ref(vote.annotator, HUMAN), protocol)
         question = self.questions[vote.item]
         if question not in self.category_of:
             self.category_of[question] = self.categories[vote.category or "unknown"]
-        codes = [question, self.category_of[question], vote.turn, 0]
-        for name in (vote.model_a, vote.model_b):
+        codes: tuple[int, ...] = (question, self.category_of[question], vote.turn, 0)
+        names = (vote.model,) if isinstance(vote, Grade) else (vote.model_a, vote.model_b)
+        for name in names:
             codes += (self.models[name], -1, -1)
-        columns.codes.extend(codes)
-        columns.numbers.extend((vote.outcome, NAN, NAN))
-        columns.rows += 1
+        said_is = vote.score if isinstance(vote, Grade) else vote.outcome
+        columns.enter(codes, (said_is, *(NAN,) * len(names)))
 
 
 def gather(
-    judgments: Iterable[Judgment],
+    judgments: Iterable[Judgment | Judged],
     answers: Iterable[Response] = (),
     *,
-    votes: Iterable[Vote] = (),
+    votes: Iterable[Vote | Grade] = (),
     kin: Mapping[str, Kin] | None = None,
     judge: str | None = None,
 ) -> list[Gathered]:
@@ -201,11 +250,11 @@ def gather(
     if strangers and result:
         first = result[0]
         note = f"{strangers} votes are on items that no judgment is about; they are not used"
-        result[0] = Gathered(first.benchmark, first.evidence, first.people, (*first.notes, note))
+        result[0] = replace(first, notes=(*first.notes, note))
     return result
 
 
-def _enter_votes(votes: Iterable[Vote], benchmarks: Mapping[str, Gathering]) -> int:
+def _enter_votes(votes: Iterable[Vote | Grade], benchmarks: Mapping[str, Gathering]) -> int:
     strangers = 0
     known = {name: frozenset(gathering.questions) for name, gathering in benchmarks.items()}
     for vote in votes:

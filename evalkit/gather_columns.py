@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 from evalkit.evidence import Evidence, Kin, Votes
 from evalkit.gather import GOLD, Columns, Gathered, Gathering, Group, groups
+from evalkit.gather_grades import graded, grades_of
 from evalkit.gather_pairs import matched, no_votes, pairs_of_scores, pairs_of_showings, scores_of, votes_of
 
 FAMILIES = {
@@ -37,9 +39,12 @@ def finish(gathering: Gathering, kin: Mapping[str, Kin]) -> Gathered:
     main = people[0].votes if people else no_votes()
     gold = gathering.votes.get(GOLD)
     golden = votes_of(gathering, {GOLD: gold}) if gold else no_votes()
+    grades = grades_of(gathering)
     evidence = []
     for (_, _, shows), columns in sorted(newest.items()):
         built, stale, strange = _evidence(gathering, columns, shows, people, golden, kin)
+        if grades is not None and built.scores is not None:
+            built = replace(built, grades=graded(grades, built.scores, built.responses, built.texts))
         evidence.append(built)
         older += stale
         if strange:
@@ -57,7 +62,9 @@ def finish(gathering: Gathering, kin: Mapping[str, Kin]) -> Gathered:
             f"{gathering.benchmark}: `human` is the group with most votes ({people[0].name or 'unnamed'}: "
             f"{len(main):,} votes of {len(people[0].voters)} people); counted apart: {told}"
         )
-    return Gathered(gathering.benchmark, tuple(evidence), tuple(people), tuple(notes))
+    return Gathered(
+        gathering.benchmark, tuple(evidence), tuple(people), tuple(notes), grades.grades if grades else None
+    )
 
 
 def _people(gathering: Gathering) -> list[Group]:
@@ -94,9 +101,11 @@ def _evidence(
     golden, _ = matched(gold, keys, pairs, known)
     failed: Counter[str] = Counter()
     by_category: dict[str, Counter[str]] = {}
-    for (kind, category), count in columns.failed.items():
+    by_question: dict[str, Counter[int]] = {}
+    for (kind, category, question), count in columns.failed.items():
         failed[kind] += count
         by_category.setdefault(category, Counter())[kind] += count
+        by_question.setdefault(kind, Counter())[question] += count
     kinship = {name: kin.get(name) or guessed(name) for name in gathering.models}
     judge_name = re.sub(r"[_-](pair|single)(-v\d.*)?$", "", columns.judge.name)
     itself = frozenset(name for name in gathering.models if _plain(name) == _plain(judge_name))
@@ -118,6 +127,9 @@ def _evidence(
         other_votes={group.name or "others": matched(group.votes, keys, pairs, known)[0] for group in people[1:]},
         failed=dict(failed),
         failed_by_category=by_category,
+        failed_by_question=by_question,
+        voters=people[0].voters if people else (),
+        people=people[0].name if people else "",
         judgments_by_category=dict(
             zip(
                 gathering.categories, np.bincount(rows[:, 1], minlength=len(gathering.categories)).tolist(), strict=True

@@ -1,21 +1,27 @@
-"""The models as a judge and as people rate them: ratings side by side, and how alike the rankings are."""
+"""The models as a judge and as people rate them: ratings side by side, how alike the rankings are, and gold labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from evalkit.agreement_counts import HUMAN, with_votes
-from evalkit.evidence import Evidence, percent, signed
+from evalkit.agreement_counts import HUMAN
+from evalkit.evidence import Evidence, percent, signed, within
 from evalkit.findings import Finding, Rating
 from evalkit.gather import Gathered
 
 if TYPE_CHECKING:
-    from evalkit.stats.arrays import FloatArray, IntArray
+    from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
     from evalkit.stats.covariates import CovariateRatings
 
 REPLICATES = 2000
+HUMAN_SCORES = "single scores"
+"""Stands for a protocol where people give scores."""
+ELO_MEAN = 1000.0
+WORK = 1 << 30
+"""Numbers gone through for soft pairwise accuracy; beyond it there is no interval."""
+PERMUTATIONS = 400
 
 
 def ratings(gathered: Gathered) -> Iterator[Rating]:
@@ -30,6 +36,9 @@ def ratings(gathered: Gathered) -> Iterator[Rating]:
         keep = np.isfinite(pairs.outcome) & (pairs.a != pairs.b)
         columns = pairs.a[keep], pairs.b[keep], pairs.outcome[keep], pairs.question[keep]
         yield from _rated(evidence, evidence.judge, *columns)
+    if gathered.evidence and gathered.grades is not None:
+        grades, about = gathered.grades, gathered.evidence[0]
+        yield from _mean_scores(about, HUMAN, HUMAN_SCORES, grades.model, grades.score, grades.question)
     if gathered.evidence and gathered.people:
         votes = gathered.people[0].votes
         keep = votes.a != votes.b
@@ -38,13 +47,18 @@ def ratings(gathered: Gathered) -> Iterator[Rating]:
         )
 
 
-def compared(gathered: Gathered) -> Iterator[Finding]:
-    """For each judge, how alike its ranking is to people's, and how often it is right where gold labels say what is."""
+def compared(gathered: Gathered, rated: Sequence[Rating] = ()) -> Iterator[Finding]:
+    """For each judge, how alike its ranking is to people's, and how often it is right where gold labels say what is.
+
+    Args:
+        gathered: of one benchmark.
+        rated: its ratings, for what depends on their intervals.
+    """
     for evidence in gathered.evidence:
         yield from _rankings(evidence)
-        yield from _kappa(evidence)
+        yield from _soft_pairwise(evidence)
+        yield from _confidence(evidence, rated)
         yield from _accuracy(evidence)
-    yield from _among_people(gathered)
 
 
 def _rated(
@@ -53,6 +67,7 @@ def _rated(
     import numpy as np
 
     from evalkit.joint_ratings import fit
+    from evalkit.stats.bradley_terry import ELO_PER_LOGIT
     from evalkit.stats.errors import StatisticsError
 
     if not a.size:
@@ -68,6 +83,7 @@ def _rated(
         low, high = _limits(table, place)
         rows.append((float(table.ratings[place]), low, high, code))
     for value, low, high, code in sorted(rows, reverse=True, key=lambda row: row[0]):
+        elo, elo_low, elo_high = (None if x is None else ELO_MEAN + ELO_PER_LOGIT * x for x in (value, low, high))
         yield Rating(
             benchmark=evidence.benchmark,
             rater=rater,
@@ -77,6 +93,9 @@ def _rated(
             lower=low,
             upper=high,
             n=int(counts[code]),
+            elo=elo,
+            elo_lower=elo_low,
+            elo_upper=elo_high,
         )
 
 
@@ -90,23 +109,29 @@ def _limits(table: CovariateRatings, place: int) -> tuple[float | None, float | 
 
 
 def _means(evidence: Evidence) -> Iterator[Rating]:
+    scores = evidence.scores
+    assert scores is not None
+    yield from _mean_scores(evidence, evidence.judge, evidence.protocol, scores.model, scores.score, scores.question)
+
+
+def _mean_scores(
+    evidence: Evidence, rater: str, protocol: str, model: IntArray, score: FloatArray, question: IntArray
+) -> Iterator[Rating]:
     import numpy as np
 
     from evalkit.stats.shares import clustered_mean
 
-    scores = evidence.scores
-    assert scores is not None
-    keep = np.isfinite(scores.score)
+    keep = np.isfinite(score)
     rows = []
-    for code in np.unique(scores.model[keep]).tolist():
-        mine = keep & (scores.model == code)
-        rows.append((clustered_mean(scores.score[mine], scores.question[mine]), evidence.models[code]))
-    for interval, model in sorted(rows, key=lambda row: -row[0].estimate):
+    for code in np.unique(model[keep]).tolist():
+        mine = keep & (model == code)
+        rows.append((clustered_mean(score[mine], question[mine]), evidence.models[code]))
+    for interval, name in sorted(rows, key=lambda row: -row[0].estimate):
         yield Rating(
             benchmark=evidence.benchmark,
-            rater=evidence.judge,
-            protocol=evidence.protocol,
-            model=model,
+            rater=rater,
+            protocol=protocol,
+            model=name,
             rating=interval.estimate,
             lower=interval.lower,
             upper=interval.upper,
@@ -166,34 +191,100 @@ def _rankings(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _kappa(evidence: Evidence) -> Iterator[Finding]:
+def _soft_pairwise(evidence: Evidence) -> Iterator[Finding]:
+    """Whether judge and people are sure about the same pairs of models, on the same votes or scores."""
     import numpy as np
 
-    from evalkit.stats.agreement import cohen_kappa
     from evalkit.stats.errors import NotMeasurable
+    from evalkit.stats.jackknife import jackknife
+    from evalkit.stats.soft_pairwise import soft_pairwise_accuracy
 
-    for setup in ("S1", "S2"):
-        metric = f"agreement_kappa_{setup.lower()}"
-        sayings = with_votes(evidence, evidence.votes, "S1" if setup == "S1" else "S2")
-        one, other = sayings.one, sayings.other
-        if one is None or other is None or not one.size:
-            yield evidence.lacking(metric, "needs votes of people on pairs this judge judged (--human FILE)")
-            continue
-        question = np.tile(sayings.question, 2)
-        first, second = np.concatenate([one, 1 - one]).tolist(), np.concatenate([other, 1 - other]).tolist()
-        try:
-            kappa = cohen_kappa(first, second, clusters=question, resamples=REPLICATES)
-        except NotMeasurable as error:
-            yield evidence.lacking(metric, error.reason)
-            continue
-        kappa = replace(kappa, n=one.size)
-        yield evidence.finding(
-            metric,
-            kappa,
-            f"Beyond chance, {evidence.judge} and people agree with kappa {signed(kappa)} ({setup}: "
-            f"{'every vote' if setup == 'S1' else 'votes where neither says tie'}, n = {one.size}).",
-            unit="number",
-        )
+    metric = "ranking_soft_pairwise"
+    model, question, judge, people = _outcomes(evidence)
+    used, row = np.unique(model, return_inverse=True)
+    about, column = np.unique(question, return_inverse=True)
+    if used.size < 3:
+        yield evidence.lacking(metric, "needs at least three models that people compared or scored too")
+        return
+    count = np.zeros((used.size, about.size))
+    np.add.at(count, (row, column), 1)
+    tables = []
+    for said in (people, judge):
+        total = np.zeros_like(count)
+        np.add.at(total, (row, column), said)
+        tables.append(np.divide(total, count, out=np.full_like(count, np.nan), where=count > 0))
+
+    def accuracy(keep: BoolArray) -> float:
+        return soft_pairwise_accuracy(tables[0][:, keep], tables[1][:, keep], permutations=PERMUTATIONS).accuracy
+
+    work = PERMUTATIONS * about.size * used.size * (used.size - 1) // 2
+    groups = min(20, WORK // max(work, 1))
+    try:
+        found = jackknife(accuracy, np.arange(about.size), bounds=(0.0, 1.0), groups=groups)
+    except NotMeasurable as error:
+        yield evidence.lacking(metric, error.reason)
+        return
+    yield evidence.finding(
+        metric,
+        replace(found, n=int(model.size)),
+        f"Soft pairwise accuracy of the ranking of {used.size} models is {found.estimate:.2f} ({within(found, 2)}): 1 "
+        f"where {evidence.judge} and people are equally sure which of two models is better, for every pair.",
+        unit="number",
+        models=int(used.size),
+    )
+
+
+def _outcomes(evidence: Evidence) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
+    """What both said of a model on a question: model, question, the judge's outcome and people's."""
+    import numpy as np
+
+    votes, pairs = evidence.votes, evidence.pairs
+    used = np.flatnonzero((votes.pair >= 0) & (votes.a != votes.b))
+    used = used[np.isfinite(pairs.outcome[votes.pair[used]])]
+    if not used.size and evidence.grades is not None:
+        judge, people, question, model = evidence.grades.both
+        return model, question, judge, people
+    judge, people = pairs.outcome[votes.pair[used]], votes.outcome[used]
+    return (
+        np.concatenate([votes.a[used], votes.b[used]]),
+        np.tile(votes.question[used], 2),
+        np.concatenate([judge, 1 - judge]),
+        np.concatenate([people, 1 - people]),
+    )
+
+
+def _confidence(evidence: Evidence, rated: Sequence[Rating]) -> Iterator[Finding]:
+    """Arena-Hard's measure of a benchmark: does it tell models apart, and as people do?"""
+    import numpy as np
+
+    from evalkit.stats.ranking import confidence_agreement
+    from evalkit.stats.resample import Interval
+
+    mine = {
+        row.model: row
+        for row in rated
+        if (row.rater, row.protocol) == (evidence.judge, evidence.protocol) and row.lower is not None
+    }
+    theirs = {row.model: row for row in rated if row.rater == HUMAN and row.lower is not None}
+    kinds = {row.kind for row in mine.values()}
+    shared = [name for name, row in theirs.items() if name in mine and row.kind in kinds]
+    if len(shared) < 3:
+        return
+    limits = [np.array([getattr(side[name], end) for name in shared]) for side in (mine, theirs) for end in _ENDS]
+    value = confidence_agreement(*limits)
+    pairs = len(shared) * (len(shared) - 1) // 2
+    yield evidence.finding(
+        "ranking_confidence_agreement",
+        Interval(value, None, None, pairs, 0.95, None, 0),
+        f"Of {pairs} pairs of models, counting 1 where the intervals of {evidence.judge}'s ratings and of people's "
+        f"separate them alike, -1 where oppositely and 0 where either does not, the mean is {value:+.2f} (Arena-Hard's "
+        "agreement with confidence intervals).",
+        unit="number",
+        models=len(shared),
+    )
+
+
+_ENDS = ("lower", "upper")
 
 
 def _accuracy(evidence: Evidence) -> Iterator[Finding]:
@@ -231,44 +322,4 @@ def _accuracy(evidence: Evidence) -> Iterator[Finding]:
         inconsistent=int(
             (pairs.both[pair] & (np.sign(pairs.plain[pair] - 0.5) != np.sign(pairs.swapped[pair] - 0.5))).sum()
         ),
-    )
-
-
-def _among_people(gathered: Gathered) -> Iterator[Finding]:
-    """Krippendorff's alpha: what anyone could agree with."""
-    import numpy as np
-
-    from evalkit.stats.agreement import krippendorff_alpha
-    from evalkit.stats.errors import NotMeasurable
-
-    if not gathered.people:
-        return
-    votes = gathered.people[0].votes
-    place = np.unique(votes.key, axis=0, return_inverse=True)[1].reshape(-1)
-    units: list[list[float]] = [[] for _ in range(int(place.max()) + 1)]
-    for unit, outcome in zip(place.tolist(), (np.sign(votes.outcome - 0.5)).tolist(), strict=True):
-        units[unit].append(outcome)
-    questions = np.zeros(len(units), dtype=np.int64)
-    questions[place] = votes.question
-    about: dict[str, Any] = {
-        "judge": HUMAN,
-        "protocol": "",
-        "benchmark": gathered.benchmark,
-        "metric": "agreement_human_alpha",
-    }
-    try:
-        both_ways = units + [[-said for said in unit] for unit in units]  # which answer is called a is arbitrary
-        alpha = krippendorff_alpha(both_ways, clusters=np.tile(questions, 2), resamples=REPLICATES)
-    except NotMeasurable as error:
-        yield Finding(**about, not_measurable=error.reason, sentence=f"Not measurable: {error.reason}.")
-        return
-    yield Finding(
-        **about,
-        estimate=alpha.estimate,
-        lower=alpha.lower,
-        upper=alpha.upper,
-        n=alpha.n // 2,
-        questions=alpha.clusters,
-        sentence=f"Among people, Krippendorff's alpha is {signed(alpha)}: no judge can be expected to agree with them "
-        "much more than they do with each other.",
     )

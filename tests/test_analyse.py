@@ -239,7 +239,10 @@ def test_plain_votes(tmp_path):
     ("row", "said"),
     [
         (VOTE | {"winner": "gpt"}, "line 1: winner is 'gpt'; known are model_a, model_b and tie"),
-        ({"item": "q1"}, "line 1: Object missing required field"),
+        ({"item": "q1"}, "line 1: has neither a vote nor a score. A vote is a JSON object with item, model_a"),
+        ({"model": "a"}, "line 1: Object missing required field `item`"),
+        (VOTE | {"model": "a", "score": 3}, "line 1: has both a vote and a score"),
+        ({"item": "q1", "model": "a", "score": "high"}, "line 1: Expected `float | null`, got `str`"),
         (VOTE | {"model_b": "a"}, "model_a and model_b are both 'a'"),
         (VOTE | {"turn": 0}, "turn is 0"),
     ],

@@ -21,8 +21,14 @@ import pytest
 
 import evalkit
 from evalkit import artifacts, downloads, shipped
-from evalkit.artifacts import BadArtifact, artifact, cached, fetch, fetch_sync
+from evalkit.artifacts import BadArtifact, artifact, cached, fetch
 from evalkit.protocols import UsageError
+
+
+def fetch_sync(name: str, **options: artifacts.Progress) -> Path:
+    """``fetch`` with an event loop of its own."""
+    return asyncio.run(fetch(name, **options))
+
 
 CONTENT = b"".join(b'{"question_id": %d}\n' % number for number in range(5_000))
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -294,6 +300,7 @@ def test_a_silent_source_is_given_up(tmp_path: Path) -> None:
 
 def test_two_processes_at_once_download_once(place: Path) -> None:
     program = f"""
+import asyncio
 import sys
 from pathlib import Path
 from evalkit import artifacts, downloads
@@ -302,7 +309,7 @@ artifacts.shipped = lambda folder: place / folder
 code = "import shutil, sys, time; open(sys.argv[3], 'a').write('x'); time.sleep(1); shutil.copy(*sys.argv[1:3])"
 wheel = str(place / "index" / "toy-1.0-py3-none-any.whl")
 downloads.pip_command = lambda _, work: [sys.executable, "-c", code, wheel, str(work), str(place / "downloads")]
-print(artifacts.fetch_sync("toy-questions"))
+print(asyncio.run(artifacts.fetch("toy-questions")))
 """
     env = os.environ | {"PYTHONPATH": str(Path(evalkit.__file__).parent.parent)}
     command = [sys.executable, "-c", program]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evalkit.evidence import Evidence, percent
-from evalkit.findings import Finding
+from evalkit.findings import Finding, counted
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -49,7 +49,8 @@ class Hygiene:
 
 
 def _failures(evidence: Evidence) -> Iterator[Finding]:
-    from evalkit.stats.resample import wilson
+    import numpy as np
+
     from evalkit.stats.shares import clustered_share
 
     if not evidence.judgments:
@@ -63,9 +64,9 @@ def _failures(evidence: Evidence) -> Iterator[Finding]:
     yield evidence.finding(
         "hygiene_failed",
         share,
-        f"{int(lost.sum()):,} of {lost.size:,} judgments have no verdict ({percent(share)})"
+        f"{int(lost.sum()):,} of {counted(lost.size, 'judgment')} without a verdict ({percent(share)})"
         + (f": {told}." if told else ".")
-        + (f" {sum(answers.values()):,} answers failed and were never judged." if answers else ""),
+        + (f" {counted(sum(answers.values()), 'answer')} failed, never judged." if answers else ""),
         kinds=kinds,
         unanswered=answers,
         by_category={
@@ -73,22 +74,38 @@ def _failures(evidence: Evidence) -> Iterator[Finding]:
             for category, counts in evidence.failed_by_category.items()
         },
     )
-    n = sum(evidence.judgments_by_category.values())
     for kind in KINDS:
-        count = kinds.get(kind, 0)
-        if count and count <= n:
-            interval = wilson(count, n)
-            yield evidence.finding(f"hygiene_{kind}", interval, f"{count:,} of {n:,} judgments {_means(kind)}.")
+        by_question = evidence.failed_by_question.get(kind)
+        if by_question:
+            part = _part(by_question, question)
+            interval = clustered_share(part, np.sort(question))
+            told = f"{int(part.sum()):,} of {counted(part.size, 'judgment')}: {_means(kind)}."
+            yield evidence.finding(f"hygiene_{kind}", interval, told)
+
+
+def _part(by_question: Mapping[int, int], question: IntArray) -> FloatArray:
+    """[N] 1 for as many of each question's judgments, sorted by question, as are counted."""
+    import numpy as np
+
+    ordered = np.sort(question)
+    first = np.r_[True, ordered[1:] != ordered[:-1]]
+    place = np.arange(ordered.size) - np.flatnonzero(first)[np.cumsum(first) - 1]
+    counted = np.zeros(int(ordered[-1]) + 1, dtype=np.int64)
+    for code, count in by_question.items():
+        if code < counted.size:
+            counted[code] = count
+    result: FloatArray = (place < counted[ordered]).astype(np.float64)
+    return result
 
 
 def _means(kind: str) -> str:
     return {
-        "transport": "were never answered",
-        "refused": "were refused",
-        "truncated": "hit the token limit before the verdict",
-        "unparsed": "have a reply in which no verdict was found",
-        "malformed": "got something that is no completion",
-        "rejected": "were not taken by the server",
+        "transport": "never answered",
+        "refused": "refused",
+        "truncated": "cut off at the token limit, before the verdict",
+        "unparsed": "answered, but no verdict found in the reply",
+        "malformed": "answered with something that is no completion",
+        "rejected": "not taken by the server",
     }[kind]
 
 
@@ -106,7 +123,10 @@ def _lost(evidence: Evidence) -> tuple[FloatArray, IntArray]:
 
 def _answers(evidence: Evidence) -> Iterator[Finding]:
     """By candidate: one text for many questions, and marks of templates or verdicts."""
+    import numpy as np
+
     from evalkit.stats.resample import wilson
+    from evalkit.stats.shares import clustered_share
 
     texts = _texts(evidence)
     if not texts:
@@ -116,10 +136,14 @@ def _answers(evidence: Evidence) -> Iterator[Finding]:
         return
     worst: tuple[float, str, int, int] = (-1.0, "", 0, 0)
     named = []
-    marked, shown = Counter[str](), 0
+    marked = Counter[str]()
+    about: list[int] = []
+    marks: list[bool] = []
     for model, answers in texts.items():
-        shown += len(answers)
-        marked[model] = sum(MARKER.search(text) is not None for _, text in answers)
+        found = [MARKER.search(text) is not None for _, text in answers]
+        about += [question for question, _ in answers]
+        marks += found
+        marked[model] = sum(found)
         seen: dict[str, set[int]] = {}
         for question, text in answers:
             if len(text) >= LONG:
@@ -149,8 +173,8 @@ def _answers(evidence: Evidence) -> Iterator[Finding]:
     by_model = {model: count for model, count in marked.most_common() if count}
     yield evidence.finding(
         "hygiene_template_markers",
-        wilson(total, shown),
-        f"{total:,} of {shown:,} answers contain a mark of a judge's prompt, a chat template, a verdict or an "
+        clustered_share(np.array(marks, dtype=np.float64), np.array(about)),
+        f"{total:,} of {len(marks):,} answers contain a mark of a judge's prompt, a chat template, a verdict or an "
         "instruction to ignore instructions" + (f" (most: {next(iter(by_model))})." if by_model else "."),
         models=by_model,
         unit="share",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from evalkit.evidence import Evidence, percent, signed
-from evalkit.findings import Finding
+from evalkit.findings import Finding, counted
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -111,11 +111,12 @@ def _shares(evidence: Evidence, lean: Lean, category: str | None) -> Iterator[Fi
     moved = first + last
     counts = {"consistent": n - moved, "first": first, "last": last, "without_verdict": lean.lost}
     interval = clustered_share((lean.lean == 0).astype(np.float64), lean.question)
-    lost = f" {lean.lost} more pairs lack a verdict in one order or both and are not counted." if lean.lost else ""
+    lost = f" {lean.lost} more without a verdict in one order or both, not counted." if lean.lost else ""
     yield evidence.finding(
         "position_consistency",
         interval,
-        f"{_on(category)}{evidence.judge} gave the same verdict in both orders for {n - moved} of {n} pairs: "
+        f"{_on(category)}{evidence.judge} gave the same verdict in both orders for {n - moved} of "
+        f"{counted(n, 'pair')}: "
         f"{percent(interval)}.{lost}",
         category=category,
         counts=counts,
@@ -132,8 +133,8 @@ def _shares(evidence: Evidence, lean: Lean, category: str | None) -> Iterator[Fi
         yield evidence.finding(
             metric,
             share,
-            f"{_on(category)}Of the {moved} inconsistent pairs, {first if sign > 0 else last} lean to the answer shown "
-            f"{word}: {percent(share)}; a judge without position bias has 50%.",
+            f"{_on(category)}Of {counted(moved, 'inconsistent pair')}, {first if sign > 0 else last} went to the "
+            f"answer shown {word}: {percent(share)}; a judge without position bias has 50%.",
             category=category,
             null=0.5,
             exact_p=p,
@@ -147,7 +148,7 @@ def _shares(evidence: Evidence, lean: Lean, category: str | None) -> Iterator[Fi
         "position_fairness",
         fair,
         f"{_on(category)}Fairness is {signed(fair, 3)} on a scale from -1 (always the first) to +1 (always the "
-        f"second): {first} pairs lean to the first answer, {last} to the second. "
+        f"second): {counted(first, 'pair')} went to the first answer, {last} to the second. "
         f"Exact test of no preference: p = {p:.2g}.",
         category=category,
         null=0.0,

@@ -1,4 +1,4 @@
-"""How a judge that grades answers one by one uses its scale.
+"""How a judge that grades answers one by one uses its scale, and how people use it on the same answers.
 
 A judge that gives nearly everything the same score cannot tell answers apart, whatever its agreement looks like.
 Repeats tell how much of the spread is noise: ICC(1) = (MSB - MSW) / (MSB + (k - 1) MSW) (Shrout & Fleiss 1979).
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evalkit.evidence import Evidence, percent, within
+from evalkit.evidence import Evidence, percent, signed, within
 from evalkit.findings import Finding
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 REPLICATES = 1000
 SCORES = "needs scores of single answers"
+HUMAN_SCORES = "needs scores by people of the answers this judge scored (--human FILE)"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Scale:
         )
         yield from _ties(evidence)
         yield from _icc(evidence)
+        yield from _beside_people(evidence)
 
 
 def _levels(values: FloatArray) -> int | None:
@@ -197,4 +199,64 @@ def _icc(evidence: Evidence) -> Iterator[Finding]:
         f"Asked again, {100 * max(value, 0.0):.0f}% of the variance of its scores is between answers, the rest is "
         f"noise ({within(interval)}; {units} answers, {score.size} scores).",
         unit="number",
+    )
+
+
+def _beside_people(evidence: Evidence) -> Iterator[Finding]:
+    """On the same answers: mean difference from people, and Kolmogorov-Smirnov distance of the distributions."""
+    import numpy as np
+
+    from evalkit.stats.arrays import totals
+    from evalkit.stats.resample import Interval, percentile_limits, question_counts
+    from evalkit.stats.shares import clustered_mean
+
+    grades = evidence.grades
+    has = np.zeros(0, dtype=bool) if grades is None else np.isfinite(grades.judged)
+    if grades is None or not has.any():
+        for metric in ("scale_ks", "scale_mean_excess"):
+            yield evidence.lacking(metric, HUMAN_SCORES)
+        return
+    judge, people, question, _ = grades.both
+    excess = clustered_mean(judge - people, question)
+    theirs = grades.score[has]
+    yield evidence.finding(
+        "scale_mean_excess",
+        excess,
+        f"On the same {judge.size} answers {evidence.judge} scores {signed(excess)} above people (it uses "
+        f"{judge.min():g} to {judge.max():g}, they {theirs.min():g} to {theirs.max():g}).",
+        unit="signed",
+    )
+    # each answer weighs one on both sides; what differs between the two distributions, by question and score
+    answer = np.unique(grades.answer[has], return_inverse=True)[1]
+    weight = 1 / np.bincount(answer)[answer]
+    cluster = np.unique(grades.question[has], return_inverse=True)[1]
+    values, code = np.unique(np.concatenate([grades.judged[has], theirs]), return_inverse=True)
+    used, size = int(cluster.max()) + 1, values.size
+    cells = np.concatenate([cluster, cluster]) * size + code
+    gap = totals(cells, np.concatenate([weight, -weight]), used * size).reshape(used, size).cumsum(axis=1)
+    answers = totals(cluster, weight, used)
+
+    def distance(counts: FloatArray) -> FloatArray:
+        result: FloatArray = np.abs(counts @ gap).max(axis=1) / np.abs(counts @ answers)
+        return result
+
+    value = float(distance(np.ones((1, used)))[0])
+    low = high = error = None
+    if used > 1:
+        drawn = np.concatenate([distance(counts) for counts in question_counts(used, REPLICATES, 0)])
+        lower, upper = percentile_limits(drawn, 0.95, clusters=used)
+        # resampling moves a distance up: limits are turned about the estimate, which moves them back
+        low, high = max(0.0, min(value, 2 * value - upper)), min(1.0, max(value, 2 * value - lower))
+        error = float(drawn.std())
+    interval = Interval(value, low, high, judge.size, 0.95, error, used, REPLICATES)
+    signs = np.random.default_rng(0).integers(0, 2, size=(REPLICATES, used)) * 2.0 - 1.0
+    exchanged = np.abs(signs @ gap).max(axis=1) / answers.sum()
+    p = float((1 + (exchanged >= value - 1e-12).sum()) / (1 + REPLICATES))
+    yield evidence.finding(
+        "scale_ks",
+        interval,
+        f"The distributions of its scores and of people's on the same answers are {100 * value:.0f} points apart at "
+        f"most (Kolmogorov-Smirnov; {within(interval, 0, 100, '%')}; exchanging the two by question: p = {p:.2g}).",
+        unit="share",
+        p_value=p,
     )

@@ -55,6 +55,8 @@ class Items:
                 self.path.write_bytes(self.path.read_bytes().rpartition(b"\n")[0] + b"\n" * bool(self.known))
                 self._torn = False
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.is_symlink():
+                raise UsageError(f"{str(self.path)!r} is a link to another place; replace it by a file")
             with self.path.open("ab") as file:
                 file.write(msgspec.json.encode(item) + b"\n")
         except OSError as error:

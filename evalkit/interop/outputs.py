@@ -66,6 +66,8 @@ class Outputs:
         if len(self._open) >= OPEN_FILES:
             self._open.popitem(last=False)[1].close()
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path not in self._begun and path.is_symlink():  # what it points to is not ours to replace
+            path.unlink()
         file = path.open("ab" if path in self._begun else "wb")
         self._begun.add(path)
         self._open[path] = file

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,11 +36,26 @@ def run(options: argparse.Namespace, console: Console, note: Callable[[str], Non
     Raises:
         UsageError: there is nothing to audit, or a file cannot be read or written.
     """
-    present(audit(options.paths, options.human, options.judge), options.format, options.output, console, note)
+    from evalkit.reports.audit_about import about
+
+    found = audit(options.paths, options.human, options.judge)
+    told = about(options.paths, options.human, found)
+    present(found, options.format, options.output, console, note, about=told)
 
 
-def present(found: Audit, form: str | None, output: Path | None, console: Console, note: Callable[[str], None]) -> None:
-    """Print an audit or write it, in the form asked for or the one that the file's name says."""
+def present(
+    found: Audit,
+    form: str | None,
+    output: Path | None,
+    console: Console,
+    note: Callable[[str], None],
+    *,
+    about: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Print an audit or write it, in the form asked for or the one that the file's name says.
+
+    The page also says what it is ``about``: configuration, costs and the like, as names and values.
+    """
     form = form or (FORMATS.get(output.suffix.lower()) if output else None) or "table"
     if form != "html":
         for text in found.notes:
@@ -49,7 +65,7 @@ def present(found: Audit, form: str | None, output: Path | None, console: Consol
     elif form == "html":
         from evalkit.reports.audit_page import page
 
-        _write(page(found), output)
+        _write(page(found, about=about), output)
     else:
         _summary(found, console, output)
     if output is not None:
@@ -68,9 +84,13 @@ def to_json(found: Audit) -> str:
         "subjects": [asdict(row) for row in found.subjects],
         "ratings": [vars(row) for row in found.ratings],
         "histograms": [vars(row) for row in found.histograms],
+        "examples": [vars(row) for row in found.examples],
         "notes": list(found.notes),
     }
-    return msgspec.json.format(msgspec.json.encode(data, enc_hook=_json), indent=1).decode()
+    try:
+        return msgspec.json.format(msgspec.json.encode(data, enc_hook=_json), indent=1).decode()
+    except UnicodeEncodeError:  # half a surrogate pair, which only escapes can spell
+        return json.dumps(data, default=_json, indent=1)
 
 
 _EITHER = ("estimate", "lower", "upper", "not_measurable")

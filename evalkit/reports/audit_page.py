@@ -95,6 +95,7 @@ def _page(audit: Audit, title: str, about: Sequence[tuple[str, str]], room: Room
                 "judgments": f"{subject.judgments:,}",
                 "questions": f"{subject.questions:,}",
                 "votes": f"{subject.votes:,}",
+                "grades": f"{subject.grades:,}" if subject.grades else "",
                 "said": {
                     name: [_name(text, SENTENCE) for text in said]
                     for name, said in vars(verdict(audit, subject)).items()
@@ -191,6 +192,7 @@ def _example(example: Example, room: Room) -> dict[str, Any]:
         "where": _name(
             f"{example.benchmark}, {example.category}, question {example.item}, turn {example.turn}", SENTENCE
         ),
+        "question": _text(example.question, room.text // 2),
         "judge": _name(example.judge),
         "judge_says": [_name(text, SENTENCE) for text in example.judge_says[:6]],
         "others_say": [_name(text, SENTENCE) for text in example.others_say[:12]],

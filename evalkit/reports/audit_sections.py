@@ -36,6 +36,8 @@ def ratings(audit: Audit) -> Section | None:
         "Intervals resample whole questions. A sharper judge spreads the same models further apart, "
         "so what matters is who stands out of line."
     )
+    if any(row.elo is not None for row in audit.ratings):
+        says += " Elo is the Bradley-Terry rating on Elo's scale: 400 points are odds of 10, the models' mean is 1000."
     beside = ": the judge beside people" if any(row.rater == PEOPLE for row in audit.ratings) else ""
     return Section(id="ratings", title=f"Ratings{beside}", says=says, parts=tuple(parts))
 
@@ -51,7 +53,7 @@ def _raters(rows: Sequence[Rating]) -> Raters:
     result: dict[str, dict[str, Rating]] = {}
     for rater, protocol in each:
         alone = sum(other == rater for other, _ in each) == 1
-        name = who(rater) if alone else f"{who(rater)} ({protocol})"
+        name = who(rater) if alone or not protocol else f"{who(rater)} ({protocol})"
         result[name] = {row.model: row for row in rows if (row.rater, row.protocol) == (rater, protocol)}
     return result
 
@@ -65,6 +67,10 @@ def _models(raters: Raters) -> list[str]:
 
 def _kind(found: Mapping[str, Rating]) -> str:
     return next(iter(found.values())).kind
+
+
+def _by_people(found: Mapping[str, Rating]) -> bool:
+    return next(iter(found.values())).rater == PEOPLE
 
 
 def _mark(row: Rating | None) -> Mark | None:
@@ -81,10 +87,11 @@ def _intervals(unit: str, models: Sequence[str], raters: Raters) -> Forest:
 
 
 def _scatter(raters: Raters) -> list[Figure]:
-    people = raters.get("people")
+    asked = {_kind(found): name for name, found in raters.items() if _by_people(found)}
     result: list[Figure] = []
     for name, found in raters.items():
-        if people is None or found is people or _kind(found) != _kind(people) or len(result) == SERIES:
+        people = raters.get(asked.get(_kind(found), ""))
+        if people is None or _by_people(found) or len(result) == SERIES:
             continue
         shared = [model for model in people if model in found]
         points = tuple(
@@ -99,20 +106,30 @@ def _scatter(raters: Raters) -> list[Figure]:
 
 
 def _rated(benchmark: str, models: Sequence[str], raters: Raters) -> Table:
-    def cell(row: Rating | None) -> Cell:
-        if row is None:
-            return NONE
-        limits = "" if row.lower is None or row.upper is None else f"{row.lower:.2f}–{row.upper:.2f}"
-        if row.kind == "logit":
-            limits = limits and f"{row.lower:+.2f} to {row.upper:+.2f}"
-        return Cell(f"{row.rating:+.2f}" if row.kind == "logit" else f"{row.rating:.2f}", limits, small=f"n={row.n:,}")
-
     some = dict(list(raters.items())[:8])
+    columns = [(name, found, _cell) for name, found in some.items()]
+    columns += [(f"{name}, Elo", found, _elo) for name, found in some.items() if _kind(found) == "logit"]
     return Table(
         title=f"{benchmark}: ratings",
-        headers=("model", *some),
-        rows=tuple((Cell(model), *(cell(found.get(model)) for found in some.values())) for model in models),
+        headers=("model", *(name for name, _, _ in columns)),
+        rows=tuple((Cell(model), *(cell(found.get(model)) for _, found, cell in columns)) for model in models),
     )
+
+
+def _cell(row: Rating | None) -> Cell:
+    if row is None:
+        return NONE
+    limits = "" if row.lower is None or row.upper is None else f"{row.lower:.2f}–{row.upper:.2f}"
+    if row.kind == "logit":
+        limits = limits and f"{row.lower:+.2f} to {row.upper:+.2f}"
+    return Cell(f"{row.rating:+.2f}" if row.kind == "logit" else f"{row.rating:.2f}", limits, small=f"n={row.n:,}")
+
+
+def _elo(row: Rating | None) -> Cell:
+    if row is None or row.elo is None:
+        return NONE
+    known = row.elo_lower is not None and row.elo_upper is not None
+    return Cell(f"{row.elo:.0f}", f"{row.elo_lower:.0f}–{row.elo_upper:.0f}" if known else "")
 
 
 def histograms(audit: Audit) -> Section | None:
@@ -123,8 +140,12 @@ def histograms(audit: Audit) -> Section | None:
             groups.setdefault(row.benchmark, []).append(row)
     parts: list[Table | Figure] = []
     for benchmark, rows in groups.items():
-        for some in (rows[start : start + SERIES] for start in range(0, len(rows), SERIES)):
-            parts += _spread(benchmark, some)
+        people = [row for row in rows if row.judge == PEOPLE]
+        judges = [row for row in rows if row.judge != PEOPLE] or people
+        beside = people if judges is not people else []
+        each = SERIES - len(beside)
+        for some in (judges[start : start + each] for start in range(0, len(judges), each)):
+            parts += _spread(benchmark, [*some, *beside])
     if not parts:
         return None
     return Section(id="scores", title="Scores given", parts=tuple(parts))

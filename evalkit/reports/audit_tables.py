@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from evalkit.findings import AgreementRow, Audit, Finding, Subject
+from evalkit.findings import AgreementRow, Audit, Finding, Rating, Subject, counted
 from evalkit.report import plain
 from evalkit.reports.audit_metrics import TOPICS, key, label, limits, look, names, number, topic
+from evalkit.reports.audit_parts import PEOPLE, who
 from evalkit.reports.audit_verdict import verdict
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+RATERS = 5
+"""Columns of the table of ratings."""
 FOLDED = 24
 """Rows of a table that are shown; the JSON and the page have all."""
 
@@ -30,6 +33,7 @@ def show(console: Console, audit: Audit) -> None:
         _findings(console, audit, subject, called[key(subject)])
         _agreement(console, audit, subject)
     _people(console, audit)
+    _ratings(console, audit)
 
 
 def _box(console: Console, audit: Audit, subject: Subject, name: str) -> None:
@@ -41,9 +45,12 @@ def _box(console: Console, audit: Audit, subject: Subject, name: str) -> None:
     what = "pairs of answers" if subject.shows == 2 else "answers, one by one"
     lost = sum(subject.failed.values())
     head = (
-        f"{subject.judgments:,} judgments of {what}: {len(subject.models)} models, {subject.questions:,} questions; "
-        f"{lost:,} failed; {subject.votes:,} votes of people to compare with"
+        f"{counted(subject.judgments, 'judgment')} of {what}: {counted(len(subject.models), 'model')}, "
+        f"{counted(subject.questions, 'question')}; {lost:,} failed; {counted(subject.votes, 'vote')} of people to "
+        "compare with"
     )
+    if subject.grades:
+        head += f"; {subject.grades:,} scores of people"
     parts = [Text(head, style="dim")]
     for title, style, rows in (
         ("You may", "bold green", said.may),
@@ -125,6 +132,42 @@ def _people(console: Console, audit: Audit) -> None:
     for one, other, benchmark in dict.fromkeys((row.judge, row.other, row.benchmark) for row in rows):
         mine = [row for row in rows if (row.judge, row.other, row.benchmark) == (one, other, benchmark)]
         _table_of(console, mine, f"{one} with {other}" if one != other else f"{one}: one with another")
+
+
+def _ratings(console: Console, audit: Audit) -> None:
+    """Models down, raters across, people first: Elo of pairs, mean scores of single grading."""
+    benchmarks = list(dict.fromkeys(row.benchmark for row in audit.ratings))
+    for benchmark in benchmarks:
+        rows = [row for row in audit.ratings if row.benchmark == benchmark]
+        raters = sorted(dict.fromkeys((row.rater, row.protocol) for row in rows), key=lambda one: one[0] != PEOPLE)
+        some = raters[: max(1, (console.width - 20) // 20)][:RATERS]
+        cells = {(row.rater, row.protocol, row.model): row for row in rows}
+        table = _table("Ratings" + (f" on {plain(benchmark)}" if len(benchmarks) > 1 else ""))
+        table.add_column("", overflow="fold", min_width=12)
+        for rater, protocol in some:
+            alone = [name for name, _ in raters].count(rater) == 1 or not protocol
+            title = who(rater) if alone else f"{who(rater)} ({protocol})"
+            table.add_column(_safe(plain(title)), justify="right", overflow="fold")
+        listed = dict.fromkeys(row.model for one in some for row in rows if (row.rater, row.protocol) == one)
+        for model in list(listed)[:FOLDED]:
+            table.add_row(_safe(plain(model)), *(_rating(cells.get((*one, model))) for one in some))
+        notes = [f"and {len(raters) - len(some)} more raters"] if len(raters) > len(some) else []
+        notes += [f"and {len(listed) - FOLDED} more models"] if len(listed) > FOLDED else []
+        if any(row.elo is not None for row in rows):
+            notes.insert(0, "Bradley-Terry on Elo's scale: 400 points are odds of 10, the mean is 1000")
+        if notes:
+            table.caption = "; ".join(notes)
+            table.caption_justify = "left"
+        console.print(table)
+
+
+def _rating(row: Rating | None) -> str:
+    if row is None:
+        return "–"
+    value, low, high, digits = (
+        (row.rating, row.lower, row.upper, 2) if row.elo is None else (row.elo, row.elo_lower, row.elo_upper, 0)
+    )
+    return f"{value:.{digits}f}" + ("" if low is None or high is None else f" ({low:.{digits}f}–{high:.{digits}f})")
 
 
 def _table_of(console: Console, rows: Sequence[AgreementRow], title: str) -> None:

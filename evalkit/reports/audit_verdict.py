@@ -7,6 +7,8 @@ interval and never on a point estimate:
   another by more than ``MARGIN``; not as good: its upper limit is.
 - right answers: the interval of S2 agreement with gold labels is above, below or on both sides of one half.
 - more than length: a rule that prefers the longer answer stays below the lower limit of the same agreement.
+- an annotator's place: as the alternative annotator test says; where it does not pass, but the judge is mostly at
+  least as good as the person left out, it is not known.
 - ranks alike: the interval of Spearman's correlation is above ``ALIKE``.
 - a bias: the interval excludes what an unbiased judge would have. None found counts as good news only where an effect
   of ``SMALL`` would have been found; otherwise it is not known.
@@ -19,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from evalkit.findings import AgreementRow, Audit, Finding, Subject
+from evalkit.findings import AgreementRow, Audit, Finding, Subject, counted
 from evalkit.reports.audit_metrics import TOPICS, key, topic
 from evalkit.reports.audit_parts import PEOPLE
 
@@ -75,6 +77,7 @@ def verdict(audit: Audit, subject: Subject) -> Verdict:
     else:
         _people(result, audit, subject)
         _gold(result, audit, subject)
+        _stand_in(result, mine)
         _ranking(result, mine)
         for name in RISK:
             _bias(result, name, mine)
@@ -147,8 +150,23 @@ def _weak(whole: AgreementRow, rows: Sequence[AgreementRow]) -> list[str]:
     return [f"That its agreement with people ({every:.0%} over all) holds in every category. {listed}."]
 
 
+def _stand_in(result: Verdict, mine: Sequence[Finding]) -> None:
+    """The alternative annotator test, which decides by itself."""
+    measured = {row.metric: row for row in mine if row.estimate is not None}
+    found, by_item = (measured.get(f"alt_test_{name}") for name in ("winning_rate", "advantage"))
+    if found is None:
+        return
+    if found.details.get("passed"):
+        result.may.append(f"It may take an annotator's place in a panel. {found.sentence}")
+    elif by_item is not None and by_item.lower is not None and by_item.lower > 0.5:  # as good, but on too few items
+        result.unknown.append(f"Whether it may take an annotator's place in a panel. {found.sentence}")
+    else:
+        result.may_not.append(f"That it may take an annotator's place in a panel. {found.sentence}")
+
+
 def _ranking(result: Verdict, mine: Sequence[Finding]) -> None:
-    found = next((row for row in mine if "spearman" in row.metric and row.category is None and row.estimate), None)
+    ranked = [row for row in mine if "spearman" in row.metric and row.metric != "agreement_scores_spearman"]
+    found = next((row for row in ranked if row.category is None and row.estimate), None)
     if found is None or found.lower is None:
         return
     if found.lower >= ALIKE:
@@ -199,7 +217,7 @@ def _failures(result: Verdict, subject: Subject) -> None:
     lost = sum(subject.failed.values())
     if subject.judgments and lost / subject.judgments > LOST:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in subject.failed.items())
-        share = f"{lost:,} of {subject.judgments:,} judgments ({lost / subject.judgments:.1%})"
+        share = f"{lost:,} of {counted(subject.judgments, 'judgment')} ({lost / subject.judgments:.1%})"
         result.may_not.append(f"That what failed is like the rest: {share} have no verdict ({kinds}).")
 
 

@@ -111,11 +111,25 @@ def cohen_kappa(
     return _resampled(kappa, by_unit, n=both.size, level=level, resamples=resamples, seed=seed)
 
 
-def fleiss_kappa(counts: FloatArray) -> float:
-    """Fleiss' kappa of items rated by equally many raters (Fleiss 1971).
+def fleiss_kappa(
+    counts: FloatArray,
+    *,
+    clusters: IntArray | None = None,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Fleiss' kappa of items rated by equally many raters (Fleiss 1971), with items or questions resampled.
 
     Args:
         counts: [N, L] how many raters gave each label to each item.
+        clusters: [N] question of each item; each item its own if not given.
+        level: Coverage of the interval.
+        resamples: Bootstrap replicates. Those in which chance agreement is certain are left out of the limits.
+        seed: Seed of the draws.
+
+    Returns:
+        Kappa; `n` counts the ratings.
 
     Raises:
         NotMeasurable: With fewer than 2 raters, or one label throughout.
@@ -128,11 +142,22 @@ def fleiss_kappa(counts: FloatArray) -> float:
     if (raters != raters[0]).any() or counts.min() < 0:
         raise ValueError("every item must have the same number of raters; krippendorff_alpha allows missing ones")
     n = raters[0]
-    observed = ((counts**2).sum(axis=1) - n).mean() / (n * (n - 1))
-    chance = float(((counts.sum(axis=0) / counts.sum()) ** 2).sum())
-    if chance == 1:
-        raise NotMeasurable("needs at least two labels in use")
-    return float((observed - chance) / (1 - chance))
+    agreeing = ((counts**2).sum(axis=1) - n) / (n * (n - 1))
+    units = np.arange(len(counts))
+    if clusters is not None:
+        units = np.unique(indices(clusters, "clusters", length=len(counts)), return_inverse=True)[1]
+    by_unit = np.zeros((int(units.max()) + 1, 1 + counts.shape[1]))
+    np.add.at(by_unit, units, np.column_stack([agreeing, counts]))
+
+    def kappa(tables: FloatArray) -> FloatArray:
+        ratings = tables[:, 1:].sum(axis=1)
+        observed = tables[:, 0] * n / ratings
+        chance = ((tables[:, 1:] / ratings[:, None]) ** 2).sum(axis=1)
+        result = np.full(len(tables), np.nan)
+        np.divide(observed - chance, 1 - chance, out=result, where=chance < 1)
+        return result
+
+    return _resampled(kappa, by_unit, n=int(counts.sum()), level=level, resamples=resamples, seed=seed)
 
 
 def krippendorff_alpha(

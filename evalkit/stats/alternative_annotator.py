@@ -13,6 +13,7 @@ import numpy as np
 
 from evalkit.stats.arrays import BoolArray, FloatArray, IntArray, indices, same_length, totals
 from evalkit.stats.errors import NotMeasurable
+from evalkit.stats.resample import Interval, t_quantile
 
 EXPERT, SKILLED, CROWD = 0.2, 0.15, 0.1
 """epsilon for annotators of each kind: the dearer the people, the more a judge may fall short."""
@@ -47,7 +48,8 @@ class AlternativeAnnotator:
 
     Attributes:
         winning_rate: Share of annotators whom the judge may replace.
-        advantage: Mean over annotators of the share of items on which the judge is at least as good.
+        advantage: Mean over annotators of the share of items on which the judge is at least as good, with limits
+            clustered by question (the items' own where they have none).
         passed: Whether the winning rate is at least one half.
         contests: One for each annotator with enough items.
         epsilon: What the judge may fall short.
@@ -55,7 +57,7 @@ class AlternativeAnnotator:
     """
 
     winning_rate: float
-    advantage: float
+    advantage: Interval
     passed: bool
     contests: tuple[Contest, ...]
     epsilon: float
@@ -63,8 +65,8 @@ class AlternativeAnnotator:
 
 
 def alternative_annotator(
-    judge: Sequence[Hashable | None],
-    annotators: Sequence[Sequence[Hashable | None]],
+    judge: Sequence[Hashable | None] | FloatArray,
+    annotators: Sequence[Sequence[Hashable | None]] | FloatArray,
     *,
     numeric: bool = False,
     epsilon: float = EXPERT,
@@ -75,8 +77,8 @@ def alternative_annotator(
     """Test whether a judge may replace annotators.
 
     Args:
-        judge: [N] the judge's labels, None where missing.
-        annotators: [R][N] each annotator's labels, None where missing.
+        judge: [N] the judge's labels, None (in an array, NaN) where missing.
+        annotators: [R][N] each annotator's labels, likewise.
         numeric: False counts equal labels; True scores by root mean squared distance, for ratings.
         epsilon: What the judge may fall short: `EXPERT`, `SKILLED` or `CROWD`.
         rate: False discovery rate over annotators (Benjamini & Yekutieli 2001), whose tests share items.
@@ -95,8 +97,10 @@ def alternative_annotator(
         judge=np.empty(len(judge)), **{f"annotator {i}": np.empty(len(a)) for i, a in enumerate(annotators)}
     )
     question = None if clusters is None else indices(clusters, "clusters", length=size)
-    ours, theirs = _fits(judge, annotators, numeric)
+    ours, theirs = _fits(_numbers(judge, annotators, numeric), numeric)
     contests = []
+    units_of = np.arange(size) if question is None else question
+    rows: list[tuple[IntArray, FloatArray]] = []
     for who in range(len(annotators)):
         items = np.flatnonzero(np.isfinite(theirs[who]) & np.isfinite(ours[who]))
         if items.size < max(fewest_items, 2):
@@ -106,6 +110,7 @@ def alternative_annotator(
         units = None if question is None else question[items]
         p = _p_value(losses.astype(np.float64) - wins, epsilon, units)
         contests.append((who, items.size, float(wins.mean()), float(losses.mean()), p))
+        rows.append((units_of[items], wins.astype(np.float64)))
     if len(contests) < 3:
         enough = f"{fewest_items} items or more that somebody else labelled too"
         raise NotMeasurable(f"needs at least 3 annotators with {enough}, but has {len(contests)}")
@@ -113,12 +118,27 @@ def alternative_annotator(
     winning = float(rejected.mean())
     return AlternativeAnnotator(
         winning_rate=winning,
-        advantage=float(np.mean([contest[2] for contest in contests])),
+        advantage=_advantage(rows),
         passed=winning >= PASS,
         contests=tuple(Contest(*row, bool(r)) for row, r in zip(contests, rejected, strict=True)),
         epsilon=epsilon,
         rate=rate,
     )
+
+
+def _advantage(contests: Sequence[tuple[IntArray, FloatArray]]) -> Interval:
+    """Mean over contests of their mean [items], clustered: one question may be in all of them."""
+    estimate = float(np.mean([wins.mean() for _, wins in contests]))
+    n = sum(wins.size for _, wins in contests)
+    question = np.unique(np.concatenate([about for about, _ in contests]), return_inverse=True)[1]
+    influence = np.concatenate([(wins - wins.mean()) / (wins.size * len(contests)) for _, wins in contests])
+    units = int(question.max()) + 1
+    if units < 2:
+        return Interval(estimate, None, None, n, 0.95, None, units)
+    sums = totals(question, influence, units)
+    error = float(np.sqrt(sums @ sums * units / (units - 1)))
+    reach = t_quantile(0.975, units - 1) * error
+    return Interval(estimate, max(0.0, estimate - reach), min(1.0, estimate + reach), n, 0.95, error, units)
 
 
 def benjamini_yekutieli(p_values: FloatArray, rate: float) -> BoolArray:
@@ -132,37 +152,48 @@ def benjamini_yekutieli(p_values: FloatArray, rate: float) -> BoolArray:
     return rejected
 
 
-def _fits(
-    judge: Sequence[Hashable | None], annotators: Sequence[Sequence[Hashable | None]], numeric: bool
-) -> tuple[FloatArray, FloatArray]:
+def _numbers(
+    judge: Sequence[Hashable | None] | FloatArray,
+    annotators: Sequence[Sequence[Hashable | None]] | FloatArray,
+    numeric: bool,
+) -> FloatArray:
+    """[R + 1, N] labels as numbers, the judge's last; NaN where missing. Labels that are no ratings are numbered."""
+    if isinstance(judge, np.ndarray) or isinstance(annotators, np.ndarray):
+        given = np.vstack([np.asarray(annotators, dtype=np.float64), np.asarray(judge, dtype=np.float64)])
+        if numeric:
+            return given
+        return np.where(np.isnan(given), np.nan, np.unique(given, return_inverse=True)[1].reshape(given.shape))
+    numbers: dict[Hashable, int] = {}
+
+    def number(label: Hashable | None) -> float:
+        if label is None:
+            return np.nan
+        return float(label) if numeric else numbers.setdefault(label, len(numbers))  # type: ignore[arg-type]
+
+    return np.array([[number(label) for label in row] for row in (*annotators, judge)], dtype=np.float64)
+
+
+def _fits(labels: FloatArray, numeric: bool) -> tuple[FloatArray, FloatArray]:
     """[R, N] how well the judge, and each annotator, agree with the annotators but this one; NaN where unknown."""
-    people = np.array([[label is not None for label in row] for row in annotators], dtype=np.bool_)
+    given, judge = labels[:-1], labels[-1]
+    people = np.isfinite(given)
     others = people.sum(axis=0) - people
-    known = people & (others > 0) & np.array([label is not None for label in judge], dtype=np.bool_)
-    rows, columns = np.nonzero(known)
+    rows, columns = np.nonzero(people & (others > 0) & np.isfinite(judge))
     ours, theirs = np.full(people.shape, np.nan), np.full(people.shape, np.nan)
     left = others[rows, columns]
+    own, machine = given[rows, columns], judge[columns]
     if numeric:
-        given = np.array([[label or 0 for label in row] for row in annotators], dtype=np.float64)
-        machine = np.array([label or 0 for label in judge], dtype=np.float64)[columns]
-        own = given[rows, columns]
-        mean = (given.sum(axis=0)[columns] - own) / left
-        square = ((given**2).sum(axis=0)[columns] - own**2) / left
+        known = np.where(people, given, 0.0)
+        mean = (known.sum(axis=0)[columns] - own) / left
+        square = ((known**2).sum(axis=0)[columns] - own**2) / left
         ours[rows, columns] = -np.sqrt(np.maximum(square - 2 * mean * machine + machine**2, 0))
         theirs[rows, columns] = -np.sqrt(np.maximum(square - 2 * mean * own + own**2, 0))
         return ours, theirs
-    numbers: dict[Hashable, int] = {}
-    codes = np.array(
-        [
-            [-1 if label is None else numbers.setdefault(label, len(numbers)) for label in row]
-            for row in (*annotators, judge)
-        ]
-    )
-    counts = sum(
-        (np.eye(len(numbers), dtype=np.int64)[row] * (row >= 0)[:, None] for row in codes[:-1]),
-        start=np.zeros((len(judge), len(numbers)), dtype=np.int64),
-    )
-    own, machine = codes[rows, columns], codes[-1][columns]
+    own, machine = own.astype(np.int64), machine.astype(np.int64)
+    kinds = int(np.nanmax(labels, initial=0)) + 1
+    where, who = np.nonzero(people.T)
+    counts = np.bincount(where * kinds + given.T[where, who].astype(np.int64), minlength=judge.size * kinds)
+    counts = counts.reshape(judge.size, kinds)
     ours[rows, columns] = (counts[columns, machine] - (own == machine)) / left
     theirs[rows, columns] = (counts[columns, own] - 1) / left
     return ours, theirs

@@ -6,13 +6,9 @@ Bradley-Terry win rate is the weighted mean outcome in closed form.
 Source: Li et al. 2024, arXiv:2406.11939; arena-hard-auto `show_result.py` (v2, 196f6b8).
 """
 
-from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
-from evalkit.stats.arrays import FloatArray, IntArray, floats, indices, sigmoid
-from evalkit.stats.covariates import CovariateRatings, rate_with_covariates
+from evalkit.stats.arrays import FloatArray, IntArray, floats
 from evalkit.stats.resample import Interval, cluster_sums, question_bootstrap
 
 STRONG_WEIGHT = 3.0
@@ -28,21 +24,6 @@ VERDICTS: Final[dict[str, tuple[float, float]]] = {
     "B<A": (1.0, 1.0),
     "B<<A": (1.0, STRONG_WEIGHT),
 }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StyleControlledScores:
-    """Scores at equal style.
-
-    Attributes:
-        scores: [M] win rate against the baseline in [0, 1]; .5 for the baseline itself.
-        intervals: One a model, by the question-clustered sandwich on the logit scale; the baseline's is a point.
-        fit: The ratings and style coefficients behind them.
-    """
-
-    scores: FloatArray
-    intervals: tuple[Interval, ...]
-    fit: CovariateRatings
 
 
 def verdict_outcome(label: str, *, model_is_a: bool) -> tuple[float, float]:
@@ -90,60 +71,6 @@ def arena_hard_score(
     sums, _ = cluster_sums(outcome * weights, clusters)
     counts, _ = cluster_sums(weights, clusters)
     return question_bootstrap(sums, counts, pooled=True, resamples=resamples, level=level, seed=seed)
-
-
-def arena_hard_style_scores(
-    model: IntArray,
-    outcome: FloatArray,
-    weights: FloatArray,
-    covariates: FloatArray,
-    clusters: IntArray,
-    *,
-    models: int,
-    baseline: int,
-    level: float = 0.95,
-    ridge: float = 0.0,
-) -> StyleControlledScores:
-    """Scores of all models at equal style, one Bradley-Terry fit with covariates.
-
-    Args:
-        model: [N] index of the model that met the baseline.
-        outcome: [N] outcome of the model.
-        weights: [N] weight of each game.
-        covariates: [N, F] standardised style differences, model minus baseline.
-        clusters: [N] question of each game, whole numbers from 0.
-        models: Number of models M, the baseline among them.
-        baseline: Index of the baseline.
-        level: Coverage of the intervals.
-        ridge: Penalty on the coefficients; 0 is plain maximum likelihood.
-
-    Raises:
-        Disconnected: If a model won or lost every game.
-        NotMeasurable: If covariates are collinear.
-        NotConverged: If the fit does not reach its tolerance.
-    """
-    outcome, weights = _checked(outcome, weights)
-    model = indices(model, "model", size=models, length=outcome.size)
-    fit = rate_with_covariates(
-        model,
-        np.full(outcome.size, baseline),
-        outcome,
-        covariates,
-        models=models,
-        clusters=clusters,
-        weights=weights,
-        ridge=ridge,
-    )
-    intervals = tuple(_win_rate(fit.difference(m, baseline, level=level)) for m in range(models))
-    return StyleControlledScores(np.array([i.estimate for i in intervals]), intervals, fit)
-
-
-def _win_rate(logit: Interval) -> Interval:
-    """The interval of a rating gap as one of a win rate."""
-    p = float(sigmoid(np.array(logit.estimate)))
-    limits = [None if x is None else float(sigmoid(np.array(x))) for x in (logit.lower, logit.upper)]
-    error = None if logit.standard_error is None else logit.standard_error * p * (1 - p)
-    return Interval(p, limits[0], limits[1], logit.n, logit.level, error, logit.clusters)
 
 
 def _checked(outcome: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:

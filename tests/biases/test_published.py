@@ -3,14 +3,16 @@
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from evalkit import interop
-from evalkit.biases.length import Length
+from evalkit.biases.length import Length, _voted
 from evalkit.biases.position import Position
 from evalkit.biases.self_preference import SelfPreference
 from evalkit.gather import gather
-from evalkit.joint_ratings import fit
+from evalkit.joint_ratings import fit, fit_twice
+from evalkit.joint_ratings import rows as compared_rows
 from evalkit.rankings_compared import compared
 from evalkit.schema import Judgment, Response
 from evalkit.stats.gameability import gameability
@@ -55,8 +57,6 @@ def test_position_in_prd(judge, consistency, first, last, fairness, logit):
 
 def test_clustered_error_in_prd():
     """Questions are the unit: the unclustered error of GPT-4 over Bard is too small. Ours has the factor Q/(Q-1)."""
-    import numpy as np
-
     evidence = by(gathered("prd", shared_data("prd_vicuna80")), "gpt4")
     pairs = evidence.pairs
     a, b = np.concatenate([pairs.a, pairs.b]), np.concatenate([pairs.b, pairs.a])
@@ -90,8 +90,21 @@ def test_length_on_mtbench():
     excess = only(findings, "length_slope_excess")
     assert excess.n == 2568
     assert excess.details["sharpness"] == pytest.approx(1.42, abs=0.005)
-    assert excess.estimate == pytest.approx(-0.043, abs=0.02)
+    assert excess.estimate == pytest.approx(-0.0545, abs=5e-4)
     assert (excess.lower, excess.upper) == pytest.approx((-0.31, 0.23), abs=0.03)
+
+
+def test_one_empty_answer_accounts_for_the_length_slope_of_the_notes():
+    """D = -.043 leaves out LLaMA's empty answer to question 127, on which there are nine votes; ours counts them."""
+    evidence = gathered("fastchat", shared_data("mtbench_votes")).evidence[0]
+    rows = _voted(evidence)
+    kept = np.abs(rows.difference) < 1  # 1: one of the two answers has no text at all
+    assert (~kept).sum() == 9
+    assert {evidence.questions[question] for question in rows.question[~kept]} == {"127"}
+    z = (rows.difference / np.sqrt((rows.difference[kept] ** 2).mean()))[kept, None]
+    columns = rows.a[kept], rows.b[kept]
+    sides = [compared_rows(*columns, said[kept], rows.question[kept], z) for said in (rows.judge, rows.people)]
+    assert fit_twice(*sides).both.excess(0).estimate == pytest.approx(-0.043, abs=5e-4)
 
 
 def test_self_preference_on_mtbench():
@@ -137,8 +150,6 @@ def test_llmbar(judge, accuracy, consistency, first, last):
 
 def test_gameability_of_win_rates():
     """AlpacaEval 2, six models: concise, plain, verbose."""
-    import numpy as np
-
     rates = np.array(
         [
             [22.92, 50, 64.30],

@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 
-from evalkit.stats.arena_hard import VERDICTS, arena_hard_score, arena_hard_style_scores, verdict_outcome
+from evalkit.stats.arena_hard import VERDICTS, arena_hard_score, verdict_outcome
 from evalkit.stats.battles import compress
 from evalkit.stats.bradley_terry import bradley_terry
 from evalkit.stats.errors import NotMeasurable
-from evalkit.stats.style_control import normalised_difference, standardise
 
 # Rows that the published scorer makes of each verdict, for the answer shown as A.
 PUBLISHED_ROWS = {
@@ -57,27 +56,6 @@ def test_rows_resampled_apart_are_too_narrow():
     slow = [rng.choice(exploded, exploded.size).mean() for _ in range(3000)]
     assert (published.lower, published.upper) == pytest.approx(np.percentile(slow, [5, 95]), abs=0.004)
     assert honest.upper - honest.lower > 1.4 * (published.upper - published.lower)
-
-
-def test_style_scores():
-    rng = np.random.default_rng(1)
-    rows = [games(600, strength, seed) for seed, strength in enumerate((0.5, -0.3))]
-    model = np.repeat([0, 1], 1200)
-    outcome, weight = (np.concatenate([r[i] for r in rows]) for i in (0, 1))
-    question = np.concatenate([r[2] for r in rows])
-    noise = np.abs(rng.normal(size=(2, 2400, 2))) + 1
-    x = standardise(normalised_difference(*noise), ddof=1)
-    got = arena_hard_style_scores(model, outcome, weight, x, question, models=3, baseline=2)
-    plain = [arena_hard_score(r[0], r[1], r[2]) for r in rows]
-    assert got.scores[2] == 0.5
-    for m in range(2):  # this style has no effect, so the scores stay
-        assert got.scores[m] == pytest.approx(plain[m].estimate, abs=0.01)
-        width = got.intervals[m].upper - got.intervals[m].lower
-        assert width == pytest.approx(plain[m].upper - plain[m].lower, rel=0.1)
-    tilted = np.clip(outcome + 0.2 * np.sign(x[:, 0]), 0, 1)
-    fit = arena_hard_style_scores(model, tilted, weight, x, question, models=3, baseline=2).fit
-    assert fit.coefficient(0).lower > 0.2
-    assert abs(fit.coefficient(1).estimate) < 0.1
 
 
 def test_raises():

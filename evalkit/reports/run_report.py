@@ -1,0 +1,47 @@
+"""report.html of a run: the audit of what its judges said, with the run's record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalkit.protocols import UsageError
+
+if TYPE_CHECKING:
+    from evalkit.experiment import Experiment
+
+NAME = "report.html"
+
+
+def write(folder: Path, results: Path, experiment: Experiment) -> Path | None:
+    """Write the page into the run's folder, which has its manifest.
+
+    Args:
+        folder: of the run.
+        results: of the benchmark: other judges' rows there are left out, votes of people are compared with.
+        experiment: what ran.
+
+    Returns:
+        The page; None where there is nothing to say, as after a run in which every judgment failed to arrive.
+    """
+    from evalkit.analyse import audit
+    from evalkit.reports.audit_about import of_run
+    from evalkit.reports.audit_page import page
+    from evalkit.run_records import read
+
+    name = experiment.benchmark.spec.name
+    questions = {name: {item.id: item.turns for item in experiment.benchmark.items}}
+    try:
+        found = audit([results], questions=questions, only=experiment.owns)
+    except UsageError:  # no judgment of this run
+        return None
+    if not any(row.estimate is not None for row in found.findings):
+        return None
+    record = read(folder / "manifest.json")
+    path = folder / NAME
+    try:
+        text = page(found, title=f"{name}: {folder.name}", about=of_run(record) if record else ())
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {str(path)!r}: {error.strerror}. Everything judged is stored") from error
+    return path

@@ -1,0 +1,82 @@
+"""What runs left beside the results: their manifests, read as records. Nothing in them is ever built or asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+
+class Relative(msgspec.Struct):
+    """Who a model is related to, as the run's configuration said."""
+
+    family: str | None = None
+    trained_on: tuple[str, ...] = ()
+
+
+class Stage(msgspec.Struct):
+    """What came of the answers, or of the judgments."""
+
+    total: int = 0
+    done: int = 0
+    stored: int = 0
+    failed: Mapping[str, int] = {}
+
+
+class Tokens(msgspec.Struct):
+    """Of all requests to one model."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Traffic(msgspec.Struct):
+    """What one model was asked in a run."""
+
+    asked: int = 0
+    usage: Tokens = msgspec.field(default_factory=Tokens)
+    cost: float | None = None
+    unpriced: int = 0
+
+
+class Record(msgspec.Struct):
+    """One manifest.json: what is read of it. Fields of other versions are passed over."""
+
+    benchmark: str
+    evalkit: str = ""
+    python: str = ""
+    items: int = 0
+    references: str = ""
+    packages: Mapping[str, str] = {}
+    git: Mapping[str, Any] | None = None
+    data: Mapping[str, str] = {}
+    models: Mapping[str, Mapping[str, Any]] = {}
+    judges: Mapping[str, Mapping[str, Any]] = {}
+    kin: Mapping[str, Relative] = {}
+    """By model or judge."""
+    started: str = ""
+    seconds: float = 0.0
+    outcome: str = ""
+    stages: Mapping[str, Stage] = {}
+    traffic: Mapping[str, Traffic] = {}
+
+
+def run_records(paths: Iterable[Path]) -> list[Record]:
+    """The manifests that belong to results folders or judgments files, oldest run first; unreadable ones are none."""
+    found: dict[Path, None] = {}
+    for path in paths:
+        root = path.parent.parent if path.is_file() else path.parent if path.name == "judgments" else path
+        pattern = "runs/*/manifest.json" if path.is_file() or path.name == "judgments" else "**/runs/*/manifest.json"
+        found.update(dict.fromkeys(one.resolve() for one in sorted(root.glob(pattern))))
+    records = [record for one in found if (record := read(one)) is not None]
+    return sorted(records, key=lambda record: record.started)
+
+
+def read(path: Path) -> Record | None:
+    """One manifest.json; None where there is none, or half of one, or another program's."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Record)
+    except (OSError, ValueError):
+        return None

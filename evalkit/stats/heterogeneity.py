@@ -1,0 +1,106 @@
+"""Do groups, such as task categories, share one rate, or do they differ by more than chance?
+
+Cochran's chi-square over the groups' shares, each with a variance clustered by question, and the spread of the true
+shares that it implies: DerSimonian & Laird 1986 for the estimate, the Q profile of Viechtbauer 2007 (Statistics in
+Medicine 26:37) for its limits.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evalkit.stats.arrays import FloatArray, IntArray, floats, indices, same_length, totals
+from evalkit.stats.errors import NotMeasurable
+
+
+@dataclass(frozen=True, slots=True)
+class Heterogeneity:
+    """Result of `heterogeneity`.
+
+    Attributes:
+        chi_square: Weighted squared distance of the groups' shares from their mean.
+        degrees: Groups minus one.
+        p_value: Of equal shares, from F with degrees of freedom that questions leave, as questions are few.
+        spread: Standard deviation of the groups' true shares.
+        lower: 95% limits of it.
+        n: Rows.
+        clusters: Questions.
+    """
+
+    chi_square: float
+    degrees: int
+    p_value: float
+    spread: float
+    lower: float
+    upper: float
+    n: int
+    clusters: int
+
+
+def heterogeneity(values: FloatArray, weights: FloatArray, groups: IntArray, clusters: IntArray) -> Heterogeneity:
+    """Test whether groups have one share, and say how far apart they are.
+
+    Args:
+        values: [N] agreeing part of each row, between 0 and its weight.
+        weights: [N] weight of each row.
+        groups: [N] group of each row; a question belongs to one group.
+        clusters: [N] question of each row.
+
+    Raises:
+        NotMeasurable: With fewer than two groups of two questions each.
+        ValueError: On unequal lengths.
+    """
+    values, weights = floats(values, "values"), floats(weights, "weights")
+    groups, clusters = indices(groups, "groups"), indices(clusters, "clusters")
+    same_length(values=values, weights=weights, groups=groups, clusters=clusters)
+    shares, variances, questions, rows = [], [], 0, 0.0
+    for group in np.unique(groups[weights > 0]).tolist():
+        mine = (groups == group) & (weights > 0)
+        place = np.unique(clusters[mine], return_inverse=True)[1]
+        used = int(place.max()) + 1
+        if used < 2:
+            continue
+        n, agree = float(weights[mine].sum()), float(values[mine].sum())
+        share = agree / n
+        residual = totals(place, values[mine] - share * weights[mine], used)
+        clustered = float(residual @ residual) * used / (used - 1) / n**2
+        cautious = (agree + 1) / (n + 2)  # groups that agree throughout are not certain
+        shares.append(share)
+        variances.append(max(clustered, cautious * (1 - cautious) / n))
+        questions, rows = questions + used, rows + n
+    if len(shares) < 2:
+        raise NotMeasurable("needs at least two categories with two questions each")
+    return _measured(np.array(shares), np.array(variances), round(rows), questions)
+
+
+def _measured(shares: FloatArray, variances: FloatArray, rows: int, questions: int) -> Heterogeneity:
+    from scipy.optimize import brentq
+    from scipy.special import chdtri, fdtrc
+
+    degrees = shares.size - 1
+
+    def distance(square: float) -> float:
+        weight = 1 / (variances + square)
+        mean = float(weight @ shares / weight.sum())
+        return float(weight @ (shares - mean) ** 2)
+
+    def spread_at(value: float) -> float:
+        """The spread at which the distance would be this; the distance falls as the spread grows."""
+        if distance(0.0) <= value:
+            return 0.0
+        return float(np.sqrt(brentq(lambda square: distance(square) - value, 0.0, 1e4)))
+
+    found = distance(0.0)
+    weight = 1 / variances
+    square = (found - degrees) / float(weight.sum() - weight @ weight / weight.sum())
+    lower, upper = spread_at(float(chdtri(degrees, 0.025))), spread_at(float(chdtri(degrees, 0.975)))
+    return Heterogeneity(
+        chi_square=found,
+        degrees=degrees,
+        p_value=float(fdtrc(degrees, max(questions - shares.size, 1), found / degrees)),
+        spread=min(max(float(np.sqrt(max(square, 0.0))), lower), upper),
+        lower=lower,
+        upper=upper,
+        n=rows,
+        clusters=questions,
+    )

@@ -1,0 +1,56 @@
+"""Whether groups share one rate."""
+
+import numpy as np
+import pytest
+from scipy.stats import chi2_contingency
+
+from evalkit.stats.errors import NotMeasurable
+from evalkit.stats.heterogeneity import heterogeneity
+
+
+def drawn(rng, shares, questions=12, votes=8, spread=0.0):
+    """Votes of questions in groups, whose questions differ by this standard deviation."""
+    groups = np.repeat(np.arange(len(shares)), questions * votes)
+    clusters = np.repeat(np.arange(len(shares) * questions), votes)
+    chance = np.clip(np.repeat(shares, questions) + spread * rng.normal(size=len(shares) * questions), 0.01, 0.99)
+    return (rng.random(groups.size) < chance[clusters]).astype(float), np.ones(groups.size), groups, clusters
+
+
+def test_near_the_textbook_where_votes_are_independent():
+    rng = np.random.default_rng(3)
+    values, weights, groups, _ = drawn(rng, [0.7, 0.8, 0.6], questions=200, votes=1)
+    got = heterogeneity(values, weights, groups, np.arange(values.size))
+    table = np.array([np.bincount(groups, values), np.bincount(groups, 1 - values)])
+    assert got.chi_square == pytest.approx(chi2_contingency(table, correction=False).statistic, rel=0.06)
+    assert (got.degrees, got.n, got.clusters) == (2, 600, 600)
+
+
+def test_silent_on_equal_groups_however_much_questions_differ():
+    rng = np.random.default_rng(0)
+    found = [heterogeneity(*drawn(rng, [0.7] * 6, spread=0.15)) for _ in range(400)]
+    assert np.mean([one.p_value < 0.05 for one in found]) < 0.08
+    assert np.mean([one.lower > 0 for one in found]) < 0.08
+
+
+def test_finds_the_spread_there_is():
+    rng = np.random.default_rng(1)
+    shares = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.7])
+    found = [heterogeneity(*drawn(rng, shares, questions=40)) for _ in range(60)]
+    assert np.mean([one.spread for one in found]) == pytest.approx(shares.std(ddof=1), abs=0.01)
+    assert all(one.lower <= one.spread <= one.upper for one in found)
+    assert np.mean([one.p_value < 0.05 for one in found]) == 1
+
+
+def test_groups_that_agree_throughout_are_not_certain():
+    groups = np.repeat([0, 1], 10)
+    values = np.where(groups == 0, 1.0, np.tile([1.0, 0.9], 10))
+    got = heterogeneity(values, np.ones(20), groups, np.arange(20))
+    assert got.p_value > 0.05
+
+
+def test_needs_groups_of_questions():
+    one = np.zeros(4, dtype=np.int64)
+    with pytest.raises(NotMeasurable, match="two categories"):
+        heterogeneity(np.ones(4), np.ones(4), one, np.arange(4))
+    with pytest.raises(NotMeasurable, match="two categories"):
+        heterogeneity(np.ones(4), np.ones(4), np.arange(4), np.arange(4))
