@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
@@ -148,7 +147,7 @@ class Follower:
 
     async def _resolved(self, pending: Pending) -> bool:
         """Whether a batch that no id is noted for is at the provider after all; ``gone`` if it is not."""
-        await self._sleep(pending.intent.created + self._submitter.settling - time.time())
+        await self._sleep(self._submitter.settling)  # whoever submitted it may have died just now
         async with self._ledger.lock(self._sleep):
             intent = self._ledger.get(pending.intent.key)  # another process may know by now
             if intent is not None and intent.batch is None:

@@ -28,8 +28,8 @@ class Submitter:
     sleep: Callable[[float], Awaitable[None]]
     """Waits; raises Stopped when the run is to end."""
     settling: float = SETTLING
-    _others: set[str] = field(default_factory=set)
-    """Batches that looked like one of ours, and are not."""
+    _others: dict[str, set[str]] = field(default_factory=dict)
+    """By intent, batches that looked like it, and are not."""
 
     async def submit(self, keys: Sequence[str], lines: Sequence[bytes], most: Amount) -> Batch:
         """Write the intent down, have the provider take the requests, and write down under which id.
@@ -85,7 +85,8 @@ class Submitter:
         Raises:
             Transport, UsageError: the provider did not say.
         """
-        known, undecided = self.ledger.ids() | self._others, False
+        others = self._others.setdefault(intent.key, set())
+        known, undecided = self.ledger.ids() | others, False
         best, most = None, 0
         for batch in await self.api.candidates(intent):
             if batch in known:
@@ -102,5 +103,5 @@ class Submitter:
             if common > most:  # rows may be missing
                 best, most = batch, common
             elif not common:
-                self._others.add(batch)
+                others.add(batch)
         return (None, True) if undecided else (best, False)

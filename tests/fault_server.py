@@ -4,7 +4,9 @@
 
 It answers at once with a judgment: ``[[A]]`` if the prompt mentions that, else ``[[7]]``. What goes wrong is said by,
 first that applies: the script (``server.provoke("429", "500")``, one entry a request), a mark in the prompt
-(``[[do:reset]]``), the URL (``http://127.0.0.1:8900/do/reset/v1``), or ``--every N:SITUATION``.
+(``[[do:reset]]``), the URL (``http://127.0.0.1:8900/do/reset/v1``), ``--every N:SITUATION``, or chance
+(``server.plan``), which draws the same for the same body and attempt. ``server.ledger`` remembers what became of each
+body. ``server.lives`` is the number of requests it has left; ``server.revive()`` brings it back.
 ``GET /count`` gives the number of requests so far, in all and by situation; ``POST /reset`` starts anew.
 """
 
@@ -14,11 +16,14 @@ import argparse
 import asyncio
 import contextlib
 import email.utils
+import hashlib
 import json
 import re
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -49,6 +54,7 @@ STATUSES = {
 SPECIAL = {
     "429-ms": (429, "rate_limit_exceeded", "Rate limit reached."),
     "429-date": (429, "rate_limit_exceeded", "Rate limit reached."),
+    "429-bare": (429, "rate_limit_exceeded", "Rate limit reached."),
     "quota": (429, "insufficient_quota", "You exceeded your current quota."),
     "credit": (400, "invalid_request_error", "Your credit balance is too low to access the API."),
     "filter": (400, "content_filter", "The response was filtered due to the content management policy."),
@@ -59,6 +65,7 @@ RAW = {
     "json": b'{"status": "ok"}',
     "nothing": b"",
     "deep": b"[" * 200_000,
+    "schema": b'{"choices": [{"index": 0, "text": 5}], "content": 7, "usage": {}}',
     "error200": b'{"error": {"code": 502, "message": "upstream died"}}',
 }
 REPLACED = {
@@ -67,9 +74,46 @@ REPLACED = {
     "odd": [(b"500", b'"many"'), (b"200", b'"many"'), (b'"stop"', b"5")],  # the text must survive
     "float": [(b": 5,", b": 5.0,"), (b": 5}", b": 5.0}")],
 }
-WHOLE = {"success", "refusal", "truncation", "empty", "surrogate", "slow", "timeout", "hang", "truncated"}
-DROPPED = {"reset", "cut", "redirect", "echo", "echo200"}
-"""No answer, or one that is none of ours."""
+WHOLE = {"success", "refusal", "truncation", "empty", "null", "surrogate", "parrot", "slow", "timeout", "hang"}
+WHOLE |= {"truncated"}
+DROPPED = {"reset", "cut", "trickle", "redirect", "echo", "echo200"}
+"""No answer, one that comes in drops, or one that is none of ours."""
+ANSWERED = {"success", "refusal", "truncation", "empty", "null", "surrogate", "slow", "truncated", "trickle"}
+ANSWERED |= RAW.keys() | REPLACED.keys() | {"parrot"}
+"""Situations that end with status 200 and a whole body: paid for."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Faults by chance, yet the same for the same seed, body and attempt."""
+
+    seed: int
+    shares: Mapping[str, float]
+    """Probability by situation; the rest succeeds."""
+
+    def draw(self, raw: bytes, attempt: int) -> str:
+        """The situation of one attempt, counted from 0."""
+        drawn = hashlib.blake2b(raw, digest_size=8, key=f"{self.seed} {attempt}".encode()).digest()
+        left = int.from_bytes(drawn) / 2**64
+        for situation, share in self.shares.items():
+            left -= share
+            if left < 0:
+                return situation
+        return "success"
+
+
+@dataclass
+class Account:
+    """What became of one request body."""
+
+    body: dict[str, Any]
+    situations: list[str] = field(default_factory=list)
+    """One an attempt, in the order they came."""
+
+    @property
+    def paid(self) -> int:
+        """How often it was answered with status 200."""
+        return sum(situation in ANSWERED for situation in self.situations)
 
 
 def body(wire: str, text: str, finish: str, prompt_tokens: int = 500, **more: Any) -> dict[str, Any]:
@@ -94,9 +138,7 @@ def body(wire: str, text: str, finish: str, prompt_tokens: int = 500, **more: An
         "object": "chat.completion",
         "created": 1,
         "model": MODEL,
-        "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": text or None}, "finish_reason": finish, **more}
-        ],
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish, **more}],
         "usage": {
             "prompt_tokens": prompt_tokens,
             "completion_tokens": 5,
@@ -125,6 +167,15 @@ class FaultServer:
         """Path, headers and body of each request, while ``record`` is set."""
         self.record = True
         self.count: Counter[str] = Counter()
+        self.plan: Plan | None = None
+        self.ledger: dict[bytes, Account] = {}
+        """By body, while there is a plan."""
+        self.lives: int | None = None
+        """Requests it still takes before it dies, within the last of them; None: it lives for ever."""
+        self.text: str | None = None
+        """What it says where nothing goes wrong; None: a verdict."""
+        self.location = "http://elsewhere.invalid/v1"
+        """Where a redirect points."""
         self._loop = asyncio.new_event_loop()
         self._hanging = asyncio.Event()
         self._fast: dict[tuple[str, str], bytes] = {}
@@ -167,9 +218,25 @@ class FaultServer:
         app.router.add_post("/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, backlog=4096)
-        await site.start()
+        await self._listen()
+
+    async def _listen(self) -> None:
+        self._site = web.TCPSite(self._runner, "127.0.0.1", self.port, backlog=4096)
+        await self._site.start()
         self.port = self._runner.addresses[0][1]
+
+    async def _die(self) -> None:
+        """Drop every connection and take no new one."""
+        await self._site.stop()
+        assert self._runner.server is not None
+        for connection in list(self._runner.server.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+
+    def revive(self) -> None:
+        """Listen again, at the same port; called from another thread."""
+        self.lives = None
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(30)
 
     async def _counted(self, _: web.Request) -> web.Response:
         return web.json_response({"requests": self.count.total(), **self.count})
@@ -178,6 +245,7 @@ class FaultServer:
         self.count.clear()
         self.seen.clear()
         self.script.clear()
+        self.ledger.clear()
         return web.json_response({})
 
     def _situation(self, path: str, raw: bytes) -> str:
@@ -189,10 +257,21 @@ class FaultServer:
             return path.split("/")[2]
         if self.every and self.count.total() % self.every[0] == self.every[0] - 1:
             return self.every[1]
-        return "success"
+        return self._drawn(raw) if self.plan else "success"
+
+    def _drawn(self, raw: bytes) -> str:
+        assert self.plan is not None
+        account = self.ledger.setdefault(raw, Account(json.loads(raw)))
+        account.situations.append(self.plan.draw(raw, len(account.situations)))
+        return account.situations[-1]
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
+        if self.lives is not None:
+            self.lives -= 1
+            if self.lives <= 0:
+                await self._die()
+                raise asyncio.CancelledError
         situation = self._situation(request.path, raw)
         self.count[situation] += 1
         if self.record:
@@ -207,7 +286,7 @@ class FaultServer:
         return await self._strange(wire, situation, request)
 
     def _judgment(self, wire: str, raw: bytes) -> bytes:
-        text = "[[A]]" if b"[[A]]" in raw else "Rating: [[7]]"
+        text = self.text or ("[[A]]" if b"[[A]]" in raw else "Rating: [[7]]")
         if (wire, text) not in self._fast:
             finish = "end_turn" if wire == "anthropic" else "stop"
             self._fast[wire, text] = json.dumps(body(wire, text, finish)).encode()
@@ -229,31 +308,49 @@ class FaultServer:
         finishes = ANTHROPIC_FINISH if wire == "anthropic" else OPENAI_FINISH
         finish = finishes.get(situation, "end_turn" if wire == "anthropic" else "stop")
         more = {"logprobs": _logprobs()} if wire == "openai" else {}
-        good = json.dumps(body(wire, TEXTS.get(situation, "Rating: [[7]]"), finish, **more)).encode()
+        text = f"{dict(request.headers)} Rating: [[7]]" if situation == "parrot" else "Rating: [[7]]"
+        built = body(wire, TEXTS.get(situation, text), finish, **more)
+        if situation == "null":
+            built = _without_content(built)
+        good = json.dumps(built).encode()
         assert situation in WHOLE | RAW.keys() | REPLACED.keys() | DROPPED, f"no such situation: {situation!r}"
         if situation == "redirect":
-            return web.Response(status=307, headers={"Location": "http://elsewhere.invalid/v1"})
+            return web.Response(status=307, headers={"Location": self.location})
         if situation in ("echo", "echo200"):  # a debugging proxy
             text = f"bad credentials: {dict(request.headers)}"
             return web.Response(status=401 if situation == "echo" else 200, text=text)
         if situation in ("slow", "timeout", "hang"):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hanging.wait(), 0.5 if situation == "slow" else None)
-        if situation in ("reset", "cut"):
+        if situation in ("reset", "cut", "trickle"):
             return await self._broken(situation, good, request)
         return web.Response(body=_odd(situation, good), content_type="application/json")
 
     async def _broken(self, situation: str, good: bytes, request: web.Request) -> web.StreamResponse:
-        """Drop the connection: at once, or after promising more than was sent."""
+        """Drop the connection, at once or after promising more than was sent; or send the answer in drops."""
         assert request.transport is not None
         response = web.StreamResponse(headers={"Content-Length": str(len(good)), "Content-Type": "application/json"})
         if situation == "reset":
             request.transport.abort()
-        else:
+        elif situation == "cut":
             await response.prepare(request)
             await response.write(good[:20])
             request.transport.close()
+        else:
+            await response.prepare(request)
+            step = len(good) // 10 + 1
+            for start in range(0, len(good), step):
+                await response.write(good[start : start + step])
+                await asyncio.sleep(0.02)
         return response
+
+
+def _without_content(built: dict[str, Any]) -> dict[str, Any]:
+    """The same answer with null where its content belongs."""
+    if "choices" not in built:
+        return built | {"content": None}
+    (choice,) = built["choices"]
+    return built | {"choices": [choice | {"message": {"role": "assistant", "content": None}}]}
 
 
 def _odd(situation: str, good: bytes) -> bytes:

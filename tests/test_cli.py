@@ -47,7 +47,9 @@ def test_a_run(cli, tmp_path):
     left = files(tmp_path)
     runs = {name for name in left if "/runs/" in name}
     assert left - runs == {"results/pocket/answers/fake.jsonl", "results/pocket/judgments/fake.single.jsonl"}
-    assert {Path(name).name for name in runs} == {"config.yaml", "manifest.json", "leaderboard.json"}
+    assert {Path(name).name for name in runs} - {"report.html"} == {
+        *("config.yaml", "manifest.json", "leaderboard.json", ".claims")
+    }
 
 
 def test_a_second_run_asks_nothing(cli, tmp_path):
@@ -294,7 +296,7 @@ def test_results_that_cannot_be_written(cli, tmp_path):
     (tmp_path / "file").write_text("")
     code, _, err = cli(*POCKET, "results_dir=file")
     assert code == 2
-    assert "cannot write results to 'file/pocket/runs/" in err
+    assert "cannot write results to 'file/pocket/runs'" in err
     assert "results_dir=DIR" in err
 
 

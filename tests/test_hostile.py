@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
@@ -10,6 +11,8 @@ import pty
 import subprocess
 import sys
 import time
+import unicodedata
+from html.parser import HTMLParser
 from pathlib import Path
 
 import msgspec
@@ -19,6 +22,7 @@ from evalkit.judges.single import Single
 from evalkit.protocols import Case, Completion, Verdict
 from evalkit.schema import Failure, Item, Ref, Response, digest
 from evalkit.store import Store
+from tests.fault_server import FaultServer
 from tests.test_rate import row
 
 NAMES = {
@@ -33,6 +37,17 @@ NAMES = {
     "template": "{{ 7*7 }} {% raw %} {0} %s",
     "path": "../../../../etc/passwd",
     "dots": "..",
+    "osc8": "\x1b]8;;http://evil\x1b\\click\x1b]8;;\x1b\\",
+    "osc52": "\x1b]52;c;ZXZpbA==\x07\x1bP+q\x1b\\\x1b_evil\x1b\\",
+    "marks": "\u202aa\u202bb\u202dc\u202ed\u2067e\u2068f\u2069\u061cg\ufeffh\u200bi\u00adj",
+    "yaml": "!!python/object/apply:os.system ['touch PWNED']\n- &a [*a]",
+    "math": "$$\\href{javascript:alert(1)}{x}$$ \\(x\\) \\require{html}",
+    "svg": "<svg onload=alert(1)><a href='javascript:alert(1)'><script>alert(1)</script></svg>",
+    "attribute": '"\' onmouseover=alert(1) x=" --> </title></style></textarea><img src=http://evil/x.png>',
+    "shell": "$(touch PWNED) `touch PWNED`; touch PWNED | touch PWNED & %PATH%",
+    "at": "@SUM(1+1)*cmd|' /C calc'!A0",
+    "plus": "+cmd|' /C calc'!A0",
+    "tab": "\t=1+1",
     "combining": "Z\u0335\u0321\u0322a\u0334l" + "\u0301" * 200,
 }
 ALLOWED = {"\n", " "}
@@ -54,9 +69,7 @@ def name(request, tmp_path, monkeypatch) -> str:
 
 def harmless(text: str) -> bool:
     """No control, format or surrogate characters at all."""
-    return not any(
-        ord(char) < 32 or 127 <= ord(char) < 160 or char in "\u202e\u2066\u200f" for char in text if char not in ALLOWED
-    )
+    return not any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in text if char not in ALLOWED)
 
 
 def test_terminal(cli, name):
@@ -70,8 +83,14 @@ def test_terminal(cli, name):
         assert "[/] [bold [" in out
 
 
-def test_a_real_terminal(name, tmp_path):
+def test_a_real_terminal(tmp_path):
     """With colours on: the only escapes are our own."""
+    store = Store(tmp_path / "results", "bench")
+    for number, name in enumerate(NAMES.values()):
+        store.judgments(name, "single").append(
+            row(str(number), 5, model=Ref(name, digest("m")), judge=Ref(name, digest("judge")), category=name)
+        )
+    store.close()
     main, other = pty.openpty()
     command = [sys.executable, "-c", "from evalkit.cli import main; main(['leaderboard'])"]
     environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "400"}
@@ -88,7 +107,19 @@ def test_a_real_terminal(name, tmp_path):
         shown += part
     os.close(main)
     assert running.wait(timeout=60) == 0
-    for escape in (b"\x1b[2J", b"\x1b]8", b"\x07", b"\x9b", b"\x00", b"\x08", b"\xe2\x80\xae"):
+    assert b"[red]x[/red]" in shown, "shown as it is"
+    for escape in (
+        b"\x1b[2J",
+        b"\x1b]8",
+        b"\x1b]52",
+        b"\x1bP",
+        b"\x1b_",
+        b"\x07",
+        b"\x9b",
+        b"\x00",
+        b"\x08",
+        b"\xe2\x80\xae",
+    ):
         assert escape not in shown
     assert b"\x1b[31mred" not in shown
 
@@ -115,6 +146,163 @@ def test_markdown(cli, name):
     assert harmless(lines[2])
     assert "<script" not in lines[2]
     assert "![" not in lines[2]
+
+
+class Page(HTMLParser):
+    """What a browser would act on in a page of ours."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.scripts, self.text = [], 0, ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if self.cdata_elem is None:
+            self.text += data
+
+    def check(self):
+        tags = [tag for tag, _ in self.tags]
+        assert tags.count("script") == 3, "the data and two of ours"
+        assert not {"img", "iframe", "object", "embed", "base", "form", "link"} & set(tags)
+        for _, attributes in self.tags:
+            assert not any(key.startswith("on") for key in attributes)
+            assert all((attributes.get(key) or "#").startswith("#") for key in ("href", "src", "xlink:href", "action"))
+        assert harmless(self.text)
+
+
+def test_html(cli, name, tmp_path):
+    for verb in ("leaderboard", "audit"):
+        assert cli(verb, "-o", f"{verb}.html").code == 0
+        Page(tmp_path / f"{verb}.html").check()
+    code, out, err = cli("audit")
+    assert code == 0
+    assert harmless(out + err)
+
+
+def test_what_a_model_says_is_shown_and_nothing_more(tmp_path, monkeypatch, cli):
+    """Questions, answers, verdicts, and names of categories and system prompts: through a whole run and its reports."""
+    folder = tmp_path / "bench"
+    folder.mkdir()
+    (folder / "benchmark.yaml").write_text(BENCHMARK)
+    texts = [text.replace("\x00", "") for text in NAMES.values()]
+    rows = [
+        {"id": str(number), "turns": f"{number} {text}", "kind": f"kind {text}"} for number, text in enumerate(texts)
+    ]
+    (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    everything = " ".join(texts)
+    with FaultServer() as server:
+        server.text = f"{everything} Rating: [[7]]"
+        for group in ("model", "judge"):
+            path = tmp_path / "conf" / group / "one.yaml"
+            path.parent.mkdir(parents=True)
+            member = {"backend": {"_target_": "evalkit.backends.openai.OpenAI", "model": "m", "base_url": server.url}}
+            path.write_bytes(msgspec.yaml.encode({"one": {**member, "system_prompt": everything}}))
+        code, out, err = cli("run", str(folder), "model=one", "judge=one", "--config-dir=conf", "run.name=all")
+        assert (code, out) == (0, "")
+        assert harmless(err)
+        assert len(server.seen) == 2 * len(texts)
+        assert all(seen["body"]["messages"][0]["content"].endswith(everything) for seen in server.seen[:1])
+    (config,) = tmp_path.glob("results/own/runs/all/config.yaml")
+    assert msgspec.yaml.decode(config.read_bytes())["model"]["one"]["system_prompt"] == everything
+    for verb in ("leaderboard", "audit"):
+        code, out, err = cli(verb)
+        assert code == 0
+        assert harmless(out + err)
+        assert cli(verb, "-o", f"{verb}.html").code == 0
+        Page(tmp_path / f"{verb}.html").check()
+    assert cli("export", "fastchat", "-o", "given").code == 0
+    assert not list(tmp_path.rglob("PWNED"))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("bench", "conf", "results", "given", "leaderboard.html", "audit.html")
+    }
+
+
+BENCHMARK = """\
+name: own
+title: Own
+description: hostile questions
+source: a test
+licence: Apache-2.0
+questions: {path: questions.jsonl, fields: {turns: turns, id: id, category: kind}}
+protocol: single
+generation: {max_tokens: 100}
+"""
+
+
+def test_nothing_is_written_through_a_link(cli, tmp_path, monkeypatch):
+    """A results folder may come from somebody else."""
+    monkeypatch.chdir(tmp_path)
+    mine, command = tmp_path / "mine.txt", ("run", "pocket", "limit=1", "model=fake", "judge=fake")
+    mine.write_text("")
+    link = tmp_path / "results/pocket/answers/fake.jsonl"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(mine)
+    code, _, err = cli(*command)
+    assert code == 1
+    assert "cannot write" in err
+    link.unlink()
+    assert cli(*command).code == 0
+    assert cli("export", "fastchat", "-o", "given").code == 0
+    files = {path: path.read_bytes() for path in (tmp_path / "given").rglob("*") if path.is_file()}
+    for path in files:
+        path.unlink()
+        path.symlink_to(mine)
+    assert cli("export", "fastchat", "-o", "given").code == 0
+    assert files
+    assert {path: path.read_bytes() for path in files} == files
+    assert not any(path.is_symlink() for path in files)
+    assert mine.read_text() == ""
+
+
+DANGEROUS = {
+    *(
+        "pickle",
+        "cPickle",
+        "_pickle",
+        "dill",
+        "cloudpickle",
+        "marshal",
+        "shelve",
+        "joblib",
+        "tarfile",
+        "code",
+        "codeop",
+    ),
+    *("yaml", "xml.sax", "xml.dom", "pty"),
+}
+CALLS = {
+    "eval",
+    "exec",
+    "compile",
+    "__import__",
+    "system",
+    "popen",
+    "extractall",
+    "extract",
+    "read_pickle",
+    "unpack_archive",
+}
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[1] / "evalkit").rglob("*.py")), ids=lambda path: path.stem
+)
+def test_nothing_is_unpickled_unpacked_or_executed(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            assert not {alias.name for alias in node.names} & DANGEROUS
+        if isinstance(node, ast.ImportFrom):
+            assert node.module not in DANGEROUS
+        if isinstance(node, ast.Call):
+            assert not (isinstance(node.func, ast.Name) and node.func.id in CALLS)
+            if isinstance(node.func, ast.Attribute) and ast.unparse(node.func) != "re.compile":
+                assert node.func.attr not in CALLS
+            given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            assert given.get("shell") != "True"
+            assert given.get("allow_pickle") != "True"
 
 
 def test_files_stay_in_their_folder(name, tmp_path):

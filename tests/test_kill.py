@@ -1,178 +1,147 @@
-"""kill -9 at any moment costs nothing but the requests under way: real runs, killed, then run to the end."""
+"""kill -9, a torn write, a full disk, a second run: nothing stored is lost, doubled or paid for again."""
 
 from __future__ import annotations
 
-import os
 import random
-import signal
+import resource
+import shutil
 import subprocess
-import sys
 import time
-import warnings
 from collections import Counter
-from pathlib import Path
 
 import msgspec
 import pytest
-from msgspec.structs import replace
 
-from evalkit.schema import Judgment, Response
-from evalkit.store import Log, TornLine
 from tests.fault_server import FaultServer
+from tests.kill_runs import AT_ONCE, KINDS, Bench, Runs, call, campaign
 
-ROOT = Path(__file__).parents[1]
-SOURCE = ROOT / "benchmarks" / "pocket" / "questions.jsonl"
-QUESTIONS = [msgspec.json.decode(line) for line in SOURCE.read_bytes().splitlines()]
-ITEM_OF = {question["turns"][0]: str(question["question_id"]) for question in QUESTIONS}
-CALLS = 4 * len(QUESTIONS)
-"""Two answers and two judgments of each."""
-AT_ONCE = 2
-"""Requests each of generator and judge has under way."""
-JUDGE = """\
-local_judge:
-  backend:
-    _target_: evalkit.backends.openai.OpenAI
-    model: judge
-    base_url: ???
-"""
-
-FAKE = ["model=fake", "judge=fake"]
-FAKE += [f"{member}.fake.backend.delay=0.04" for member in ("model", "judge")]
-FAKE += [f"{member}.fake.backend.concurrency={AT_ONCE}" for member in ("model", "judge")]
-KINDS = {"answers": Response, "judgments": Judgment}
+# Kills.
 
 
-class Runs:
-    """Runs of one command over one results folder."""
-
-    def __init__(self, folder, settings):
-        self.results = folder / "results"
-        self._command = [
-            *(sys.executable, "-c", "from evalkit.cli import main; main()", "run", "pocket"),
-            *(*settings, f"results_dir={self.results}"),
-        ]
-        self._folder = folder
-        self._errors = folder / "errors.txt"
-
-    def start(self):
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
-        with self._errors.open("wb") as errors:
-            return subprocess.Popen(
-                self._command, cwd=self._folder, env=environment | {"PYTHONPATH": str(ROOT)}, stderr=errors
-            )
-
-    def complete(self):
-        assert self.start().wait(120) == 0, self._errors.read_text()
-
-    def kill(self, sign_of_work, seconds):
-        """Start, wait for the first sign of work and then some, kill. True if it was still running."""
-        process = self.start()
-        before, limit = sign_of_work(), time.monotonic() + 60
-        while sign_of_work() == before and process.poll() is None:
-            assert time.monotonic() < limit
-            time.sleep(0.002)
-        time.sleep(seconds)
-        process.kill()
-        code = process.wait()
-        assert code in (0, -signal.SIGKILL), self._errors.read_text()
-        return code != 0
-
-    def bytes_stored(self):
-        return sum(path.stat().st_size for path in self.results.rglob("*.jsonl"))
-
-    def rows(self, part):
-        """The latest row of every key; a torn last line is what a kill may leave."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TornLine)
-            logs = [Log(path, KINDS[part]) for path in self.results.glob(f"pocket/{part}/*.jsonl")]
-        return {row.key: replace(row, created=0.0, latency=0.0) for log in logs for row in log}
-
-    def stored(self):
-        """The calls whose results are stored: kind, item, turn."""
-        answers = self.rows("answers").values()
-        answers = {("answer", row.item, turn) for row in answers for turn in range(1, len(row.turns) + 1)}
-        return answers | {("judge", row.item, row.turn) for row in self.rows("judgments").values()}
-
-    def check_lines(self):
-        """No result was stored twice; an answer's row with both turns follows the one with the first."""
-        for path in self.results.rglob("*.jsonl"):
-            lines = [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
-            seen = Counter(line["key"] for line in lines)
-            if path.parent.name == "judgments":
-                assert set(seen.values()) == {1}
-            turns = {}
-            for line in lines:
-                assert "error" not in line or line["error"] is None
-                turns.setdefault(line["key"], []).append(len(line.get("turns", [0])))
-            assert all(count in ([1], [1, 2]) for count in turns.values())
+@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.slow)])
+def test_kills_at_random_moments(tmp_path, kills):
+    report = campaign(tmp_path, kills, questions=max(12, 2 * kills))
+    print(report)
+    assert report.kills.total() >= kills / 2  # or there was little to test
 
 
-def call(body):
-    """Which call a request is: kind, item, turn."""
-    said = [message["content"] for message in body["messages"]]
-    if body["model"] == "judge":
-        (item,) = (item for question, item in ITEM_OF.items() if question in said[-1])
-        return "judge", item, 1 if "assistant's first answer" in said[-1] else 2
-    return "answer", ITEM_OF[said[0]], (len(said) + 1) // 2
+# Torn writes.
 
 
-def uninterrupted(folder, settings):
-    whole = Runs(folder / "whole", settings)
-    whole.results.mkdir(parents=True)
-    whole.complete()
-    assert len(whole.stored()) == CALLS
-    whole.check_lines()
-    return whole
+@pytest.mark.filterwarnings("ignore::evalkit.store.TornLine")
+@pytest.mark.parametrize("step", [113, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("part", KINDS)
+def test_a_row_torn_at_any_byte_is_asked_again_and_nothing_else(cli, tmp_path, part, step):
+    """The file ends after each byte of its last row in turn, and the run is resumed."""
+    command = ("run", "pocket", "limit=1", "model=fake", "judge=fake")
+    assert cli(*command).code == 0
+    ((path,), (other,)) = (
+        (tmp_path / "results" / "pocket" / kind).glob("*.jsonl")
+        for kind in sorted(KINDS, key=lambda kind: kind != part)
+    )
+    content, beside = path.read_bytes(), other.read_bytes()
+    start = content.rstrip(b"\n").rfind(b"\n") + 1
+    whole = [_timeless(line) for line in content.splitlines()]
+    for end in sorted({*range(start + 1, len(content), step), len(content) - 1}):
+        path.write_bytes(content[:end])
+        code, _, err = cli(*command)
+        assert code == 0
+        assert "\n1 requests" in err
+        assert [_timeless(line) for line in path.read_bytes().splitlines()] == whole
+        assert other.read_bytes() == beside
+    shutil.rmtree(tmp_path / "results" / "pocket" / "runs")
 
 
-KILLS = pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
+def _timeless(line):
+    return {**msgspec.json.decode(line), "created": 0, "latency": 0}
 
 
-@KILLS
-def test_nothing_stored_is_asked_again(tmp_path, kills):
-    moments = random.Random(kills)
-    (tmp_path / "conf" / "judge").mkdir(parents=True)
-    (tmp_path / "conf" / "judge" / "local_judge.yaml").write_text(JUDGE)
-    with FaultServer(latency=0.05) as server:
-        settings = ["model=openai_compatible", "judge=local_judge", f"--config-dir={tmp_path / 'conf'}"]
-        settings.append("model.openai_compatible.backend.model=model")
-        for member in ("model.openai_compatible", "judge.local_judge"):
-            settings += [f"{member}.backend.base_url={server.url}/v1", f"{member}.backend.concurrency={AT_ONCE}"]
-        whole = uninterrupted(tmp_path, settings)
-        assert Counter(call(seen["body"]) for seen in server.seen) == Counter(whole.stored())
-        server.seen.clear()
+# A full disk.
 
-        runs = Runs(tmp_path, settings)
-        killed = 0
-        for _ in range(kills):
-            stored, start = runs.stored(), len(server.seen)
-            killed += runs.kill(server.count.total, moments.uniform(0.0, 1.6 / kills))
-            assert not stored & {call(seen["body"]) for seen in server.seen[start:]}
-        stored, start = runs.stored(), len(server.seen)
-        runs.complete()
-        assert not stored & {call(seen["body"]) for seen in server.seen[start:]}
+
+@pytest.fixture(params=["limit on file size", "small file system"])
+def cramped(request, tmp_path):
+    """A results folder that is soon full, the options of processes that feel it, and how to make room."""
+    results = tmp_path / "results"
+    results.mkdir()
+    if request.param == "limit on file size":
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (9000, resource.RLIM_INFINITY))
+
+        yield results, {"preexec_fn": limit}, lambda: None
+        return
+    mount = ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", str(results)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting is not permitted here")
+
+    def grow():
+        subprocess.run(["mount", "-o", "remount,size=64m", str(results)], check=True)
+
+    try:
+        yield results, {}, grow
+    finally:
+        subprocess.run(["umount", str(results)], check=True)
+
+
+def test_a_full_disk(tmp_path, cramped):
+    results, options, grow = cramped
+    with FaultServer(latency=0.005) as server:
+        bench = Bench(tmp_path, 40, server.url)
+        runs = Runs(bench, results)
+        process = runs.start(**options)
+        assert process.wait(120) == 1, process.errors.read_text()
+        said = process.errors.read_text()
+        assert "cannot write" in said
+        assert "What was stored before is safe" in said
+        assert "Traceback" not in said
+        stored = runs.stored()
+        assert 0 < len(stored) < bench.calls
         asked = [call(seen["body"]) for seen in server.seen]
-    assert 0 < len(stored) < CALLS or killed < kills
-    assert killed >= kills // 2  # or there was little to test
-    assert set(asked) == whole.stored() == runs.stored()
-    assert len(asked) <= CALLS + killed * 2 * AT_ONCE  # what was under way at a kill, and no more
-    for part in KINDS:
-        assert runs.rows(part) == whole.rows(part)
+        assert len(asked) <= len(stored) + 2 * AT_ONCE, "no more was lost than was under way"
+        server.seen.clear()
+        grow()
+        runs.complete()
+        again = [call(seen["body"]) for seen in server.seen]
+    assert Counter(again) == Counter(runs.stored() - stored)
+    assert len(runs.stored()) == bench.calls
     runs.check_lines()
 
 
-@pytest.mark.slow
-def test_ten_kills_of_the_fake_leave_the_rows_of_one_run(tmp_path):
-    moments = random.Random(5)
-    whole = uninterrupted(tmp_path, FAKE)
-    runs = Runs(tmp_path, FAKE)
-    killed = sum(runs.kill(runs.bytes_stored, moments.uniform(0.0, 0.12)) for _ in range(9))
-    early = runs.start()  # while it loads, or later
-    time.sleep(moments.uniform(0.1, 1.0))
-    early.kill()
-    early.wait()
-    assert killed >= 5
-    runs.complete()
-    for part in KINDS:
-        assert runs.rows(part) == whole.rows(part)
+# Two runs at once.
+
+
+def test_two_runs_at_once_pay_for_everything_once(tmp_path):
+    """The same command twice, in step: each result is asked for by one of the two and used by both."""
+    with FaultServer(latency=0.02) as server:
+        bench = Bench(tmp_path, 16, server.url)
+        runs = Runs(bench, tmp_path / "results")
+        both = [runs.start(), runs.start()]
+        assert [process.wait(120) for process in both] == [0, 0], (
+            both[0].errors.read_text() + both[1].errors.read_text()
+        )
+        asked = [call(seen["body"]) for seen in server.seen]
+    assert Counter(asked) == Counter(runs.stored())
+    assert len(asked) == bench.calls
+    runs.check_lines()
+    for process in both:
+        assert f"judgments {bench.calls // 2}/{bench.calls // 2}" in process.errors.read_text()
+
+
+def test_a_run_that_dies_leaves_its_requests_to_the_other(tmp_path):
+    with FaultServer(latency=0.03) as server:
+        bench = Bench(tmp_path, 16, server.url)
+        runs = Runs(bench, tmp_path / "results")
+        dying, staying = runs.start(), runs.start()
+        while server.count.total() < 20:
+            assert dying.poll() is None
+            time.sleep(0.01)
+        time.sleep(random.Random(3).uniform(0.0, 0.05))
+        dying.kill()
+        dying.wait()
+        assert staying.wait(120) == 0, staying.errors.read_text()
+        asked = Counter(call(seen["body"]) for seen in server.seen)
+    assert set(asked) == runs.stored()
+    assert len(asked) == bench.calls
+    assert asked.total() <= bench.calls + 2 * AT_ONCE
     runs.check_lines()

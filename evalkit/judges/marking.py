@@ -7,9 +7,8 @@ import re
 from evalkit.protocols import Case
 from evalkit.schema import digest
 
-_MARKER = re.compile(
-    r"\b(?:question|reference|answer|conversation|user|assistant)(?:\s+[ab])?\W{1,3}[0-9a-f]{6}", re.IGNORECASE
-)
+_MARKER = re.compile(r"(?:question|reference|answer|conversation|user|assistant)(?:\s+[ab])?\W{1,3}[0-9a-f]{6}")
+"""Of a casefolded text: several times as fast as ignoring case, and every text that is shown is searched."""
 
 
 def mark(case: Case, digits: int) -> str:
@@ -23,6 +22,6 @@ def mark(case: Case, digits: int) -> str:
     answers = [response.turns[:turn] for response in case.shown]
     found = digest(item.turns, item.reference[:turn], turn)[:digits]
     for text in (text for turns in answers for text in turns):
-        if found[:6] in (lower := text.lower()) or found[-6:] in lower or _MARKER.search(text):
+        if found[:6] in (folded := text.casefold()) or found[-6:] in folded or _MARKER.search(folded):
             return digest(found, answers)[:digits]
     return found

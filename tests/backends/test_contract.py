@@ -7,6 +7,7 @@ Each has a rig in tests/backends/rigs/<module>.py that can put it into every sit
     NEEDS = ()             packages without which its tests are skipped (not set: the rig has a stub)
     RETRY_AFTER = 7.0      the seconds its 429 asks for, if it asks
     USAGE = (500, 5, 200)  tokens of prompt, completion and cache its success reports, if that is fixed
+    WRAPS = True           it stands for other backends, which have the fields that a YAML gives
 
     @contextmanager
     def rig(**fields):     yields an object with .backend (made with these fields, not opened)
@@ -35,6 +36,7 @@ from evalkit.protocols import Completion, Malformed, Message, Rejected, Request,
 HERE = Path(__file__).parent
 BACKENDS = HERE.parents[1] / "evalkit" / "backends"
 HEAVY = {"openai", "anthropic", "xllamacpp", "vllm", "torch", "transformers", "httpx2", "aiohttp", "pandas", "scipy"}
+HEAVY |= {"ray"}
 REQUEST = Request((Message("system", "Be brief."), Message("user", "Is the sky blue?")), Sampling(max_tokens=64))
 NAUGHTY = "lone \ud800 surrogate, nul \x00, bell \x07, escape \x1b[31m, emoji 😀, separator \u2028, bom \ufeff"
 
@@ -257,7 +259,8 @@ def test_identity_is_json_and_names_what_changes_the_text(rigs):
         assert rig.backend.identity() == identity
         if "concurrency" in settable(rig.backend):
             rig.backend.concurrency = 3
-        rig.backend.timeout = 5.0
+        if "timeout" in settable(rig.backend):
+            rig.backend.timeout = 5.0
         assert rig.backend.identity() == identity
         assert isinstance(rig.backend.exclusive, bool)
     with rigs.rig() as other:  # another port, the same model
@@ -270,6 +273,8 @@ def settable(backend):
 
 def test_the_fields_are_the_yaml(rigs):
     """Each field has a type that YAML has, a default (but the model's), and survives being written and read."""
+    if getattr(rigs, "WRAPS", False):
+        pytest.skip("what is inside it has the fields")
     with rigs.rig() as rig:
         backend = rig.backend
     hints = get_type_hints(type(backend), localns=_anything())

@@ -1,0 +1,195 @@
+"""`evalkit run ... judge.batch=true` as people run it: interrupted, left alone, killed anywhere, picked up again."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from evalkit.schema import Judgment
+from evalkit.store import Log, TornLine
+from tests.batch_server import BatchServer, Mess
+
+ROOT = Path(__file__).parents[1]
+PRICES = "as_of: 2026-06\nmodels:\n  judge: {input: 1000.0, output: 2000.0}\n"
+JUDGE = """\
+remote:
+  backend:
+    _target_: evalkit.backends.%s
+    model: judge
+    base_url: %s
+  sampling: {max_tokens: 64}
+"""
+TARGETS = {"openai": "openai.OpenAI", "anthropic": "anthropic.Anthropic"}
+BOTH = pytest.mark.parametrize("wire", TARGETS)
+N = 48
+"""Two judgments of each of pocket's questions."""
+
+
+def settings(folder, server, wire):
+    """Overrides of a run on pocket whose judge is behind the server."""
+    (folder / "conf" / "judge").mkdir(parents=True, exist_ok=True)
+    url = server.url + ("/v1" if wire == "openai" else "")
+    (folder / "conf" / "judge" / "remote.yaml").write_text(JUDGE % (TARGETS[wire], url))
+    (folder / "prices.yaml").write_text(PRICES)
+    return [
+        *("run", "pocket", "model=fake", "judge=remote", f"--config-dir={folder / 'conf'}"),
+        *(f"prices={folder / 'prices.yaml'}", "retry.first_wait=0.02", "retry.longest_wait=0.1", "batch.poll=0.1"),
+    ]
+
+
+def judgments(results):
+    """Lines by key, and latest rows by key."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TornLine)
+        (path,) = results.glob("pocket/judgments/*.jsonl")
+        rows = {row.key: row for row in Log(path, Judgment)}
+    lines = Counter(line.split(b'"key":"')[1][:32] for line in path.read_bytes().splitlines())
+    return lines, rows
+
+
+def verdicts(results):
+    return {key: (row.scores, row.label, row.raw) for key, row in judgments(results)[1].items()}
+
+
+@BOTH
+def test_a_batch_run_costs_half_and_says_the_same(wire, cli, tmp_path):
+    with BatchServer(delay=0.3) as server:
+        command = [*settings(tmp_path, server, wire), "batch.requests=20"]
+        dry_live = cli(*command, "dry_run=true")
+        dry = cli(*command, "judge.batch=true", "dry_run=true")
+        whole, half = (float(ended.err.split("total $")[1].split()[0].replace(",", "")) for ended in (dry_live, dry))
+        assert half == pytest.approx(whole / 2, abs=0.01)
+        assert not server.calls
+
+        live = cli(*command, "results_dir=live")
+        assert live.code == 0, live.err
+        assert server.live[wire] == N
+        batch = cli(*command, "judge.batch=true", "results_dir=batch")
+        assert batch.code == 0, batch.err
+        assert server.live[wire] == N
+        assert len(server.batches) == 3
+    assert verdicts(Path("batch")) == verdicts(Path("live"))
+    cost = [sum(row.cost for row in judgments(Path(name))[1].values()) for name in ("batch", "live")]
+    assert cost[0] == pytest.approx(cost[1] / 2)
+    assert f"{N * 2} requests" in batch.err
+
+
+@BOTH
+def test_without_waiting(wire, cli, tmp_path):
+    with BatchServer(delay=2.0) as server:
+        command = [*settings(tmp_path, server, wire), "judge.batch=true", "batch.wait=false", "batch.requests=20"]
+        ended = cli(*command)
+        assert ended.code == 1, ended.err
+        name = "OpenAI" if wire == "openai" else "Anthropic"
+        for batch, n in zip(server.batches, (20, 20, 8), strict=True):
+            assert f"{n} requests are with {name} in batch {batch}; the same command picks them up" in ended.err
+        live = cli(*command, "judge.batch=false")  # would pay for them again
+        assert live.code == 2
+        assert "'remote' was asked already: 20 requests are with" in live.err
+        assert server.live.total() == 0
+        time.sleep(2.0)
+        ended = cli(*command)
+        assert ended.code == 0, ended.err
+        assert "the same command" not in ended.err
+        assert len(judgments(tmp_path / "results")[1]) == N
+        assert set(server.paid.values()) == {1}
+
+
+def test_backends_without_a_batch_api(cli):
+    ended = cli("run", "pocket", "model=fake", "judge=fake", "judge.batch=true", "limit=1")
+    assert ended.code == 2
+    assert "'fake' cannot have batch=true" in ended.err
+
+
+@pytest.mark.parametrize(("setting", "said"), [("poll=0", "batch.poll=0"), ("requests=0", "batch.requests=0")])
+def test_settings_are_checked(setting, said, cli):
+    ended = cli("run", "pocket", "model=fake", "judge=fake", f"batch.{setting}")
+    assert ended.code == 2
+    assert said in ended.err
+
+
+class Process:
+    """Real runs over one folder."""
+
+    def __init__(self, folder, command):
+        self._folder = folder
+        self._command = [sys.executable, "-c", "from evalkit.cli import main; main()", *command, "judge.batch=true"]
+        self._errors = folder / "errors.txt"
+
+    def start(self):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI", "ANTHR"))}
+        with self._errors.open("wb") as errors:
+            return subprocess.Popen(
+                self._command, cwd=self._folder, env=environment | {"PYTHONPATH": str(ROOT)}, stderr=errors
+            )
+
+    def complete(self):
+        assert self.start().wait(120) == 0, self.said()
+
+    def said(self):
+        return self._errors.read_text()
+
+
+@BOTH
+def test_interrupted_while_waiting(wire, tmp_path):
+    with BatchServer(delay=3.0) as server:
+        runs = Process(tmp_path, [*settings(tmp_path, server, wire), "batch.requests=20"])
+        process = runs.start()
+        limit = time.monotonic() + 60
+        while server.calls["retrieve"] < 4:
+            assert time.monotonic() < limit, runs.said()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130, runs.said()
+        said = runs.said()
+        for batch in server.batches:
+            assert f"in batch {batch}; the same command picks them up" in said
+        assert "Traceback" not in said
+        assert server.calls["cancel"] == 0
+        runs.complete()
+        assert set(server.paid.values()) == {1}
+        lines, rows = judgments(tmp_path / "results")
+        assert len(rows) == N
+        assert set(lines.values()) == {1}
+
+
+@BOTH
+@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.slow)])
+def test_killed_at_random_moments(wire, kills, cli, tmp_path):
+    """SIGKILL anywhere between the first upload and the last row: the rows of a live run, nothing paid twice."""
+    moments = random.Random(kills)
+    with BatchServer(delay=0.4, page=2) as server:
+        longest, requests = (0.25, 20) if kills == 3 else (0.12, 2)
+        server.fates = lambda key, before: "expired" if before == 0 and int(key, 16) % 3 == 0 else "ok"
+        server.mess = Mess(duplicate=True, shuffle=True, strangers=True)
+        live = cli(*settings(tmp_path, server, wire), "results_dir=live")
+        assert live.code == 0, live.err
+        server.provoke("create", *(moments.choice(["good", "good", "lost"]) for _ in range(2 * kills)))
+        runs = Process(tmp_path, [*settings(tmp_path, server, wire), f"batch.requests={requests}"])
+        killed = 0
+        for _ in range(kills):
+            before, process = server.calls.total(), runs.start()
+            limit = time.monotonic() + 60
+            while server.calls.total() == before and process.poll() is None:
+                assert time.monotonic() < limit, runs.said()
+                time.sleep(0.002)
+            time.sleep(moments.uniform(0.0, longest))
+            process.kill()
+            killed += process.wait() == -signal.SIGKILL
+        runs.complete()
+        assert killed >= min(2, kills // 2)
+        assert verdicts(tmp_path / "results") == verdicts(tmp_path / "live")
+        assert set(server.paid.values()) == {1}
+        lines, rows = judgments(tmp_path / "results")
+        assert len(rows) == N
+        assert set(lines.values()) == {1}
+        print(f"{wire}: {killed} of {kills} killed, {len(server.batches)} batches, {server.calls}")
