@@ -7,11 +7,10 @@ the results folder; the operating system gives them back when a process dies, ho
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 FIRST_WAIT, LONGEST_WAIT = 0.02, 0.5
@@ -31,23 +30,14 @@ class Claims:
         self._path = path
         self._file: int | None = None
 
-    @contextlib.asynccontextmanager
-    async def hold(self, key: str, stopping: Callable[[], bool] = lambda: False) -> AsyncIterator[None]:
-        """Claim a key; wait while another process holds it.
+    def hold(self, key: str, stopping: Callable[[], bool] = lambda: False) -> Held:
+        """Claim a key for as long as the context lasts; wait while another process holds it.
 
         Args:
             key: hexadecimal content hash.
             stopping: whether waiting has become pointless; the body then runs without the claim.
         """
-        place = int(key[:16], 16) & _PLACES
-        wait = FIRST_WAIT
-        while not self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, place) and not stopping():
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, LONGEST_WAIT)
-        try:
-            yield
-        finally:
-            self._lock(fcntl.LOCK_UN, place)
+        return Held(self, int(key[:16], 16) & _PLACES, stopping)
 
     def close(self) -> None:
         """Give everything back."""
@@ -55,8 +45,11 @@ class Claims:
             os.close(self._file)
             self._file = None
 
-    def _lock(self, kind: int, place: int) -> bool:
-        """Whether the place is ours now, or the file system knows no such locks: then there is no claiming there."""
+    def lock(self, kind: int, place: int) -> bool:
+        """Lock or unlock a place: whether it is ours now.
+
+        Where the file system knows no such locks, there is no claiming, and everything is.
+        """
         try:
             if self._file is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,3 +58,23 @@ class Claims:
         except OSError as error:
             return error.errno not in (errno.EAGAIN, errno.EACCES)
         return True
+
+
+class Held:
+    """A claim as a context; a class of its own because every request passes through one."""
+
+    __slots__ = ("_claims", "_place", "_stopping")
+
+    def __init__(self, claims: Claims, place: int, stopping: Callable[[], bool]) -> None:
+        self._claims, self._place, self._stopping = claims, place, stopping
+
+    async def __aenter__(self) -> None:
+        """Wait for the claim."""
+        wait = FIRST_WAIT
+        while not self._claims.lock(fcntl.LOCK_EX | fcntl.LOCK_NB, self._place) and not self._stopping():
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
+
+    async def __aexit__(self, *_: object) -> None:
+        """Give it back."""
+        self._claims.lock(fcntl.LOCK_UN, self._place)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from msgspec import Struct
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from evalkit.budget import Amount, Budget, amount, bound
 from evalkit.pace import Meter, Pace
@@ -30,6 +30,7 @@ from evalkit.protocols import (
     Transport,
     UsageError,
 )
+from evalkit.retry import RetryPolicy
 from evalkit.schema import Usage
 from evalkit.streams import Stopped
 
@@ -38,24 +39,15 @@ T = TypeVar("T")
 FIRST_REPLY = 300
 """Tokens a reply is thought to have before any arrived, where nothing limits it."""
 
+SILENCE = 2.0
+"""Time-outs' worth of silence, while several requests wait, after which a backend counts as dead."""
+
 TOO_MANY = 429
 """The HTTP status that says the provider's limits are reached."""
 
 
 class Unreachable(EvalkitError):
     """A backend stopped answering; the run ends with everything stored."""
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often and how patiently a request is asked again. Only transport errors are."""
-
-    attempts: int = 8
-    first_wait: float = 1.0
-    """Seconds before the second attempt at the most; doubles from there, with full jitter."""
-    longest_wait: float = 60.0
-    give_up_after: int = 4
-    """Requests in a row that failed on every attempt before the backend counts as dead."""
 
 
 class Answer(Struct, frozen=True):
@@ -120,6 +112,10 @@ class Client:
         self._tokens = 0.0
         """Of an answered request, on average."""
         self._lost_in_a_row = 0
+        self._dead = False
+        self._asking = 0
+        self._heard_at = 0.0
+        """Monotonic time of the last sign of life, or when there was nothing to be heard."""
         self._opened = False
         self._opening = asyncio.Lock()
 
@@ -147,7 +143,7 @@ class Client:
         Raises:
             Transport: every attempt failed.
             Rejected, Malformed: it was answered with that.
-            Unreachable: several requests in a row were lost; nothing more is asked.
+            Unreachable: several requests in a row were lost, or it has been silent for too long; nothing more is asked.
             Stopped: the run is stopping, or the budget is used up, and this request was not sent.
         """
         if not self._opened:
@@ -156,7 +152,10 @@ class Client:
             if self._stopping.is_set():
                 raise Stopped
             self.traffic.asked += 1
-            start = time.perf_counter()
+            start = time.monotonic()
+            if not self._asking:
+                self._heard_at = start
+            self._asking += 1
             try:
                 completion = await self._answered(request)
             except Stopped:
@@ -164,16 +163,19 @@ class Client:
                 raise
             except Transport as error:
                 self._lost_in_a_row += 1
-                if self._lost_in_a_row >= self._retry.give_up_after:
+                if self._dead or self._silent or self._lost_in_a_row >= self._retry.give_up_after:
+                    self._dead = True
                     raise Unreachable(self._obituary(error)) from error
                 raise
             except (Rejected, Malformed):
                 self._lost_in_a_row = 0
                 raise
+            finally:
+                self._asking -= 1
             self._lost_in_a_row = 0
             cost = self.price.of(completion.usage) if self.price else None
             self._count(completion.usage, cost)
-            return Answer(completion, time.perf_counter() - start, cost)
+            return Answer(completion, time.monotonic() - start, cost)
 
     async def insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call that is not a request for a completion, as often and as patiently as those are made.
@@ -185,7 +187,7 @@ class Client:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(Transport),
             stop=self._enough,
-            wait=self._wait,
+            wait=self._retry.wait,
             sleep=self._sleep,
             reraise=True,
         )
@@ -246,6 +248,8 @@ class Client:
         except TimeoutError as error:
             raise Transport(f"no answer within {self.backend.timeout:g} s") from error
         except Transport as error:
+            if error.status is not None:
+                self._heard_at = time.monotonic()
             if error.status == TOO_MANY:
                 self.pace.refused(sent, error.retry_after)
             raise
@@ -256,6 +260,8 @@ class Client:
 
     def _heard(self, completion: Completion, expected: float) -> None:
         """What an answer tells about the pace."""
+        self._heard_at = time.monotonic()
+        self._dead = False
         self.pace.answered()
         tokens = completion.usage.prompt_tokens + completion.usage.completion_tokens
         self._tokens += (tokens - self._tokens) / min(50, self.traffic.answered + 1)
@@ -264,18 +270,18 @@ class Client:
         if self._meter is not None:
             self._meter.correct(tokens - expected)
 
+    @property
+    def _silent(self) -> bool:
+        """One request may be what the server hangs at; several are not."""
+        return self._asking > 1 and time.monotonic() - self._heard_at >= SILENCE * self.backend.timeout
+
     def _enough(self, state: RetryCallState) -> bool:
-        """All attempts made; or a few, where nothing has ever answered: most likely a wrong address."""
+        """All attempts made; or a few, where nothing ever answered: most likely a wrong address. Or it is silent."""
+        if self._dead or self._silent:
+            return True
         error = state.outcome.exception() if state.outcome else None
         never = isinstance(error, Transport) and error.unreachable and not self.traffic.answered
         return state.attempt_number >= (min(3, self._retry.attempts) if never else self._retry.attempts)
-
-    def _wait(self, state: RetryCallState) -> float:
-        """As long as the server asks; else exponential with full jitter."""
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, Transport) and error.retry_after is not None:
-            return min(error.retry_after, self._retry.longest_wait)
-        return wait_random_exponential(multiplier=self._retry.first_wait, max=self._retry.longest_wait)(state)
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep before a retry, unless the run is stopping: a request that waits for it has not been paid for."""
@@ -291,9 +297,12 @@ class Client:
             self.traffic.cost += cost
 
     def _obituary(self, last: Transport) -> str:
+        why = f"{self._lost_in_a_row} requests in a row failed on every attempt"
+        if self._silent:
+            why = f"not a sign of life for {time.monotonic() - self._heard_at:.0f} s"
         return (
-            f"{self.name!r} does not answer: {self._lost_in_a_row} requests in a row failed on every attempt. "
-            f"Last: {last}. Everything answered so far is stored; check the server and run the same command again"
+            f"{self.name!r} does not answer: {why}. Last: {last}. Everything answered so far is stored; "
+            "check the server and run the same command again"
         )
 
 

@@ -25,10 +25,10 @@ from evalkit.backends.ray import spread
 from evalkit.backends.servers import Servers
 from evalkit.batch_api import BatchSettings, batch_backend
 from evalkit.benchmark import Benchmark, Fields
-from evalkit.client import RetryPolicy
 from evalkit.experiment import Experiment
 from evalkit.judge import Orders, Pairing
 from evalkit.protocols import Backend, Caps, Judge, JudgeProtocol, Model, Sampling, UsageError
+from evalkit.retry import RetryPolicy
 from evalkit.schema import ErrorKind
 from evalkit.secrets import CREDENTIAL, credential_in_config
 

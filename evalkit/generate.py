@@ -70,7 +70,8 @@ async def respond(
     if (row := log.get(empty.key)) and _final(row, item, ask_again):
         return row
     async with log.claim(empty.key, client.stopping):
-        row = log.get(empty.key) or empty  # another run may have stored it meanwhile
+        log.refresh()  # another run may have stored it meanwhile
+        row = log.get(empty.key) or empty
         if _final(row, item, ask_again):
             return row
         row = replace(row, error=None)

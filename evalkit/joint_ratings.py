@@ -52,12 +52,13 @@ def fit(a: IntArray, b: IntArray, outcome: FloatArray, covariates: FloatArray, q
     """
     import numpy as np
 
+    from evalkit.stats.arrays import renumbered
     from evalkit.stats.battles import Disconnected
     from evalkit.stats.covariates import rate_with_covariates
 
-    used, codes = np.unique(np.concatenate([a, b]), return_inverse=True)
+    used, codes = renumbered(np.concatenate([a, b]))
     first, second = codes[: a.size], codes[a.size :]
-    cluster = np.unique(question, return_inverse=True)[1]
+    cluster = renumbered(question)[1]
     for ridge in (0.0, RIDGE):
         try:
             ratings = rate_with_covariates(
@@ -78,12 +79,13 @@ def fit_twice(judge: Rows, people: Rows) -> FittedTwice:
     """
     import numpy as np
 
+    from evalkit.stats.arrays import renumbered
     from evalkit.stats.battles import Disconnected
     from evalkit.stats.paired_ratings import Side, paired_ratings
 
     sides = (judge, people)
-    models = np.unique(np.concatenate([*(side.a for side in sides), *(side.b for side in sides)]), return_inverse=True)
-    questions = np.unique(np.concatenate([side.question for side in sides]), return_inverse=True)[1]
+    models = renumbered(np.concatenate([*(side.a for side in sides), *(side.b for side in sides)]))
+    questions = renumbered(np.concatenate([side.question for side in sides]))[1]
     n, m = judge.a.size, people.a.size
     first, second = np.split(models[1][: n + m], [n]), np.split(models[1][n + m :], [n])
     clusters = np.split(questions, [n])

@@ -188,7 +188,8 @@ class Bench:
         if row := self.stored(key, case, request):
             return row
         async with self.log.claim(key, self.client.stopping):
-            if row := self.settled(key, case, request):  # by another run, meanwhile
+            self.log.refresh()  # another run may have stored it meanwhile
+            if row := self.settled(key, case, request):
                 return row
             if key in self._elsewhere:
                 raise UsageError(f"{self.judge.name!r} was asked already: {self._elsewhere[key]}")

@@ -12,7 +12,8 @@ import os
 import time
 import warnings
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 from urllib.parse import quote
@@ -103,19 +104,16 @@ class Log(Generic[Row]):
                 if latest:
                     yield self._decode(line, number)
 
-    @contextlib.asynccontextmanager
-    async def claim(self, key: str, stopping: Callable[[], bool] = lambda: False) -> AsyncIterator[None]:
+    def claim(self, key: str, stopping: Callable[[], bool] = lambda: False) -> AbstractAsyncContextManager[None]:
         """Be the only process that asks for the row of ``key``; waits for one that does already.
 
-        Look again inside: the row may have been stored meanwhile.
+        Call ``refresh`` inside, and look again: the row may have been stored meanwhile.
 
         Args:
             key: of the row.
             stopping: whether waiting has become pointless; the body then runs without a claim.
         """
-        async with self._claims.hold(key, stopping) if self._claims else contextlib.nullcontext():
-            self.refresh()
-            yield
+        return self._claims.hold(key, stopping) if self._claims else contextlib.nullcontext()
 
     def refresh(self) -> bool:
         """Take in what other processes appended meanwhile; True if anything. One stat if they did not."""

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.budget import LONGEST_REPLY, Amount, Budget, amount, bound
-from evalkit.client import Clients, RetryPolicy
+from evalkit.client import Clients
 from evalkit.prices import Price, PriceTable
 from evalkit.protocols import (
     Completion,
@@ -24,6 +24,7 @@ from evalkit.protocols import (
     Transport,
     UsageError,
 )
+from evalkit.retry import RetryPolicy
 from evalkit.schema import Usage
 from evalkit.streams import Stopped
 

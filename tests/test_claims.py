@@ -117,6 +117,7 @@ def test_a_claim_sees_what_another_run_stored(tmp_path):
         theirs.judgments("judge", "single").append(judgment(KEY))
         assert log.entry(KEY) is None
         async with log.claim(KEY):
+            log.refresh()
             assert log.get(KEY) == judgment(KEY)
 
     asyncio.run(run())

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from evalkit.backends.fake import Fake
-from evalkit.client import Client, Clients, RetryPolicy, Unreachable
+from evalkit.client import Client, Clients, Unreachable
 from evalkit.prices import FREE, Price, PriceTable
 from evalkit.protocols import (
     Completion,
@@ -21,6 +21,7 @@ from evalkit.protocols import (
     Transport,
     UsageError,
 )
+from evalkit.retry import RetryPolicy
 from evalkit.schema import Usage
 from evalkit.streams import Stopped
 
@@ -337,3 +338,44 @@ def test_stopping_and_closing_reach_every_client():
         assert [backend.closed for backend in backends] == [1, 1]
 
     asyncio.run(talk())
+
+
+# Silence.
+
+
+def test_a_server_that_takes_requests_and_never_answers_is_given_up():
+    backend = Scripted(*["hang"] * 1000, timeout=0.1)
+    retry = RetryPolicy(attempts=1000, first_wait=0.001, longest_wait=0.002, give_up_after=1000)
+    loop = Loop(backend, retry=retry)
+
+    async def talk(client, _):
+        return await asyncio.gather(outcome(client), outcome(client))
+
+    began = time.monotonic()
+    errors = loop(talk)
+    assert any(isinstance(error, Unreachable) and "not a sign of life for 0 s" in str(error) for error in errors)
+    assert 0.19 <= time.monotonic() - began < 5
+    assert backend.asked < 20
+
+
+@pytest.mark.parametrize("life", [None, Transport("503", status=503)])
+def test_a_sign_of_life_keeps_hope_up(life):
+    script = ["hang", life] * 10
+    retry = RetryPolicy(attempts=50, first_wait=0.001, longest_wait=0.002)
+    loop = Loop(Scripted(*script, timeout=0.1), retry=retry)
+
+    async def talk(client, _):
+        return await asyncio.gather(*(outcome(client) for _ in range(6)))
+
+    assert [type(one).__name__ for one in loop(talk)] == ["Answer"] * 6
+
+
+def test_time_without_anything_to_ask_is_no_silence():
+    retry = RetryPolicy(attempts=5, first_wait=0.001, longest_wait=0.002)
+    loop = Loop(Scripted("hang", "hang", timeout=0.1), retry=retry)
+
+    async def talk(client, _):
+        await asyncio.sleep(0.3)
+        return await asyncio.gather(outcome(client), outcome(client))
+
+    assert [one.completion.text for one in loop(talk)] == ["yes", "yes"]

@@ -8,10 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from evalkit.benchmark import Generation
-from evalkit.client import Client, RetryPolicy
+from evalkit.client import Client
 from evalkit.generate import Candidate, respond
 from evalkit.prices import Price
 from evalkit.protocols import Completion, Malformed, Message, Misconfigured, Model, Rejected, Sampling, Transport
+from evalkit.retry import RetryPolicy
 from evalkit.schema import Item, Response, Usage
 from evalkit.store import Log
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 from msgspec.structs import replace
 
-from evalkit.client import Client, RetryPolicy
+from evalkit.client import Client
 from evalkit.judge import Arrivals, Bench, Pairing, cases
 from evalkit.judges.single import Single
 from evalkit.protocols import (
@@ -28,6 +28,7 @@ from evalkit.protocols import (
     Transport,
     Verdict,
 )
+from evalkit.retry import RetryPolicy
 from evalkit.schema import Failure, Item, Judgment, Ref, Response, Usage
 from evalkit.store import Log
 from evalkit.streams import gathered, of

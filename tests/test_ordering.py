@@ -18,13 +18,14 @@ from msgspec.structs import replace
 from evalkit.backends.fake import Fake
 from evalkit.backends.llamacpp import LlamaCpp
 from evalkit.backends.vllm import VLLM
-from evalkit.client import Client, RetryPolicy
+from evalkit.client import Client
 from evalkit.judge import Arrivals, Bench, Pairing, cases
 from evalkit.judges.arena_hard import ArenaHard
 from evalkit.judges.pairwise import Pairwise
 from evalkit.judges.single import Single
 from evalkit.ordering import in_groups, judged
 from evalkit.protocols import Case, Judge, Misconfigured, Model
+from evalkit.retry import RetryPolicy
 from evalkit.schema import Failure, Item, Judgment, Ref, Response
 from evalkit.store import Log
 from evalkit.streams import gathered, of

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.backends import provider
-from evalkit.client import Client, RetryPolicy
+from evalkit.client import Client
 from evalkit.pace import START, Bucket, Pace
 from evalkit.protocols import Caps, Completion, Message, RateLimit, Request, Transport
+from evalkit.retry import RetryPolicy
 from evalkit.schema import Usage
 from evalkit.streams import Stopped
 

@@ -14,13 +14,14 @@ import pytest
 from evalkit import benchmark, pipeline, rate
 from evalkit.backends.fake import Fake
 from evalkit.benchmark import Benchmark
-from evalkit.client import Clients, RetryPolicy, Unreachable
+from evalkit.client import Clients, Unreachable
 from evalkit.judges.single import Single
 from evalkit.pipeline import Experiment
 from evalkit.prices import PriceTable
 from evalkit.progress import Watch
 from evalkit.protocols import Completion, Judge, Model, Request
 from evalkit.rate import Score
+from evalkit.retry import RetryPolicy
 from evalkit.store import Store
 
 PRICES = PriceTable("2026-01", {})

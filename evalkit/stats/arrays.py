@@ -69,6 +69,22 @@ def same_length(**arrays: npt.NDArray[np.generic]) -> int:
     return next(iter(lengths.values()))
 
 
+def renumbered(values: IntArray) -> tuple[IntArray, IntArray]:
+    """Distinct codes in order, and the place of each value among them, as by np.unique; by counting where that is less.
+
+    Args:
+        values: [N] whole numbers from 0.
+    """
+    span = int(values.max(initial=-1)) + 1
+    if span > max(4 * values.size, 1 << 16):
+        distinct, place = np.unique(values, return_inverse=True)
+        return distinct, place
+    present = np.zeros(span, dtype=np.bool_)
+    present[values] = True
+    places: IntArray = np.cumsum(present, dtype=np.int64) - 1
+    return np.flatnonzero(present), places[values]
+
+
 def sigmoid(x: FloatArray) -> FloatArray:
     """Logistic function 1/(1+exp(-x)), without overflow."""
     result: FloatArray = 0.5 * (1.0 + np.tanh(0.5 * x))

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evalkit.stats.arrays import FloatArray, IntArray, floats, indices, sigmoid, totals
+from evalkit.stats.arrays import FloatArray, IntArray, floats, indices, renumbered, sigmoid, totals
 from evalkit.stats.battles import compress, require_connected
 from evalkit.stats.bradley_terry import laplacian
 from evalkit.stats.errors import NotMeasurable
 from evalkit.stats.newton import minimise
 from evalkit.stats.resample import Interval
 from evalkit.stats.sandwich import clustered_meat, contrast_interval, inverse
+
+LEVELS = 1000
+"""Values of one covariate up to which equal rows are looked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,17 +162,18 @@ def rate_with_covariates(
     rows = _Rows(
         indices(a, "a"), indices(b, "b"), floats(outcome, "outcome"), x_rows, mass, models, ridge, ridge_ratings
     )
-    _require_identified(rows)
+    cells, cell = _merged(rows)
+    _require_identified(cells)
     x, iterations = minimise(
-        rows.derivatives,
+        cells.derivatives,
         np.zeros(models + x_rows.shape[1]),
         what="Bradley-Terry fit with covariates",
-        reach=rows.reach,
+        reach=cells.reach,
         tolerance=tolerance,
         max_iterations=max_iterations,
     )
     parameters = np.concatenate([x[:models] - x[:models].mean(), x[models:]])
-    covariance, unclustered, used = _covariances(rows, parameters, clusters)
+    covariance, unclustered, used = _covariances(rows, cells, cell, parameters, clusters)
     return CovariateRatings(
         parameters[:models],
         parameters[models:],
@@ -182,6 +186,35 @@ def rate_with_covariates(
         iterations,
         tolerance,
     )
+
+
+def _merged(rows: _Rows) -> tuple[_Rows, IntArray]:
+    """Rows of the same models and covariates as one, of their weight and mean outcome: the loss is the same.
+
+    Returns:
+        The merged rows, and [N] which of them each row is in; all rows as they are where few are alike.
+    """
+    n = rows.outcome.size
+    apart = rows, np.arange(n)
+    key, space = rows.a * rows.models + rows.b, rows.models**2
+    for column in rows.covariates.T:
+        if np.unique(column[: 10 * LEVELS]).size > LEVELS or (levels := np.unique(column)).size > LEVELS:
+            return apart
+        space *= levels.size
+        if space >= 1 << 62:
+            return apart
+        key = key * levels.size + np.searchsorted(levels, column)
+    distinct, cell = renumbered(key)
+    if distinct.size > n // 2:
+        return apart
+    one = np.zeros(distinct.size, dtype=np.int64)
+    one[cell] = np.arange(n)  # any of them
+    mass = totals(cell, rows.weights, distinct.size)
+    outcome = totals(cell, rows.weights * rows.outcome, distinct.size) / mass
+    merged = _Rows(
+        rows.a[one], rows.b[one], outcome, rows.covariates[one], mass, rows.models, rows.ridge, rows.ridge_ratings
+    )
+    return merged, cell
 
 
 def _require_identified(rows: _Rows) -> None:
@@ -198,27 +231,27 @@ def _require_identified(rows: _Rows) -> None:
 
 
 def _covariances(
-    rows: _Rows, x: FloatArray, clusters: IntArray | None
+    rows: _Rows, cells: _Rows, cell: IntArray, x: FloatArray, clusters: IntArray | None
 ) -> tuple[FloatArray | None, FloatArray, int | None]:
-    """Sandwich by question, sandwich by battle, and the number of questions."""
+    """Sandwich by question, sandwich by battle, and the number of questions; from the rows and the merged ones."""
     size, n = rows.models, rows.outcome.size
     centre = np.eye(x.size)
     centre[:size, :size] -= 1 / size
-    bread = centre @ inverse(rows.derivatives(x)[1], "Bradley-Terry fit with covariates") @ centre
-    score = rows.weights * rows.residual(x)
-    by_column = [(np.full(n, size + column), score * values) for column, values in enumerate(rows.covariates.T)]
-    entries = [(rows.a, score), (rows.b, -score), *by_column]
-    weighted = rows.covariates * score[:, None]
+    bread = centre @ inverse(cells.derivatives(x)[1], "Bradley-Terry fit with covariates") @ centre
+    score = rows.weights * (rows.outcome - (cells.outcome - cells.residual(x))[cell])
+    squares = totals(cell, score**2, cells.outcome.size)
+    weighted = cells.covariates * squares[:, None]
     square = np.zeros((x.size, x.size))
-    square[:size, :size] = laplacian(rows.a, rows.b, score**2, size)
-    square[size:, size:] = weighted.T @ weighted
-    for column, values in enumerate((weighted * score[:, None]).T, start=size):
-        square[:size, column] = totals(rows.a, values, size) - totals(rows.b, values, size)
+    square[:size, :size] = laplacian(cells.a, cells.b, squares, size)
+    square[size:, size:] = cells.covariates.T @ weighted
+    for column, values in enumerate(weighted.T, start=size):
+        square[:size, column] = totals(cells.a, values, size) - totals(cells.b, values, size)
         square[column, :size] = square[:size, column]
     unclustered = bread @ square @ bread
     if clusters is None:
         return unclustered, unclustered, None
-    cluster = indices(clusters, "clusters", length=n)
-    used, cluster = np.unique(cluster, return_inverse=True)
+    used, cluster = renumbered(indices(clusters, "clusters", length=n))
+    by_column = [(np.full(n, size + column), score * values) for column, values in enumerate(rows.covariates.T)]
+    entries = [(rows.a, score), (rows.b, -score), *by_column]
     meat = clustered_meat(entries, cluster, used.size, x.size)
     return None if meat is None else bread @ meat @ bread, unclustered, int(used.size)

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from evalkit.backends import servers as servers_module
 from evalkit.backends.openai import OpenAI
 from evalkit.backends.servers import Pool, Servers
-from evalkit.client import Client, RetryPolicy, Unreachable
+from evalkit.client import Client, Unreachable
 from evalkit.protocols import Completion, Malformed, Message, Model, Rejected, Request, Transport, UsageError
+from evalkit.retry import RetryPolicy
 from tests.fault_server import FaultServer
 
 FAST = RetryPolicy(attempts=8, first_wait=0.02, longest_wait=0.2)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -26,6 +25,12 @@ ITEMS = 1000
 def mebibytes():
     """What this process holds now."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def high_water():
+    """Mebibytes at most so far. Not ru_maxrss: that begins with what the parent had when it forked."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
 def made(protocol, judges):
@@ -111,7 +116,7 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         samples = asyncio.run(measured(options, Path(folder)))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = high_water()
     (first, low), (last, high) = samples[len(samples) // 2 - 1], samples[-1]
     growth = (high - low) * 2**20 / (last - first)
     print(f"at most {peak:.0f} MiB; the second half added {growth:.0f} bytes a judgment")

@@ -23,11 +23,12 @@ from pathlib import Path
 
 from evalkit.backends.llamacpp import LlamaCpp
 from evalkit.benchmark import load
-from evalkit.client import Client, RetryPolicy
+from evalkit.client import Client
 from evalkit.judge import Arrivals, Bench
 from evalkit.judges.pairwise import Pairwise
 from evalkit.ordering import judged
 from evalkit.protocols import Judge, Model
+from evalkit.retry import RetryPolicy
 from evalkit.schema import Judgment, Ref, Response
 from evalkit.store import Log
 from evalkit.streams import of

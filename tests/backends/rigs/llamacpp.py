@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import os
@@ -27,9 +28,9 @@ def weights() -> Path:
     """The GGUF file."""
     if given := os.environ.get("EVALKIT_TEST_GGUF"):
         return Path(given)
-    from evalkit.artifacts import fetch_sync
+    from evalkit.artifacts import fetch
 
-    return fetch_sync(MODEL)
+    return asyncio.run(fetch(MODEL))
 
 
 @functools.cache
