@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain, groupby, islice
-from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from evalkit.comparisons import HUMAN
 from evalkit.evidence import Evidence, Grades, Kin, Votes
@@ -19,16 +17,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    Table: TypeAlias = tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]
-
 GOLD = "gold"
 
 NAN = float("nan")
+PLAIN: Final[dict[tuple[float, ...], float]] = {(1.0, 0.0): 1.0, (0.0, 1.0): 0.0, (0.5, 0.5): 0.5}
+"""Outcomes of the usual scores, for speed."""
 TOGETHER = 8192
-"""Judgments turned into columns at once."""
-
-_ITEM, _CATEGORY, _SHOWN = attrgetter("item"), attrgetter("category"), attrgetter("shown")
-_NAME, _FINGERPRINT = attrgetter("name"), attrgetter("fingerprint")
+"""Rows moved to the arrays at once."""
 
 
 class Vote(NamedTuple):
@@ -76,44 +71,45 @@ class Gathered:
 
 
 class Columns:
-    """Rows of one judge and protocol while they stream by, about 70 bytes a row."""
+    """Rows of one judge and protocol while they stream by; integers in ``array``, about 80 bytes a row."""
 
     def __init__(self, judge: Ref, protocol: str) -> None:
         self.judge = judge
         self.protocol = protocol
+        self.codes = array("i")
+        """For each row: question, category, turn, repeat, then model, version and response of each side."""
+        self.numbers = array("d")
+        """For each row: score or outcome, and the length of each side."""
         self.failed: Counter[tuple[str, str, int]] = Counter()
         """By kind of error, category and question."""
         self.inconsistent: set[int] = set()
         self.joint = protocol.endswith("_aggregated")
         self.rows = 0
-        """Judgments, votes of the plain format left out."""
-        self._parts: list[Table] = []
-        self._codes = array("i")
-        self._numbers = array("d")
-        """Of votes of the plain format, which come one at a time."""
+        self.some_codes: list[int] = []
+        """The last rows, until they are moved to the arrays: lists grow faster, and take more room."""
+        self.some_numbers: list[float] = []
 
-    def enter(self, codes: npt.NDArray[np.int32], numbers: npt.NDArray[np.float64]) -> None:
-        """Judgments, in the columns of ``table``."""
-        self._parts.append((codes, numbers))
-        self.rows += len(codes)
+    def enter(self, codes: tuple[int, ...], numbers: tuple[float, ...]) -> None:
+        """One row."""
+        self.some_codes += codes
+        self.some_numbers += numbers
+        self.rows += 1
+        if self.rows % TOGETHER == 0:
+            self._move()
 
-    def vote(self, codes: tuple[int, ...], numbers: tuple[float, ...]) -> None:
-        """One vote of the plain format."""
-        self._codes.extend(codes)
-        self._numbers.extend(numbers)
+    def _move(self) -> None:
+        self.codes.fromlist(self.some_codes)
+        self.numbers.fromlist(self.some_numbers)
+        self.some_codes, self.some_numbers = [], []
 
-    def table(self, shows: int) -> Table:
-        """All rows.
-
-        Returns:
-            [N, 4 + 3 shows] question, category, turn, repeat, then model, version and response of each side; and
-            [N, 1 + shows] score or outcome, and the length of each side.
-        """
+    def table(self, shows: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+        """[N, 4 + 3 shows] codes and [N, 1 + shows] numbers."""
         import numpy as np
 
-        votes = np.array(self._codes, dtype=np.int32), np.array(self._numbers, dtype=np.float64)
-        parts = [*self._parts, (votes[0].reshape(-1, 4 + 3 * shows), votes[1].reshape(-1, 1 + shows))]
-        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+        self._move()
+        codes = np.frombuffer(self.codes, dtype=np.int32) if self.codes else np.zeros(0, np.int32)
+        numbers = np.frombuffer(self.numbers, dtype=np.float64) if self.numbers else np.zeros(0)
+        return codes.reshape(-1, 4 + 3 * shows), numbers.reshape(-1, 1 + shows)
 
 
 class Codes(dict[str, int]):
@@ -146,55 +142,57 @@ class Gathering:
     """Scores of single answers, by the name of the person."""
     texts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unanswered: Counter[str] = field(default_factory=Counter)
+    _place: tuple[str, str, str, int] | None = None
+    """Where the last row went: a file holds one judge and protocol, so the next goes there too."""
+    _columns: Columns = field(default_factory=lambda: Columns(Ref("", ""), ""))
+    _person: bool = False
 
-    def enter(self, rows: Sequence[Judgment | Judged]) -> None:
-        """Enter judgments of one judge and protocol that show as many answers, column by column."""
-        import numpy as np
-
-        n, shows = len(rows), len(rows[0].shown)
-        columns, person = self._columns(rows[0].judge, rows[0].protocol, shows)
-        sides = [model for row in rows for model in row.models]
-
-        def numbered(codes: Codes, names: Iterable[str], size: int = n) -> npt.NDArray[np.int32]:
-            return np.fromiter(map(codes.__getitem__, names), np.int32, size)
-
-        def flat(values: Iterable[Sequence[float]]) -> npt.NDArray[np.float64]:
-            return np.fromiter(chain.from_iterable(values), np.float64, n * shows).reshape(n, shows)
-
-        questions = numbered(self.questions, map(_ITEM, rows))
-        categories = numbered(self.categories, map(_CATEGORY, rows))
-        models = numbered(self.models, map(_NAME, sides), n * shows)
-        versions = numbered(self.versions, map(_FINGERPRINT, sides), n * shows)
-        responses = numbered(self.responses, chain.from_iterable(map(_SHOWN, rows)), n * shows)
-        codes = np.empty((n, 4 + 3 * shows), dtype=np.int32)
-        codes[:, 0], codes[:, 1] = questions, categories
-        codes[:, 2], codes[:, 3] = [row.turn for row in rows], [row.repeat for row in rows]
-        for at, sided in enumerate((models, versions, responses), start=4):
-            codes[:, at::3] = sided.reshape(n, shows)
-        for question, category in zip(questions.tolist(), categories.tolist(), strict=True):
-            if question not in self.category_of:
-                self.category_of[question] = category
+    def add(self, row: Judgment | Judged) -> None:
+        """Enter one judgment."""
+        shows = len(row.shown)
+        if shows not in (1, 2):
+            return
+        judge = row.judge
+        place = (judge.name, judge.fingerprint, row.protocol, shows)
+        if place != self._place:
+            self._place = place
+            self._go_to(judge, row.protocol, shows)
+        columns, person = self._columns, self._person
+        question, category = self.questions[row.item], self.categories[row.category]
+        if question not in self.category_of:
+            self.category_of[question] = category
+        one, shown, scores = row.models[0], row.shown, row.scores
+        code, version = self.models[one.name], self.versions[one.fingerprint]
+        codes: tuple[int, ...] = (question, category, row.turn, row.repeat, code, version, self.responses[shown[0]])
         if not person:
-            self.latest.update(zip(models.tolist(), versions.tolist(), strict=True))
-        none = (NAN,) * shows
-        numbers = np.empty((n, 1 + shows))
-        numbers[:, 0] = _outcomes(flat([none if row.scores is None else row.scores for row in rows]))
-        numbers[:, 1:] = flat([row.lengths if len(row.lengths) == shows else none for row in rows])
-        for at, row in enumerate(rows):
-            if row.scores is None:
-                kind = row.error.kind if row.error else "unparsed"
-                columns.failed[kind, row.category, int(questions[at])] += 1
-            elif row.label and "inconsistent" in row.label:
-                columns.inconsistent.add(columns.rows + at)
+            self.latest[code] = version
+        if shows == 2:
+            two = row.models[1]
+            code, version = self.models[two.name], self.versions[two.fingerprint]
+            codes += (code, version, self.responses[shown[1]])
+            if not person:
+                self.latest[code] = version
+        if scores is None:
+            kind = row.error.kind if row.error else "unparsed"
+            columns.failed[kind, row.category, question] += 1
+            outcome = NAN
+        else:
+            known = PLAIN.get(scores)
+            outcome = _outcome(scores) if known is None else known
+            if row.label and "inconsistent" in row.label:
+                columns.inconsistent.add(columns.rows)
                 columns.joint = True
-        columns.enter(codes, numbers)
+        lengths = row.lengths
+        columns.enter(codes, (outcome, *lengths) if len(lengths) == shows else (outcome, *(NAN,) * shows))
 
-    def _columns(self, judge: Ref, protocol: str, shows: int) -> tuple[Columns, bool]:
-        """Find, or make, the columns of a judge; and whether it is people, or gold labels."""
-        if _person(judge):
+    def _go_to(self, judge: Ref, protocol: str, shows: int) -> None:
+        """Find, or make, the columns of this judge."""
+        self._person = judge.fingerprint == HUMAN or judge.name == GOLD
+        if self._person:
             said = self.votes if shows == 2 else self.grades
-            return said.setdefault(judge.name, Columns(judge, protocol)), True
-        return self.columns.setdefault((judge, protocol, shows), Columns(judge, protocol)), False
+            self._columns = said.setdefault(judge.name, Columns(judge, protocol))
+        else:
+            self._columns = self.columns.setdefault((judge, protocol, shows), Columns(judge, protocol))
 
     def vote(self, vote: Vote | Grade) -> None:
         """Enter one vote or score of the plain format: it names models, not answers."""
@@ -212,7 +210,7 @@ class Gathering:
         for name in names:
             codes += (self.models[name], -1, -1)
         said_is = vote.score if isinstance(vote, Grade) else vote.outcome
-        columns.vote(codes, (said_is, *(NAN,) * len(names)))
+        columns.enter(codes, (said_is, *(NAN,) * len(names)))
 
 
 def gather(
@@ -235,11 +233,10 @@ def gather(
     from evalkit.gather_columns import finish
 
     benchmarks: dict[str, Gathering] = {}
-    for (benchmark, _, _, _, shows), alike in groupby(judgments, _place):
-        while rows := list(islice(alike, TOGETHER)):
-            who = rows[0].judge
-            if shows in (1, 2) and (judge is None or who.name == judge or _person(who)):
-                benchmarks.setdefault(benchmark, Gathering(benchmark)).enter(rows)
+    for row in judgments:
+        if judge is None or row.judge.name == judge or row.judge.fingerprint == HUMAN or row.judge.name == GOLD:
+            found = benchmarks.get(row.benchmark)
+            (found if found is not None else benchmarks.setdefault(row.benchmark, Gathering(row.benchmark))).add(row)
     for answer in answers:
         if answer.benchmark not in benchmarks:
             continue
@@ -279,22 +276,13 @@ def groups(people: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
         yield "", alone
 
 
-def _place(row: Judgment | Judged) -> tuple[str, str, str, str, int]:
-    """Rows of one place go to the same columns; in a file they mostly follow one another."""
-    return row.benchmark, row.judge.name, row.judge.fingerprint, row.protocol, len(row.shown)
-
-
-def _person(judge: Ref) -> bool:
-    return judge.fingerprint == HUMAN or judge.name == GOLD
-
-
-def _outcomes(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """[N] for the first of two answers, as in comparisons.py; single scores [N, 1] as they are; NaN stays."""
-    import numpy as np
-
-    if scores.shape[1] == 1:
-        return scores[:, 0]
-    first, second = scores.T
-    shares = (first >= 0) & (first <= 1) & (np.abs(first + second - 1) < 1e-6)
-    ordered = np.where(np.isnan(first), np.nan, 0.5 + np.sign(first - second) / 2)
-    return np.where(shares, first, ordered)
+def _outcome(scores: tuple[float, ...]) -> float:
+    """For the first of two answers, as in comparisons.py; a single score as it is."""
+    if len(scores) == 1:
+        return scores[0]
+    first, second = scores
+    if (first == 1 and second == 0) or (first == 0 and second == 1):
+        return first
+    if 0 <= first <= 1 and abs(first + second - 1) < 1e-6:
+        return first
+    return 0.5 if first == second else float(first > second)

@@ -20,7 +20,7 @@ from evalkit.ordering import judged
 from evalkit.progress import Watch
 from evalkit.schema import Judgment, Response
 from evalkit.store import Store
-from evalkit.streams import each, gathered, merge, of, tee
+from evalkit.streams import each, gathered, merge, of, tapped, tee
 
 T = TypeVar("T")
 
@@ -66,10 +66,10 @@ async def generate(
             log=store.responses(candidate.model.name),
             ask_again=experiment.ask_again,
         )
-        streams.append((client, each(of(experiment.benchmark.items), answer, workers=client.backend.concurrency)))
+        work = of(experiment.benchmark.items)
+        streams.append((client, each(work, tapped(answer, watch.answered), workers=client.backend.concurrency)))
     async with aclosing(_together(streams, experiment.in_turns)) as arriving:
         async for response in arriving:
-            watch.answered(response)
             yield response
 
 

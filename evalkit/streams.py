@@ -70,6 +70,17 @@ async def _close(stream: AsyncIterable[T]) -> None:
         await stream.aclose()
 
 
+def tapped(do: Callable[[T], Awaitable[R]], tap: Callable[[R], object]) -> Callable[[T], Awaitable[R]]:
+    """``do``, with each result shown to ``tap`` the moment it is there, however late it is read."""
+
+    async def done(item: T) -> R:
+        result = await do(item)
+        tap(result)
+        return result
+
+    return done
+
+
 def each(work: AsyncIterable[T], do: Callable[[T], Awaitable[R]], *, workers: int) -> AsyncGenerator[R, None]:
     """Results of ``do`` over ``work`` as they finish, with ``workers`` of them under way at the most.
 
