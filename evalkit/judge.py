@@ -22,6 +22,7 @@ from evalkit.protocols import (
     Message,
     Rejected,
     Request,
+    Sampling,
     Transport,
     UsageError,
     Verdict,
@@ -141,6 +142,8 @@ class Bench:
         self._ask_again = ask_again
         self._elsewhere = elsewhere or {}
         self._identity = digest(judge.model.identity(), judge.protocol.name)
+        self._asked = Sampling()
+        self._sampling = judge.model.sampling.without(judge.model.unsupported)
 
     def request(self, case: Case) -> Request:
         """The rendered prompt, with the protocol's sampling over the judge's own."""
@@ -149,7 +152,10 @@ class Bench:
         messages = asked.messages
         if model.system_prompt:
             messages = (Message("system", model.system_prompt), *messages)
-        return Request(messages, asked.sampling.over(model.sampling).without(model.unsupported))
+        if asked.sampling != self._asked:  # the same for nearly every case of a protocol
+            self._asked = asked.sampling
+            self._sampling = asked.sampling.over(model.sampling).without(model.unsupported)
+        return Request(messages, self._sampling)
 
     def key(self, case: Case, request: Request) -> str:
         """Hash of everything the judge is shown; how its reply is read is not part of it."""

@@ -7,9 +7,9 @@ paid for.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
@@ -52,13 +52,14 @@ class _Source(Generic[T]):
 
     async def next(self) -> T | _End:
         async with self._turn:
-            if not (self.closed or self._ended):
-                with contextlib.suppress(StopAsyncIteration):
-                    item = await anext(self._items)
-                    if not self.closed:  # it may have been closed while this one was awaited
-                        return item
+            if self.closed or self._ended:
+                return _END
+            try:
+                item = await anext(self._items)
+            except StopAsyncIteration:
                 self._ended = True
-            return _END
+                return _END
+            return _END if self.closed else item  # it may have been closed while this one was awaited
 
     async def aclose(self) -> None:
         self.closed = True
@@ -86,18 +87,16 @@ def each(work: AsyncIterable[T], do: Callable[[T], Awaitable[R]], *, workers: in
 
     The first error stops further work, lets what is under way finish, and is then raised.
     """
-    return each_of_groups(_alone(work), do, workers=workers)
+    source = _Source(work)
+
+    async def worker(results: asyncio.Queue[R | _End]) -> None:
+        while not isinstance(item := await source.next(), _End):
+            await results.put(await do(item))
+
+    return _results(source, [worker] * workers)
 
 
-async def _alone(work: AsyncIterable[T]) -> AsyncGenerator[tuple[T], None]:
-    try:
-        async for item in work:
-            yield (item,)
-    finally:
-        await _close(work)
-
-
-async def each_of_groups(
+def each_of_groups(
     work: AsyncIterable[Sequence[T]], do: Callable[[T], Awaitable[R]], *, workers: int
 ) -> AsyncGenerator[R, None]:
     """As ``each``, over the items of groups: those of one group are done by one worker, one after another.
@@ -105,15 +104,26 @@ async def each_of_groups(
     In the end, a worker that finds no group takes half of what another has left, from the back.
     """
     source = _Source(work)
-    results: asyncio.Queue[R | _End] = asyncio.Queue(BUFFER)
-    errors: list[Exception] = []
     shares: list[deque[T]] = [deque() for _ in range(workers)]
 
-    async def worker(own: deque[T]) -> None:
+    async def worker(own: deque[T], results: asyncio.Queue[R | _End]) -> None:
+        while await _refill(own, shares, source):
+            while own and not source.closed:
+                await results.put(await do(own.popleft()))
+
+    return _results(source, [partial(worker, own) for own in shares])
+
+
+async def _results(
+    source: _Source[T], workers: Sequence[Callable[[asyncio.Queue[R | _End]], Awaitable[None]]]
+) -> AsyncGenerator[R, None]:
+    """What workers put into the queue they are given, until all are done."""
+    results: asyncio.Queue[R | _End] = asyncio.Queue(BUFFER)
+    errors: list[Exception] = []
+
+    async def guarded(worker: Callable[[asyncio.Queue[R | _End]], Awaitable[None]]) -> None:
         try:
-            while await _refill(own, shares, source):
-                while own and not source.closed:
-                    await results.put(await do(own.popleft()))
+            await worker(results)
         except Stopped:
             source.closed = True
         except Exception as error:  # noqa: BLE001  raised again below, once the other workers are done
@@ -122,7 +132,7 @@ async def each_of_groups(
 
     async def all_workers() -> None:
         try:
-            await asyncio.gather(*map(worker, shares))
+            await asyncio.gather(*map(guarded, workers))
         finally:
             await results.put(_END)
 
