@@ -131,12 +131,15 @@ def _with_majority(evidence: Evidence, setup: Setup) -> Sayings:
 
 
 def _among_people(gathered: Gathered) -> Iterator[AgreementRow]:
-    """Within each group, and between the main group and every other."""
+    """Within each group, and between the main group and every other, on the pairs that a judge judged too.
+
+    Only so is their agreement a yardstick for a judge's: other pairs may be harder or easier.
+    """
     if not gathered.people or not gathered.evidence:
         return
     categories = gathered.evidence[0].categories
-    main = gathered.people[0]
-    for group in gathered.people:
+    main, *others = (on_judged_pairs(gathered, group) for group in gathered.people)
+    for group in (main, *others):
         name = HUMAN if group is main else f"{HUMAN}: {group.name or 'others'}"
         for setup in _SETUPS:
             about = AgreementRow(judge=name, other=name, turn=None, setup=setup, category=None, agree=0, total=0)
@@ -145,6 +148,18 @@ def _among_people(gathered: Gathered) -> Iterator[AgreementRow]:
             if group is not main:
                 row = replace(about, other=HUMAN)
                 yield from _counted(_between(group, main, setup), row, categories, by_category=False)
+
+
+def on_judged_pairs(gathered: Gathered, group: Group) -> Group:
+    """The group with only its votes on pairs that some judge judged too: what a judge may be held against."""
+    import numpy as np
+
+    judged = np.zeros(len(group.votes), dtype=bool)
+    main = group.name == gathered.people[0].name
+    for evidence in gathered.evidence:
+        votes = evidence.votes if main else evidence.other_votes[group.name or "others"]
+        judged |= votes.pair >= 0
+    return group._replace(votes=group.votes.where(judged))
 
 
 def _within(group: Group, setup: Setup) -> Sayings:

@@ -22,7 +22,7 @@ from evalkit.gather import GOLD, Gathered, gather
 from evalkit.labels import read_votes
 from evalkit.protocols import Bias, UsageError
 from evalkit.schema import Judged
-from evalkit.store import answer_logs, judged_logs
+from evalkit.store import answer_logs, judged_rows
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray
@@ -87,10 +87,10 @@ class _Rows:
     """Judgments to look at, one after another, and what was seen on the way."""
 
     def __init__(self, listed: list[Path], imported: list[Path], only: Callable[[Judged], bool] | None) -> None:
-        self._logs = judged_logs(listed)
+        self._logs = judged_rows(listed)
         self._only = only
         self.files = [log.path for log in self._logs]
-        self._others = [log for log in judged_logs(imported) if log.path not in self.files]
+        self._others = [log for log in judged_rows(imported) if log.path not in self.files]
         """Beside people's votes there may be other judges, who are not asked about."""
         self.judges: dict[str, None] = {}
         self.people = False

@@ -17,6 +17,7 @@ from evalkit.batch_follow import Follower, Outcome, Pending, Show, spent
 from evalkit.batch_ledger import Ledger
 from evalkit.batch_submit import SETTLING, Submitter
 from evalkit.budget import Amount, bound
+from evalkit.claims import LONGEST_WAIT
 from evalkit.judge import Bench
 from evalkit.protocols import Case, Rejected
 from evalkit.schema import Batch, Judgment
@@ -96,6 +97,9 @@ class _Desk:
         """Cases to be submitted once more."""
         self._crowded: list[Case] = []
         """The same, when there is room in the provider's queue, or in the budget."""
+        self._claimed: list[Case] = []
+        """Cases that another process is asking live just now."""
+        self._all_came = False
         self._adopt(ledger.open)
 
     async def run(self, work: AsyncIterable[Case]) -> None:
@@ -104,14 +108,19 @@ class _Desk:
             async for case in work:
                 await self._take(case)
                 await self._sleep(0)
-                self._reap()
+                await self._reap()
             await self._send()
+            await self._count_out()
             await self._tidy()
             self._attend()  # only now is it known which cases each batch of an earlier run holds
-            while self._followed:
-                await asyncio.wait(self._followed, return_when=asyncio.FIRST_COMPLETED)
-                self._reap()
-                again, self._again = self._again, []
+            while self._followed or self._claimed:
+                if self._followed:
+                    most = LONGEST_WAIT if self._claimed else None
+                    await asyncio.wait(self._followed, return_when=asyncio.FIRST_COMPLETED, timeout=most)
+                else:
+                    await self._sleep(LONGEST_WAIT)
+                await self._reap()
+                again, self._again, self._claimed = [*self._again, *self._claimed], [], []
                 for case in again:
                     await self._take(case)
                 await self._send()
@@ -123,6 +132,7 @@ class _Desk:
             if isinstance(work, AsyncGenerator):
                 await work.aclose()
             await asyncio.gather(*self._followed, return_exceptions=True)
+            await self._let_go(self._pending.values(), used=True)
             await self.out.put(None)
 
     async def _take(self, case: Case) -> None:
@@ -164,13 +174,16 @@ class _Desk:
         try:
             async with self._ledger.lock(self._sleep):
                 self._adopt(self._ledger.open)
-                self._bench.log.refresh()
-                free = [key for key in chunk.lines if key not in self._holder and not self._bench.has(key)]
-                if free:
-                    intent = await self._submitter.submit(free, [chunk.lines[key] for key in free], chunk.most)
-                    sent = Pending(intent, {key: chunk.cases.pop(key) for key in free}, held=chunk.most)
-                    self._pending[intent.key] = sent
-                    self._holder |= dict.fromkeys(free, sent)
+                with self._bench.log.claim_free(key for key in chunk.lines if key not in self._holder) as claimed:
+                    self._bench.log.refresh()
+                    unasked = [key for key in chunk.lines if key not in self._holder and not self._bench.has(key)]
+                    free = [key for key in unasked if key in claimed]
+                    self._claimed += [case for key in unasked if key not in claimed for case in chunk.cases.pop(key)]
+                    if free:
+                        intent = await self._submitter.submit(free, [chunk.lines[key] for key in free], chunk.most)
+                        sent = Pending(intent, {key: chunk.cases.pop(key) for key in free}, held=chunk.most)
+                        self._pending[intent.key] = sent
+                        self._holder |= dict.fromkeys(free, sent)
         finally:
             if self._budget.capped and sent is None:
                 await self._budget.settle(chunk.most, Amount())
@@ -208,12 +221,13 @@ class _Desk:
     def _follow(self, pending: Pending) -> None:
         self._followed[asyncio.create_task(self._follower.follow(pending))] = pending
 
-    def _reap(self) -> None:
+    async def _reap(self) -> None:
         """Take back what ended batches left to do. Raises what went wrong with one."""
         for task in [task for task in self._followed if task.done()]:
             pending, outcome = self._followed.pop(task), task.result()
             if not outcome.left and not outcome.crowded:  # a later run's: keep out of it
                 pending.cases.clear()
+                await self._let_go([pending], used=True)
                 continue
             for key in pending.intent.keys:
                 if self._holder.get(key) is pending:
@@ -227,10 +241,28 @@ class _Desk:
                 self._crowded = []
 
     def _count_in(self, pending: Pending) -> None:
-        """A batch of an earlier run is under way as well: the budget must know."""
-        if self._budget.capped and not pending.counted and pending.held == Amount():
-            pending.counted = True
-            self._budget.spent_before(pending.most)
+        """Batches of earlier runs are under way as well: the budget must know.
+
+        The first case that waits for one makes all of them count, as the others' cases may come when others of the
+        panel have spent the rest; those that no case asked for are taken off again once all have come.
+        """
+        for one in [pending] if self._all_came else list(self._pending.values()):
+            under_way = one is pending or not self._stored(one.intent)
+            if self._budget.capped and one.held == Amount() and under_way:
+                one.held = one.most
+                self._budget.carry(one.most)
+
+    async def _count_out(self) -> None:
+        """All cases have come: batches that none of them waits for are not of this experiment."""
+        self._all_came = True
+        await self._let_go([one for one in self._pending.values() if not one.cases], used=False)
+
+    async def _let_go(self, batches: Iterable[Pending], *, used: bool) -> None:
+        """Hold nothing for batches that are not followed further; those left to a later run may come to all of it."""
+        for one in batches:
+            held, one.held = one.held, Amount()
+            if held != Amount():
+                await self._budget.settle(held, held if used else Amount())
 
     async def _sleep(self, seconds: float) -> None:
         """Wait. Raises Stopped as soon as the run is to end."""

@@ -59,9 +59,7 @@ class Pending:
     lost: dict[str, str] = field(default_factory=dict)
     """Why a request was not answered, by key."""
     held: Amount = field(default_factory=Amount)
-    """What the budget holds for it, of this run's batches."""
-    counted: bool = False
-    """The budget counts what it may come to as used, of an earlier run's."""
+    """What the budget holds for it."""
     used: Amount = field(default_factory=Amount)
     """What its answers came to."""
     gone: bool = False
@@ -278,8 +276,8 @@ class Follower:
         pending.cases.clear()
         self._show(pending.intent.key, None)
         if self._client.budget.capped:
-            counted = pending.most if pending.counted else Amount()
-            await self._client.budget.settle(pending.held, pending.used - counted)
+            held, pending.held = pending.held, Amount()
+            await self._client.budget.settle(held, pending.used)
         return again
 
     def _tell(self, pending: Pending, done: int = 0) -> None:

@@ -22,17 +22,32 @@ LOCK_WAIT = 0.1
 """Seconds between two attempts to get the lock."""
 
 
-def elsewhere(log: Log[Batch]) -> dict[str, str]:
-    """By key, why a request should not be sent by itself: it was paid for in a batch that is not collected."""
-    found: dict[str, str] = {}
-    for row in log:
-        if row.finished is None:
-            found |= dict.fromkeys(
-                row.keys,
-                f"{row.n} requests are with {row.provider} in batch {row.batch}. Give batch=true for this judge to "
-                f"pick them up; to give them up and pay for them again, delete that batch's lines in {str(log.path)!r}",
-            )
-    return found
+class Elsewhere:
+    """Why a request should not be sent by itself: it was paid for in a batch that is not collected.
+
+    Args:
+        log: the batches; other processes may add to it at any time.
+    """
+
+    def __init__(self, log: Log[Batch]) -> None:
+        self._log = log
+        self._found = self._read()
+
+    def __call__(self, key: str) -> str | None:
+        """The reason, None if it may be sent. To be asked while the request is claimed."""
+        if self._log.refresh():
+            self._found = self._read()
+        row = self._found.get(key)
+        if row is None:
+            return None
+        return (
+            f"{row.n} requests are with {row.provider} in batch {row.batch}. Give batch=true for this judge to pick "
+            "them up; to give them up and pay for them again, delete that batch's lines in "
+            f"{str(self._log.path)!r}"
+        )
+
+    def _read(self) -> dict[str, Batch]:
+        return {key: row for row in self._log if row.finished is None for key in row.keys}
 
 
 class Ledger:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Final
 
 from msgspec import Struct
@@ -14,6 +15,9 @@ from evalkit.streams import Stopped
 
 LONGEST_REPLY: Final = 16_384
 """Tokens allowed for the reply to a request that sets no max_tokens."""
+
+NAP: Final = 0.5
+"""Seconds after which whoever waits for room notices that the run is to end."""
 
 OVERHEAD: Final = 16
 """Tokens a chat template adds to a message at the most."""
@@ -72,6 +76,10 @@ class Budget:
         """Count what earlier runs of the same experiment used."""
         self.used += used
 
+    def carry(self, most: Amount) -> None:
+        """Set aside what requests may come to that an earlier run sent, whether they fit or not."""
+        self._held += most
+
     def has_room(self, most: Amount) -> bool:
         """Whether a request that may come to so much could be sent at once."""
         return self._fits(self.used + self._held + most)
@@ -91,7 +99,9 @@ class Budget:
                     self._stopping.set()
                     self._settled.notify_all()
                     raise Stopped
-                await self._settled.wait()
+                with contextlib.suppress(TimeoutError):  # looking up now and then: an interrupted run settles nothing
+                    async with asyncio.timeout(NAP):
+                        await self._settled.wait()
             self._held += most
 
     async def settle(self, held: Amount, used: Amount, *, lost: bool = False) -> None:

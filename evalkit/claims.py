@@ -10,13 +10,19 @@ import asyncio
 import errno
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FIRST_WAIT, LONGEST_WAIT = 0.02, 0.5
 """Seconds between two looks at a claim that another process holds."""
 _PLACES = (1 << 62) - 1
 """Offsets a lock may have; two keys in 10^18 share one, which costs a wait."""
+
+
+def place_of(key: str) -> int:
+    """The byte that stands for a key."""
+    return int(key[:16], 16) & _PLACES
 
 
 class Claims:
@@ -37,7 +43,17 @@ class Claims:
             key: hexadecimal content hash.
             stopping: whether waiting has become pointless; the body then runs without the claim.
         """
-        return Held(self, int(key[:16], 16) & _PLACES, stopping)
+        return Held(self, place_of(key), stopping)
+
+    @contextmanager
+    def free(self, keys: Iterable[str]) -> Iterator[set[str]]:
+        """Claim those of the keys that no other process holds, without waiting, for as long as the context lasts."""
+        claimed = {key for key in keys if self.lock(fcntl.LOCK_EX | fcntl.LOCK_NB, place_of(key))}
+        try:
+            yield claimed
+        finally:
+            for key in claimed:
+                self.lock(fcntl.LOCK_UN, place_of(key))
 
     def close(self) -> None:
         """Give everything back."""

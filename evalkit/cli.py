@@ -46,7 +46,7 @@ def _keep_secrets(arguments: list[str]) -> None:
     """Keys come from the environment or a .env file, never from the command line."""
     try:
         secrets.load_env_file()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # not UTF-8, or a null byte in a value
         raise UsageError(f"cannot read .env: {error}; mend or remove it") from error
     if where := secrets.credential_in_arguments(arguments):
         raise UsageError(secrets.CREDENTIAL.format(where=where))

@@ -108,7 +108,8 @@ class Client:
         self._retry = retry
         self._stopping = stopping
         self._slots = asyncio.Semaphore(backend.concurrency)
-        self._meter = Meter(caps) if caps and caps != Caps() else None
+        self.caps = caps or Caps()
+        self._meter = Meter(self.caps) if self.caps != Caps() else None
         self._tokens = 0.0
         """Of an answered request, on average."""
         self._lost_in_a_row = 0
@@ -332,7 +333,7 @@ class Clients:
             UsageError: a budget in dollars is set, and nobody knows what the model costs.
         """
         for client in self._clients:
-            if client.backend == model.backend:
+            if client.backend == model.backend and client.caps == model.caps:
                 return client
         client = Client(
             model.backend,

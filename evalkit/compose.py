@@ -76,7 +76,7 @@ def _forced(override: str) -> str:
     ``budget=5`` is short for ``budget.usd=5``.
     """
     override = re.sub(r"^budget=", "budget.usd=", override)
-    return f"++{override}" if re.match(r"(model|judge|protocol|run|retry)\.", override) else override
+    return f"++{override}" if re.match(r"(model|judge|protocol|run|retry|budget|batch|ray)\.", override) else override
 
 
 def jobs(

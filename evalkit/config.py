@@ -135,6 +135,10 @@ def parse(composed: Mapping[str, Any]) -> Config:
     _at_least(1, config.batch.requests, "batch.requests")
     if not config.batch.poll > 0:
         raise UsageError(f"batch.poll={config.batch.poll:g}: must be more than 0 seconds")
+    if config.ray.actors is not None:
+        _at_least(1, config.ray.actors, "ray.actors")
+    _at_least(0, config.ray.cpus, "ray.cpus")
+    _at_least(0, config.ray.gpus or 0.0, "ray.gpus")
     _at_least(1, config.retry.attempts, "retry.attempts")
     _at_least(1, config.retry.give_up_after, "retry.give_up_after")
     _at_least(0, config.retry.first_wait, "retry.first_wait")
@@ -168,7 +172,10 @@ def _at_least(least: int, value: float, where: str) -> None:
 
 def convert(value: Any, kind: Any, where: str) -> Any:
     """A value as the given type; like msgspec, but naming the whole key, and near names for an unknown one."""
-    if isinstance(value, Mapping) and (fields := _fields(kind)):
+    fields = _fields(kind)
+    if not isinstance(value, Mapping):
+        _check_shape(value, kind, where, fields)
+    if isinstance(value, Mapping) and fields:
         for key, inner in value.items():
             if key not in fields:
                 raise UsageError(f"{where or 'config'}: unknown key {key!r}{near(str(key), fields)}")
@@ -176,14 +183,29 @@ def convert(value: Any, kind: Any, where: str) -> Any:
     elif typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
         for index, inner in enumerate(value):
             convert(inner, typing.get_args(kind)[0], f"{where}[{index}]")
-    elif typing.get_origin(kind) is Literal and isinstance(value, str) and value not in typing.get_args(kind):
-        raise UsageError(f"{where}={value!r} is not possible{near(value, typing.get_args(kind))}")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(f"{where}={value}: must be a finite number")
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise UsageError(f"{where}={value!r}: {str(error)[0].lower()}{str(error)[1:]}") from error
+
+
+def _check_shape(value: Any, kind: Any, where: str, fields: Iterable[str]) -> None:
+    """Say what to write instead, where a value is none of its kind."""
+    if fields:
+        raise UsageError(f"{where}={value!r}: set one of {', '.join(f'{where}.{name}=' for name in fields)}")
+    if isinstance(value, str) and (words := _words(kind)) and value not in words:
+        raise UsageError(f"{where}={value!r} is not possible{near(value, words)}")
+    if isinstance(value, str) and typing.get_origin(kind) is tuple:
+        raise UsageError(f"{where}={value!r}: expected a list; write {where}=[{value}]")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{where}={value}: must be a finite number")
+
+
+def _words(kind: Any) -> tuple[str, ...]:
+    """The strings that a Literal, or one that may be left out, allows; empty for anything else."""
+    parts = [part for part in typing.get_args(kind) if part is not type(None)]
+    inner = kind if typing.get_origin(kind) is Literal else parts[0] if len(parts) == 1 else None
+    return typing.get_args(inner) if typing.get_origin(inner) is Literal else ()
 
 
 def _fields(kind: Any) -> dict[str, Any]:

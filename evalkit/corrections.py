@@ -254,9 +254,10 @@ def _rogan_gladen(evidence: Evidence, model: str, record: Record) -> Finding:
     except NotMeasurable as error:
         return evidence.lacking(ROGAN_GLADEN, error.reason, n=record.judge.size, model=model)
     sentence = (
-        f"By the judge's error rates (Rogan-Gladen): {model} wins outright {percent(got.interval)} of pairs, ties not"
-        f" counted; the judge alone says {100 * got.naive:.1f}%. It finds {100 * got.sensitivity:.0f}% of the wins that"
-        f" people see, and {100 * got.specificity:.0f}% of the rest."
+        f"By the judge's error rates (Rogan-Gladen): {model} wins outright {percent(got.interval)} of the "
+        f"{counted(record.rest.size, 'pair')} without votes, ties not counted; the judge alone says "
+        f"{100 * got.naive:.1f}%. It finds {100 * got.sensitivity:.0f}% of the wins that people see, and "
+        f"{100 * got.specificity:.0f}% of the rest."
     )
     return evidence.finding(
         ROGAN_GLADEN,

@@ -291,5 +291,12 @@ def percent(interval: Interval) -> str:
 def signed(interval: Interval, digits: int = 2) -> str:
     """A signed effect with its limits."""
     if interval.lower is None or interval.upper is None:
-        return f"{interval.estimate:+.{digits}f} (no interval: a single question)"
-    return f"{interval.estimate:+.{digits}f} (95% {interval.lower:+.{digits}f} to {interval.upper:+.{digits}f})"
+        return f"{_figure(interval.estimate, digits)} (no interval: a single question)"
+    lower, upper = _figure(interval.lower, digits), _figure(interval.upper, digits)
+    return f"{_figure(interval.estimate, digits)} (95% {lower} to {upper})"
+
+
+def _figure(value: float, digits: int) -> str:
+    """With its sign, unless it rounds to nothing: ``0.00``, as -0.00 reads like a mistake."""
+    rounded = round(value, digits)
+    return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"

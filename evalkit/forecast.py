@@ -150,9 +150,7 @@ def _characters(request: Request) -> int:
     return sum(len(message.content) + 32 for message in request.messages)
 
 
-def priced(
-    estimate: Estimate, model: Model, clients: Clients, habits: Habits, *, batch: bool = False
-) -> Estimate:
+def priced(estimate: Estimate, model: Model, clients: Clients, habits: Habits, *, batch: bool = False) -> Estimate:
     """With prompt tokens; and cost and time, where they can be known: nobody knows how long a batch takes."""
     estimate.prompt_tokens = round(estimate.characters / estimate.characters_per_token)
     price = clients.price(model)

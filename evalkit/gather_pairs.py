@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -210,8 +211,16 @@ def _grouped(keys: IntArray) -> tuple[IntArray, IntArray, IntArray]:
     """Sorting order of the rows [N, K], stable; the group of each in that order; and the first row of each group."""
     import numpy as np
 
-    order = np.lexsort(keys.T[::-1])
-    ordered = keys[order]
+    spans = [int(column.max(initial=0)) + 1 for column in keys.T]
+    if math.prod(spans) < 1 << 62 and keys.min(initial=0) >= 0:  # one number a row, which sorts faster
+        code = np.zeros(len(keys), dtype=np.int64)
+        for column, span in zip(keys.T, spans, strict=True):
+            code = code * span + column
+        order = np.argsort(code, kind="stable")
+        ordered = code[order][:, None]
+    else:
+        order = np.lexsort(keys.T[::-1])
+        ordered = keys[order]
     new = np.ones(len(keys), dtype=bool)
     new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
     return order, np.cumsum(new) - 1, order[new]

@@ -1,10 +1,14 @@
-"""What is kept in memory of a results file: where each row is and what sort of row, about 180 bytes a row."""
+"""What is kept in memory of a results file: where each row is and what sort of row, about 180 bytes a row.
+
+Of a file that is only read, from end to end: which lines count.
+"""
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
 from collections.abc import Iterable
+from itertools import count
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -45,8 +49,13 @@ class _Head(msgspec.Struct, gc=False):
     snapshot: str | None = None
 
 
-class Index:
-    """The lines of one file, from its beginning on; the latest line of a key counts.
+class _Keyed(msgspec.Struct, gc=False):
+    schema: str
+    key: str
+
+
+class Lines:
+    """The lines of one file, from its beginning on; the latest line of a key counts. Enough to read it once.
 
     Args:
         schema: what every row must say it is.
@@ -57,11 +66,46 @@ class Index:
         """Bytes of the lines entered."""
         self.live = bytearray()
         """By line: 1 if it is the latest of its key."""
-        self.offsets = array("q")
-        """By line: where it begins."""
         self.lines: dict[str, int] = {}
         """By key: its latest line, counted from 0."""
         self._schema = schema
+
+    def enter(self, lines: Iterable[bytes]) -> int:
+        """Take in the lines that follow, until one is incomplete. Returns the length of that one, or 0.
+
+        Raises:
+            BadLine: a line is no row of this schema; those before it are entered.
+        """
+        decode, schema = msgspec.json.Decoder(_Keyed).decode, self._schema
+        keys: list[str] = []
+        try:
+            for line in lines:
+                if line[-1:] != b"\n":
+                    return len(line)
+                row = decode(line)
+                if row.schema != schema:
+                    raise BadLine(f"schema {row.schema!r} where {schema!r} is expected")
+                keys.append(row.key)
+                self.end += len(line)
+        except BadLine:
+            raise
+        except ValueError as error:  # of msgspec, or bad UTF-8
+            raise BadLine(str(error)) from error
+        finally:
+            self.lines.update(zip(keys, count(len(self.live))))
+            self.live = bytearray(len(self.live) + len(keys))
+            for number in self.lines.values():
+                self.live[number] = 1
+        return 0
+
+
+class Index(Lines):
+    """What is kept of a file that rows are looked up in, and appended to."""
+
+    def __init__(self, schema: object) -> None:
+        super().__init__(schema)
+        self.offsets = array("q")
+        """By line: where it begins."""
         self._decoder = msgspec.json.Decoder(_Head)
         self._sort_of = array("i")
         """By line: its sort. A file has few."""

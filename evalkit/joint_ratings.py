@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 RIDGE = 0.5
 """Penalty on ratings where a model won or lost everything: about one tie against the average model."""
+SEPARATED = "needs models that each win and lose some; one wins or loses all, and that hides what else moves the judge"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +45,19 @@ class FittedTwice:
     ridge: float
 
 
-def fit(a: IntArray, b: IntArray, outcome: FloatArray, covariates: FloatArray, question: IntArray) -> Fitted:
+def fit(
+    a: IntArray,
+    b: IntArray,
+    outcome: FloatArray,
+    covariates: FloatArray,
+    question: IntArray,
+    *,
+    penalise: bool = True,
+) -> Fitted:
     """Bradley-Terry with covariates [N, F], clustered by question; a little penalised only where it must be.
+
+    A penalty shrinks abilities, and covariates that differ between models, such as length, then stand in for them:
+    without ``penalise`` there is no fit where one would be needed.
 
     Raises:
         StatisticsError: the covariates are not identified, or there is no fit.
@@ -55,6 +67,7 @@ def fit(a: IntArray, b: IntArray, outcome: FloatArray, covariates: FloatArray, q
     from evalkit.stats.arrays import renumbered
     from evalkit.stats.battles import Disconnected
     from evalkit.stats.covariates import rate_with_covariates
+    from evalkit.stats.errors import NotMeasurable
 
     used, codes = renumbered(np.concatenate([a, b]))
     first, second = codes[: a.size], codes[a.size :]
@@ -68,11 +81,13 @@ def fit(a: IntArray, b: IntArray, outcome: FloatArray, covariates: FloatArray, q
         except Disconnected:
             if ridge:
                 raise
+            if not penalise:
+                raise NotMeasurable(SEPARATED) from None
     raise AssertionError  # pragma: no cover
 
 
-def fit_twice(judge: Rows, people: Rows) -> FittedTwice:
-    """The same model of a judge's and of people's verdicts.
+def fit_twice(judge: Rows, people: Rows, *, penalise: bool = True) -> FittedTwice:
+    """The same model of a judge's and of people's verdicts; ``penalise`` as in ``fit``.
 
     Raises:
         StatisticsError: the covariates are not identified, or there is no fit.
@@ -81,6 +96,7 @@ def fit_twice(judge: Rows, people: Rows) -> FittedTwice:
 
     from evalkit.stats.arrays import renumbered
     from evalkit.stats.battles import Disconnected
+    from evalkit.stats.errors import NotMeasurable
     from evalkit.stats.paired_ratings import Side, paired_ratings
 
     sides = (judge, people)
@@ -98,6 +114,8 @@ def fit_twice(judge: Rows, people: Rows) -> FittedTwice:
         except Disconnected:
             if ridge:
                 raise
+            if not penalise:
+                raise NotMeasurable(SEPARATED) from None
     raise AssertionError  # pragma: no cover
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal
@@ -134,13 +134,13 @@ class Bench:
         client: Client,
         log: Log[Judgment],
         ask_again: frozenset[ErrorKind] = ASK_AGAIN,
-        elsewhere: Mapping[str, str] | None = None,
+        elsewhere: Callable[[str], str | None] | None = None,
     ) -> None:
         self.judge = judge
         self.client = client
         self.log = log
         self._ask_again = ask_again
-        self._elsewhere = elsewhere or {}
+        self._elsewhere = elsewhere
         self._identity = digest(judge.model.identity(), judge.protocol.name)
         self._asked = Sampling()
         self._sampling = judge.model.sampling.without(judge.model.unsupported)
@@ -197,8 +197,8 @@ class Bench:
             self.log.refresh()  # another run may have stored it meanwhile
             if row := self.settled(key, case, request):
                 return row
-            if key in self._elsewhere:
-                raise UsageError(f"{self.judge.name!r} was asked already: {self._elsewhere[key]}")
+            if self._elsewhere is not None and (why := self._elsewhere(key)):
+                raise UsageError(f"{self.judge.name!r} was asked already: {why}")
             try:
                 answer = await self.client.ask(request)
             except (Transport, Rejected, Malformed) as error:

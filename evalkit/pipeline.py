@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from evalkit import leaderboard, rate
 from evalkit.batch import batched
-from evalkit.batch_ledger import elsewhere
+from evalkit.batch_ledger import Elsewhere
 from evalkit.client import Client, Clients
 from evalkit.comparisons import comparisons
 from evalkit.experiment import Experiment
@@ -82,7 +82,7 @@ async def judge(
     for member, copy in zip(experiment.judges, tee(responses, len(experiment.judges)), strict=True):
         client = clients.of(member.model)
         batches = store.batches(member.name, member.protocol.name)
-        sent = {} if member.batch else elsewhere(batches)
+        sent = None if member.batch else Elsewhere(batches)
         log = store.judgments(member.name, member.protocol.name)
         bench = Bench(member, client, log, experiment.ask_again, sent)
         shows = member.protocol.shows

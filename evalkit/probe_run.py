@@ -31,7 +31,16 @@ from evalkit.probe_table import Outcome
 from evalkit.probing import Pair, Probe, Trial, Turns, calls, trials
 from evalkit.progress import Watch, downloads, watching
 from evalkit.protocols import EvalkitError, Judge, Model, Sampling, UsageError
-from evalkit.run import begin, exit_code, open_all, print_closing, print_forecast, run_folder, stop_on_interrupt
+from evalkit.run import (
+    begin,
+    exit_code,
+    open_all,
+    print_closing,
+    print_forecast,
+    print_shortfall,
+    run_folder,
+    stop_on_interrupt,
+)
 from evalkit.schema import Judgment, Response
 from evalkit.shipped import shipped
 from evalkit.store import Store
@@ -84,7 +93,10 @@ async def run(settings: config.Config, probes: Sequence[Probe], console: Console
     store = Store(Path(settings.results_dir), experiment.benchmark.spec.name)
     try:
         if settings.dry_run:
-            print_forecast(console, forecast(study, clients, store), prices.as_of)
+            estimates = forecast(study, clients, store)
+            print_forecast(console, estimates, prices.as_of)
+            if clients.budget.capped:
+                print_shortfall(console, estimates, study.used_before(clients, store), settings.budget)
             return Found(None, None, None)
         if clients.budget.capped:
             clients.budget.spent_before(study.used_before(clients, store))
@@ -118,6 +130,11 @@ def _prepared(experiment: Experiment) -> Experiment:
     if len(experiment.models) != 1:
         raise UsageError("an audit takes one model, whose answers are shown to the judge; give model=NAME")
     for judge in experiment.judges:
+        if judge.batch:
+            raise UsageError(
+                f"judge {judge.name!r} cannot have batch=true here: probes are asked one by one, at the full price; "
+                "leave it out, and see what they cost with dry_run=true"
+            )
         if judge.protocol.shows != 2:
             raise UsageError(f"probes need a judge that compares two answers; protocol={judge.protocol.name} does not")
         if judge.protocol.identical_is_tie:
@@ -146,6 +163,9 @@ async def _carry_out(study: Study, clients: Clients, store: Store, folder: Path,
                     await _verdicts(study, judge, pairs, clients, store, watch, heard[judge.name])
         except EvalkitError as error:
             trouble = error
+        except KeyboardInterrupt:  # the second one
+            record.end("dropped")
+            raise
     outcome = "error" if trouble else clients.stopped_by or "done"
     record.end(outcome, trouble)
     audit = audited(study, heard)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from evalkit.agreement_counts import HUMAN
+from evalkit.agreement_counts import HUMAN, on_judged_pairs
 from evalkit.evidence import Evidence, percent, signed, within
 from evalkit.findings import Finding, Rating
 from evalkit.gather import Gathered
@@ -40,7 +40,7 @@ def ratings(gathered: Gathered) -> Iterator[Rating]:
         grades, about = gathered.grades, gathered.evidence[0]
         yield from _mean_scores(about, HUMAN, HUMAN_SCORES, grades.model, grades.score, grades.question)
     if gathered.evidence and gathered.people:
-        votes = gathered.people[0].votes
+        votes = on_judged_pairs(gathered, gathered.people[0]).votes  # other models would move the mean
         keep = votes.a != votes.b
         yield from _rated(
             gathered.evidence[0], HUMAN, votes.a[keep], votes.b[keep], votes.outcome[keep], votes.question[keep]
@@ -146,7 +146,7 @@ def _rankings(evidence: Evidence) -> Iterator[Finding]:
 
     from evalkit.joint_ratings import fit_twice, rows
     from evalkit.stats.errors import StatisticsError
-    from evalkit.stats.ranking import kendall, spearman
+    from evalkit.stats.ranking import kendall, rank_correlations, spearman
     from evalkit.stats.resample import Interval, percentile_limits, question_counts
 
     metrics = (("agreement_spearman", "Spearman", spearman), ("agreement_kendall", "Kendall", kendall))
@@ -174,9 +174,9 @@ def _rankings(evidence: Evidence) -> Iterator[Finding]:
         for counts in question_counts(questions, REPLICATES, 0)
     ]
     replicates = np.concatenate(moved)
-    for metric, name, correlation in metrics:
-        value = correlation(both.first, both.second)
-        drawn = np.array([correlation(row[:half], row[half:]) for row in replicates])
+    resampled = rank_correlations(replicates[:, :half], replicates[:, half:])
+    for (metric, name, correlation), correlations in zip(metrics, resampled, strict=True):
+        value, drawn = correlation(both.first, both.second), correlations[np.isfinite(correlations)]
         low, high = percentile_limits(drawn, 0.95, clusters=questions) if questions > 1 else (None, None)
         low, high = (None, None) if low is None or high is None else (max(-1.0, low), min(1.0, high))
         spread = float(drawn.std(ddof=1))

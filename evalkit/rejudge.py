@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from evalkit import benchmark, config
 from evalkit.batch import batched
+from evalkit.batch_ledger import Elsewhere
 from evalkit.benchmark import Benchmark
 from evalkit.budget import Amount, amount
 from evalkit.client import Clients
@@ -29,7 +30,16 @@ from evalkit.prices import load_prices
 from evalkit.progress import Watch, downloads, watching
 from evalkit.protocols import Case, EvalkitError, Judge, UsageError
 from evalkit.rejudge_old import Answers, Old, questions_in
-from evalkit.run import begin, exit_code, open_all, print_closing, print_forecast, run_folder, stop_on_interrupt
+from evalkit.run import (
+    begin,
+    exit_code,
+    open_all,
+    print_closing,
+    print_forecast,
+    print_shortfall,
+    run_folder,
+    stop_on_interrupt,
+)
 from evalkit.schema import Item, Judgment
 from evalkit.shipped import shipped
 from evalkit.store import Store
@@ -97,12 +107,15 @@ async def _run(settings: config.Config, old: Old, console: Console, name: str | 
     plan = _plan(old, {item.id: item for item in loaded.items}, settings.limit)
     clients = Clients(prices, settings.retry, usd=settings.budget.usd, tokens=settings.budget.tokens)
     store = Store(old.root.parent, old.root.name)
-    bench = Bench(
-        judge, clients.of(judge.model), store.judgments(judge.name, judge.protocol.name), experiment.ask_again
-    )
+    log = store.judgments(judge.name, judge.protocol.name)
+    sent = None if judge.batch else Elsewhere(store.batches(judge.name, judge.protocol.name))
+    bench = Bench(judge, clients.of(judge.model), log, experiment.ask_again, sent)
     try:
         if settings.dry_run:
-            print_forecast(console, [_forecast(plan, bench, experiment, clients)], prices.as_of)
+            estimates = [_forecast(plan, bench, experiment, clients)]
+            print_forecast(console, estimates, prices.as_of)
+            if clients.budget.capped:
+                print_shortfall(console, estimates, _used(bench, clients), settings.budget)
             return Found(None, None, None)
         if clients.budget.capped:
             clients.budget.spent_before(_used(bench, clients))
@@ -238,6 +251,9 @@ async def _carry_out(
                         said[one.case] = one
         except EvalkitError as error:
             trouble = error
+        except KeyboardInterrupt:  # the second one
+            record.end("dropped")
+            raise
     record.end("error" if trouble else clients.stopped_by or "done", trouble)
     drift = _compared(plan, bench.judge, said)
     print_closing(console, store, folder, clients, watch)

@@ -50,7 +50,7 @@ def load_env_file(path: Path = Path(".env")) -> None:
     """Set the keys and base URLs that a ``.env`` file gives and the environment does not.
 
     Raises:
-        OSError, UnicodeDecodeError: the file cannot be read.
+        OSError, ValueError: the file cannot be read, or is not text.
     """
     if not path.is_file():
         return

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 from urllib.parse import quote
@@ -21,7 +21,7 @@ from urllib.parse import quote
 import msgspec
 
 from evalkit.claims import Claims
-from evalkit.index import BadLine, Entry, Index
+from evalkit.index import BadLine, Entry, Index, Lines
 from evalkit.protocols import EvalkitError, UsageError
 from evalkit.schema import Batch, Judged, Judgment, Ref, Response, digest
 
@@ -50,7 +50,84 @@ class TornLine(UserWarning):
     """The last line of a results file was incomplete and was dropped."""
 
 
-class Log(Generic[Row]):
+class Rows(Generic[Row]):
+    """One JSONL file of rows of one type, to be read from end to end.
+
+    Args:
+        path: the file; it need not exist.
+        row: the row type: ``Response``, ``Judgment``, ``Judged`` or ``Batch``.
+    """
+
+    def __init__(self, path: Path, row: type[Row]) -> None:
+        self.path = path
+        self._decoder: msgspec.json.Decoder[Row] = msgspec.json.Decoder(row)
+        self._index = self._lines(row.__struct_config__.tag)
+        self._torn = 0
+        """Where a torn line ends that was reported already."""
+        if _exists(path):
+            with self._reading() as file:
+                fcntl.flock(file, fcntl.LOCK_SH)  # released when the file is closed
+                self._catch_up(file.fileno())
+
+    def _lines(self, schema: object) -> Lines:
+        """What is kept in memory of the lines."""
+        return Lines(schema)
+
+    def __len__(self) -> int:
+        return len(self._index.lines)
+
+    def __iter__(self) -> Iterator[Row]:
+        """The latest row of every key, in file order, one at a time."""
+        live = bytes(self._index.live)  # as it is now: rows may be appended meanwhile
+        if not live:
+            return
+        decode = self._decoder.decode
+        with self._reading(READ_AHEAD) as file:
+            for number, (line, latest) in enumerate(zip(file, live, strict=False)):
+                if latest:
+                    try:
+                        row = decode(line)
+                    except ValueError as error:
+                        raise self._malformed(str(error), number) from error
+                    yield row
+
+    def _catch_up(self, file: int) -> None:
+        """Index what the file holds beyond what is known already."""
+        with os.fdopen(os.dup(file), "rb", READ_AHEAD) as reader:
+            reader.seek(self._index.end)
+            if torn := self._enter(reader):
+                self._report_torn(torn)
+
+    def _report_torn(self, length: int) -> None:
+        """Warn of an incomplete last line, once: it stays in the file until something is appended."""
+        if self._torn != self._index.end + length:
+            self._torn = self._index.end + length
+            message = (
+                f"{str(self.path)!r}: dropped an incomplete last line ({length} bytes); a run was stopped "
+                "while writing it"
+            )
+            warnings.warn(message, TornLine, stacklevel=5)
+
+    def _enter(self, lines: Iterable[bytes]) -> int:
+        """Index lines from the known end on, until one is incomplete. Returns the length of that one, or 0."""
+        try:
+            return self._index.enter(lines)
+        except BadLine as error:
+            raise self._malformed(str(error), len(self._index.live)) from error
+
+    @contextlib.contextmanager
+    def _reading(self, buffer: int = -1) -> Iterator[BinaryIO]:
+        try:
+            with self.path.open("rb", buffer) as file:
+                yield file
+        except OSError as error:
+            raise StoreError(f"cannot read {str(self.path)!r}: {error.strerror}") from error
+
+    def _malformed(self, why: str, line: int) -> StoreError:
+        return StoreError(f"{str(self.path)!r}, line {line + 1}: {why}. Mend or delete that line, then run again")
+
+
+class Log(Rows[Row]):
     """One JSONL file of rows of one type. Holds keys and offsets in memory (index.py), never rows.
 
     Args:
@@ -59,23 +136,17 @@ class Log(Generic[Row]):
         claims: keeps other processes from asking for the same rows.
     """
 
+    _index: Index
+
     def __init__(self, path: Path, row: type[Row], claims: Claims | None = None) -> None:
-        self.path = path
+        super().__init__(path, row)
         self._claims = claims
-        self._decoder: msgspec.json.Decoder[Row] = msgspec.json.Decoder(row)
         self._encoder = msgspec.json.Encoder()
-        self._index = Index(row.__struct_config__.tag)
-        self._torn = 0
-        """Where a torn line ends that was reported already."""
         self._file: int | None = None
         self._synced = time.monotonic()
-        if _exists(path):
-            with self._reading() as file:
-                fcntl.flock(file, fcntl.LOCK_SH)  # released when the file is closed
-                self._catch_up(file.fileno())
 
-    def __len__(self) -> int:
-        return len(self._index.lines)
+    def _lines(self, schema: object) -> Index:
+        return Index(schema)
 
     def entry(self, key: str) -> Entry | None:
         """What is known of the latest row of ``key``, without reading it."""
@@ -94,16 +165,6 @@ class Log(Generic[Row]):
             file.seek(self._index.offsets[line])
             return self._decode(file.readline(), line)
 
-    def __iter__(self) -> Iterator[Row]:
-        """The latest row of every key, in file order, one at a time."""
-        live = bytes(self._index.live)  # as it is now: rows may be appended meanwhile
-        if not live:
-            return
-        with self._reading(READ_AHEAD) as file:
-            for number, (line, latest) in enumerate(zip(file, live, strict=False)):
-                if latest:
-                    yield self._decode(line, number)
-
     def claim(self, key: str, stopping: Callable[[], bool] = lambda: False) -> AbstractAsyncContextManager[None]:
         """Be the only process that asks for the row of ``key``; waits for one that does already.
 
@@ -114,6 +175,10 @@ class Log(Generic[Row]):
             stopping: whether waiting has become pointless; the body then runs without a claim.
         """
         return self._claims.hold(key, stopping) if self._claims else contextlib.nullcontext()
+
+    def claim_free(self, keys: Iterable[str]) -> AbstractContextManager[set[str]]:
+        """Claim those of ``keys`` that no other process is asking for; tells which. Then ``refresh``, as above."""
+        return self._claims.free(keys) if self._claims else contextlib.nullcontext(set(keys))
 
     def refresh(self) -> bool:
         """Take in what other processes appended meanwhile; True if anything. One stat if they did not."""
@@ -168,6 +233,12 @@ class Log(Generic[Row]):
                 os.close(self._file)
                 self._file = None
 
+    def _decode(self, content: bytes, line: int) -> Row:
+        try:
+            return self._decoder.decode(content)
+        except ValueError as error:
+            raise self._malformed(str(error), line) from error
+
     def _write(self, file: int, line: bytes) -> None:
         """Append under the lock; whatever fails, no partial line stays."""
         size = os.fstat(file).st_size
@@ -188,47 +259,6 @@ class Log(Generic[Row]):
                 os.ftruncate(file, self._index.end)
             raise
         self._enter((line,))
-
-    def _catch_up(self, file: int) -> None:
-        """Index what the file holds beyond what is known already."""
-        with os.fdopen(os.dup(file), "rb", READ_AHEAD) as reader:
-            reader.seek(self._index.end)
-            if torn := self._enter(reader):
-                self._report_torn(torn)
-
-    def _report_torn(self, length: int) -> None:
-        """Warn of an incomplete last line, once: it stays in the file until something is appended."""
-        if self._torn != self._index.end + length:
-            self._torn = self._index.end + length
-            message = (
-                f"{str(self.path)!r}: dropped an incomplete last line ({length} bytes); a run was stopped "
-                "while writing it"
-            )
-            warnings.warn(message, TornLine, stacklevel=5)
-
-    def _enter(self, lines: Iterable[bytes]) -> int:
-        """Index lines from the known end on, until one is incomplete. Returns the length of that one, or 0."""
-        try:
-            return self._index.enter(lines)
-        except BadLine as error:
-            raise self._malformed(str(error), len(self._index.live)) from error
-
-    def _decode(self, content: bytes, line: int) -> Row:
-        try:
-            return self._decoder.decode(content)
-        except ValueError as error:
-            raise self._malformed(str(error), line) from error
-
-    @contextlib.contextmanager
-    def _reading(self, buffer: int = -1) -> Iterator[BinaryIO]:
-        try:
-            with self.path.open("rb", buffer) as file:
-                yield file
-        except OSError as error:
-            raise StoreError(f"cannot read {str(self.path)!r}: {error.strerror}") from error
-
-    def _malformed(self, why: str, line: int) -> StoreError:
-        return StoreError(f"{str(self.path)!r}, line {line + 1}: {why}. Mend or delete that line, then run again")
 
 
 def file_name(name: str) -> str:
@@ -310,9 +340,9 @@ def judgment_logs(paths: Iterable[Path]) -> list[Log[Judgment]]:
     return [Log(path, Judgment) for path in _files(paths, "judgments")]
 
 
-def judged_logs(paths: Iterable[Path]) -> list[Log[Judged]]:
+def judged_rows(paths: Iterable[Path]) -> list[Rows[Judged]]:
     """The same files, of which only what was judged is read."""
-    return [Log(path, Judged) for path in _files(paths, "judgments")]
+    return [Rows(path, Judged) for path in _files(paths, "judgments")]
 
 
 def answer_logs(paths: Iterable[Path]) -> list[Log[Response]]:

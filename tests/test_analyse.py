@@ -79,6 +79,19 @@ def test_agreement_by_category(mtbench):
     assert judge[None, "S1", "writing"] == (185, 312)
 
 
+def test_people_are_a_yardstick_on_the_pairs_that_were_judged_only():
+    """Pairs of other models may be harder or easier, and would move the mean of people's ratings."""
+    rows = [judged("a", "b", (1.0, 0.0), item=f"q{i}") for i in range(6)]
+    for i in range(6):
+        for voter in ("ann", "bob"):
+            rows.append(vote("a", "b", (1.0, 0.0) if i else (0.0, 1.0), item=f"q{i}", voter=voter))
+            rows.append(vote("c", "d", (1.0, 0.0) if voter == "ann" else (0.0, 1.0), item=f"q{i}", voter=voter))
+    assert rows_of(rows)["human", "human", None, "S2", None] == (6, 6)
+    rated = [row for row in audited(gather(rows)).ratings if row.rater == "human"]
+    assert {row.model for row in rated} == {"a", "b"}
+    assert sum(row.rating for row in rated) == pytest.approx(0)
+
+
 def test_agreement_with_majorities_and_authors(mtbench):
     majority = counts(mtbench, "gpt4_pair", "human majority")
     assert majority[1, "S1", None] == (pytest.approx(550.33, abs=0.005), 821)

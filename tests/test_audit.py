@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -33,6 +37,25 @@ def run(*arguments):
     with pytest.raises(SystemExit) as ended:
         main(["audit", *map(str, arguments)])
     return ended.value.code
+
+
+AUDIT_THREADS = """
+import os, sys
+from evalkit.cli import main
+try:
+    main(["audit", sys.argv[1], "--format", "json"])
+except SystemExit:
+    print(len(os.listdir("/proc/self/task")), file=sys.stderr)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux to count threads")
+def test_numpy_starts_no_threads(results):
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    command = [sys.executable, "-c", AUDIT_THREADS, str(results)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stderr.split()[-1] == "1"
+    assert json.loads(done.stdout)["findings"]
 
 
 def test_json_on_stdout_alone(results, capsys):

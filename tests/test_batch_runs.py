@@ -50,7 +50,7 @@ def judgments(results):
     """Lines by key, and latest rows by key."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TornLine)
-        (path,) = results.glob("pocket/judgments/*.jsonl")
+        (path,) = results.glob("pocket/judgments/remote.*.jsonl")
         rows = {row.key: row for row in Log(path, Judgment)}
     lines = Counter(line.split(b'"key":"')[1][:32] for line in path.read_bytes().splitlines())
     return lines, rows
@@ -110,9 +110,17 @@ def test_backends_without_a_batch_api(cli):
     assert "'fake' cannot have batch=true" in ended.err
 
 
-@pytest.mark.parametrize(("setting", "said"), [("poll=0", "batch.poll=0"), ("requests=0", "batch.requests=0")])
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("batch.poll=0", "batch.poll=0"),
+        ("batch.requests=0", "batch.requests=0"),
+        ("batch=true", "batch=True: set one of batch.poll=, batch.wait=, batch.requests="),
+        ("batch.every=5", "batch: unknown key 'every'; there are: poll, requests, wait"),
+    ],
+)
 def test_settings_are_checked(setting, said, cli):
-    ended = cli("run", "pocket", "model=fake", "judge=fake", f"batch.{setting}")
+    ended = cli("run", "pocket", "model=fake", "judge=fake", setting)
     assert ended.code == 2
     assert said in ended.err
 
@@ -120,16 +128,19 @@ def test_settings_are_checked(setting, said, cli):
 class Process:
     """Real runs over one folder."""
 
-    def __init__(self, folder, command):
+    def __init__(self, folder, command, name="run"):
         self._folder = folder
-        self._command = [sys.executable, "-c", "from evalkit.cli import main; main()", *command, "judge.batch=true"]
-        self._errors = folder / "errors.txt"
+        self._command = [sys.executable, "-c", "from evalkit.cli import main; main()", *command]
+        self._errors = folder / f"{name}-errors.txt"
 
-    def start(self):
+    def start(self, batch=True):
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI", "ANTHR"))}
         with self._errors.open("wb") as errors:
             return subprocess.Popen(
-                self._command, cwd=self._folder, env=environment | {"PYTHONPATH": str(ROOT)}, stderr=errors
+                [*self._command, *([] if batch is None else [f"judge.batch={str(batch).lower()}"])],
+                cwd=self._folder,
+                env=environment | {"PYTHONPATH": str(ROOT)},
+                stderr=errors,
             )
 
     def complete(self):
@@ -137,6 +148,136 @@ class Process:
 
     def said(self):
         return self._errors.read_text()
+
+
+def test_probes_are_never_asked_live_where_a_batch_was_wanted(cli, tmp_path):
+    with BatchServer() as server:
+        settings(tmp_path, server, "openai")
+        ended = cli("audit", "judge=remote", "model=fake", "judge.batch=true", f"--config-dir={tmp_path / 'conf'}")
+        assert ended.code == 2
+        assert "'remote' cannot have batch=true here" in ended.err
+        assert server.live.total() == 0
+
+
+def test_a_live_rejudge_does_not_pay_for_what_a_batch_holds(cli, tmp_path):
+    with BatchServer(delay=60.0) as server:
+        given = settings(tmp_path, server, "openai")[4:]
+        assert cli("run", "pocket", "model=fake", "judge=fake").code == 0
+        again = ["rejudge", "results/pocket", "judge=remote", *given]
+        assert cli(*again, "judge.batch=true", "batch.wait=false").code == 1
+        live = cli(*again)
+        assert live.code == 2
+        assert "'remote' was asked already: 48 requests are with" in live.err
+        assert server.live.total() == 0
+
+
+@pytest.mark.parametrize("head_start", [0.0, 0.15])
+@pytest.mark.parametrize("first", ["live", "batch"])
+def test_a_live_run_and_a_batch_run_at_once_pay_once(first, head_start, cli, tmp_path):
+    with BatchServer(delay=1.0) as server:
+        command = settings(tmp_path, server, "openai")
+        assert cli(*command, "judge=fake").code == 0  # so that both judges begin at once
+        runs = {name: Process(tmp_path, command, name) for name in ("live", "batch")}
+        orders = ["live", "batch"] if first == "live" else ["batch", "live"]
+        processes = {}
+        for name in orders:
+            processes[name] = runs[name].start(batch=name == "batch")
+            time.sleep(head_start)
+        assert processes["batch"].wait(60) == 0, runs["batch"].said()
+        assert processes["live"].wait(60) in (0, 2), runs["live"].said()
+        assert server.live.total() + server.paid.total() == N
+        lines, rows = judgments(tmp_path / "results")
+        assert len(rows) == N
+        assert set(lines.values()) == {1}
+
+
+@pytest.fixture
+def panel(tmp_path):
+    """Settings for a batched judge and a live one, both at 1 dollar or more a judgment at the longest."""
+
+    def given(server):
+        command = settings(tmp_path, server, "openai")
+        text = JUDGE % (TARGETS["openai"], server.url + "/v1")
+        folder = tmp_path / "conf" / "judge"
+        (folder / "live.yaml").write_text(text.replace("remote:", "live:").replace("model: judge", "model: judge2"))
+        (folder / "remote.yaml").write_text(text + "  batch: true\n")
+        prices = "  judge: {input: 1000.0, output: 2000.0}\n"
+        (tmp_path / "prices.yaml").write_text(PRICES + prices.replace("judge:", "judge2:"))
+        both = [one if one != "judge=remote" else "judge=[live,remote]" for one in command]
+        return command, [*both, "batch.requests=4"]
+
+    return given
+
+
+def test_batches_of_an_earlier_run_are_within_the_budget_before_others_spend_it(cli, tmp_path, panel):
+    with BatchServer(delay=4.0) as server:
+        alone, both = panel(server)
+        assert cli(*alone, "batch.requests=4", "batch.wait=false", "budget=1000").code == 1
+        ended = [time.time(), max(batch.ends for batch in server.batches.values())]
+        assert ended[0] < ended[1]
+        run = Process(tmp_path, [*both, "budget=66"])
+        process = run.start(batch=None)
+        while time.time() < ended[1]:
+            assert server.live.total() == 0, "the batches may come to nearly all of it"
+            time.sleep(0.05)
+        assert process.wait(60) == 0, run.said()  # they came to less
+        assert server.live.total() == N
+        assert set(server.paid.values()) == {1}
+
+
+def test_a_panel_does_not_wait_for_the_budget_of_batches_left_to_a_later_run(tmp_path, panel):
+    with BatchServer(delay=60.0) as server:
+        run = Process(tmp_path, [*panel(server)[1], "batch.wait=false", "budget=60"])
+        process = run.start(batch=None)
+        try:
+            assert process.wait(30) == 3, run.said()
+        finally:
+            process.kill()
+        assert "budget reached" in run.said()
+        assert server.batches
+
+
+CLAIM = """\
+import asyncio, sys, time
+from pathlib import Path
+from evalkit.claims import Claims
+
+async def main():
+    async with Claims(Path(sys.argv[1])).hold(sys.argv[2]):
+        print("held", flush=True)
+        sys.stdin.read()
+
+asyncio.run(main())
+"""
+
+
+def test_what_another_run_is_asking_right_now_is_left_to_it(cli, tmp_path):
+    with BatchServer(delay=0.3) as server:
+        command = settings(tmp_path, server, "openai")
+        assert cli(*command, "results_dir=live").code == 0
+        key = min(judgments(Path("live"))[1])
+        other = subprocess.Popen(
+            [sys.executable, "-c", CLAIM, "results/pocket/runs/.claims", key],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert other.stdout.readline() == b"held\n"
+        run = Process(tmp_path, command)
+        process = run.start()
+        limit = time.monotonic() + 60
+        while server.paid.total() < N - 1:
+            assert time.monotonic() < limit, run.said()
+            time.sleep(0.05)
+        time.sleep(0.8)
+        assert process.poll() is None
+        assert [len(batch.requests) for batch in server.batches.values()] == [N - 1]
+        other.communicate()  # it dies, and has stored nothing
+        assert process.wait(60) == 0, run.said()
+        assert [len(batch.requests) for batch in server.batches.values()] == [N - 1, 1]
+        assert set(server.paid.values()) == {1}
+        assert set(judgments(tmp_path / "results")[1]) == set(judgments(tmp_path / "live")[1])
 
 
 @BOTH

@@ -238,7 +238,7 @@ def test_tokens_can_be_capped(cli, tmp_path, dear):
     [
         ("budget=-1", "budget.usd=-1: must be at least 0"),
         ("budget=much", "budget.usd='much': expected `float | null`"),
-        ("budget.euros=3", "unknown key 'budget.euros'"),
+        ("budget.euros=3", "budget: unknown key 'euros'; there are: tokens, usd"),
         ("budget.tokens=1.5", "budget.tokens=1.5"),
     ],
 )

@@ -234,7 +234,7 @@ def test_the_command_line(cli):
     code, out, err = cli(*FAKES, "probes=[position,verbosity]", "++judge.fake.backend.position_bias=1.0")
     assert code == 0
     assert "What you may conclude from fake" in out
-    assert "Probe position" in out
+    assert "Places swapped: leans to the first" in out
     assert "80 requests" in err  # 16 answers, 8 verdicts on 8 pairs
     code, out, _ = cli(*FAKES, "probes=[position,verbosity]", "--format", "json")
     data = json.loads(out)
@@ -465,6 +465,8 @@ def test_ctrl_c_keeps_what_was_said_and_a_second_one_waits_for_nothing(cli, tmp_
         out, err = running.communicate(timeout=30)
     assert running.returncode == 130, err
     assert "Traceback" not in err
+    manifest = json.loads((tmp_path / "results/audit-pocket/runs/cut/manifest.json").read_text())
+    assert manifest["outcome"] == ("interrupted" if times == 1 else "dropped")
     if times == 1:
         assert "Not measurable" in out or "Measured" in out
         stored = tmp_path / "results/audit-pocket/judgments/fake.pairwise.jsonl"

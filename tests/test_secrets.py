@@ -346,8 +346,9 @@ def test_env_file(tmp_path, monkeypatch):
     assert path.read_bytes() == before
 
 
-def test_an_env_file_that_cannot_be_read(cli, tmp_path):
-    (tmp_path / ".env").write_bytes(b"A_KEY=\xff\xfe\n")
+@pytest.mark.parametrize("content", [b"A_KEY=\xff\xfe\n", b"A_KEY=a\x00b\n"], ids=["not UTF-8", "null byte"])
+def test_an_env_file_that_cannot_be_read(content, cli, tmp_path):
+    (tmp_path / ".env").write_bytes(content)
     code, _, err = cli("list", "models")
     assert code == 2
     assert "cannot read .env" in err

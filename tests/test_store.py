@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import tracemalloc
+import warnings
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from evalkit.schema import Failure, Item, Judgment, Ref, Response, Usage, digest
-from evalkit.store import Log, NotStored, Store, StoreError, TornLine, answer_logs, file_name, judgment_logs
+from evalkit.store import Log, NotStored, Rows, Store, StoreError, TornLine, answer_logs, file_name, judgment_logs
 
 ME = Ref("me", "f" * 32)
 
@@ -168,6 +169,31 @@ def test_an_index_built_in_pieces_is_that_built_at_once(tmp_path_factory, keys, 
         assert [row.key for row in reader] == sorted(latest, key=latest.get)
         assert len(reader) == len(latest)
         assert all(reader.get(key).turns == (str(number),) for key, number in latest.items())
+
+
+@settings(max_examples=50, deadline=None)
+@given(keys=st.lists(st.sampled_from("abcde"), max_size=30), torn=st.booleans())
+def test_a_file_that_is_only_read_gives_the_rows_of_its_log(tmp_path_factory, keys, torn):
+    path = tmp_path_factory.mktemp("once") / "me.jsonl"
+    written(path, *(response(key, turns=(str(number),)) for number, key in enumerate(keys)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TornLine)
+        with path.open("ab") as file:
+            file.write(b'{"schema":' * torn)
+        once, log = Rows(path, Response), Log(path, Response)
+    assert list(once) == list(log)
+    assert len(once) == len(log) == len(set(keys))
+
+
+def test_a_file_that_is_only_read_names_its_bad_line_even_if_a_later_row_replaces_it(path):
+    written(path, response(), response("l"))
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0].replace(b'"item"', b'"item') + b"".join(lines))
+    with pytest.raises(StoreError, match=r"me\.jsonl', line 1"):
+        Rows(path, Response)
+    path.write_bytes(lines[0] + lines[1].replace(b"response", b"other"))
+    with pytest.raises(StoreError, match=r"line 2: schema 'evalkit.other/1' where 'evalkit.response/1'"):
+        Rows(path, Response)
 
 
 def test_a_closed_log_opens_again(path):

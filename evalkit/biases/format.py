@@ -17,6 +17,7 @@ from evalkit.findings import Finding
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
+    from evalkit.stats.errors import StatisticsError
     from evalkit.stats.resample import Interval
 
 FEATURES = ("headers", "lists", "bold", "code", "tables", "emoji", "vocabulary")
@@ -52,9 +53,9 @@ class Format:
         known = np.isfinite(of_a[:, 0]) & np.isfinite(of_b[:, 0])
         rows = np.flatnonzero(np.isfinite(pairs.outcome) & (pairs.a != pairs.b) & known)
         if not rows.size:
-            single = len(pairs) > 0 and bool((pairs.a == pairs.b).all())
+            lacks = MODELS if (pairs.a == pairs.b).all() else TEXTS  # without pairs too
             for name in FEATURES:
-                yield evidence.lacking(f"format_{name}_excess", MODELS if single else TEXTS)
+                yield evidence.lacking(f"format_{name}_excess", lacks)
             return
         x, kept = _differences(of_a[rows], of_b[rows])
         yield from _effects(evidence, rows, x, kept)
@@ -69,6 +70,9 @@ def _features_of(evidence: Evidence) -> tuple[FloatArray, FloatArray]:
     import numpy as np
 
     pairs = evidence.pairs
+    if not evidence.texts:
+        unknown = np.full((len(pairs), 1 + len(FEATURES)), np.nan)
+        return unknown, unknown
     turns = int(pairs.turn.max(initial=0)) + 1
     codes = [response * turns + pairs.turn for response in (pairs.response_a, pairs.response_b)]
     distinct, place = np.unique(np.concatenate(codes), return_inverse=True)
@@ -116,10 +120,10 @@ def _effects(evidence: Evidence, rows: IntArray, x: FloatArray, kept: list[str])
 
     pairs = evidence.pairs
     try:
-        fitted = fit(pairs.a[rows], pairs.b[rows], pairs.outcome[rows], x, pairs.question[rows])
+        fitted = fit(pairs.a[rows], pairs.b[rows], pairs.outcome[rows], x, pairs.question[rows], penalise=False)
     except StatisticsError as error:
         for name in kept:
-            yield evidence.lacking(f"format_{name}_effect", f"needs features that the data tell apart ({error})")
+            yield evidence.lacking(f"format_{name}_effect", _reason(error))
         return
     for column, name in enumerate(kept, start=1):
         interval = fitted.ratings.coefficient(column)
@@ -130,6 +134,12 @@ def _effects(evidence: Evidence, rows: IntArray, x: FloatArray, kept: list[str])
             f"{signed(interval)} logits. Descriptive: it may be what people want.",
             unit="signed",
         )
+
+
+def _reason(error: StatisticsError) -> str:
+    from evalkit.stats.errors import NotMeasurable
+
+    return error.reason if isinstance(error, NotMeasurable) else f"needs features that the data tell apart ({error})"
 
 
 def _excesses(evidence: Evidence, voted: IntArray, x: FloatArray, kept: list[str]) -> Iterator[Finding]:
@@ -147,12 +157,14 @@ def _excesses(evidence: Evidence, voted: IntArray, x: FloatArray, kept: list[str
     a, b, question = votes.a[voted], votes.b[voted], votes.question[voted]
     try:
         both = fit_twice(
-            rows(a, b, pairs.outcome[votes.pair[voted]], question, x), rows(a, b, votes.outcome[voted], question, x)
+            rows(a, b, pairs.outcome[votes.pair[voted]], question, x),
+            rows(a, b, votes.outcome[voted], question, x),
+            penalise=False,
         ).both
         intervals = [both.excess(column) for column in range(1, len(kept) + 1)]
     except StatisticsError as error:
         for name in kept:
-            yield evidence.lacking(f"format_{name}_excess", f"needs features that the data tell apart ({error})")
+            yield evidence.lacking(f"format_{name}_excess", _reason(error))
         return
     held = _holm([_p(interval) for interval in intervals])
     for column, (name, interval, p) in enumerate(zip(kept, intervals, held, strict=True), start=1):

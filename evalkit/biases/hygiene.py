@@ -186,6 +186,8 @@ def _texts(evidence: Evidence) -> dict[str, list[tuple[int, str]]]:
     import numpy as np
 
     pairs, scores = evidence.pairs, evidence.scores
+    if not evidence.texts:
+        return {}
     if scores is not None:
         columns = [(scores.model, scores.response, scores.question, scores.turn)]
     else:

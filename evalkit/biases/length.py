@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 VOTES = "needs votes of people on the pairs this judge judged, and the lengths of the answers"
 LENGTHS = "needs the lengths of the answers"
+NO_PAIRS = "needs pairs of answers, or scores of several models on the same questions"
 
 
 class _Voted(NamedTuple):
@@ -85,6 +86,7 @@ def _excess(evidence: Evidence, rows: _Voted) -> Iterator[Finding]:
         fitted = fit_twice(
             compared(rows.a, rows.b, rows.judge, rows.question, z),
             compared(rows.a, rows.b, rows.people, rows.question, z),
+            penalise=False,
         )
         excess = fitted.both.excess(0)
         sharpness = fitted.both.sharpness()
@@ -122,7 +124,7 @@ def _slope(evidence: Evidence) -> Iterator[Finding]:
     keep = np.isfinite(pairs.outcome) & (total > 0) & (pairs.a != pairs.b)
     metric = "length_slope_judge"
     if not keep.any():
-        yield evidence.lacking(metric, LENGTHS)
+        yield evidence.lacking(metric, LENGTHS if len(pairs) else NO_PAIRS)
         return
     difference = (pairs.length_a - pairs.length_b)[keep] / total[keep]
     try:
@@ -130,7 +132,8 @@ def _slope(evidence: Evidence) -> Iterator[Finding]:
         if spread == 0:
             raise NotMeasurable("needs answers that differ in length")
         z = (difference / spread)[:, None]
-        slope = fit(pairs.a[keep], pairs.b[keep], pairs.outcome[keep], z, pairs.question[keep]).ratings.coefficient(0)
+        columns = pairs.a[keep], pairs.b[keep], pairs.outcome[keep], z, pairs.question[keep]
+        slope = fit(*columns, penalise=False).ratings.coefficient(0)
     except StatisticsError as error:
         yield evidence.lacking(metric, error.reason if isinstance(error, NotMeasurable) else f"needs a fit: {error}")
         return
@@ -152,7 +155,7 @@ def _counts(evidence: Evidence, rows: _Voted) -> Iterator[Finding]:
     known = np.isfinite(pairs.length_a) & np.isfinite(pairs.length_b) & np.isfinite(pairs.outcome)
     decided = known & (pairs.outcome != 0.5) & (pairs.length_a != pairs.length_b)
     if not decided.any():
-        yield evidence.lacking("length_prefer_longer", LENGTHS)
+        yield evidence.lacking("length_prefer_longer", LENGTHS if len(evidence.pairs) else NO_PAIRS)
         return
     longer = ((pairs.outcome > 0.5) == (pairs.length_a > pairs.length_b))[decided].astype(np.float64)
     share = clustered_share(longer, pairs.question[decided])

@@ -144,6 +144,7 @@ def _shares(evidence: Evidence, lean: Lean, category: str | None) -> Iterator[Fi
     if not moved:
         reach = wilson(0, n).upper or 0.0
         fair = Interval(0.0, -reach, reach, n, 0.95, None, fair.clusters)
+    fair = _as_wide_as_independent(fair, first, last)
     yield evidence.finding(
         "position_fairness",
         fair,
@@ -155,6 +156,35 @@ def _shares(evidence: Evidence, lean: Lean, category: str | None) -> Iterator[Fi
         exact_p=p,
         counts=counts,
     )
+
+
+def _times(odds: float) -> str:
+    return f"{odds:.2f}" if odds < 10 else f"{odds:,.0f}"
+
+
+def _as_wide_as_independent(fair: Interval, first: int, last: int) -> Interval:
+    """A bootstrap of three questions is too narrow: never narrower than score limits of independent pairs.
+
+    Source: the difference of two shares of one sample from the limits of each (Newcombe 1998, Statistics in Medicine
+    17:2635), their correlation as in a multinomial sample.
+    """
+    from dataclasses import replace
+
+    from evalkit.stats.resample import wilson
+
+    n = fair.n
+    p, q = first / n, last / n
+    one, two = wilson(first, n), wilson(last, n)
+    if one.lower is None or one.upper is None or two.lower is None or two.upper is None:
+        return fair
+    if fair.lower is None or fair.upper is None:
+        return fair
+    under, over = (q - two.lower, two.upper - q), (p - one.lower, one.upper - p)
+    alike = -((p * q / ((1 - p) * (1 - q))) ** 0.5) if 0 < p < 1 and 0 < q < 1 else 0.0
+    down = (under[0] ** 2 + over[1] ** 2 - 2 * alike * under[0] * over[1]) ** 0.5
+    up = (under[1] ** 2 + over[0] ** 2 - 2 * alike * under[1] * over[0]) ** 0.5
+    low, high = max(-1.0, q - p - down), min(1.0, q - p + up)
+    return replace(fair, lower=min(fair.lower, low), upper=max(fair.upper, high))
 
 
 def _effect(evidence: Evidence) -> Iterator[Finding]:
@@ -173,6 +203,9 @@ def _effect(evidence: Evidence) -> Iterator[Finding]:
     if not outcome.size:
         yield evidence.lacking("position_logit", "needs verdicts")
         return
+    if (outcome == 0.5).all():
+        yield evidence.lacking("position_logit", "needs verdicts that name a winner; all are ties")
+        return
     apart = first != second
     try:
         if not apart.any():
@@ -182,8 +215,8 @@ def _effect(evidence: Evidence) -> Iterator[Finding]:
             fitted = fit(first[apart], second[apart], outcome[apart], ones, question[apart])
             interval = fitted.ratings.coefficient(0)
     except StatisticsError as error:
-        reason = error.reason if isinstance(error, NotMeasurable) else str(error)
-        yield evidence.lacking("position_logit", f"needs orders that vary between pairs ({reason})")
+        reason = f" ({error.reason})" if isinstance(error, NotMeasurable) else ", and wins in both places"
+        yield evidence.lacking("position_logit", f"needs orders that vary between pairs{reason}")
         return
     share = float(outcome.mean())
     odds = float(np.exp(abs(interval.estimate)))
@@ -191,7 +224,7 @@ def _effect(evidence: Evidence) -> Iterator[Finding]:
     yield evidence.finding(
         "position_logit",
         interval,
-        f"Between answers of equal quality, being shown {way} multiplies the odds of winning by {odds:.2f} "
+        f"Between answers of equal quality, being shown {way} multiplies the odds of winning by {_times(odds)} "
         f"(logit {signed(interval)}; above 0 favours the first). Over all showings the first answer gets "
         f"{100 * share:.1f}% of the wins.",
         null=0.0,

@@ -7,11 +7,11 @@ Repeats tell how much of the spread is noise: ICC(1) = (MSB - MSW) / (MSB + (k -
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from evalkit.evidence import Evidence, percent, signed, within
-from evalkit.findings import Finding
+from evalkit.findings import Finding, counted
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -50,7 +50,7 @@ class Scale:
             yield evidence.finding(
                 "scale_entropy",
                 entropy,
-                f"{evidence.judge} uses {values.size} different scores of about {levels}; their entropy is "
+                f"{evidence.judge} uses {counted(values.size, 'different score')} of about {levels}; their entropy is "
                 f"{100 * entropy.estimate:.0f}% of the most possible ({within(entropy, 0, 100, '%')}). "
                 f"The most common is {common}, {100 * counts[common] / score.size:.0f}% of {score.size:,}.",
                 distribution=counts,
@@ -100,7 +100,7 @@ def _entropy(code: IntArray, question: IntArray, size: int, levels: int) -> Inte
         share = tables / tables.sum(axis=1, keepdims=True)
         logs = np.log(share, out=np.zeros_like(share), where=share > 0)
         result: FloatArray = -(share * logs).sum(axis=1) / most
-        return result
+        return result + 0.0  # no -0.0
 
     value = float(entropy(table.sum(axis=0, keepdims=True))[0])
     if used < 2:
@@ -114,7 +114,7 @@ def _ties(evidence: Evidence) -> Iterator[Finding]:
     """Share of pairs of models that get the same score on the same question and turn."""
     import numpy as np
 
-    from evalkit.stats.resample import question_bootstrap
+    from evalkit.stats.resample import question_bootstrap, wilson
 
     scores = evidence.scores
     assert scores is not None
@@ -134,8 +134,17 @@ def _ties(evidence: Evidence) -> Iterator[Finding]:
     question = np.zeros(cells, dtype=np.int64)
     question[place] = scores.question[keep]
     cluster = np.unique(question, return_inverse=True)[1]
-    sums, counted = (np.bincount(cluster, part).astype(np.float64) for part in (same, total))
-    interval = question_bootstrap(sums, counted, pooled=True, resamples=2000)
+    sums, pairs = (np.bincount(cluster, part).astype(np.float64) for part in (same, total))
+    interval = question_bootstrap(sums, pairs, pooled=True, resamples=2000)
+    score = wilson(float(sums.sum()), float(pairs.sum()))  # where all are alike, a bootstrap has no width
+    if (
+        interval.lower is not None
+        and interval.upper is not None
+        and score.lower is not None
+        and score.upper is not None
+    ):
+        low, high = min(interval.lower, score.lower), max(interval.upper, score.upper)
+        interval = replace(interval, lower=low, upper=high)
     yield evidence.finding(
         "scale_ties",
         interval,

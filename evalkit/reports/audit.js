@@ -15,6 +15,16 @@
     return value;
   }
 
+  // A long label breaks near its middle: cut off, the names of two models could look alike.
+  function inTwoLines(text) {
+    if (text.length <= 21) return text;
+    const middle = text.length / 2;
+    const breaks = [...text.matchAll(/[ /_:,-]/g)].map((found) => found.index + 1);
+    if (!breaks.length) return text.slice(0, 20) + "…";
+    const at = breaks.reduce((best, one) => (Math.abs(one - middle) < Math.abs(best - middle) ? one : best));
+    return text.slice(0, at).trimEnd() + "<br>" + text.slice(at).trimStart();
+  }
+
   function draw() {
     const style = getComputedStyle(document.documentElement);
     const [ink, line, paper] = ["--ink", "--line", "--paper"].map((name) => style.getPropertyValue(name).trim());
@@ -47,7 +57,8 @@
         layout.yaxis = { ...axis, ...own.yaxis };
         if (place.clientWidth < 480) layout.xaxis.title = { ...own.xaxis.title, font: { size: 12 } };
         if (place.clientWidth < 480 && own.yaxis.ticktext) {
-          layout.yaxis.ticktext = own.yaxis.ticktext.map((text) => (text.length > 21 ? text.slice(0, 20) + "…" : text));
+          layout.yaxis.ticktext = own.yaxis.ticktext.map(inTwoLines);
+          layout.yaxis.tickfont = { size: 11 };
         }
       }
       Plotly.react(place, themed(plot.data, style), layout, { responsive: true, displayModeBar: false, displaylogo: false });

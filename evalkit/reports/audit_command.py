@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -38,9 +39,19 @@ def run(options: argparse.Namespace, console: Console, note: Callable[[str], Non
     """
     from evalkit.reports.audit_about import about
 
+    one_thread()
     found = audit(options.paths, options.human, options.judge)
     told = about(options.paths, options.human, found)
     present(found, options.format, options.output, console, note, about=told)
+
+
+def one_thread() -> None:
+    """Have NumPy, not imported yet, use one thread for its products, unless the environment says how many.
+
+    An audit's matrices are small: threads do not make it faster, and where other programs keep the processor busy they
+    wait for each other longer than the rest of the audit takes.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def present(

@@ -83,8 +83,9 @@ def literal(text: str) -> str:
 
 
 def short(text: str) -> str:
-    """A label that leaves room for the plot."""
-    return text if len(text) <= LABEL else text[: LABEL - 1] + "…"
+    """A label that leaves room for the plot; its end is kept, where the names of a model's sizes differ."""
+    tail = LABEL // 2
+    return text if len(text) <= LABEL else f"{text[: LABEL - 1 - tail]}…{text[-tail:]}"
 
 
 def plotly(figure: Figure) -> dict[str, Any]:

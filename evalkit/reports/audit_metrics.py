@@ -143,12 +143,15 @@ CALLED = {
     "win_rate_judge": "By the judge alone",
     "win_rate_human": "By people alone",
     "win_rate_corrected": "By both (PPI++)",
-    "win_rate_rogan_gladen": "Rogan-Gladen",
-    "probe_rename": "Probe rename: leans to the label A",
-    "probe_rename_shift": "Probe rename: shift by the label A",
-    "probe_alone": "Probe alone: padding, pairs beyond scores",
-    "probe_alone_differs": "Probe alone: scores and pairs differ",
-    "probe_alone_circles": "Probe alone: pairs in circles",
+    "win_rate_rogan_gladen": "Rogan-Gladen: outright wins, pairs without votes",
+    "probe_position": "Places swapped: leans to the first",
+    "probe_position_flips": "Places swapped: changes beyond asking again",
+    "probe_aware": "Told of its biases: change of its lean",
+    "probe_rename": "Labels swapped: leans to the label A",
+    "probe_rename_shift": "Labels swapped: shift by the label A",
+    "probe_alone": "Scored alone: padding, pairs beyond scores",
+    "probe_alone_differs": "Scored alone: scores and pairs differ",
+    "probe_alone_circles": "Scored alone: pairs in circles",
 }
 """Where the name of a metric does not make a good label."""
 WORDS = {"ppi": "PPI++", "icc": "ICC", "elo": "Elo", "logit": "(logits)", "alt": "alternative", "n": "n"}
@@ -184,7 +187,8 @@ def label(metric: str) -> str:
         feature, _, kind = metric.removeprefix("format_").rpartition("_")
         text = f"{feature.replace('_', ' ')}, {'effect' if kind == 'effect' else 'in excess of people'}"
         return text[0].upper() + text[1:]
-    words = [WORDS.get(word, word) for word in metric.removeprefix("hygiene_").split("_") if word]
+    bare = metric.removeprefix("hygiene_").removeprefix("probe_")
+    words = [WORDS.get(word, word) for word in bare.split("_") if word]
     text = " ".join(words) or metric
     return text[0].upper() + text[1:] if text else metric
 
@@ -195,7 +199,8 @@ def number(value: float, look_: Look) -> str:
         return f"{100 * value:.1f}%"
     whole = abs(value) >= 10 and value == int(value)
     digits = 0 if abs(value) >= 1000 or whole else 1 if abs(value) >= 100 else 2 if abs(value) >= 10 else 3
-    return f"{value:+.{digits}f}" if look_ == "signed" else f"{value:,.{digits}f}"
+    value = round(value, digits) or 0.0  # no -0.000
+    return f"{value:+.{digits}f}" if look_ == "signed" and value else f"{value:,.{digits}f}"
 
 
 def limits(lower: float | None, upper: float | None, look_: Look) -> str:

@@ -22,6 +22,9 @@ PLOTTED: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
 BY_MODEL = ("correction",)
 """Topics whose findings about single models have a table of their own."""
 
+ANOTHER_QUANTITY = frozenset({"win_rate_rogan_gladen"})
+"""Of other pairs, and of outright wins: it must not be plotted on one axis with win rates of all pairs."""
+
 METRICS = 8
 """Columns of a table by category."""
 
@@ -118,8 +121,9 @@ def models(title: str, rows: Sequence[Finding], called: dict[Key, str]) -> list[
         metrics = list(dict.fromkeys(metric for _, metric in cells))[:METRICS]
         if not cells:
             continue
-        alike = [metric for metric in metrics if look(next(iter(cells.values()))) == _look(cells, metric)][:4]
-        share = _look(cells, alike[0]) == "share"
+        how = look(next(iter(cells.values())))
+        alike = [metric for metric in metrics if _look(cells, metric) == how and metric not in ANOTHER_QUANTITY][:4]
+        share = how == "share"
         forest = Forest(
             alt=f"{title} of {len(listed)} models, by {name}; the table below has the numbers",
             unit=f"{'win rate' if alike[0].startswith('win_rate') else title.lower()}, {name}",

@@ -5,6 +5,7 @@ interval and never on a point estimate:
 
 - as good as one more person: the lower limit of S2 agreement with people is not below people's agreement with one
   another by more than ``MARGIN``; not as good: its upper limit is.
+  Nor is it where a coin would agree as often.
 - right answers: the interval of S2 agreement with gold labels is above, below or on both sides of one half.
 - more than length: a rule that prefers the longer answer stays below the lower limit of the same agreement.
 - an annotator's place: as the alternative annotator test says; where it does not pass, but the judge is mostly at
@@ -13,24 +14,32 @@ interval and never on a point estimate:
 - a bias: the interval excludes what an unbiased judge would have. None found counts as good news only where an effect
   of ``SMALL`` would have been found; otherwise it is not known.
 - a category: its upper limit of S2 agreement is below that of all categories together.
+- a flat scale: two models get equal scores on more than ``OFTEN`` of questions.
 - failures: more than ``LOST`` of judgments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 
 from evalkit.findings import AgreementRow, Audit, Finding, Subject, counted
 from evalkit.reports.audit_metrics import TOPICS, key, topic
 from evalkit.reports.audit_parts import PEOPLE
 
 MARGIN = 0.05
+CHANCE = 0.5
+"""Agreement by chance where both sides see a winner."""
 SMALL = 0.3
 """Logits."""
 LOST = 0.02
+OFTEN = 0.5
+"""Share of pairs with equal scores from which a scale says little."""
 ALIKE = 0.8
 """Rank correlation from which two rankings are much the same."""
+POWER = (1.96 + 0.84) / 1.96
+"""Of half an interval of 95%: what is found four times in five."""
 STEADY = 0.9
 """Position consistency at which one order would nearly do."""
 
@@ -79,6 +88,7 @@ def verdict(audit: Audit, subject: Subject) -> Verdict:
         _gold(result, audit, subject)
         _stand_in(result, mine)
         _ranking(result, mine)
+        _flat(result, mine)
         for name in RISK:
             _bias(result, name, mine)
         _steadiness(result, mine)
@@ -106,7 +116,8 @@ def _people(result: Verdict, audit: Audit, subject: Subject) -> None:
             continue
         when = "" if turn is None else f" on turn {turn}"
         said = f"where both see a winner{when}, it agrees with people in {_share(mine)}"
-        result.may_not += _weak(mine, [row for row in ours if row.turn == turn and row.category is not None])
+        among = {row.category: row for row in rows if (row.judge, row.other, row.turn) == (PEOPLE, PEOPLE, turn)}
+        result.may_not += _weak(mine, [row for row in ours if row.turn == turn and row.category is not None], among)
         if mine.length_only is not None and mine.length_only >= mine.lower:
             result.may_not.append(
                 f"That it sees more than length{when}: always preferring the longer answer agrees with people in "
@@ -117,7 +128,11 @@ def _people(result: Verdict, audit: Audit, subject: Subject) -> None:
             result.unknown.append(f"Whether it is as good as a person: {said}; how often people agree is not known.")
             continue
         bar, beside = them.agree / them.total - MARGIN, f"people agree with one another in {_share(them)}"
-        if mine.lower >= bar:
+        if mine.lower >= bar and mine.lower <= CHANCE:
+            result.unknown.append(
+                f"Whether it is as good as a person: {said}; {beside}. A coin agrees in 50%: is it better?"
+            )
+        elif mine.lower >= bar:
             result.may.append(f"It votes like one more person: {said}; {beside}.")
         elif mine.upper < bar:
             result.may_not.append(f"That it could take a person's place: {said}; {beside}.")
@@ -126,13 +141,23 @@ def _people(result: Verdict, audit: Audit, subject: Subject) -> None:
 
 
 def _gold(result: Verdict, audit: Audit, subject: Subject) -> None:
-    """Against right answers: better than a coin?"""
-    for row in audit.agreement:
-        about = row.benchmark in ("", subject.benchmark) and row.protocol in ("", subject.protocol)
-        if (row.judge, row.other, row.setup) != (subject.judge, "gold", "S2") or not about:
-            continue
-        if row.category is None and row.turn is None and row.total and row.lower is not None and row.upper is not None:
+    """Against right answers: better than a coin? A judge that is seldom sure must not look better for it."""
+    rows = [
+        row
+        for row in audit.agreement
+        if (row.judge, row.other, row.category, row.turn) == (subject.judge, "gold", None, None)
+        and row.benchmark in ("", subject.benchmark)
+        and row.protocol in ("", subject.protocol)
+    ]
+    every = next((row for row in rows if row.setup == "S1" and row.total), None)
+    for row in rows:
+        if row.setup == "S2" and row.total and row.lower is not None and row.upper is not None:
             said = f"where it names a winner, it is the right one in {_share(row)}; a coin has 50%"
+            if every is not None and every.total > row.total:
+                said += (
+                    f"; it names none, or another in each order, on {every.total - row.total:,} of {every.total:,} "
+                    f"pairs, so that it finds the right one in {every.agree / every.total:.1%} of all"
+                )
             if row.lower > 0.5:
                 result.may.append(f"It tells better answers from worse: {said}.")
             elif row.upper < 0.5:
@@ -141,12 +166,16 @@ def _gold(result: Verdict, audit: Audit, subject: Subject) -> None:
                 result.unknown.append(f"Whether it tells better answers from worse: {said}.")
 
 
-def _weak(whole: AgreementRow, rows: Sequence[AgreementRow]) -> list[str]:
+def _weak(whole: AgreementRow, rows: Sequence[AgreementRow], people: Mapping[str | None, AgreementRow]) -> list[str]:
+    """Categories below the rest, beside how often people agree there: some are hard for everybody."""
     every = whole.agree / whole.total
     weak = [row for row in rows if row.upper is not None and row.upper < every]
     if not weak:
         return []
-    listed = "; ".join(f"{row.category}: {_share(row)}" for row in weak[:4])
+    said = {row.category: f"{row.category}: {_share(row)}" for row in weak[:4]}
+    for category in said.keys() & people.keys():
+        said[category] += f" (people among themselves {people[category].agree / people[category].total:.1%})"
+    listed = "; ".join(said.values())
     return [f"That its agreement with people ({every:.0%} over all) holds in every category. {listed}."]
 
 
@@ -177,6 +206,12 @@ def _ranking(result: Verdict, mine: Sequence[Finding]) -> None:
         result.unknown.append(f"Whether people would rank the models as it does. {found.sentence}")
 
 
+def _flat(result: Verdict, mine: Sequence[Finding]) -> None:
+    for row in mine:
+        if row.metric == "scale_ties" and row.category is None and row.lower is not None and row.lower > OFTEN:
+            result.may_not.append(f"That answers with the same score are equally good. {row.sentence}")
+
+
 def _bias(result: Verdict, name: str, mine: Sequence[Finding]) -> None:
     rows = [
         row
@@ -192,7 +227,8 @@ def _bias(result: Verdict, name: str, mine: Sequence[Finding]) -> None:
         result.may_not.append(f"{RISK[name]} {' '.join(row.sentence for row in found[:3])}")
     elif rows:
         blind = max((_detectable(row) for row in rows), default=0.0)
-        said = f"{' '.join(row.sentence for row in rows[:2])} An effect below {blind:.2f} could have been missed."
+        missed = f"An effect below {blind:.2f}" if isfinite(blind) else "An effect of any size"
+        said = f"{' '.join(row.sentence for row in rows[:2])} {missed} could have been missed."
         if blind <= SMALL:
             result.may.append(f"{SAFE[name]} no bias was found. {said}")
         else:
@@ -200,8 +236,13 @@ def _bias(result: Verdict, name: str, mine: Sequence[Finding]) -> None:
 
 
 def _detectable(row: Finding) -> float:
+    """The smallest effect that would probably have been found; where nobody says, from the width of the interval."""
     value = row.details.get("detectable")
-    return float(value) if isinstance(value, int | float) else 0.0
+    if isinstance(value, int | float):
+        return float(value)
+    if row.lower is None or row.upper is None or row.lower == row.upper:
+        return float("inf")
+    return POWER * (row.upper - row.lower) / 2
 
 
 def _steadiness(result: Verdict, mine: Sequence[Finding]) -> None:

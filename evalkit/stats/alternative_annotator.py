@@ -202,12 +202,13 @@ def _fits(labels: FloatArray, numeric: bool) -> tuple[FloatArray, FloatArray]:
 def _p_value(differences: FloatArray, epsilon: float, question: IntArray | None) -> float:
     """One-sided p-value of a mean difference of epsilon or more."""
     from scipy.special import stdtr
-    from scipy.stats import wilcoxon
 
     n = differences.size
     residual = differences - differences.mean()
     if question is None:
         if n < 30:
+            from scipy.stats import wilcoxon  # half a second, which most callers need not wait for
+
             return float(wilcoxon(differences - epsilon, alternative="less").pvalue)
     else:
         places = np.unique(question, return_inverse=True)[1]

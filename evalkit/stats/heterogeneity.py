@@ -74,7 +74,6 @@ def heterogeneity(values: FloatArray, weights: FloatArray, groups: IntArray, clu
 
 
 def _measured(shares: FloatArray, variances: FloatArray, rows: int, questions: int) -> Heterogeneity:
-    from scipy.optimize import brentq
     from scipy.special import chdtri, fdtrc
 
     degrees = shares.size - 1
@@ -88,6 +87,8 @@ def _measured(shares: FloatArray, variances: FloatArray, rows: int, questions: i
         """The spread at which the distance would be this; the distance falls as the spread grows."""
         if distance(0.0) <= value:
             return 0.0
+        from scipy.optimize import brentq
+
         return float(np.sqrt(brentq(lambda square: distance(square) - value, 0.0, 1e4)))
 
     found = distance(0.0)

@@ -162,6 +162,29 @@ def kendall(first: FloatArray, second: FloatArray) -> float:
     return float(sign_x @ sign_y / np.sqrt((sign_x @ sign_x) * (sign_y @ sign_y)))
 
 
+def rank_correlations(first: FloatArray, second: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """``spearman`` and ``kendall`` of each of many pairs of ratings of a few models.
+
+    Args:
+        first: [B, M] ratings.
+        second: [B, M] other ratings of the same models.
+
+    Returns:
+        [B] Spearman's and [B] Kendall's correlations; NaN where a rating is constant.
+    """
+    count, models = first.shape
+    found = np.full((2, count), np.nan)
+    rows = max(1, CHUNK // models**2)
+    for part in (slice(start, start + rows) for start in range(0, count, rows)):
+        x, y = (np.sign(side[part, :, None] - side[part, None, :]) for side in (first, second))
+        ranks = x.sum(axis=2), y.sum(axis=2)  # models below minus models above: twice the mean rank, centred
+        signs = x.reshape(len(x), -1), y.reshape(len(y), -1)
+        for result, (one, other) in zip(found, (ranks, signs), strict=True):
+            size = np.sqrt((one * one).sum(axis=1) * (other * other).sum(axis=1))
+            np.divide((one * other).sum(axis=1), size, out=result[part], where=size > 0)
+    return found[0], found[1]
+
+
 def _largest_difference(
     covariance: FloatArray, a: IntArray, b: IntArray, error: FloatArray, level: float, draws: int, seed: int
 ) -> float:

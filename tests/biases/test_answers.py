@@ -1,11 +1,14 @@
 """Biases that look at what the answers say: attacks on the judge, formatting, kin."""
 
+import msgspec
 import numpy as np
 import pytest
 
 from evalkit.biases.format import Format, features
 from evalkit.biases.hygiene import MARKER, Hygiene
+from evalkit.biases.length import NO_PAIRS, Length
 from evalkit.biases.position import Position
+from evalkit.biases.scale import Scale
 from evalkit.biases.self_preference import SelfPreference
 from evalkit.comparisons import HUMAN
 from evalkit.evidence import Kin
@@ -13,7 +16,7 @@ from evalkit.gather import gather
 from evalkit.gather_columns import guessed
 from evalkit.relations import relations
 from evalkit.schema import Ref, Response
-from tests.biases.simulated import Study, only
+from tests.biases.simulated import Study, only, scored
 from tests.ratings.rows import judged
 
 NULL = "This is the one answer I give to every question, whatever it asks."
@@ -166,3 +169,77 @@ def test_failures_stay_apart_in_position():
     assert (whole.n, whole.estimate) == (3, 1.0)
     assert whole.details["counts"]["without_verdict"] == 1
     assert whole.details["with_failures"] == 0.75
+
+
+def _leaning(pairs, firsts):
+    """A judge that prefers what is shown first in so many pairs of each question, and is consistent otherwise."""
+    rows = []
+    for q, first in enumerate(firsts):
+        for pair in range(pairs):
+            names = f"a{pair}", f"b{pair}"
+            rows.append(judged(*names, (1.0, 0.0), item=f"q{q}"))
+            rows.append(judged(*names[::-1], (1.0, 0.0) if pair < first else (0.0, 1.0), item=f"q{q}"))
+    return list(Position().findings(gather(rows)[0].evidence[0]))
+
+
+def test_few_questions_that_agree_by_chance_make_no_narrow_interval():
+    alike = only(_leaning(5, (3, 3, 3)), "position_fairness")
+    assert alike.estimate == pytest.approx(-0.6)
+    assert alike.lower < -0.75
+    assert alike.upper > -0.4
+    every = only(_leaning(5, (5, 5, 5)), "position_fairness")
+    assert every.lower == every.estimate == -1.0
+    assert every.upper > -0.85
+    for found in (alike, every):
+        assert -1 <= found.lower <= found.estimate <= found.upper <= 1
+
+
+def test_length_does_not_stand_in_for_a_model_that_wins_everything():
+    """The best model happens to be terse: a penalty on its rating would make terseness a merit."""
+    rng = np.random.default_rng(1)
+    words = {"best": 20, "good": 60, "poor": 60}
+    texts = {(m, f"q{i}"): "sea " * (n + int(rng.integers(9))) for m, n in words.items() for i in range(40)}
+
+    def outcome(item, a, b):
+        wins = a == "best" or (b != "best" and rng.random() < 0.6)
+        return (1.0, 0.0) if wins else (0.0, 1.0)
+
+    found = [*Length().findings(compared(texts, outcome)), *Format().findings(compared(texts, outcome))]
+    for metric in ("length_slope_judge", "format_vocabulary_effect"):
+        assert only(found, metric).not_measurable.startswith("needs models that each win and lose some")
+
+
+def test_scores_of_one_model_lack_a_second_model_and_not_their_texts():
+    texts = {f"q{i}": answer("a", f"q{i}", "sea " * (i + 1)) for i in range(4)}
+    rows = [
+        msgspec.structs.replace(scored("a", 5.0, item=item), shown=(text.id,), lengths=(len(text.turns[0]),))
+        for item, text in texts.items()
+    ]
+    evidence = gather(rows, texts.values())[0].evidence[0]
+    found = [*Length().findings(evidence), *Format().findings(evidence)]
+    assert only(found, "length_slope_judge").not_measurable == NO_PAIRS
+    assert only(found, "length_prefer_longer").not_measurable == NO_PAIRS
+    assert only(found, "format_lists_excess").not_measurable == "needs answers of different models"
+
+
+def test_a_judge_that_always_ties_has_no_position_effect_to_speak_of():
+    rows = [judged(*pair, (0.5, 0.5), item=f"q{i}") for i in range(9) for pair in ("ab", "ba")]
+    found = only(list(Position().findings(gather(rows)[0].evidence[0])), "position_logit")
+    assert found.not_measurable == "needs verdicts that name a winner; all are ties"
+
+
+def test_one_order_and_one_winner_say_what_is_lacking_in_words():
+    rows = [judged("a", "b", (1.0, 0.0), item=f"q{i}") for i in range(6)]
+    found = only(list(Position().findings(gather(rows)[0].evidence[0])), "position_logit")
+    assert found.not_measurable == "needs orders that vary between pairs, and wins in both places"
+
+
+def test_a_flat_scale_is_flat_within_reason():
+    """Nine questions without a difference do not show that there never is one."""
+    rows = [scored(model, 5.0, item=f"q{i}") for model in "ab" for i in range(9)]
+    found = list(Scale().findings(gather(rows)[0].evidence[0]))
+    ties, entropy = only(found, "scale_ties"), only(found, "scale_entropy")
+    assert ties.estimate == ties.upper == 1.0
+    assert 0.6 < ties.lower < 0.8
+    assert "uses 1 different score of" in entropy.sentence
+    assert "-0" not in entropy.sentence

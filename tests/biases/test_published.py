@@ -1,5 +1,6 @@
 """Figures of public data; see tests/shared_data.py. Expected values: data/README.md, and the papers it names."""
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -146,6 +147,23 @@ def test_llmbar(judge, accuracy, consistency, first, last):
     whole = only(list(Position().findings(evidence)), "position_consistency")
     assert whole.estimate == pytest.approx(consistency, abs=1e-9)
     assert (whole.details["counts"]["first"], whole.details["counts"]["last"]) == (first, last)
+
+
+@pytest.mark.parametrize("judge", ["GPT-4", "ChatGPT"])
+@pytest.mark.parametrize("prompt", ["Vanilla", "Swap"])
+def test_llmbar_as_its_own_statistics_say(judge, prompt):
+    """Each folder's statistics.json: right on average, right in both orders, the same verdict in both."""
+    folder = shared_data("llmbar")
+    said = json.loads((folder / "Natural" / judge / prompt / "statistics.json").read_text(encoding="utf-8"))
+    found = gathered("llmbar", folder)
+    protocol = f"llmbar_{prompt.lower()}"
+    mine = [row for row in compared(found) if (row.judge, row.protocol) == (judge, protocol)]
+    consistency = only(list(Position().findings(by(found, judge, protocol))), "position_consistency")
+    assert f"{100 * only(mine, 'gold_accuracy').estimate:.1f}%" == said["correct_average"]
+    assert f"{consistency.details['counts']['consistent']} / 100" in said["equal"]
+    assert only(mine, "gold_accuracy").n == 200
+    both = only(mine, "gold_accuracy_both_orders")
+    assert f"{100 * both.estimate:.1f}%" == said["correct_both"].split(" = ")[1]
 
 
 def test_gameability_of_win_rates():

@@ -24,9 +24,11 @@ MODELS, PAIRS, VOTES, VOTERS = 20, 100, 20_000, 25
 AUDIT = """
 import sys, time, resource
 from pathlib import Path
-import numpy, scipy.special, scipy.optimize, scipy.stats
+import evalkit.reports.audit_command
+evalkit.reports.audit_command.one_thread()
+import numpy, scipy.special, scipy.sparse.csgraph
 import evalkit.analyse, evalkit.agreement_statistics, evalkit.rankings_compared, evalkit.corrections
-import evalkit.stats.covariates, evalkit.stats.paired_ratings, evalkit.reports.audit_command
+import evalkit.stats.covariates, evalkit.stats.paired_ratings
 evalkit.analyse.biases()
 start = time.perf_counter()
 found = evalkit.analyse.audit([Path(sys.argv[1])])

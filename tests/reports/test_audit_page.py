@@ -14,12 +14,15 @@ from html.parser import HTMLParser
 
 import pytest
 
+from evalkit.evidence import signed
 from evalkit.findings import AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
-from evalkit.reports.audit_figures import Bars, Cloud, Forest, Mark, Radar, plotly
-from evalkit.reports.audit_metrics import TOPICS, look, topic
+from evalkit.reports.audit_figures import LABEL, Bars, Cloud, Forest, Mark, Radar, plotly, short
+from evalkit.reports.audit_metrics import TOPICS, look, number, topic
 from evalkit.reports.audit_page import LIMIT, page
 from evalkit.reports.audit_svg import svg
+from evalkit.reports.audit_topics import sections
 from evalkit.reports.audit_verdict import verdict
+from evalkit.stats.resample import Interval
 
 CATEGORIES = ("writing", "roleplay", "reasoning", "math")
 MODELS = ("gpt-4", "claude-v1", "vicuna-13b", "llama-13b")
@@ -451,8 +454,64 @@ def test_weak_categories_and_failures_are_named():
     (weak,) = [text for text in said(Audit(agreement=rows)).may_not if "every category" in text]
     assert "math: 60.0%" in weak
     assert "stem" not in weak
+    among = agreement("human", "human", "S2", 0.55, 60, category="math", reach=0.1)
+    (weak,) = [text for text in said(Audit(agreement=(*rows, among))).may_not if "every category" in text]
+    assert "people among themselves 55.0%" in weak
     lost = verdict(Audit(), replace(SUBJECT, failed={"refused": 240}))
     assert any("240 of 2,400" in text and "10.0%" in text for text in lost.may_not)
+
+
+def test_a_judge_that_is_seldom_sure_does_not_look_better_for_it():
+    rows = agreement("gpt-4", "gold", "S2", 0.86, 235), agreement("gpt-4", "gold", "S1", 0.58, 350)
+    (text,) = [text for text in said(Audit(agreement=rows)).may if "better answers" in text]
+    assert "on 115 of 350 pairs" in text
+    assert "58.0% of all" in text
+
+
+def test_no_bias_is_claimed_absent_where_none_could_be_seen():
+    blind = finding("position_fairness", 0.0, 0.8, null=0.0)
+    blind = replace(blind, details={name: value for name, value in blind.details.items() if name != "detectable"})
+    for row in (blind, replace(blind, lower=0.0, upper=0.0)):
+        result = said(Audit(findings=(row,)))
+        assert not result.may
+        assert any("these data are coarse" in text for text in result.unknown)
+    assert "An effect of any size" in " ".join(result.unknown)
+
+
+def test_no_better_than_a_coin_is_not_like_a_person():
+    """People who contradict each other are no yardstick."""
+    rows = agreement("gpt-4", "human", "S2", 0.5, 12, reach=0.25), agreement("human", "human", "S2", 0.0, 6, reach=0.3)
+    result = said(Audit(agreement=rows))
+    assert not result.may
+    assert any("A coin agrees in 50%" in text for text in result.unknown)
+
+
+def test_a_flat_scale_is_said():
+    (text,) = said(Audit(findings=(finding("scale_ties", 0.9),))).may_not
+    assert text.startswith("That answers with the same score")
+
+
+def test_a_rate_of_other_pairs_is_no_win_rate_in_the_plot():
+    """Rogan-Gladen speaks of outright wins on pairs without votes."""
+    rates = ("win_rate_judge", "win_rate_corrected", "win_rate_rogan_gladen")
+    rows = tuple(finding(metric, 0.5, model=model) for metric in rates for model in MODELS)
+    (section,) = sections(Audit(subjects=(SUBJECT,), findings=rows))
+    forest, table, _ = section.parts
+    assert set(forest.series) == {"By the judge alone", "By both (PPI++)"}
+    assert any("Rogan-Gladen" in header for header in table.headers)
+
+
+def test_long_names_that_differ_at_their_end_look_different():
+    labels = [short(f"organisation/some-very-long-model-name-{size}") for size in ("7b", "13b", "70b")]
+    assert len(set(labels)) == 3
+    assert {len(label) for label in labels} == {LABEL}
+    assert short("gpt-4") == "gpt-4"
+
+
+@pytest.mark.parametrize("value", [-0.0, -1e-5, 1e-5, -4.9e-4])
+def test_nothing_is_not_negative(value):
+    assert number(value, "signed") == "0.000"
+    assert signed(Interval(value, value, 0.2, 9, 0.95, None, 3), 3) == "0.000 (95% 0.000 to +0.200)"
 
 
 def test_what_the_audit_itself_concludes_stands():

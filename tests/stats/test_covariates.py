@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from evalkit.stats.battles import Disconnected, compress
 from evalkit.stats.bradley_terry import bradley_terry
-from evalkit.stats.covariates import _Rows, rate_with_covariates
+from evalkit.stats.covariates import _merged, _Rows, rate_with_covariates
 from evalkit.stats.errors import NotConverged, NotMeasurable
 from tests.shared_data import shared_data
 
@@ -94,6 +94,36 @@ def test_position_effect_of_real_judges(judge, gamma):
         assert fit.difference(0, 4).standard_error == pytest.approx(0.244, abs=3e-3)
         v = fit.covariance_unclustered
         assert np.sqrt(v[0, 0] + v[4, 4] - 2 * v[0, 4]) == pytest.approx(0.137, abs=1e-3)
+
+
+@given(seed=st.integers(0, 1000), weighted=st.booleans(), columns=st.integers(0, 3))
+@settings(max_examples=20, deadline=None)
+def test_merging_equal_rows_changes_nothing(seed, weighted, columns):
+    a, b, y, _, q = simulated(seed, n=600)
+    rng = np.random.default_rng(seed)
+    y = np.where(rng.random(600) < 0.2, 0.5, y)
+    x = rng.integers(-1, 2, size=(600, columns)).astype(float)
+    weights = rng.integers(1, 4, size=600) / 2 if weighted else None
+    rows = _Rows(a, b, y, x, np.ones(600) if weights is None else weights, 4, 0.1, 0.0)
+    merged, cell = _merged(rows)
+    assert merged.a.size <= 12 * 3**columns
+    assert merged.a[cell].tolist() == a.tolist()
+    assert merged.weights.sum() == pytest.approx(rows.weights.sum())
+    fit = rate_with_covariates(a, b, y, x, models=4, clusters=q, weights=weights, ridge=0.1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evalkit.stats.covariates._merged", lambda rows: (rows, np.arange(rows.a.size)))
+        alone = rate_with_covariates(a, b, y, x, models=4, clusters=q, weights=weights, ridge=0.1)
+    for name in ("ratings", "coefficients", "covariance", "covariance_unclustered"):
+        assert getattr(fit, name) == pytest.approx(getattr(alone, name), abs=1e-11)
+    assert (fit.n, fit.clusters) == (alone.n, alone.clusters)
+
+
+def test_rows_of_many_values_are_not_merged():
+    a, b, y, x, _ = simulated(n=20_000)
+    rows = _Rows(a, b, y, x, np.ones(20_000), 4, 0.0, 0.0)
+    assert _merged(rows)[0] is rows
+    late = np.concatenate([np.zeros(15_000), x[15_000:, 0]])[:, None]  # where a first look sees few values
+    assert _merged(_Rows(a, b, y, late, np.ones(20_000), 4, 0.0, 0.0))[0].covariates is late
 
 
 def test_what_cannot_be_measured_raises():

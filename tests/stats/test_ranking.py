@@ -3,7 +3,14 @@ import pytest
 from scipy import stats
 
 from evalkit.stats.errors import NotMeasurable
-from evalkit.stats.ranking import confidence_agreement, kendall, rank_ranges, separability, spearman
+from evalkit.stats.ranking import (
+    confidence_agreement,
+    kendall,
+    rank_correlations,
+    rank_ranges,
+    separability,
+    spearman,
+)
 
 
 def test_rank_ranges():
@@ -55,6 +62,21 @@ def test_rank_correlations():
     assert kendall(x, y) == pytest.approx(stats.kendalltau(x, y).statistic)
     assert spearman(x, 2 * x + 1) == pytest.approx(1)
     assert kendall(x, -x) == pytest.approx(-1)
+
+
+def test_many_rank_correlations_are_those_of_each(monkeypatch):
+    monkeypatch.setattr("evalkit.stats.ranking.CHUNK", 40)  # three at a time
+    rng = np.random.default_rng(2)
+    first, second = rng.integers(4, size=(2, 50, 3)).astype(float)
+    first[0] = 1.0
+    got = rank_correlations(first, second)
+    for one, (x, y) in enumerate(zip(first, second, strict=True)):
+        for correlation, values in zip((spearman, kendall), got, strict=True):
+            if np.ptp(x) == 0 or np.ptp(y) == 0:
+                assert np.isnan(values[one])
+            else:
+                assert values[one] == pytest.approx(correlation(x, y))
+    assert np.isnan(got[0][0])
 
 
 def test_raises():
