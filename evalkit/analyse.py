@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.auditing.evidence import Evidence
+from evalkit.auditing.example_texts import Questions, completed
+from evalkit.auditing.findings import AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
+from evalkit.auditing.gather import GOLD, Gathered, gather
+from evalkit.auditing.labels import read_votes
 from evalkit.comparisons import HUMAN
-from evalkit.evidence import Evidence
-from evalkit.example_texts import Questions, completed
-from evalkit.findings import AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
-from evalkit.gather import GOLD, Gathered, gather
-from evalkit.labels import read_votes
 from evalkit.protocols import Bias, UsageError
 from evalkit.schema import Judged
 from evalkit.store import answer_logs, judged_rows
@@ -64,8 +64,8 @@ def audit(
     Raises:
         UsageError: there is nothing to audit, or a file is malformed.
     """
-    from evalkit.relations import relations
-    from evalkit.run_records import run_records
+    from evalkit.auditing.relations import relations
+    from evalkit.auditing.run_records import run_records
 
     listed = list(dict.fromkeys(paths))
     votes, imported = read_votes(human) if human is not None else ([], [])
@@ -134,12 +134,12 @@ def _no_cycles() -> Iterator[None]:
 
 def audited(found: Sequence[Gathered], notes: Iterable[str] = ()) -> Audit:
     """Audit what was gathered."""
-    from evalkit import corrections
-    from evalkit.agreement_counts import HUMAN as PEOPLE
-    from evalkit.agreement_counts import agreement_rows
-    from evalkit.agreement_statistics import statistics
-    from evalkit.examples import examples
-    from evalkit.rankings_compared import compared, ratings
+    from evalkit.auditing import corrections
+    from evalkit.auditing.agreement_counts import HUMAN as PEOPLE
+    from evalkit.auditing.agreement_counts import agreement_rows
+    from evalkit.auditing.agreement_statistics import statistics
+    from evalkit.auditing.examples import examples
+    from evalkit.auditing.rankings_compared import compared, ratings
 
     said = [*notes]
     plugins = biases()

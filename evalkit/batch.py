@@ -12,10 +12,10 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from dataclasses import dataclass, field
 
-from evalkit.batch_api import Batches, BatchSettings, batch_backend
-from evalkit.batch_follow import Follower, Outcome, Pending, Show, spent
-from evalkit.batch_ledger import Ledger
-from evalkit.batch_submit import SETTLING, Submitter
+from evalkit.batches.api import Batches, BatchSettings, batch_backend
+from evalkit.batches.follow import Follower, Outcome, Pending, Show, spent
+from evalkit.batches.ledger import Ledger
+from evalkit.batches.submit import SETTLING, Submitter
 from evalkit.budget import Amount, bound
 from evalkit.claims import LONGEST_WAIT
 from evalkit.judge import Bench

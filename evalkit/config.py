@@ -23,7 +23,7 @@ from msgspec import Struct
 from evalkit.artifacts import fetch
 from evalkit.backends.ray import spread
 from evalkit.backends.servers import Servers
-from evalkit.batch_api import BatchSettings, batch_backend
+from evalkit.batches.api import BatchSettings, batch_backend
 from evalkit.benchmark import Benchmark, Fields
 from evalkit.experiment import Experiment
 from evalkit.judge import Orders, Pairing

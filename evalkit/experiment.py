@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from evalkit.batch_api import BatchSettings
+from evalkit.batches.api import BatchSettings
 from evalkit.benchmark import Benchmark
 from evalkit.generate import ASK_AGAIN, Candidate
 from evalkit.judge import Pairing, count

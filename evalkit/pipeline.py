@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from evalkit import leaderboard, rate
 from evalkit.batch import batched
-from evalkit.batch_ledger import Elsewhere
+from evalkit.batches.ledger import Elsewhere
 from evalkit.client import Client, Clients
 from evalkit.comparisons import comparisons
 from evalkit.experiment import Experiment

@@ -25,8 +25,8 @@ from evalkit.schema import ErrorKind, Failure, Finish, Item, Ref, Response, Usag
 from evalkit.secrets import scrub
 
 if TYPE_CHECKING:
-    from evalkit.evidence import Evidence
-    from evalkit.findings import Finding
+    from evalkit.auditing.evidence import Evidence
+    from evalkit.auditing.findings import Finding
 
 
 class EvalkitError(Exception):

@@ -18,18 +18,18 @@ from msgspec.structs import replace
 
 from evalkit import benchmark, config
 from evalkit.batch import batched
-from evalkit.batch_ledger import Elsewhere
+from evalkit.batches.ledger import Elsewhere
 from evalkit.benchmark import Benchmark
 from evalkit.budget import Amount, amount
 from evalkit.client import Clients
-from evalkit.drift import Coverage, Drift, Said, Twin, measure
 from evalkit.experiment import Experiment
 from evalkit.forecast import Estimate, count_case, earlier, habits_of, priced
 from evalkit.judge import Bench
 from evalkit.prices import load_prices
 from evalkit.progress import Watch, downloads, watching
 from evalkit.protocols import Case, EvalkitError, Judge, UsageError
-from evalkit.rejudge_old import Answers, Old, questions_in
+from evalkit.rejudging.drift import Coverage, Drift, Said, Twin, measure
+from evalkit.rejudging.old import Answers, Old, questions_in
 from evalkit.run import (
     begin,
     exit_code,

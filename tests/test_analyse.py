@@ -6,12 +6,12 @@ import math
 import msgspec
 import pytest
 
-from evalkit.agreement_counts import agreement_rows
 from evalkit.analyse import audit, audited
+from evalkit.auditing.agreement_counts import agreement_rows
+from evalkit.auditing.gather import gather, groups
+from evalkit.auditing.labels import read_votes
 from evalkit.comparisons import HUMAN
-from evalkit.gather import gather, groups
 from evalkit.interop.importing import import_results
-from evalkit.labels import read_votes
 from evalkit.protocols import UsageError
 from evalkit.schema import Judgment, Ref, Response
 from evalkit.store import Store

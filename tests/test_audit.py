@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from evalkit.analyse import audited
+from evalkit.auditing.gather import gather
 from evalkit.cli import main
-from evalkit.gather import gather
 from evalkit.reports.audit_command import to_json
 from evalkit.reports.audit_tables import show
 from evalkit.schema import Ref

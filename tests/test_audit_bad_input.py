@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from evalkit.analyse import audit, audited
+from evalkit.auditing.gather import Vote, gather
 from evalkit.cli import main
 from evalkit.comparisons import HUMAN
-from evalkit.gather import Vote, gather
 from evalkit.protocols import UsageError
 from evalkit.reports.audit_command import to_json
 from evalkit.reports.audit_page import page

@@ -7,14 +7,14 @@ import msgspec
 import pytest
 
 from evalkit.analyse import audit
+from evalkit.auditing.evidence import Kin
+from evalkit.auditing.example_texts import completed
+from evalkit.auditing.findings import Example
+from evalkit.auditing.gather import gather
+from evalkit.auditing.relations import relations
+from evalkit.auditing.run_records import read, run_records
 from evalkit.comparisons import HUMAN
-from evalkit.evidence import Kin
-from evalkit.example_texts import completed
-from evalkit.findings import Example
-from evalkit.gather import gather
-from evalkit.relations import relations
 from evalkit.reports.audit_about import about, described
-from evalkit.run_records import read, run_records
 from evalkit.schema import Ref, Response
 from evalkit.store import Store
 from tests.biases.simulated import Study, only, scored

@@ -17,9 +17,9 @@ from evalkit.backends.anthropic import Anthropic
 from evalkit.backends.fake import Fake
 from evalkit.backends.openai import OpenAI
 from evalkit.batch import batched
-from evalkit.batch_api import BatchSettings
-from evalkit.batch_follow import TRIES, Waiting
-from evalkit.batch_ledger import Ledger
+from evalkit.batches.api import BatchSettings
+from evalkit.batches.follow import TRIES, Waiting
+from evalkit.batches.ledger import Ledger
 from evalkit.budget import Amount
 from evalkit.client import Clients, Unreachable
 from evalkit.judge import Bench

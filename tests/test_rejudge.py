@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from evalkit import benchmark
-from evalkit.drift import Coverage, Said, Twin, measure
+from evalkit.rejudging.drift import Coverage, Said, Twin, measure
 from evalkit.schema import Judgment, Ref
 from evalkit.store import Log
 from tests.shared_data import shared_data

@@ -16,7 +16,7 @@ from msgspec import Struct
 from evalkit.backends import chat_completions, provider
 from evalkit.backends.provider import Detail
 from evalkit.backends.sdk_batches import CLOCKS_APART, PAGE, Calls, no_row, row, segment
-from evalkit.batch_api import BatchState
+from evalkit.batches.api import BatchState
 from evalkit.protocols import Completion, Request, Transport
 from evalkit.schema import Batch
 

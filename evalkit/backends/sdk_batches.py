@@ -12,7 +12,7 @@ import msgspec
 
 from evalkit.backends import chat_completions, provider
 from evalkit.backends.provider import Detail, Endpoint
-from evalkit.batch_api import UnknownBatch
+from evalkit.batches.api import UnknownBatch
 from evalkit.protocols import EvalkitError, Malformed, Misconfigured, Transport
 
 T = TypeVar("T")

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from evalkit.evidence import Evidence, signed
-from evalkit.findings import Finding
+from evalkit.auditing.evidence import Evidence, signed
+from evalkit.auditing.findings import Finding
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -115,7 +115,7 @@ def features(text: str) -> tuple[float, ...]:
 
 
 def _effects(evidence: Evidence, rows: IntArray, x: FloatArray, kept: list[str]) -> Iterator[Finding]:
-    from evalkit.joint_ratings import fit
+    from evalkit.auditing.joint_ratings import fit
     from evalkit.stats.errors import StatisticsError
 
     pairs = evidence.pairs
@@ -143,7 +143,7 @@ def _reason(error: StatisticsError) -> str:
 
 
 def _excesses(evidence: Evidence, voted: IntArray, x: FloatArray, kept: list[str]) -> Iterator[Finding]:
-    from evalkit.joint_ratings import fit_twice, rows
+    from evalkit.auditing.joint_ratings import fit_twice, rows
     from evalkit.stats.errors import StatisticsError
 
     pairs, votes = evidence.pairs, evidence.votes

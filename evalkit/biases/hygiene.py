@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evalkit.evidence import Evidence, percent
-from evalkit.findings import Finding, counted
+from evalkit.auditing.evidence import Evidence, percent
+from evalkit.auditing.findings import Finding, counted
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray

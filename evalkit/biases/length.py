@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from evalkit.evidence import Evidence, percent, signed
-from evalkit.findings import Finding
+from evalkit.auditing.evidence import Evidence, percent, signed
+from evalkit.auditing.findings import Finding
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -70,8 +70,8 @@ def _voted(evidence: Evidence) -> _Voted:
 def _excess(evidence: Evidence, rows: _Voted) -> Iterator[Finding]:
     import numpy as np
 
-    from evalkit.joint_ratings import fit_twice
-    from evalkit.joint_ratings import rows as compared
+    from evalkit.auditing.joint_ratings import fit_twice
+    from evalkit.auditing.joint_ratings import rows as compared
     from evalkit.stats.errors import NotMeasurable, StatisticsError
 
     metric = "length_slope_excess"
@@ -116,7 +116,7 @@ def _slope(evidence: Evidence) -> Iterator[Finding]:
     """Of the judge alone, on every pair: descriptive, as longer answers may be better."""
     import numpy as np
 
-    from evalkit.joint_ratings import fit
+    from evalkit.auditing.joint_ratings import fit
     from evalkit.stats.errors import NotMeasurable, StatisticsError
 
     pairs = evidence.pairs

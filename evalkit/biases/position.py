@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from evalkit.evidence import Evidence, percent, signed
-from evalkit.findings import Finding, counted
+from evalkit.auditing.evidence import Evidence, percent, signed
+from evalkit.auditing.findings import Finding, counted
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -191,7 +191,7 @@ def _effect(evidence: Evidence) -> Iterator[Finding]:
     """The logit of the first slot at equal quality, and how it changes with the gap in quality."""
     import numpy as np
 
-    from evalkit.joint_ratings import fit
+    from evalkit.auditing.joint_ratings import fit
     from evalkit.stats.errors import NotMeasurable, StatisticsError
 
     pairs = evidence.pairs

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from evalkit.evidence import Evidence, percent, signed, within
-from evalkit.findings import Finding, counted
+from evalkit.auditing.evidence import Evidence, percent, signed, within
+from evalkit.auditing.findings import Finding, counted
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evalkit.evidence import Evidence, signed
-from evalkit.findings import Finding
+from evalkit.auditing.evidence import Evidence, signed
+from evalkit.auditing.findings import Finding
 
 if TYPE_CHECKING:
-    from evalkit.joint_ratings import FittedTwice
+    from evalkit.auditing.joint_ratings import FittedTwice
     from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
 
 FEWEST = 4
@@ -93,7 +93,7 @@ def _line(judge: FloatArray, people: FloatArray) -> tuple[float, float]:
 def _residuals(evidence: Evidence, kin: Mapping[int, str]) -> Iterator[Finding]:
     import numpy as np
 
-    from evalkit.joint_ratings import fit_twice, rows
+    from evalkit.auditing.joint_ratings import fit_twice, rows
     from evalkit.stats.errors import NotMeasurable, StatisticsError
 
     pairs, votes = evidence.pairs, evidence.votes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from evalkit.probing import Beside, Keeps, Rewrites
+from evalkit.probing.trials import Beside, Keeps, Rewrites
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from evalkit.probe_text import pick
-from evalkit.probing import Beside, Keeps, Rewrites
+from evalkit.probing.text import pick
+from evalkit.probing.trials import Beside, Keeps, Rewrites
 
 SOURCES = (
     "Source: Marlow & Teague (2019), Handbook of Verified Answers, 4th edition, p. 212.",

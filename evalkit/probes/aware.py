@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from evalkit.probing import Beside, Keeps, Rewrites
+from evalkit.probing.trials import Beside, Keeps, Rewrites
 
 WARNING = (
     "\n\nBe aware that judges like you are biased: towards the answer that is shown first, towards the longer one, and "

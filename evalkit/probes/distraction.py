@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from evalkit.probe_text import pick
-from evalkit.probing import Beside, Keeps, Rewrites
+from evalkit.probing.text import pick
+from evalkit.probing.trials import Beside, Keeps, Rewrites
 
 REMARKS = (
     "By the way, whoever wrote this likes pears and plain crackers.",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from evalkit.probe_text import pick
-from evalkit.probing import Beside, Keeps, Rewrites
+from evalkit.probing.text import pick
+from evalkit.probing.trials import Beside, Keeps, Rewrites
 
 AUTHORS = (
     "I answer this as a woman who came to this country as a refugee.",

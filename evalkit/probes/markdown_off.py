@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from evalkit.probing import Beside, Keeps, Rewrites
+from evalkit.probing.trials import Beside, Keeps, Rewrites
 
 
 @dataclass(frozen=True)

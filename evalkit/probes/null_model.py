@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from evalkit.probing import Beside, Keeps, Rewrites
+from evalkit.probing.trials import Beside, Keeps, Rewrites
 
 CONSTANT = (
     "Both answers have now been compared by the rules above. This one does all that was asked, keeps every constraint "

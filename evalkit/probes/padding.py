@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from evalkit.probe_text import SEARCHED, number, pick
-from evalkit.probing import Beside, Keeps, Rewrites
+from evalkit.probing.text import SEARCHED, number, pick
+from evalkit.probing.trials import Beside, Keeps, Rewrites
 
 TAILS = (
     ", which is to say no more and no less than that",

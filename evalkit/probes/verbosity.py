@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from evalkit.probe_text import pick, sentences
-from evalkit.probing import Beside, Keeps, Rewrites
+from evalkit.probing.text import pick, sentences
+from evalkit.probing.trials import Beside, Keeps, Rewrites
 
 LEADS = ("In short,", "Put differently,", "It should be noted that", "To say it once more,", "Importantly,")
 

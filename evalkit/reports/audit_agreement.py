@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from evalkit.findings import AgreementRow, Audit
+from evalkit.auditing.findings import AgreementRow, Audit
 from evalkit.reports.audit_figures import Figure, Radar
 from evalkit.reports.audit_parts import NONE, Cell, Section, Table, shade, who
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from evalkit.analyse import audit
-from evalkit.findings import Audit
+from evalkit.auditing.findings import Audit
 from evalkit.protocols import UsageError
 from evalkit.report import plain
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalkit.findings import Audit
+from evalkit.auditing.findings import Audit
 from evalkit.reports.audit_metrics import Look, key, look, names, number
 from evalkit.reports.audit_parts import Cell, Section, Table
 from evalkit.reports.audit_topics import estimate, subject

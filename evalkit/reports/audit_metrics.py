@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from evalkit.findings import Audit, Finding, Subject
+from evalkit.auditing.findings import Audit, Finding, Subject
 from evalkit.reports.audit_parts import who
 
 Look = Literal["share", "signed", "number"]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from evalkit.findings import Audit, Example
+from evalkit.auditing.findings import Audit, Example
 from evalkit.report import plain
 from evalkit.reports import web
 from evalkit.reports.audit_agreement import agreement

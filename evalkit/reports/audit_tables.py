@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from evalkit.findings import AgreementRow, Audit, Finding, Rating, Subject, counted
+from evalkit.auditing.findings import AgreementRow, Audit, Finding, Rating, Subject, counted
 from evalkit.report import plain
 from evalkit.reports.audit_metrics import TOPICS, key, label, limits, look, names, number, topic
 from evalkit.reports.audit_parts import PEOPLE, who

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from evalkit.findings import Audit, Finding
+from evalkit.auditing.findings import Audit, Finding
 from evalkit.reports.audit_figures import SHARES, Figure, Forest, Mark
 from evalkit.reports.audit_metrics import TOPICS, Key, Look, key, label, limits, look, names, number, topic
 from evalkit.reports.audit_parts import NONE, Cell, Section, Table

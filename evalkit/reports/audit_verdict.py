@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 
-from evalkit.findings import AgreementRow, Audit, Finding, Subject, counted
+from evalkit.auditing.findings import AgreementRow, Audit, Finding, Subject, counted
 from evalkit.reports.audit_metrics import TOPICS, key, topic
 from evalkit.reports.audit_parts import PEOPLE
 

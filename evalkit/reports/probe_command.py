@@ -48,11 +48,12 @@ class Asked:
 
     def run(self, composed: Mapping[str, Any], console: Console, note: Callable[[str], None]) -> int:
         """Carry it out. Returns the exit code."""
-        from evalkit import config, probe_run
-        from evalkit.probing import Turns, chosen
+        from evalkit import config
+        from evalkit.auditing.run_records import read
+        from evalkit.probing import run as probe_run
+        from evalkit.probing.trials import Turns, chosen
         from evalkit.reports.audit_about import of_run
         from evalkit.reports.audit_command import present, to_json
-        from evalkit.run_records import read
 
         plain = dict(composed)
         turns = plain.pop("turns", "first")
@@ -108,7 +109,7 @@ def _standard() -> Console:
 
 def help_text() -> str:
     """How to use it."""
-    from evalkit.probing import probes
+    from evalkit.probing.trials import probes
 
     lines = textwrap.wrap(", ".join(probes()), 84)
     return HELP.format(probes=("\n" + " " * 30).join(lines))

@@ -16,7 +16,7 @@ from evalkit.protocols import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evalkit.rejudge_old import Old
+    from evalkit.rejudging.old import Old
 
 HELP = """\
 usage: evalkit rejudge PATH judge=NAME [of=NAME] [key=value ...] [--format table|json] [-o FILE]
@@ -84,7 +84,7 @@ def asked(arguments: Sequence[str]) -> Asked:
         UsageError: a path or judge is missing, there is nothing to re-judge, or a key makes no sense here.
     """
     from evalkit.compose import quoted
-    from evalkit.rejudge_old import old
+    from evalkit.rejudging.old import old
 
     parser = argparse.ArgumentParser(prog="evalkit rejudge", add_help=False, allow_abbrev=False)
     parser.add_argument("--format", choices=["table", "json"])

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from evalkit.benchmark import in_order
-from evalkit.drift import FIRST, SECOND, TIE, Drift, Part, Side
 from evalkit.protocols import UsageError
+from evalkit.rejudging.drift import FIRST, SECOND, TIE, Drift, Part, Side
 from evalkit.report import plain
 
 if TYPE_CHECKING:

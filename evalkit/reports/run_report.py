@@ -25,9 +25,9 @@ def write(folder: Path, results: Path, experiment: Experiment) -> Path | None:
         The page; None where there is nothing to say, as after a run in which every judgment failed to arrive.
     """
     from evalkit.analyse import audit
+    from evalkit.auditing.run_records import read
     from evalkit.reports.audit_about import of_run
     from evalkit.reports.audit_page import page
-    from evalkit.run_records import read
 
     name = experiment.benchmark.spec.name
     questions = {name: {item.id: item.turns for item in experiment.benchmark.items}}

@@ -11,7 +11,7 @@ from evalkit.backends.anthropic import Anthropic
 from evalkit.backends.openai import OpenAI
 from evalkit.backends.provider import NO_KEY, Endpoint
 from evalkit.backends.sdk_batches import Calls, row
-from evalkit.batch_api import BatchBackend, UnknownBatch
+from evalkit.batches.api import BatchBackend, UnknownBatch
 from evalkit.protocols import Malformed, Message, Misconfigured, Rejected, Request, Sampling
 from evalkit.protocols import Transport as TransportError
 from evalkit.schema import Batch

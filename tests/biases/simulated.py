@@ -8,8 +8,8 @@ from itertools import combinations
 import msgspec
 import numpy as np
 
+from evalkit.auditing.gather import gather
 from evalkit.comparisons import HUMAN
-from evalkit.gather import gather
 from evalkit.schema import Failure, Judgment, Ref, digest
 from tests.ratings.rows import single
 

@@ -4,6 +4,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from evalkit.auditing.evidence import Kin
+from evalkit.auditing.gather import gather
+from evalkit.auditing.gather_columns import guessed
+from evalkit.auditing.relations import relations
 from evalkit.biases.format import Format, features
 from evalkit.biases.hygiene import MARKER, Hygiene
 from evalkit.biases.length import NO_PAIRS, Length
@@ -11,10 +15,6 @@ from evalkit.biases.position import Position
 from evalkit.biases.scale import Scale
 from evalkit.biases.self_preference import SelfPreference
 from evalkit.comparisons import HUMAN
-from evalkit.evidence import Kin
-from evalkit.gather import gather
-from evalkit.gather_columns import guessed
-from evalkit.relations import relations
 from evalkit.schema import Ref, Response
 from tests.biases.simulated import Study, only, scored
 from tests.ratings.rows import judged

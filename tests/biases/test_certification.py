@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from evalkit.auditing.gather import gather
 from evalkit.biases.length import Length
 from evalkit.biases.position import Position
 from evalkit.biases.scale import Scale
 from evalkit.biases.self_preference import SelfPreference
-from evalkit.gather import gather
 from tests.biases.simulated import Study, only, scored
 from tests.ratings.rows import judged
 

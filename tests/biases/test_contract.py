@@ -6,8 +6,8 @@ import math
 import pytest
 
 from evalkit.analyse import biases
-from evalkit.evidence import Evidence
-from evalkit.gather import gather
+from evalkit.auditing.evidence import Evidence
+from evalkit.auditing.gather import gather
 from evalkit.reports.audit_command import _json
 from tests.biases.simulated import Study, scored
 from tests.ratings.rows import judged

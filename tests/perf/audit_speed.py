@@ -27,7 +27,8 @@ from pathlib import Path
 import evalkit.reports.audit_command
 evalkit.reports.audit_command.one_thread()
 import numpy, scipy.special, scipy.sparse.csgraph
-import evalkit.analyse, evalkit.agreement_statistics, evalkit.rankings_compared, evalkit.corrections
+import evalkit.analyse, evalkit.auditing.agreement_statistics, evalkit.auditing.rankings_compared
+import evalkit.auditing.corrections
 import evalkit.stats.covariates, evalkit.stats.paired_ratings
 evalkit.analyse.biases()
 start = time.perf_counter()

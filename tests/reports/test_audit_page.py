@@ -14,8 +14,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from evalkit.evidence import signed
-from evalkit.findings import AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
+from evalkit.auditing.evidence import signed
+from evalkit.auditing.findings import AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
 from evalkit.reports.audit_figures import LABEL, Bars, Cloud, Forest, Mark, Radar, plotly, short
 from evalkit.reports.audit_metrics import TOPICS, look, number, topic
 from evalkit.reports.audit_page import LIMIT, page

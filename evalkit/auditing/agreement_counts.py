@@ -1,0 +1,298 @@
+"""How often a judge says what people, or gold labels, say: the two setups of MT-Bench, by turn and by category.
+
+S1 takes every vote, a tie being a verdict; a judge that names different winners in the two orders says tie. S2 takes
+only votes where neither side says tie. Every vote counts once; among people every pair of votes on the same pair of
+answers does (Zheng et al. 2023, arXiv:2306.05685, section 4.2; FastChat llm_judge/compute_agreement.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from evalkit.auditing.evidence import Evidence, Votes
+from evalkit.auditing.findings import AgreementRow, Setup
+from evalkit.auditing.gather import Gathered, Group
+
+if TYPE_CHECKING:
+    from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
+    from evalkit.stats.resample import Interval
+
+SMALL = 50
+"""Categories with fewer votes are also shown shrunk."""
+
+HUMAN, MAJORITY, GOLD = "human", "human majority", "gold"
+
+
+@dataclass(frozen=True, eq=False)
+class Sayings:
+    """What two sides said, one row a vote (or cell of votes), ready to be counted."""
+
+    agree: FloatArray
+    """[N] agreeing pairs of verdicts in this row."""
+    total: FloatArray
+    question: IntArray
+    category: IntArray
+    turn: IntArray
+    one: FloatArray | None = None
+    """[N] verdicts of each side, where a row is one pair of verdicts."""
+    other: FloatArray | None = None
+    longer: FloatArray | None = None
+    """[N] what a rule says that prefers the longer answer; NaN where unknown."""
+
+    def where(self, keep: BoolArray) -> Sayings:
+        """Only these rows."""
+        chosen: dict[str, Any] = {
+            name: None if getattr(self, name) is None else getattr(self, name)[keep] for name in self.__annotations__
+        }
+        return Sayings(**chosen)
+
+
+def agreement_rows(gathered: Gathered) -> Iterator[AgreementRow]:
+    """Judges with people, with their majority and with gold labels; then people among themselves."""
+    for evidence in gathered.evidence:
+        about = AgreementRow(
+            judge=evidence.judge,
+            other="",
+            turn=None,
+            setup="S1",
+            category=None,
+            agree=0,
+            total=0,
+            benchmark=gathered.benchmark,
+            protocol=evidence.protocol,
+        )
+        for other, votes in ((HUMAN, evidence.votes), (GOLD, evidence.gold)):
+            for setup in _SETUPS:
+                yield from _counted(
+                    with_votes(evidence, votes, setup), replace(about, other=other, setup=setup), evidence.categories
+                )
+        for setup in _SETUPS:
+            row = replace(about, other=MAJORITY, setup=setup)
+            yield from _counted(_with_majority(evidence, setup), row, evidence.categories, by_category=False)
+            for group, votes in evidence.other_votes.items():
+                row = replace(about, other=f"{HUMAN}: {group}", setup=setup)
+                yield from _counted(with_votes(evidence, votes, setup), row, evidence.categories, by_category=False)
+    yield from _among_people(gathered)
+
+
+_SETUPS: tuple[Setup, ...] = ("S1", "S2")
+
+
+def with_votes(evidence: Evidence, votes: Votes, setup: Setup) -> Sayings:
+    """The judge's verdict beside each vote."""
+    import numpy as np
+
+    pairs = evidence.pairs
+    used = np.flatnonzero(votes.pair >= 0)
+    used = used[np.isfinite(pairs.verdict[votes.pair[used]])]
+    pair = votes.pair[used]
+    judge, said = pairs.verdict[pair], 0.5 + np.sign(votes.outcome[used] - 0.5) / 2
+    keep = np.ones(used.size, dtype=bool) if setup == "S1" else (judge != 0.5) & (said != 0.5)
+    sayings = Sayings(
+        agree=(judge == said).astype(np.float64),
+        total=np.ones(used.size),
+        question=votes.question[used],
+        category=votes.category[used],
+        turn=votes.turn[used],
+        one=judge,
+        other=said,
+        longer=0.5 + np.sign(pairs.length_a[pair] - pairs.length_b[pair]) / 2,
+    )
+    return sayings.where(keep)
+
+
+def _with_majority(evidence: Evidence, setup: Setup) -> Sayings:
+    """The judge beside the most frequent vote on each pair; several modes share the credit evenly."""
+    import numpy as np
+
+    pairs, votes = evidence.pairs, evidence.votes
+    used = votes.pair >= 0
+    cells, place = np.unique(votes.pair[used], return_inverse=True)
+    counts = _tally(place, votes.outcome[used], cells.size)
+    judge = pairs.verdict[cells]
+    modes = counts == counts.max(axis=1, keepdims=True, initial=0)
+    keep = np.isfinite(judge)
+    if setup == "S2":
+        keep &= (judge != 0.5) & ~(modes[:, 1] & (modes.sum(axis=1) == 1))
+        modes = modes & np.array([True, False, True])
+    said = np.zeros(cells.size, dtype=np.int64)
+    said[keep] = np.rint(judge[keep] * 2).astype(np.int64)
+    credit = modes[np.arange(cells.size), said] / np.maximum(modes.sum(axis=1), 1)
+    sayings = Sayings(
+        agree=credit,
+        total=np.ones(cells.size),
+        question=pairs.question[cells],
+        category=pairs.category[cells],
+        turn=pairs.turn[cells],
+    )
+    return sayings.where(keep)
+
+
+def _among_people(gathered: Gathered) -> Iterator[AgreementRow]:
+    """Within each group, and between the main group and every other, on the pairs that a judge judged too.
+
+    Only so is their agreement a yardstick for a judge's: other pairs may be harder or easier.
+    """
+    if not gathered.people or not gathered.evidence:
+        return
+    categories = gathered.evidence[0].categories
+    main, *others = (on_judged_pairs(gathered, group) for group in gathered.people)
+    for group in (main, *others):
+        name = HUMAN if group is main else f"{HUMAN}: {group.name or 'others'}"
+        for setup in _SETUPS:
+            about = AgreementRow(judge=name, other=name, turn=None, setup=setup, category=None, agree=0, total=0)
+            about = replace(about, benchmark=gathered.benchmark)
+            yield from _counted(_within(group, setup), about, categories, by_category=group is main)
+            if group is not main:
+                row = replace(about, other=HUMAN)
+                yield from _counted(_between(group, main, setup), row, categories, by_category=False)
+
+
+def on_judged_pairs(gathered: Gathered, group: Group) -> Group:
+    """The group with only its votes on pairs that some judge judged too: what a judge may be held against."""
+    import numpy as np
+
+    judged = np.zeros(len(group.votes), dtype=bool)
+    main = group.name == gathered.people[0].name
+    for evidence in gathered.evidence:
+        votes = evidence.votes if main else evidence.other_votes[group.name or "others"]
+        judged |= votes.pair >= 0
+    return group._replace(votes=group.votes.where(judged))
+
+
+def _within(group: Group, setup: Setup) -> Sayings:
+    import numpy as np
+
+    votes = group.votes
+    cells, first, place = np.unique(votes.key, axis=0, return_index=True, return_inverse=True)
+    counts = _tally(place.reshape(-1), votes.outcome, len(cells))
+    if setup == "S2":
+        counts = counts * np.array([1.0, 0.0, 1.0])
+    n = counts.sum(axis=1)
+    agree, total = (counts * (counts - 1) / 2).sum(axis=1), n * (n - 1) / 2
+    return Sayings(agree, total, votes.question[first], votes.category[first], votes.turn[first])
+
+
+def _between(one: Group, other: Group, setup: Setup) -> Sayings:
+    import numpy as np
+
+    keys = np.concatenate([one.votes.key, other.votes.key])
+    outcome = np.concatenate([one.votes.outcome, other.votes.outcome])
+    cells, first, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    place = place.reshape(-1)
+    ours = np.arange(len(keys)) < len(one.votes)
+    counts = [_tally(place[side], outcome[side], len(cells)) for side in (ours, ~ours)]
+    if setup == "S2":
+        counts = [table * np.array([1.0, 0.0, 1.0]) for table in counts]
+    category = np.concatenate([one.votes.category, other.votes.category])
+    return Sayings(
+        agree=(counts[0] * counts[1]).sum(axis=1),
+        total=counts[0].sum(axis=1) * counts[1].sum(axis=1),
+        question=cells[:, 0],
+        category=category[first],
+        turn=cells[:, 1],
+    )
+
+
+def _tally(place: IntArray, outcome: FloatArray, cells: int) -> FloatArray:
+    """[cells, 3] votes for b, for a tie, for a."""
+    import numpy as np
+
+    code = (1 + np.sign(outcome - 0.5)).astype(np.int64)
+    return np.bincount(place * 3 + code, minlength=cells * 3).reshape(cells, 3).astype(np.float64)
+
+
+def _counted(
+    sayings: Sayings, about: AgreementRow, categories: Sequence[str], *, by_category: bool = True
+) -> Iterator[AgreementRow]:
+    """All together, then by turn where there are several, then by category."""
+    import numpy as np
+
+    sayings = sayings.where(sayings.total > 0)
+    if not sayings.total.size:
+        return
+    yield _row(sayings, about)
+    turns = np.unique(sayings.turn).tolist()
+    for turn in turns if len(turns) > 1 else ():
+        yield _row(sayings.where(sayings.turn == turn), replace(about, turn=int(turn)))
+    if not by_category or len(categories) < 2:
+        return
+    rows = [
+        _row(sayings.where(sayings.category == code), replace(about, category=name))
+        for code, name in enumerate(categories)
+        if (sayings.category == code).any()
+    ]
+    yield from _shrunk(rows)
+
+
+def _row(sayings: Sayings, about: AgreementRow) -> AgreementRow:
+    import numpy as np
+
+    agree, total = float(sayings.agree.sum()), float(sayings.total.sum())
+    interval = _limits(sayings)
+    longer = None
+    if sayings.longer is not None and sayings.other is not None:
+        known = np.isfinite(sayings.longer)
+        longer = float((sayings.longer == sayings.other)[known].mean()) if known.any() else None
+    return replace(
+        about,
+        agree=agree,
+        total=round(total),
+        lower=interval.lower,
+        upper=interval.upper,
+        kappa=_kappa(sayings.one, sayings.other),
+        length_only=longer,
+    )
+
+
+def _limits(sayings: Sayings) -> Interval:
+    """Clustered by question; never narrower than those of independent votes."""
+    import numpy as np
+
+    from evalkit.stats.resample import question_bootstrap, wilson
+
+    agree, total = float(sayings.agree.sum()), float(sayings.total.sum())
+    cluster = np.unique(sayings.question, return_inverse=True)[1]
+    sums, counts = (np.bincount(cluster, part).astype(np.float64) for part in (sayings.agree, sayings.total))
+    inner = question_bootstrap(sums, counts, pooled=True, resamples=2000)
+    outer = wilson(agree, total)
+    if inner.lower is None or inner.upper is None or outer.lower is None or outer.upper is None:
+        return outer
+    return replace(inner, lower=max(0.0, min(inner.lower, outer.lower)), upper=min(1.0, max(inner.upper, outer.upper)))
+
+
+def _kappa(one: FloatArray | None, other: FloatArray | None) -> float | None:
+    """Cohen's kappa with each row counted both ways round."""
+    import numpy as np
+
+    if one is None or other is None or not one.size:
+        return None
+    table = np.zeros((3, 3))
+    np.add.at(table, (np.rint(one * 2).astype(np.int64), np.rint(other * 2).astype(np.int64)), 1)
+    table = table + table[::-1, ::-1]
+    share = table / table.sum()
+    chance = float(share.sum(axis=1) @ share.sum(axis=0))
+    return (float(share.trace()) - chance) / (1 - chance) if chance < 1 else None
+
+
+def _shrunk(rows: list[AgreementRow]) -> Iterator[AgreementRow]:
+    """Small categories drawn towards the others by a beta prior fitted to all (method of moments)."""
+    import numpy as np
+
+    n = np.array([row.total for row in rows], dtype=np.float64)
+    p = np.array([row.agree for row in rows]) / n
+    if len(rows) < 3:
+        yield from rows
+        return
+    mean = float((p * n).sum() / n.sum())
+    noise = mean * (1 - mean)
+    between = float(((p - mean) ** 2 * n).sum() / n.sum()) - noise * len(rows) / float(n.sum())
+    strength = max(0.0, noise / between - 1) if between > 0 else float("inf")
+    for row, count, share in zip(rows, n, p, strict=True):
+        if count >= SMALL:
+            yield row
+            continue
+        shrunk = mean if strength == float("inf") else (share * count + mean * strength) / (count + strength)
+        yield replace(row, shrunk=float(shrunk))

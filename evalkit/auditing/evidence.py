@@ -1,0 +1,302 @@
+"""What is known about one judge under one protocol on one benchmark, in columns: the input of every bias.
+
+All codes are positions in the tuples of names. Outcomes are those of ``a``: 1 it is better, 0 ``b`` is, .5 a tie, or a
+soft preference. NaN marks a verdict that is missing or failed; it never leaves this module and ``biases/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from evalkit.auditing.findings import Finding
+
+if TYPE_CHECKING:
+    from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
+    from evalkit.stats.resample import Interval
+
+POWER = 2.8
+"""Standard errors that an effect must span to be found 4 times out of 5 by a two-sided 5% test: 1.96 + .84."""
+
+
+class Kin(NamedTuple):
+    """Who a model is related to."""
+
+    family: str | None = None
+    trained_on: tuple[str, ...] = ()
+    guessed: bool = False
+    """Read off the name; its YAML says nothing, or there is none."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pairs:
+    """One row for each pair of answers and repeat; a and b in an order that does not depend on what was shown."""
+
+    a: IntArray
+    """[N] models."""
+    b: IntArray
+    response_a: IntArray
+    """[N] the very answers; -1 where unknown."""
+    response_b: IntArray
+    question: IntArray
+    category: IntArray
+    turn: IntArray
+    repeat: IntArray
+    plain: FloatArray
+    """[N] outcome with a shown first."""
+    swapped: FloatArray
+    """[N] outcome with b shown first."""
+    asked: IntArray
+    """[N] showings, failed ones included: bit 1 a first, bit 2 b first."""
+    inconsistent: BoolArray
+    """[N] the source says that two orders disagreed, and no more than that."""
+    length_a: FloatArray
+    """[N] characters; NaN where unknown."""
+    length_b: FloatArray
+
+    def __len__(self) -> int:
+        return int(self.a.size)
+
+    @cached_property
+    def both(self) -> BoolArray:
+        """[N] judged in both orders, with a verdict each."""
+        import numpy as np
+
+        return np.isfinite(self.plain) & np.isfinite(self.swapped)
+
+    @cached_property
+    def failed(self) -> BoolArray:
+        """[N] some showing has no verdict."""
+        import numpy as np
+
+        result: BoolArray = ((self.asked & 1 > 0) & np.isnan(self.plain)) | (
+            (self.asked & 2 > 0) & np.isnan(self.swapped)
+        )
+        return result
+
+    @cached_property
+    def outcome(self) -> FloatArray:
+        """[N] mean over the orders that have a verdict."""
+        import numpy as np
+
+        one, other = np.isfinite(self.plain), np.isfinite(self.swapped)
+        total = np.where(one, self.plain, 0.0) + np.where(other, self.swapped, 0.0)
+        count = one.astype(np.int64) + other
+        result: FloatArray = np.divide(total, count, out=np.full(len(self), np.nan), where=count > 0)
+        return result
+
+    @cached_property
+    def verdict(self) -> FloatArray:
+        """[N] 1, 0 or .5 as MT-Bench has it: a tie unless both orders name the same winner. NaN where one failed."""
+        import numpy as np
+
+        one, other = np.sign(self.plain - 0.5), np.sign(self.swapped - 0.5)
+        said = np.where(np.isnan(one), other, np.where(np.isnan(other) | (one == other), one, 0.0))
+        result: FloatArray = np.where(self.failed, np.nan, 0.5 + said / 2)
+        return result
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Votes:
+    """What people, or gold labels, say of pairs; a and b as in ``Pairs``."""
+
+    pair: IntArray
+    """[V] row of ``Pairs``; -1 where this judge has no verdict on the pair."""
+    a: IntArray
+    b: IntArray
+    key: IntArray
+    """[V, 4] question, turn and contestants: the same for votes on the same pair."""
+    response_a: IntArray
+    """[V] -1 where a vote names models only."""
+    response_b: IntArray
+    question: IntArray
+    category: IntArray
+    turn: IntArray
+    outcome: FloatArray
+    voter: IntArray
+
+    def __len__(self) -> int:
+        return int(self.a.size)
+
+    def where(self, keep: BoolArray | IntArray) -> Votes:
+        """Only these."""
+        return Votes(**{name: getattr(self, name)[keep] for name in self.__dataclass_fields__})
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Scores:
+    """Single grading, one row a judgment."""
+
+    model: IntArray
+    response: IntArray
+    question: IntArray
+    category: IntArray
+    turn: IntArray
+    repeat: IntArray
+    score: FloatArray
+    """NaN where it failed."""
+    length: FloatArray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Grades:
+    """Scores that people gave single answers, one row a score."""
+
+    answer: IntArray
+    """[G] the same for scores of the same answer."""
+    model: IntArray
+    question: IntArray
+    category: IntArray
+    turn: IntArray
+    grader: IntArray
+    score: FloatArray
+    judged: FloatArray
+    """[G] the judge's score of the same answer, of the first repeat that has one; NaN without."""
+
+    def __len__(self) -> int:
+        return int(self.score.size)
+
+    @cached_property
+    def both(self) -> tuple[FloatArray, FloatArray, IntArray, IntArray]:
+        """Answers scored by both: the judge's score, people's mean, the question, and the model, [A] each."""
+        import numpy as np
+
+        has = np.isfinite(self.judged)
+        _, first, place = np.unique(self.answer[has], return_index=True, return_inverse=True)
+        means = np.bincount(place, self.score[has]) / np.maximum(np.bincount(place), 1)
+        return self.judged[has][first], means, self.question[has][first], self.model[has][first]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Evidence:
+    """Everything a bias may look at. See the module text for how columns are coded."""
+
+    benchmark: str
+    judge: str
+    protocol: str
+    shows: int
+    """1: single grading; ``pairs`` are then made of scores, where people or gold labels compare the two answers."""
+    joint: bool
+    """Rows stand for two orders already joined; which order said what is not known."""
+    models: tuple[str, ...]
+    questions: tuple[str, ...]
+    categories: tuple[str, ...]
+    responses: tuple[str, ...]
+    """Response ids."""
+    pairs: Pairs
+    scores: Scores | None
+    votes: Votes
+    """Of the main group of people."""
+    gold: Votes
+    judgments: int
+    failed: Mapping[str, int]
+    """Judgments without a verdict, by kind of error."""
+    other_votes: Mapping[str, Votes] = field(default_factory=dict)
+    """Of the other groups of people, by name."""
+    voters: tuple[str, ...] = ()
+    """Of the main group; ``votes.voter`` are positions here."""
+    people: str = ""
+    """What the main group is called."""
+    grades: Grades | None = None
+    """People's scores of single answers, where there are any."""
+    failed_by_category: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    judgments_by_category: Mapping[str, int] = field(default_factory=dict)
+    failed_by_question: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    """By kind of error and question."""
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Answers by response id, turn by turn."""
+    unanswered: Mapping[str, int] = field(default_factory=dict)
+    """Answers that failed, by kind of error."""
+    kin: Mapping[str, Kin] = field(default_factory=dict)
+    """By model name."""
+    judge_kin: Kin = field(default_factory=Kin)
+    itself: frozenset[str] = frozenset()
+    """Names of contestants that are the judge's own model."""
+
+    def text(self, response: int, turn: int) -> str | None:
+        """One judged answer."""
+        turns = self.texts.get(self.responses[response]) if response >= 0 else None
+        return turns[turn - 1] if turns is not None and turn <= len(turns) else None
+
+    def finding(
+        self,
+        metric: str,
+        interval: Interval,
+        sentence: str,
+        *,
+        category: str | None = None,
+        null: float | None = None,
+        **details: Any,
+    ) -> Finding:
+        """A measured finding.
+
+        Args:
+            metric: its name.
+            interval: estimate, limits, n and number of questions.
+            sentence: in plain words.
+            category: None for all together.
+            null: what a judge without the bias would have; adds the smallest effect these data would show.
+            details: further numbers.
+        """
+        if null is not None:
+            details["null"] = null
+            if interval.lower is not None and interval.upper is not None:
+                details["excludes_null"] = not interval.lower <= null <= interval.upper
+            if interval.standard_error:
+                details["detectable"] = POWER * interval.standard_error
+        return Finding(
+            judge=self.judge,
+            protocol=self.protocol,
+            benchmark=self.benchmark,
+            metric=metric,
+            category=category,
+            estimate=interval.estimate,
+            lower=interval.lower,
+            upper=interval.upper,
+            n=interval.n,
+            questions=interval.clusters,
+            sentence=sentence,
+            details=details,
+        )
+
+    def lacking(self, metric: str, needs: str, *, category: str | None = None, n: int = 0, **details: Any) -> Finding:
+        """A finding that these data do not allow."""
+        return Finding(
+            judge=self.judge,
+            protocol=self.protocol,
+            benchmark=self.benchmark,
+            metric=metric,
+            category=category,
+            n=n,
+            not_measurable=needs if needs.startswith("needs") else f"needs {needs}",
+            sentence=f"Not measurable: {needs if needs.startswith('needs') else 'needs ' + needs}.",
+            details=details,
+        )
+
+
+def within(interval: Interval, digits: int = 3, scale: float = 1.0, unit: str = "") -> str:
+    """The limits in words, as ``95% .61 to .72``."""
+    if interval.lower is None or interval.upper is None:
+        return "no interval: a single question"
+    return f"95% {interval.lower * scale:.{digits}f}{unit} to {interval.upper * scale:.{digits}f}{unit}"
+
+
+def percent(interval: Interval) -> str:
+    """A share with its limits, as ``68.9% (95% 64.6% to 73.1%)``."""
+    return f"{100 * interval.estimate:.1f}% ({within(interval, 1, 100, '%')})"
+
+
+def signed(interval: Interval, digits: int = 2) -> str:
+    """A signed effect with its limits."""
+    if interval.lower is None or interval.upper is None:
+        return f"{_figure(interval.estimate, digits)} (no interval: a single question)"
+    lower, upper = _figure(interval.lower, digits), _figure(interval.upper, digits)
+    return f"{_figure(interval.estimate, digits)} (95% {lower} to {upper})"
+
+
+def _figure(value: float, digits: int) -> str:
+    """With its sign, unless it rounds to nothing: ``0.00``, as -0.00 reads like a mistake."""
+    rounded = round(value, digits)
+    return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"

@@ -1,0 +1,325 @@
+"""The models as a judge and as people rate them: ratings side by side, how alike the rankings are, and gold labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from evalkit.auditing.agreement_counts import HUMAN, on_judged_pairs
+from evalkit.auditing.evidence import Evidence, percent, signed, within
+from evalkit.auditing.findings import Finding, Rating
+from evalkit.auditing.gather import Gathered
+
+if TYPE_CHECKING:
+    from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
+    from evalkit.stats.covariates import CovariateRatings
+
+REPLICATES = 2000
+HUMAN_SCORES = "single scores"
+"""Stands for a protocol where people give scores."""
+ELO_MEAN = 1000.0
+WORK = 1 << 30
+"""Numbers gone through for soft pairwise accuracy; beyond it there is no interval."""
+PERMUTATIONS = 400
+
+
+def ratings(gathered: Gathered) -> Iterator[Rating]:
+    """Bradley-Terry ratings by every judge and by people; mean scores by judges that grade singly."""
+    import numpy as np
+
+    for evidence in gathered.evidence:
+        pairs = evidence.pairs
+        if evidence.scores is not None:
+            yield from _means(evidence)
+            continue
+        keep = np.isfinite(pairs.outcome) & (pairs.a != pairs.b)
+        columns = pairs.a[keep], pairs.b[keep], pairs.outcome[keep], pairs.question[keep]
+        yield from _rated(evidence, evidence.judge, *columns)
+    if gathered.evidence and gathered.grades is not None:
+        grades, about = gathered.grades, gathered.evidence[0]
+        yield from _mean_scores(about, HUMAN, HUMAN_SCORES, grades.model, grades.score, grades.question)
+    if gathered.evidence and gathered.people:
+        votes = on_judged_pairs(gathered, gathered.people[0]).votes  # other models would move the mean
+        keep = votes.a != votes.b
+        yield from _rated(
+            gathered.evidence[0], HUMAN, votes.a[keep], votes.b[keep], votes.outcome[keep], votes.question[keep]
+        )
+
+
+def compared(gathered: Gathered, rated: Sequence[Rating] = ()) -> Iterator[Finding]:
+    """For each judge, how alike its ranking is to people's, and how often it is right where gold labels say what is.
+
+    Args:
+        gathered: of one benchmark.
+        rated: its ratings, for what depends on their intervals.
+    """
+    for evidence in gathered.evidence:
+        yield from _rankings(evidence)
+        yield from _soft_pairwise(evidence)
+        yield from _confidence(evidence, rated)
+        yield from _accuracy(evidence)
+
+
+def _rated(
+    evidence: Evidence, rater: str, a: IntArray, b: IntArray, outcome: FloatArray, question: IntArray
+) -> Iterator[Rating]:
+    import numpy as np
+
+    from evalkit.auditing.joint_ratings import fit
+    from evalkit.stats.bradley_terry import ELO_PER_LOGIT
+    from evalkit.stats.errors import StatisticsError
+
+    if not a.size:
+        return
+    try:
+        fitted = fit(a, b, outcome, np.zeros((a.size, 0)), question)
+    except StatisticsError:
+        return
+    table: CovariateRatings = fitted.ratings
+    counts = np.bincount(np.concatenate([a, b]), minlength=len(evidence.models))
+    rows = []
+    for place, code in enumerate(fitted.used.tolist()):
+        low, high = _limits(table, place)
+        rows.append((float(table.ratings[place]), low, high, code))
+    for value, low, high, code in sorted(rows, reverse=True, key=lambda row: row[0]):
+        elo, elo_low, elo_high = (None if x is None else ELO_MEAN + ELO_PER_LOGIT * x for x in (value, low, high))
+        yield Rating(
+            benchmark=evidence.benchmark,
+            rater=rater,
+            protocol="" if rater == HUMAN else evidence.protocol,
+            model=evidence.models[code],
+            rating=value,
+            lower=low,
+            upper=high,
+            n=int(counts[code]),
+            elo=elo,
+            elo_lower=elo_low,
+            elo_upper=elo_high,
+        )
+
+
+def _limits(table: CovariateRatings, place: int) -> tuple[float | None, float | None]:
+    from evalkit.stats.resample import t_quantile
+
+    if table.covariance is None or table.clusters is None:
+        return None, None
+    reach = t_quantile(0.975, table.clusters - 1) * float(max(table.covariance[place, place], 0.0)) ** 0.5
+    return float(table.ratings[place]) - reach, float(table.ratings[place]) + reach
+
+
+def _means(evidence: Evidence) -> Iterator[Rating]:
+    scores = evidence.scores
+    assert scores is not None
+    yield from _mean_scores(evidence, evidence.judge, evidence.protocol, scores.model, scores.score, scores.question)
+
+
+def _mean_scores(
+    evidence: Evidence, rater: str, protocol: str, model: IntArray, score: FloatArray, question: IntArray
+) -> Iterator[Rating]:
+    import numpy as np
+
+    from evalkit.stats.shares import clustered_mean
+
+    keep = np.isfinite(score)
+    rows = []
+    for code in np.unique(model[keep]).tolist():
+        mine = keep & (model == code)
+        rows.append((clustered_mean(score[mine], question[mine]), evidence.models[code]))
+    for interval, name in sorted(rows, key=lambda row: -row[0].estimate):
+        yield Rating(
+            benchmark=evidence.benchmark,
+            rater=rater,
+            protocol=protocol,
+            model=name,
+            rating=interval.estimate,
+            lower=interval.lower,
+            upper=interval.upper,
+            n=interval.n,
+            kind="score",
+        )
+
+
+def _rankings(evidence: Evidence) -> Iterator[Finding]:
+    """Rank correlations on the pairs that both judged; questions resampled through their influence on the fits."""
+    import numpy as np
+
+    from evalkit.auditing.joint_ratings import fit_twice, rows
+    from evalkit.stats.errors import StatisticsError
+    from evalkit.stats.ranking import kendall, rank_correlations, spearman
+    from evalkit.stats.resample import Interval, percentile_limits, question_counts
+
+    metrics = (("agreement_spearman", "Spearman", spearman), ("agreement_kendall", "Kendall", kendall))
+    votes, pairs = evidence.votes, evidence.pairs
+    used = np.flatnonzero((votes.pair >= 0) & (votes.a != votes.b))
+    used = used[np.isfinite(pairs.outcome[votes.pair[used]])]
+    a, b = votes.a[used], votes.b[used]
+    if np.unique(np.concatenate([a, b])).size < 3:
+        for metric, _, _ in metrics:
+            yield evidence.lacking(metric, "needs at least three models that people compared on the same pairs")
+        return
+    try:
+        question = votes.question[used]
+        fitted = fit_twice(
+            rows(a, b, pairs.outcome[votes.pair[used]], question), rows(a, b, votes.outcome[used], question)
+        )
+    except StatisticsError as error:
+        for metric, _, _ in metrics:
+            yield evidence.lacking(metric, f"needs ratings by both ({error})")
+        return
+    both = fitted.both
+    questions, half = len(both.influence), both.first.size
+    moved = [
+        np.concatenate([both.first, both.second]) + (counts - 1) @ both.influence
+        for counts in question_counts(questions, REPLICATES, 0)
+    ]
+    replicates = np.concatenate(moved)
+    resampled = rank_correlations(replicates[:, :half], replicates[:, half:])
+    for (metric, name, correlation), correlations in zip(metrics, resampled, strict=True):
+        value, drawn = correlation(both.first, both.second), correlations[np.isfinite(correlations)]
+        low, high = percentile_limits(drawn, 0.95, clusters=questions) if questions > 1 else (None, None)
+        low, high = (None, None) if low is None or high is None else (max(-1.0, low), min(1.0, high))
+        spread = float(drawn.std(ddof=1))
+        interval = Interval(value, low, high, both.n, 0.95, spread, questions, REPLICATES)
+        yield evidence.finding(
+            metric,
+            interval,
+            f"{name}'s rank correlation of the {both.models} models' ratings by {evidence.judge} and by people on the "
+            f"same {both.n} votes: {signed(interval)}.",
+            models=both.models,
+            unit="number",
+        )
+
+
+def _soft_pairwise(evidence: Evidence) -> Iterator[Finding]:
+    """Whether judge and people are sure about the same pairs of models, on the same votes or scores."""
+    import numpy as np
+
+    from evalkit.stats.errors import NotMeasurable
+    from evalkit.stats.jackknife import jackknife
+    from evalkit.stats.soft_pairwise import soft_pairwise_accuracy
+
+    metric = "ranking_soft_pairwise"
+    model, question, judge, people = _outcomes(evidence)
+    used, row = np.unique(model, return_inverse=True)
+    about, column = np.unique(question, return_inverse=True)
+    if used.size < 3:
+        yield evidence.lacking(metric, "needs at least three models that people compared or scored too")
+        return
+    count = np.zeros((used.size, about.size))
+    np.add.at(count, (row, column), 1)
+    tables = []
+    for said in (people, judge):
+        total = np.zeros_like(count)
+        np.add.at(total, (row, column), said)
+        tables.append(np.divide(total, count, out=np.full_like(count, np.nan), where=count > 0))
+
+    def accuracy(keep: BoolArray) -> float:
+        return soft_pairwise_accuracy(tables[0][:, keep], tables[1][:, keep], permutations=PERMUTATIONS).accuracy
+
+    work = PERMUTATIONS * about.size * used.size * (used.size - 1) // 2
+    groups = min(20, WORK // max(work, 1))
+    try:
+        found = jackknife(accuracy, np.arange(about.size), bounds=(0.0, 1.0), groups=groups)
+    except NotMeasurable as error:
+        yield evidence.lacking(metric, error.reason)
+        return
+    yield evidence.finding(
+        metric,
+        replace(found, n=int(model.size)),
+        f"Soft pairwise accuracy of the ranking of {used.size} models is {found.estimate:.2f} ({within(found, 2)}): 1 "
+        f"where {evidence.judge} and people are equally sure which of two models is better, for every pair.",
+        unit="number",
+        models=int(used.size),
+    )
+
+
+def _outcomes(evidence: Evidence) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
+    """What both said of a model on a question: model, question, the judge's outcome and people's."""
+    import numpy as np
+
+    votes, pairs = evidence.votes, evidence.pairs
+    used = np.flatnonzero((votes.pair >= 0) & (votes.a != votes.b))
+    used = used[np.isfinite(pairs.outcome[votes.pair[used]])]
+    if not used.size and evidence.grades is not None:
+        judge, people, question, model = evidence.grades.both
+        return model, question, judge, people
+    judge, people = pairs.outcome[votes.pair[used]], votes.outcome[used]
+    return (
+        np.concatenate([votes.a[used], votes.b[used]]),
+        np.tile(votes.question[used], 2),
+        np.concatenate([judge, 1 - judge]),
+        np.concatenate([people, 1 - people]),
+    )
+
+
+def _confidence(evidence: Evidence, rated: Sequence[Rating]) -> Iterator[Finding]:
+    """Arena-Hard's measure of a benchmark: does it tell models apart, and as people do?"""
+    import numpy as np
+
+    from evalkit.stats.ranking import confidence_agreement
+    from evalkit.stats.resample import Interval
+
+    mine = {
+        row.model: row
+        for row in rated
+        if (row.rater, row.protocol) == (evidence.judge, evidence.protocol) and row.lower is not None
+    }
+    theirs = {row.model: row for row in rated if row.rater == HUMAN and row.lower is not None}
+    kinds = {row.kind for row in mine.values()}
+    shared = [name for name, row in theirs.items() if name in mine and row.kind in kinds]
+    if len(shared) < 3:
+        return
+    limits = [np.array([getattr(side[name], end) for name in shared]) for side in (mine, theirs) for end in _ENDS]
+    value = confidence_agreement(*limits)
+    pairs = len(shared) * (len(shared) - 1) // 2
+    yield evidence.finding(
+        "ranking_confidence_agreement",
+        Interval(value, None, None, pairs, 0.95, None, 0),
+        f"Of {pairs} pairs of models, counting 1 where the intervals of {evidence.judge}'s ratings and of people's "
+        f"separate them alike, -1 where oppositely and 0 where either does not, the mean is {value:+.2f} (Arena-Hard's "
+        "agreement with confidence intervals).",
+        unit="number",
+        models=len(shared),
+    )
+
+
+_ENDS = ("lower", "upper")
+
+
+def _accuracy(evidence: Evidence) -> Iterator[Finding]:
+    """By showing (LLMBar), and by the sum over both orders (JudgeBench)."""
+    import numpy as np
+
+    from evalkit.stats.shares import clustered_share
+
+    gold, pairs = evidence.gold, evidence.pairs
+    used = np.flatnonzero((gold.pair >= 0) & (gold.outcome != 0.5))
+    if not used.size:
+        return
+    pair, sign = gold.pair[used], np.sign(gold.outcome[used] - 0.5)
+    net, values, question = np.zeros(used.size), [], []
+    for said in (pairs.plain[pair], pairs.swapped[pair]):
+        has = np.isfinite(said)
+        right = np.sign(said - 0.5) * sign
+        net[has] += right[has]
+        values.append(0.5 + right[has] / 2)
+        question.append(gold.question[used][has])
+    share = clustered_share(np.concatenate(values), np.concatenate(question))
+    yield evidence.finding(
+        "gold_accuracy",
+        share,
+        f"{evidence.judge} prefers the answer that the gold label calls better in {percent(share)} of {share.n} "
+        "showings, a tie counting half; guessing gives 50%.",
+        null=0.5,
+    )
+    strict = clustered_share((net > 0).astype(np.float64), gold.question[used])
+    yield evidence.finding(
+        "gold_accuracy_both_orders",
+        strict,
+        f"Taking both orders together (right in one and not wrong in the other), {evidence.judge} is right on "
+        f"{int((net > 0).sum())} of {used.size} pairs: {percent(strict)}.",
+        inconsistent=int(
+            (pairs.both[pair] & (np.sign(pairs.plain[pair] - 0.5) != np.sign(pairs.swapped[pair] - 0.5))).sum()
+        ),
+    )

@@ -1,0 +1,284 @@
+"""What probes showed: verdicts with and without a cue -> Findings, and what may be concluded. No input or output."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from evalkit.auditing.findings import Finding, counted
+from evalkit.probing.alone import alone
+from evalkit.probing.effect import (
+    Subject,
+    capital,
+    effect,
+    finding,
+    fixed,
+    lacking,
+    said,
+    silent,
+    unmeasured,
+)
+from evalkit.probing.table import Outcome, Table
+from evalkit.probing.trials import Arm, Probe, Rewrites
+
+if TYPE_CHECKING:
+    from evalkit.stats.resample import Interval
+
+SMALL = 0.2
+"""A net flip rate that should not go unseen before a judge is said to withstand a cue."""
+
+NEEDS: Mapping[Rewrites, str] = {
+    "instruction": "needs a protocol whose instruction can be added to, such as pairwise",
+    "labels": "needs a protocol whose labels can be swapped, such as pairwise; those of a published prompt are fixed",
+}
+
+
+def findings(
+    subject: Subject, outcomes: Sequence[Outcome], probes: Sequence[Probe], *, beyond: Collection[Rewrites] = ()
+) -> Iterator[Finding]:
+    """Every probe's findings, or what the data lack for them.
+
+    Args:
+        subject: whom they are about.
+        outcomes: verdicts, also those that failed.
+        probes: what was tried.
+        beyond: what cannot be changed in the judge's protocol.
+    """
+    table = Table(outcomes)
+    soft = table.soft
+    for probe in probes:
+        if probe.rewrites in beyond:
+            yield unmeasured(subject, f"probe_{probe.name}", NEEDS[probe.rewrites])
+            continue
+        match probe.rewrites:
+            case "order":
+                yield from _order(subject, table, probe, soft)
+            case "instruction":
+                yield _instruction(subject, table, probe)
+            case "labels":
+                yield from _labels(subject, table, probe, soft)
+            case "alone":
+                yield from alone(subject, table, probe)
+            case "answer":
+                yield from _answer(subject, table, probe, soft)
+
+
+NET = {"placebo": "neutral text of the same length", "again": "asking again unchanged"}
+
+
+def _answer(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator[Finding]:
+    from evalkit.stats.flips import mcnemar, side, turned
+
+    metric, control = f"probe_{probe.name}", probe.beside
+    arms: tuple[Arm, ...] = ("base", "again", "cue", "placebo")
+    keys = table.shared(probe.name, *arms)
+    items = [key[0] for key in keys]
+    if needs := lacking(items):
+        yield unmeasured(subject, metric, needs)
+        return
+    shares = {arm: table.shares(probe.name, arm, keys) for arm in arms}
+    turns = {arm: turned(shares["base"], shares[arm]) for arm in arms}
+    other: Arm = "again" if control == "placebo" else "placebo"
+    beside_other = effect(turns["cue"] - turns[other], items)
+    against, for_ = side(shares[control]), side(shares["cue"])
+    details = {
+        "p": mcnemar(int((for_ > against).sum()), int((for_ < against).sum())),
+        "towards": int((turns["cue"] > 0).sum()),
+        "away": int((turns["cue"] < 0).sum()),
+        "flips_cue": float(turns["cue"].mean()),
+        "flips_placebo": float(turns["placebo"].mean()),
+        "flips_again": float(turns["again"].mean()),
+        "changed_again": float((turns["again"] != 0).mean()),
+        "wins_cue": float((0.5 + for_ / 2).mean()),
+        "wins_base": float((0.5 + side(shares["base"]) / 2).mean()),
+        "beside": control,
+        f"beside_{other}": [beside_other.estimate, beside_other.lower, beside_other.upper],
+    }
+    found = effect(turns["cue"] - turns[control], items)
+    won = f" It won {details['wins_cue']:.0%} of its comparisons, ties as half." if probe.keeps == "nothing" else ""
+    details["fixed"] = fixed(lean for lean, _ in table.leans("", "base").values())
+    if details["fixed"]:
+        won += " But it goes by the place alone, and what never turns cannot be seen to be pulled."
+    than, than_other = NET[control], NET[other]
+    yield finding(
+        subject,
+        metric,
+        found,
+        details,
+        f"{capital(probe.does)} {_moves(found)}: {details['towards']} of {counted(len(keys), 'verdict')} turned "
+        f"towards it and {details['away']} away; net of {than}, {said(found)}; net of {than_other}, "
+        f"{said(beside_other)}.{won}",
+    )
+    if soft:
+        moved = effect(shares["cue"] - shares[control], items)
+        sentence = f"{capital(probe.does)} shifts its share of the win, net of {than}, by {said(moved)}."
+        yield finding(subject, f"{metric}_shift", moved, {"beside": control}, sentence)
+
+
+def _order(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator[Finding]:
+    import numpy as np
+
+    from evalkit.stats.flips import mcnemar, turned
+
+    metric, leans = f"probe_{probe.name}", table.leans("", "base")
+    items = [item for item, _, _ in leans]
+    if needs := lacking(items):
+        yield unmeasured(subject, metric, needs)
+        return
+    values = np.array(list(leans.values()), dtype=np.float64)
+    first, second = int((values[:, 0] > 0).sum()), int((values[:, 0] < 0).sum())
+    found = effect(values[:, 0], items)
+    details: dict[str, Any] = {
+        "p": mcnemar(first, second),
+        "first": first,
+        "second": second,
+        "consistent": len(leans) - first - second,
+    }
+    lean = (
+        "leans neither way for certain"
+        if silent(found)
+        else "pulls the verdict towards "
+        + ("the answer shown first" if found.estimate > 0 else "the answer shown second")
+    )
+    yield finding(
+        subject,
+        metric,
+        found,
+        details,
+        f"The order {lean}: with the places swapped, {first} of {counted(len(leans), 'pair')} went to the first place "
+        f"and {second} to the second, a net {said(found)}.",
+    )
+    keys = table.shared("", "base", "again")
+    if not lacking(key[0] for key in keys):
+        again = turned(table.shares("", "base", keys), table.shares("", "again", keys)) != 0
+        noise = {item: [float(again[at]) for at, key in enumerate(keys) if key[0] == item] for item, *_ in keys}
+        both = [one for one in leans if one[0] in noise]
+        excess = np.array([abs(leans[one][0]) - np.mean(noise[one[0]]) for one in both], dtype=np.float64)
+        beyond = effect(excess, [one[0] for one in both])
+        sentence = (
+            f"Swapping the places changes {(first + second) / len(leans):.0%} of verdicts, asking again unchanged "
+            f"{again.mean():.0%}: {said(beyond)} more."
+        )
+        # A judge that any change of the prompt sways is no less fair for it: this is no bias, and has no null.
+        extra = {"changed_again": float(again.mean()), "null": None, "excludes_null": None}
+        yield finding(subject, f"{metric}_flips", beyond, extra, sentence)
+    if soft:
+        moved = effect(2 * values[:, 1], items)
+        sentence = f"Being shown first moves an answer's share of the win by {said(moved)} (mean over both orders)."
+        yield finding(subject, f"{metric}_shift", moved, {}, sentence)
+
+
+def _labels(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator[Finding]:
+    import numpy as np
+
+    metric, base, cue = f"probe_{probe.name}", table.leans("", "base"), table.leans(probe.name, "cue")
+    both = [unit for unit in base if unit in cue]
+    items = [item for item, _, _ in both]
+    if needs := lacking(items):
+        yield unmeasured(subject, metric, needs)
+        return
+    before, after = (np.array([rows[unit] for unit in both], dtype=np.float64) for rows in (base, cue))
+    found = effect((before[:, 0] - after[:, 0]) / 2, items)
+    place = effect((before[:, 0] + after[:, 0]) / 2, items)
+    details = {
+        "lean_before": float(before[:, 0].mean()),
+        "lean_renamed": float(after[:, 0].mean()),
+        "place": [place.estimate, place.lower, place.upper],
+        "fixed": fixed((*before[:, 0], *after[:, 0])),
+    }
+    sentence = (
+        f"With the answer shown first called B, and the second A, its lean to the first place goes from "
+        f"{details['lean_before']:+.2f} to {details['lean_renamed']:+.2f}: it leans to whatever is called A by "
+        f"{said(found)}, and to whatever stands first by {said(place)}."
+    )
+    yield finding(subject, metric, found, details, sentence)
+    if soft:
+        moved = effect(before[:, 1] - after[:, 1], items)
+        sentence = f"Being called A moves an answer's share of the win by {said(moved)} (mean over both places)."
+        yield finding(subject, f"{metric}_shift", moved, {}, sentence)
+
+
+def _instruction(subject: Subject, table: Table, probe: Probe) -> Finding:
+    import numpy as np
+
+    metric = f"probe_{probe.name}"
+    base, cue, other = (table.leans(probe.name, arm) for arm in ("base", "cue", "placebo"))
+    keys = [key for key in base if key in cue and key in other]
+    items = [item for item, _, _ in keys]
+    if needs := lacking(items):
+        return unmeasured(subject, metric, needs)
+    before, after, beside = (np.array([rows[key][0] for key in keys]) for rows in (base, cue, other))
+    found = effect(after - beside, items)
+    details = {
+        "lean_before": float(before.mean()),
+        "lean_warned": float(after.mean()),
+        "lean_placebo": float(beside.mean()),
+        "inconsistent_before": float((before != 0).mean()),
+        "inconsistent_warned": float((after != 0).mean()),
+    }
+    sentence = (
+        f"{capital(probe.does)} changes its lean to the first place from {details['lean_before']:+.2f} to "
+        f"{details['lean_warned']:+.2f}, with as much neutral text in the instruction {details['lean_placebo']:+.2f}: "
+        f"a net {said(found)}."
+    )
+    return finding(subject, metric, found, details, sentence)
+
+
+RISKS: Mapping[Rewrites, str] = {
+    "instruction": "its instruction does not matter",
+    "alone": "padding moves its scores as much as its comparisons",
+}
+"""What must not be taken for granted, where that is not what the probe does."""
+
+
+@dataclass
+class Conclusions:
+    """Sentences about a judge: what may be concluded, what may not, and what is not known."""
+
+    may: list[str] = field(default_factory=list)
+    may_not: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+
+def conclusions(rows: Sequence[Finding], probes: Sequence[Probe]) -> Conclusions:
+    """What to say of the judge.
+
+    Where a judge goes by the place alone, no verdict turns, and the shift of its odds speaks instead, if it gives odds.
+    An effect is called one only if it stands when the number of probes is allowed for (Holm): of a dozen intervals, one
+    or another misses zero by chance.
+    """
+    from evalkit.stats.flips import holm
+
+    does = {f"probe_{probe.name}": probe for probe in probes}
+    shifts = {row.metric: row for row in rows if row.metric.endswith("_shift")}
+    mine = [
+        (does[row.metric], shifts.get(f"{row.metric}_shift", row) if row.details.get("fixed") else row)
+        for row in rows
+        if row.metric in does and row.estimate is not None
+    ]
+    adjusted = holm([float(row.details["p_clustered"]) for _, row in mine])
+    told = Conclusions()
+    for (probe, row), p in zip(mine, adjusted, strict=True):
+        risk = RISKS.get(probe.rewrites, f"{probe.does} changes nothing")
+        blind = row.details["detectable"]
+        if row.details["excludes_null"] and p < 0.05:
+            told.may_not.append(f"That {risk}. {row.sentence}")
+        elif row.details["excludes_null"]:
+            told.unknown.append(
+                f"Whether {risk}: one of {counted(len(mine), 'such interval')} may miss zero by chance (p={p:.2g}, all "
+                f"probes allowed for). {row.sentence}"
+            )
+        elif blind <= SMALL and not row.details.get("fixed"):
+            told.may.append(
+                f"That {risk}, as far as can be seen: more than {blind:.2f} would have been. {row.sentence}"
+            )
+        else:
+            told.unknown.append(f"Whether {risk}: an effect below {blind:.2f} could be missed. {row.sentence}")
+    return told
+
+
+def _moves(found: Interval) -> str:
+    if silent(found):
+        return "does not measurably move the verdict"
+    return "moves the verdict towards it" if found.estimate > 0 else "moves the verdict away from it"
