@@ -132,7 +132,7 @@ def server():
 
 
 @pytest.mark.parametrize("wire", ["openai", "anthropic"])
-@pytest.mark.parametrize("questions", [240, pytest.param(2300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("questions", [240, pytest.param(2300, marks=pytest.mark.full)])
 def test_mixed_faults(tmp_path, cli, server, wire, questions):
     server.plan = Plan(7, SHARES)
     bench = Bench(tmp_path, cli, server, wire)
