@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from evalkit.batches.api import Batches, BatchSettings, batch_backend
+from evalkit.batches.api import BatchBackend, Batches, BatchSettings, batch_backend
 from evalkit.batches.follow import Follower, Outcome, Pending, Show, spent
 from evalkit.batches.ledger import Ledger
 from evalkit.batches.submit import SETTLING, Submitter
@@ -44,10 +44,18 @@ class Chunk:
     most: Amount = field(default_factory=Amount)
 
 
-async def batched(
-    work: AsyncIterable[Case], bench: Bench, log: Log[Batch], settings: BatchSettings, show: Show
+def batched(
+    work: AsyncIterable[Case],
+    bench: Bench,
+    log: Log[Batch],
+    settings: BatchSettings,
+    show: Show,
+    *,
+    known: Iterable[Case] = (),
 ) -> AsyncGenerator[Judgment, None]:
     """The judge's verdicts on cases, each stored before it is yielded.
+
+    What earlier runs have submitted counts against the budget from this call on, before the first case is read.
 
     Args:
         work: the cases; read as fast as they come.
@@ -55,14 +63,46 @@ async def batched(
         log: what was submitted so far.
         settings: how to submit and wait.
         show: told of every batch under way.
+        known: the cases among ``work`` that will come without anything being asked; those that an earlier run has
+            submitted are among them.
 
     Raises:
         UsageError: the backend has no batch API, or the provider refused a batch.
         Unreachable: the provider does not answer; what it has taken is picked up by the next run.
     """
     backend = batch_backend(bench.judge.name, bench.client.backend)
+    ledger = Ledger(log)
+    under_way = _under_way(bench, ledger.open, known)
+    for pending in under_way:
+        bench.client.budget.carry(pending.held)
+    return _batched(work, bench, backend, ledger, under_way, settings, show)
+
+
+def _under_way(bench: Bench, intents: Sequence[Batch], known: Iterable[Case]) -> list[Pending]:
+    """What is with the provider, with the cases of this run that wait for it."""
+    found = [Pending(intent) for intent in intents]
+    holder = {key: pending for pending in found for key in pending.intent.keys}
+    for case in known if found else ():
+        key = bench.key(case, bench.request(case))
+        if (pending := holder.get(key)) is not None and not bench.has(key):
+            pending.awaited = {key, *(pending.awaited or ())}
+            pending.held = pending.most
+    return found
+
+
+async def _batched(
+    work: AsyncIterable[Case],
+    bench: Bench,
+    backend: BatchBackend,
+    ledger: Ledger,
+    under_way: Sequence[Pending],
+    settings: BatchSettings,
+    show: Show,
+) -> AsyncGenerator[Judgment, None]:
+    for pending in under_way:
+        bench.client.budget.take_up(pending.held)
     await bench.client.open()
-    desk = _Desk(bench, backend.batches(), Ledger(log), settings, show)
+    desk = _Desk(bench, backend.batches(), ledger, under_way, settings, show)
     crew = asyncio.create_task(desk.run(work))
     try:
         while (row := await desk.out.get()) is not None:
@@ -80,7 +120,15 @@ async def batched(
 class _Desk:
     """Takes cases in, sends them off in chunks, and has what was sent followed."""
 
-    def __init__(self, bench: Bench, api: Batches, ledger: Ledger, settings: BatchSettings, show: Show) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        api: Batches,
+        ledger: Ledger,
+        under_way: Sequence[Pending],
+        settings: BatchSettings,
+        show: Show,
+    ) -> None:
         self.out: asyncio.Queue[Judgment | None] = asyncio.Queue(BUFFER)
         self.halted = False
         self._bench, self._budget = bench, bench.client.budget
@@ -100,7 +148,8 @@ class _Desk:
         self._claimed: list[Case] = []
         """Cases that another process is asking live just now."""
         self._all_came = False
-        self._adopt(ledger.open)
+        for pending in under_way:
+            self._hold(pending)
 
     async def run(self, work: AsyncIterable[Case]) -> None:
         """Everything, until each case has its judgment or must be left to a later run."""
@@ -109,17 +158,20 @@ class _Desk:
                 await self._take(case)
                 await self._sleep(0)
                 await self._reap()
+            self._all_came = True
+            await self._free()
             await self._send()
-            await self._count_out()
             await self._tidy()
-            self._attend()  # only now is it known which cases each batch of an earlier run holds
-            while self._followed or self._claimed:
+            self._attend()
+            while self._followed or self._claimed or self._crowded:
                 if self._followed:
                     most = LONGEST_WAIT if self._claimed else None
                     await asyncio.wait(self._followed, return_when=asyncio.FIRST_COMPLETED, timeout=most)
-                else:
+                elif self._claimed:
                     await self._sleep(LONGEST_WAIT)
                 await self._reap()
+                if not self._followed:
+                    self._again, self._crowded = [*self._again, *self._crowded], []
                 again, self._again, self._claimed = [*self._again, *self._claimed], [], []
                 for case in again:
                     await self._take(case)
@@ -132,18 +184,20 @@ class _Desk:
             if isinstance(work, AsyncGenerator):
                 await work.aclose()
             await asyncio.gather(*self._followed, return_exceptions=True)
-            await self._let_go(self._pending.values(), used=True)
+            await self._let_go(self._pending.values())
             await self.out.put(None)
 
     async def _take(self, case: Case) -> None:
         """One case: its judgment if there is one, else into the batch that has it already, else into a chunk."""
         request = self._bench.request(case)
         key = self._bench.key(case, request)
+        pending = self._holder.get(key)
+        if pending is not None and pending.awaited is not None:
+            pending.awaited.discard(key)
         if row := self._bench.settled(key, case, request):
             await self.out.put(row)
-        elif pending := self._holder.get(key):
+        elif pending is not None:
             pending.cases.setdefault(key, []).append(case)
-            self._count_in(pending)
         elif key in self._chunk.cases:
             self._chunk.cases[key].append(case)
         else:
@@ -159,6 +213,8 @@ class _Desk:
             self._chunk.cases[key], self._chunk.lines[key] = [case], line
             self._chunk.size += len(line) + 1
             self._chunk.most += spent(self._bench, bound(request))
+        if pending is not None and pending.awaited == set():
+            self._attend()
 
     async def _send(self) -> None:
         """Submit what has come together, and have it followed."""
@@ -166,7 +222,8 @@ class _Desk:
         if not chunk.cases:
             return
         if self._budget.capped:
-            if not self._budget.has_room(chunk.most) and any(pending.cases for pending in self._pending.values()):
+            waited_for = any(one.cases or one.held != Amount() for one in self._pending.values())
+            if waited_for and not self._budget.has_room(chunk.most):
                 self._crowded += [case for cases in chunk.cases.values() for case in cases]
                 return  # what is under way may come to less than it could
             await self._budget.hold(chunk.most)
@@ -182,8 +239,7 @@ class _Desk:
                     if free:
                         intent = await self._submitter.submit(free, [chunk.lines[key] for key in free], chunk.most)
                         sent = Pending(intent, {key: chunk.cases.pop(key) for key in free}, held=chunk.most)
-                        self._pending[intent.key] = sent
-                        self._holder |= dict.fromkeys(free, sent)
+                        self._hold(sent)
         finally:
             if self._budget.capped and sent is None:
                 await self._budget.settle(chunk.most, Amount())
@@ -197,8 +253,11 @@ class _Desk:
         """Make what others submitted known; of several batches that hold one request, the latest counts."""
         for intent in intents:
             if intent.key not in self._pending:
-                self._pending[intent.key] = pending = Pending(intent)
-                self._holder |= dict.fromkeys(intent.keys, pending)
+                self._hold(Pending(intent))
+
+    def _hold(self, pending: Pending) -> None:
+        self._pending[pending.intent.key] = pending
+        self._holder |= dict.fromkeys(pending.intent.keys, pending)
 
     async def _tidy(self) -> None:
         """Done with are also the batches of a run that died after it had stored the last row, before it noted that."""
@@ -208,14 +267,18 @@ class _Desk:
                 for intent in filter(None, map(self._ledger.get, over)):
                     self._ledger.finish(intent)
 
+    def _left(self, pending: Pending, key: str) -> bool:
+        return self._ledger.get(pending.intent.key) is not None and not self._bench.has(key)
+
     def _stored(self, intent: Batch) -> bool:
         return self._ledger.get(intent.key) is not None and all(map(self._bench.has, intent.keys))
 
     def _attend(self) -> None:
-        """Have every batch followed that a case of this run waits for."""
+        """Have every batch followed that cases of this run wait for, once all of these have come."""
         followed = {id(pending) for pending in self._followed.values()}
         for pending in list(self._pending.values()):
-            if pending.cases and id(pending) not in followed:
+            complete = self._all_came or pending.awaited == set()
+            if pending.cases and complete and id(pending) not in followed:
                 self._follow(pending)
 
     def _follow(self, pending: Pending) -> None:
@@ -227,42 +290,32 @@ class _Desk:
             pending, outcome = self._followed.pop(task), task.result()
             if not outcome.left and not outcome.crowded:  # a later run's: keep out of it
                 pending.cases.clear()
-                await self._let_go([pending], used=True)
+                await self._let_go([pending])
                 continue
-            for key in pending.intent.keys:
-                if self._holder.get(key) is pending:
+            again = {self._bench.key(case, self._bench.request(case)) for case in outcome.again}
+            for key in pending.intent.keys:  # one that is still open may hold answers to cases that are yet to come
+                if self._holder.get(key) is pending and (key in again or not self._left(pending, key)):
                     del self._holder[key]
             late = [case for cases in pending.cases.values() for case in cases]  # they came while it was being stored
             pending.cases.clear()
             self._again += late
             (self._crowded if outcome.crowded else self._again).extend(outcome.again)
-            if outcome.left or not self._followed:
-                self._again += self._crowded
-                self._crowded = []
+            if outcome.left:
+                self._again, self._crowded = [*self._again, *self._crowded], []
 
-    def _count_in(self, pending: Pending) -> None:
-        """Batches of earlier runs are under way as well: the budget must know.
+    async def _free(self) -> None:
+        """All cases have come; what none of them waits for any more, another run has stored."""
+        for one in self._pending.values():
+            if not one.cases and one.held != Amount():
+                held, one.held = one.held, Amount()
+                await self._budget.settle(held, Amount())
 
-        The first case that waits for one makes all of them count, as the others' cases may come when others of the
-        panel have spent the rest; those that no case asked for are taken off again once all have come.
-        """
-        for one in [pending] if self._all_came else list(self._pending.values()):
-            under_way = one is pending or not self._stored(one.intent)
-            if self._budget.capped and one.held == Amount() and under_way:
-                one.held = one.most
-                self._budget.carry(one.most)
-
-    async def _count_out(self) -> None:
-        """All cases have come: batches that none of them waits for are not of this experiment."""
-        self._all_came = True
-        await self._let_go([one for one in self._pending.values() if not one.cases], used=False)
-
-    async def _let_go(self, batches: Iterable[Pending], *, used: bool) -> None:
-        """Hold nothing for batches that are not followed further; those left to a later run may come to all of it."""
+    async def _let_go(self, batches: Iterable[Pending]) -> None:
+        """Wait no longer for what batches come to that are left to a later run."""
         for one in batches:
             held, one.held = one.held, Amount()
             if held != Amount():
-                await self._budget.settle(held, held if used else Amount())
+                await self._budget.put_back(held)
 
     async def _sleep(self, seconds: float) -> None:
         """Wait. Raises Stopped as soon as the run is to end."""

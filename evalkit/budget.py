@@ -61,6 +61,8 @@ class Budget:
         self.used = Amount()
         self.lost = Amount()
         """Of that used, what requests were counted as that never were answered, but may be charged for."""
+        self.pending = Amount()
+        """What batches with a provider may come to that nobody in this run waits for."""
         self.reached: Amount | None = None
         """What the request that did not fit could have come to."""
         self._stopping = stopping
@@ -77,12 +79,24 @@ class Budget:
         self.used += used
 
     def carry(self, most: Amount) -> None:
-        """Set aside what requests may come to that an earlier run sent, whether they fit or not."""
+        """Count what batches may come to that an earlier run submitted, whether they fit or not."""
+        self.pending += most
+
+    def take_up(self, most: Amount) -> None:
+        """This run waits for such batches now, so that what they do not come to will be free again."""
+        self.pending -= most
         self._held += most
+
+    async def put_back(self, most: Amount) -> None:
+        """It does so no longer: a later run collects them."""
+        async with self._settled:
+            self._held -= most
+            self.pending += most
+            self._settled.notify_all()
 
     def has_room(self, most: Amount) -> bool:
         """Whether a request that may come to so much could be sent at once."""
-        return self._fits(self.used + self._held + most)
+        return self._fits(most, self.used + self.pending + self._held)
 
     async def hold(self, most: Amount) -> None:
         """Set aside what a request may come to; waits for those under way where only they are in the way.
@@ -91,10 +105,10 @@ class Budget:
             Stopped: it could pass the cap.
         """
         async with self._settled:
-            while not self._fits(self.used + self._held + most):
+            while not self.has_room(most):
                 if self._stopping.is_set():
                     raise Stopped
-                if not self._fits(self.used + most):
+                if not self._fits(most, self.used + self.pending):
                     self.reached = self.reached or most
                     self._stopping.set()
                     self._settled.notify_all()
@@ -113,20 +127,24 @@ class Budget:
                 self.lost += used
             self._settled.notify_all()
 
-    def _fits(self, total: Amount) -> bool:
-        return (self.usd is None or total.usd <= self.usd + 1e-9) and (
-            self.tokens is None or total.tokens <= self.tokens
+    def _fits(self, most: Amount, taken: Amount) -> bool:
+        """What costs nothing always does."""
+        total = taken + most
+        return (self.usd is None or not most.usd or total.usd <= self.usd + 1e-9) and (
+            self.tokens is None or not most.tokens or total.tokens <= self.tokens
         )
 
     def message(self) -> str:
         """Why the run stopped, and how to go on."""
         assert self.reached is not None
-        used, more = self.used, self.reached
+        used, pending, more = self.used, self.pending, self.reached
         parts = []
         if self.usd is not None:
-            parts.append(f"${used.usd:.4f} of ${self.usd:g} used, the next request could cost ${more.usd:.4f}")
+            aside = f", ${pending.usd:.4f} set aside for batches that are not collected" if pending.usd else ""
+            parts.append(f"${used.usd:.4f} of ${self.usd:g} used{aside}, the next request could cost ${more.usd:.4f}")
         if self.tokens is not None:
-            parts.append(f"{used.tokens:,} of {self.tokens:,} tokens used, the next could take {more.tokens:,}")
+            aside = f", {pending.tokens:,} set aside for batches that are not collected" if pending.tokens else ""
+            parts.append(f"{used.tokens:,} of {self.tokens:,} tokens used{aside}, the next could take {more.tokens:,}")
         lost = f" ({self.lost.tokens:,} tokens of it for requests that were never answered, but may be charged)"
         return (
             f"budget reached: {'; '.join(parts)}{lost if self.lost.tokens else ''}. "

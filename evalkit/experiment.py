@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from evalkit.batches.api import BatchSettings
 from evalkit.benchmark import Benchmark
-from evalkit.generate import ASK_AGAIN, Candidate
+from evalkit.generate import ASK_AGAIN, Candidate, stored
 from evalkit.judge import Pairing, count
 from evalkit.protocols import Judge, Model
-from evalkit.schema import ErrorKind, Judged, Judgment, Ref
+from evalkit.schema import ErrorKind, Judged, Judgment, Ref, Response
+from evalkit.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,13 @@ class Experiment:
         """Baselines that are not asked: their answers are in the store already."""
         pairwise = any(judge.protocol.shows == 2 for judge in self.judges)
         return sorted(set(self.pairing.baseline.values()) - {model.name for model in self.models}) if pairwise else []
+
+    def answered(self, store: Store) -> Iterator[Response]:
+        """The answers that nobody need be asked for: those of baselines that are not asked, and final ones."""
+        for name in self.only_stored:
+            yield from (row for row in store.responses(name) if self.baseline_of(row.item) == name)
+        for candidate in self.candidates:
+            yield from stored(self.benchmark.items, candidate, store.responses(candidate.model.name), self.ask_again)
 
     def answers_to(self, item: str) -> int:
         """How many answers to an item there are to judge, those of a baseline that is not asked included."""

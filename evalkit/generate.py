@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -60,6 +60,24 @@ class Candidate:
             messages += [Message("user", question), Message("assistant", answer)]
         messages.append(Message("user", item.turns[len(answers)]))
         return Request(tuple(messages), self.sampling(item, sample))
+
+
+def stored(
+    items: Sequence[Item], candidate: Candidate, log: Log[Response], ask_again: frozenset[ErrorKind] = ASK_AGAIN
+) -> Iterator[Response]:
+    """The rows of items that have nothing left to ask."""
+    for item in items:
+        row = log.get(candidate.begin(item).key)
+        if row is not None and _final(row, item, ask_again):
+            yield row
+
+
+def stored_first(
+    items: Sequence[Item], candidate: Candidate, log: Log[Response], ask_again: frozenset[ErrorKind] = ASK_AGAIN
+) -> list[Item]:
+    """The items in another order: nobody waits for an answer that is there behind one that must be asked for."""
+    there = {row.item for row in stored(items, candidate, log, ask_again)}
+    return sorted(items, key=lambda item: item.id not in there)
 
 
 async def respond(

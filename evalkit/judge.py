@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal
@@ -95,6 +95,11 @@ class Arrivals:
             for turn in range(1, len(item.turns) + 1):
                 for repeat in range(self._repeats):
                     yield Case(item, turn, shown, repeat)
+
+    def of(self, responses: Iterable[Response]) -> Iterator[Case]:
+        """The cases of responses that are all there."""
+        for response in responses:
+            yield from self.add(response)
 
     def _keep(self, item: Item, response: Response) -> None:
         """Hold an answer as long as one may come that it is to meet; next to a baseline's, no other is held."""

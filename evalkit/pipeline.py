@@ -14,13 +14,13 @@ from evalkit.batches.ledger import Elsewhere
 from evalkit.client import Client, Clients
 from evalkit.comparisons import comparisons
 from evalkit.experiment import Experiment
-from evalkit.generate import respond
+from evalkit.generate import respond, stored_first
 from evalkit.judge import Arrivals, Bench, cases
 from evalkit.ordering import judged
 from evalkit.progress import Watch
 from evalkit.schema import Judgment, Response
 from evalkit.store import Store
-from evalkit.streams import each, gathered, merge, of, tapped, tee
+from evalkit.streams import all_at_once, each, merge, of, tapped, tee
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ async def run(experiment: Experiment, clients: Clients, store: Store, watch: Wat
     Answers are judged as they arrive, unless generator and judge must take turns.
     """
     async with aclosing(generate(experiment, clients, store, watch)) as answers:
-        responses = of(await gathered(answers)) if experiment.in_turns else answers
+        responses = all_at_once(answers) if experiment.in_turns else answers
         async with aclosing(judge(experiment, responses, clients, store, watch)) as judgments:
             async for _ in judgments:
                 pass  # stored already; a run of any size fits in memory
@@ -56,17 +56,11 @@ async def generate(
         for response in store.responses(name):
             if experiment.baseline_of(response.item) == name:
                 yield response
-    streams = []
+    streams, again = [], experiment.ask_again
     for candidate in experiment.candidates:
-        client = clients.of(candidate.model)
-        answer = partial(
-            respond,
-            candidate=candidate,
-            client=client,
-            log=store.responses(candidate.model.name),
-            ask_again=experiment.ask_again,
-        )
-        work = of(experiment.benchmark.items)
+        client, log = clients.of(candidate.model), store.responses(candidate.model.name)
+        answer = partial(respond, candidate=candidate, client=client, log=log, ask_again=again)
+        work = of(stored_first(experiment.benchmark.items, candidate, log, again))
         streams.append((client, each(work, tapped(answer, watch.answered), workers=client.backend.concurrency)))
     async with aclosing(_together(streams, experiment.in_turns)) as arriving:
         async for response in arriving:
@@ -86,11 +80,12 @@ async def judge(
         log = store.judgments(member.name, member.protocol.name)
         bench = Bench(member, client, log, experiment.ask_again, sent)
         shows = member.protocol.shows
-        arrivals = Arrivals(items, shows=shows, pairing=experiment.pairing, repeats=experiment.repeats)
+        arrivals = partial(Arrivals, items, shows=shows, pairing=experiment.pairing, repeats=experiment.repeats)
         if member.batch:
-            stream = batched(cases(copy, arrivals), bench, batches, experiment.batch, watch.waits)
+            known, work = arrivals().of(experiment.answered(store)), cases(copy, arrivals())
+            stream = batched(work, bench, batches, experiment.batch, watch.waits, known=known)
         else:
-            stream = judged(bench, copy, arrivals, experiment.answers_to)
+            stream = judged(bench, copy, arrivals(), experiment.answers_to)
         streams.append((client, stream))
     async with aclosing(_together(streams, experiment.in_turns)) as arriving:
         async for judgment in arriving:

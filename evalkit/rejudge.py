@@ -271,7 +271,7 @@ def _judgments(
     work = of(plan.cases())
     if bench.judge.batch:
         batches = store.batches(bench.judge.name, bench.judge.protocol.name)
-        return batched(work, bench, batches, experiment.batch, watch.waits)
+        return batched(work, bench, batches, experiment.batch, watch.waits, known=plan.cases())
     return each(work, bench.judgment, workers=bench.client.backend.concurrency)
 
 

@@ -36,6 +36,12 @@ async def of(items: Iterable[T]) -> AsyncGenerator[T, None]:
         yield item
 
 
+async def all_at_once(stream: AsyncIterable[T]) -> AsyncGenerator[T, None]:
+    """What a stream yields, once all of it is there."""
+    for item in await gathered(stream):
+        yield item
+
+
 async def gathered(stream: AsyncIterable[T]) -> list[T]:
     """Everything a stream yields."""
     return [item async for item in stream]

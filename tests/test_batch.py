@@ -78,19 +78,21 @@ class Run:
             self.waiting[key] = waiting
         self.most_waiting = max(self.most_waiting, len(self.waiting))
 
-    async def go(self, work=None):
+    async def go(self, work=None, arriving=None):
         """Returns the rows; keeps them, too, in case something is raised."""
         self.clients = Clients(PRICES, self.retry, **self.limits)
         store = Store(self.folder, "b")
         client = self.clients.of(self.judge.model)
         log = store.judgments("judge", "single")
         settings = BatchSettings(**{"poll": 0.05, "requests": 5} | self.settings)
+        work = list(cases() if work is None else work)
         stream = batched(
-            of(cases() if work is None else work),
+            arriving or of(work),
             Bench(self.judge, client, log),
             store.batches("judge", "single"),
             settings,
             self.show,
+            known=work,
         )
         try:
             async for row in stream:
@@ -533,10 +535,60 @@ def test_the_budget_counts_a_batch_of_an_earlier_run(server, tmp_path):
     assert pending.usd > 0
     run = Run(server, "openai", tmp_path, {"wait": False}, {"usd": 100.0})
     run(cases(5))
-    assert run.clients.budget.used == Amount(pending.usd, pending.tokens)
+    assert run.clients.budget.used == Amount()
+    assert run.clients.budget.pending == Amount(pending.usd, pending.tokens)
     run = Run(server, "openai", tmp_path, limits={"usd": 100.0})
     rows = run(cases(5))
     assert run.clients.budget.used.usd == pytest.approx(sum(row.cost for row in rows))
+    assert run.clients.budget.pending == Amount()
+
+
+def test_a_batch_of_another_experiment_takes_no_room(server, tmp_path):
+    server.delay = 60.0
+    Run(server, "openai", tmp_path, {"wait": False})(cases(5))
+    (other,) = ledger(tmp_path).open
+    server.delay = 0.1
+    run = Run(server, "openai", tmp_path, limits={"tokens": other.tokens + 1_000})
+    assert len(run(list(cases(9))[5:])) == 4
+    assert run.clients.stopped_by is None
+    assert [one.key for one in ledger(tmp_path).open] == [other.key]
+
+
+def test_a_batch_of_an_earlier_run_is_collected_before_all_cases_have_come(server, tmp_path):
+    """A model that answers for money may need what the batch holds; its answers are among the cases to come."""
+    Run(server, "openai", tmp_path, {"wait": False}, {"usd": 100.0})(cases(5))
+    (pending,) = ledger(tmp_path).open
+    run = Run(server, "openai", tmp_path, limits={"tokens": pending.tokens + 600})
+    rest = Amount(tokens=pending.tokens + 600 - 5 * 505)
+
+    async def arriving():
+        for case in cases(5):
+            yield case
+        await run.clients.budget.hold(rest)
+        await run.clients.budget.settle(rest, Amount())
+        yield list(cases(6))[5]
+
+    assert len(asyncio.run(asyncio.wait_for(run.go(cases(5), arriving()), 30))) == 6
+    assert run.clients.stopped_by is None
+    assert set(stored(tmp_path)[0].values()) == {1}
+
+
+def test_cases_of_a_batch_that_come_late_are_answered_from_it(server, tmp_path):
+    """Their answers were not stored when the run began, but turn out to be the same."""
+    Run(server, "openai", tmp_path, {"wait": False, "requests": 7})(cases(7))
+    time.sleep(0.2)
+    run = Run(server, "openai", tmp_path)
+
+    async def arriving():
+        for case in cases(5):
+            yield case
+        await asyncio.sleep(0.3)  # these are collected by now
+        assert len(stored(tmp_path)[1]) == 5
+        for case in list(cases(7))[5:]:
+            yield case
+
+    assert len(asyncio.run(asyncio.wait_for(run.go(cases(5), arriving()), 30))) == 7
+    check(server, tmp_path, 7)
 
 
 # Anything at all.

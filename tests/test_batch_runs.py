@@ -210,17 +210,46 @@ def panel(tmp_path):
 
 
 def test_batches_of_an_earlier_run_are_within_the_budget_before_others_spend_it(cli, tmp_path, panel):
-    with BatchServer(delay=4.0) as server:
+    with BatchServer(delay=5.0) as server:
         alone, both = panel(server)
         assert cli(*alone, "batch.requests=4", "batch.wait=false", "budget=1000").code == 1
-        ended = [time.time(), max(batch.ends for batch in server.batches.values())]
-        assert ended[0] < ended[1]
+        first = min(batch.ends for batch in server.batches.values())
+        assert time.time() < first
         run = Process(tmp_path, [*both, "budget=66"])
         process = run.start(batch=None)
-        while time.time() < ended[1]:
-            assert server.live.total() == 0, "the batches may come to nearly all of it"
-            time.sleep(0.05)
-        assert process.wait(60) == 0, run.said()  # they came to less
+        try:
+            while time.time() < first:
+                assert server.live.total() == 0, "the batches may come to nearly all of it"
+                time.sleep(0.05)
+            assert process.wait(60) == 0, run.said()  # they came to less
+        finally:
+            process.kill()
+            process.wait()
+        assert server.live.total() == N
+        assert set(server.paid.values()) == {1}
+
+
+@pytest.mark.slow
+def test_a_model_that_costs_money_waits_for_the_budget_of_batches_of_an_earlier_run(cli, tmp_path, panel):
+    with BatchServer(delay=5.0) as server:
+        command = [*panel(server)[0], "batch.requests=4"]
+        (tmp_path / "conf" / "model").mkdir()
+        text = JUDGE % (TARGETS["openai"], server.url + "/v1")
+        (tmp_path / "conf" / "model" / "dear.yaml").write_text(
+            text.replace("remote:", "dear:").replace("model: judge", "model: judge2")
+        )
+        assert cli(*command, "batch.wait=false", "budget=1000").code == 1
+        first = min(batch.ends for batch in server.batches.values())
+        run = Process(tmp_path, [*command, "model=[fake,dear]", "budget=60"])
+        process = run.start(batch=None)
+        try:
+            while time.time() < first:
+                assert server.live.total() == 0
+                time.sleep(0.05)
+            assert process.wait(60) == 0, run.said()
+        finally:
+            process.kill()
+            process.wait()
         assert server.live.total() == N
         assert set(server.paid.values()) == {1}
 
@@ -233,7 +262,9 @@ def test_a_panel_does_not_wait_for_the_budget_of_batches_left_to_a_later_run(tmp
             assert process.wait(30) == 3, run.said()
         finally:
             process.kill()
+            process.wait()
         assert "budget reached" in run.said()
+        assert " set aside for batches that are not collected, the next request could cost $" in run.said()
         assert server.batches
 
 

@@ -56,6 +56,8 @@ class Pending:
     intent: Batch
     cases: dict[str, list[Case]] = field(default_factory=dict)
     """By key; a case leaves when its judgment is stored."""
+    awaited: set[str] | None = None
+    """Keys whose cases are yet to come; None if that is not known before all cases have."""
     lost: dict[str, str] = field(default_factory=dict)
     """Why a request was not answered, by key."""
     held: Amount = field(default_factory=Amount)
@@ -277,7 +279,8 @@ class Follower:
         self._show(pending.intent.key, None)
         if self._client.budget.capped:
             held, pending.held = pending.held, Amount()
-            await self._client.budget.settle(held, pending.used)
+            used, pending.used = pending.used, Amount()
+            await self._client.budget.settle(held, used)
         return again
 
     def _tell(self, pending: Pending, done: int = 0) -> None:
