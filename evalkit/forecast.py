@@ -9,12 +9,13 @@ from statistics import fmean
 
 from msgspec.structs import replace
 
+from evalkit.batches.ledger import Ledger
 from evalkit.budget import Amount, amount
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
 from evalkit.generate import Candidate
 from evalkit.judge import Arrivals, Bench, cases
-from evalkit.protocols import Case, Model, Request
+from evalkit.protocols import Case, Judge, Model, Request
 from evalkit.schema import Item, Judgment, Response, Usage
 from evalkit.store import Log, Row, Store
 from evalkit.streams import of
@@ -38,6 +39,8 @@ class Estimate:
     calls: int = 0
     stored: int = 0
     """Calls that an earlier run has made."""
+    pending: int = 0
+    """Calls that are in batches the provider has already."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float | None = None
@@ -46,6 +49,8 @@ class Estimate:
     """None where nothing is known of its speed."""
     characters: int = 0
     """Of the prompts of all calls."""
+    sent: frozenset[str] = frozenset()
+    """Keys of all that is in such batches."""
     known: Counter[str] = field(default_factory=Counter)
     """Of stored calls: ``rows``, ``characters`` of their prompts, and the ``tokens`` these were counted as."""
 
@@ -87,7 +92,7 @@ async def forecast(experiment: Experiment, clients: Clients, store: Store) -> li
         result.append(priced(estimate, model, clients, habits))
     for judge in experiment.judges:
         judgments = store.judgments(judge.name, judge.protocol.name)
-        estimate = Estimate("judge", judge.name)
+        estimate = Estimate("judge", judge.name, sent=sent(judge, store))
         habits = habits_of(((row.usage,), row.latency) for row in earlier(judgments, Judgment))
         bench = Bench(judge, clients.of(judge.model), judgments, experiment.ask_again)
         arrivals = Arrivals(items, shows=judge.protocol.shows, pairing=experiment.pairing, repeats=experiment.repeats)
@@ -95,6 +100,13 @@ async def forecast(experiment: Experiment, clients: Clients, store: Store) -> li
             count_case(case, bench, habits, experiment, estimate)
         result.append(priced(estimate, judge.model, clients, habits, batch=judge.batch))
     return result
+
+
+def sent(judge: Judge, store: Store) -> frozenset[str]:
+    """Keys of what the provider has already, in batches that this judge will collect."""
+    if not judge.batch:
+        return frozenset()
+    return frozenset(key for batch in Ledger(store.batches(judge.name, judge.protocol.name)).open for key in batch.keys)
 
 
 def expected(
@@ -127,6 +139,9 @@ def count_case(case: Case, bench: Bench, habits: Habits, experiment: Experiment,
         row = bench.log.get(key) if estimate.known["rows"] < SAMPLE else None
         if row is not None:
             _learn(estimate, request, row.usage)
+        return
+    if key in estimate.sent:
+        estimate.pending += 1
         return
     limit = request.sampling.max_tokens
     tokens = round(habits.tokens or REPLY_TOKENS)

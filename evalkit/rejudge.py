@@ -23,7 +23,7 @@ from evalkit.benchmark import Benchmark
 from evalkit.budget import Amount, amount
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
-from evalkit.forecast import Estimate, count_case, earlier, habits_of, priced
+from evalkit.forecast import Estimate, count_case, earlier, habits_of, priced, sent
 from evalkit.judge import Bench
 from evalkit.prices import load_prices
 from evalkit.progress import Watch, downloads, watching
@@ -108,11 +108,11 @@ async def _run(settings: config.Config, old: Old, console: Console, name: str | 
     clients = Clients(prices, settings.retry, usd=settings.budget.usd, tokens=settings.budget.tokens)
     store = Store(old.root.parent, old.root.name)
     log = store.judgments(judge.name, judge.protocol.name)
-    sent = None if judge.batch else Elsewhere(store.batches(judge.name, judge.protocol.name))
-    bench = Bench(judge, clients.of(judge.model), log, experiment.ask_again, sent)
+    elsewhere = None if judge.batch else Elsewhere(store.batches(judge.name, judge.protocol.name))
+    bench = Bench(judge, clients.of(judge.model), log, experiment.ask_again, elsewhere)
     try:
         if settings.dry_run:
-            estimates = [_forecast(plan, bench, experiment, clients)]
+            estimates = [_forecast(plan, bench, experiment, clients, store)]
             print_forecast(console, estimates, prices.as_of)
             if clients.budget.capped:
                 print_shortfall(console, estimates, _used(bench, clients), settings.budget)
@@ -220,8 +220,8 @@ def _used(bench: Bench, clients: Clients) -> Amount:
     return total
 
 
-def _forecast(plan: Plan, bench: Bench, experiment: Experiment, clients: Clients) -> Estimate:
-    estimate = Estimate("judge", bench.judge.name)
+def _forecast(plan: Plan, bench: Bench, experiment: Experiment, clients: Clients, store: Store) -> Estimate:
+    estimate = Estimate("judge", bench.judge.name, sent=sent(bench.judge, store))
     habits = habits_of(((row.usage,), row.latency) for row in earlier(bench.log, Judgment))
     for case in plan.cases():
         count_case(case, bench, habits, experiment, estimate)

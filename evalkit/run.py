@@ -261,7 +261,7 @@ def print_forecast(console: Console, estimates: Sequence[Estimate], as_of: str) 
             one.role,
             Text(report.plain(one.name)),
             f"{one.calls:,}",
-            f"{one.stored:,}",
+            f"{one.stored:,}" + (f" + {one.pending:,} pending" if one.pending else ""),
             f"{one.prompt_tokens:,}",
             f"{one.completion_tokens:,}",
             "unknown" if one.cost is None else f"${one.cost:,.2f}",

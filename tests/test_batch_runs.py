@@ -96,6 +96,9 @@ def test_without_waiting(wire, cli, tmp_path):
         assert live.code == 2
         assert "'remote' was asked already: 20 requests are with" in live.err
         assert server.live.total() == 0
+        dry = cli(*command, "dry_run=true")
+        assert "0 + 48 pending" in " ".join(dry.err.split())
+        assert "total $0.00" in dry.err
         time.sleep(2.0)
         ended = cli(*command)
         assert ended.code == 0, ended.err
