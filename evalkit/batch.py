@@ -85,8 +85,8 @@ def _under_way(bench: Bench, intents: Sequence[Batch], known: Iterable[Case]) ->
     for case in known if found else ():
         key = bench.key(case, bench.request(case))
         if (pending := holder.get(key)) is not None and not bench.has(key):
-            pending.awaited = {key, *(pending.awaited or ())}
-            pending.held = pending.most
+            pending.held, pending.awaited = pending.most, pending.awaited or set()
+            pending.awaited.add(key)
     return found
 
 
