@@ -159,7 +159,8 @@ class _Desk:
                 await self._sleep(0)
                 await self._reap()
             self._all_came = True
-            await self._free()
+            await self._reap()  # an error rather than what it led to
+            await self._free(self._pending.values())
             await self._send()
             await self._tidy()
             self._attend()
@@ -214,6 +215,7 @@ class _Desk:
             self._chunk.size += len(line) + 1
             self._chunk.most += spent(self._bench, bound(request))
         if pending is not None and pending.awaited == set():
+            await self._free([pending])
             self._attend()
 
     async def _send(self) -> None:
@@ -282,7 +284,14 @@ class _Desk:
                 self._follow(pending)
 
     def _follow(self, pending: Pending) -> None:
-        self._followed[asyncio.create_task(self._follower.follow(pending))] = pending
+        self._followed[asyncio.create_task(self._outcome(pending))] = pending
+
+    async def _outcome(self, pending: Pending) -> Outcome:
+        """What becomes of a batch. Held no longer as soon as that is known: the cases to come may wait for it."""
+        try:
+            return await self._follower.follow(pending)
+        finally:
+            await self._let_go([pending])
 
     async def _reap(self) -> None:
         """Take back what ended batches left to do. Raises what went wrong with one."""
@@ -290,7 +299,6 @@ class _Desk:
             pending, outcome = self._followed.pop(task), task.result()
             if not outcome.left and not outcome.crowded:  # a later run's: keep out of it
                 pending.cases.clear()
-                await self._let_go([pending])
                 continue
             again = {self._bench.key(case, self._bench.request(case)) for case in outcome.again}
             for key in pending.intent.keys:  # one that is still open may hold answers to cases that are yet to come
@@ -303,10 +311,11 @@ class _Desk:
             if outcome.left:
                 self._again, self._crowded = [*self._again, *self._crowded], []
 
-    async def _free(self) -> None:
-        """All cases have come; what none of them waits for any more, another run has stored."""
-        for one in self._pending.values():
-            if not one.cases and one.held != Amount():
+    async def _free(self, batches: Iterable[Pending]) -> None:
+        """All their cases have come; what none of them waits for any more, another run has stored."""
+        followed = {id(pending) for pending in self._followed.values()}
+        for one in batches:
+            if not one.cases and one.held != Amount() and id(one) not in followed:
                 held, one.held = one.held, Amount()
                 await self._budget.settle(held, Amount())
 

@@ -140,7 +140,7 @@ class Budget:
         used, pending, more = self.used, self.pending, self.reached
         parts = []
         if self.usd is not None:
-            aside = f", ${pending.usd:.4f} set aside for batches that are not collected" if pending.usd else ""
+            aside = f", ${pending.usd:.4f} set aside for batches that are not collected" if pending.tokens else ""
             parts.append(f"${used.usd:.4f} of ${self.usd:g} used{aside}, the next request could cost ${more.usd:.4f}")
         if self.tokens is not None:
             aside = f", {pending.tokens:,} set aside for batches that are not collected" if pending.tokens else ""

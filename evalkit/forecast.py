@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -16,7 +16,7 @@ from evalkit.experiment import Experiment
 from evalkit.generate import Candidate
 from evalkit.judge import Arrivals, Bench, cases
 from evalkit.protocols import Case, Judge, Model, Request
-from evalkit.schema import Item, Judgment, Response, Usage
+from evalkit.schema import Batch, Item, Judgment, Response, Usage
 from evalkit.store import Log, Row, Store
 from evalkit.streams import of
 
@@ -49,10 +49,17 @@ class Estimate:
     """None where nothing is known of its speed."""
     characters: int = 0
     """Of the prompts of all calls."""
-    sent: frozenset[str] = frozenset()
-    """Keys of all that is in such batches."""
+    sent: Mapping[str, Batch] = field(default_factory=dict)
+    """All that is in such batches, by key."""
+    waiting: dict[str, Batch] = field(default_factory=dict)
+    """Those of them that the run will wait for."""
     known: Counter[str] = field(default_factory=Counter)
     """Of stored calls: ``rows``, ``characters`` of their prompts, and the ``tokens`` these were counted as."""
+
+    @property
+    def carried(self) -> Amount:
+        """What these batches may come to, as the budget counts them."""
+        return sum((Amount(batch.usd, batch.tokens) for batch in self.waiting.values()), Amount())
 
     @property
     def characters_per_token(self) -> float:
@@ -102,11 +109,11 @@ async def forecast(experiment: Experiment, clients: Clients, store: Store) -> li
     return result
 
 
-def sent(judge: Judge, store: Store) -> frozenset[str]:
-    """Keys of what the provider has already, in batches that this judge will collect."""
+def sent(judge: Judge, store: Store) -> dict[str, Batch]:
+    """What the provider has already, in batches that this judge will collect, by key."""
     if not judge.batch:
-        return frozenset()
-    return frozenset(key for batch in Ledger(store.batches(judge.name, judge.protocol.name)).open for key in batch.keys)
+        return {}
+    return {key: batch for batch in Ledger(store.batches(judge.name, judge.protocol.name)).open for key in batch.keys}
 
 
 def expected(
@@ -140,8 +147,9 @@ def count_case(case: Case, bench: Bench, habits: Habits, experiment: Experiment,
         if row is not None:
             _learn(estimate, request, row.usage)
         return
-    if key in estimate.sent:
+    if (batch := estimate.sent.get(key)) is not None:
         estimate.pending += 1
+        estimate.waiting[batch.key] = batch
         return
     limit = request.sampling.max_tokens
     tokens = round(habits.tokens or REPLY_TOKENS)

@@ -233,8 +233,9 @@ def print_shortfall(
     console: Console, estimates: Sequence[Estimate], before: Amount, budget: config.BudgetConfig
 ) -> None:
     """Say so where the budget will not suffice."""
-    usd = before.usd + sum(one.cost or 0.0 for one in estimates)
-    tokens = before.tokens + sum(one.prompt_tokens + one.completion_tokens for one in estimates)
+    taken = sum((one.carried for one in estimates), before)
+    usd = taken.usd + sum(one.cost or 0.0 for one in estimates)
+    tokens = taken.tokens + sum(one.prompt_tokens + one.completion_tokens for one in estimates)
     for cap, need, unit in ((budget.usd, usd, "${:,.2f}"), (budget.tokens, tokens, "{:,} tokens")):
         if cap is not None and need > cap:
             console.print(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import threading
 import time
 from collections import Counter
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import pytest
@@ -16,6 +18,7 @@ from evalkit import batch as batch_module
 from evalkit.backends.anthropic import Anthropic
 from evalkit.backends.fake import Fake
 from evalkit.backends.openai import OpenAI
+from evalkit.backends.openai_batches import OpenAIBatches
 from evalkit.batch import batched
 from evalkit.batches.api import BatchSettings
 from evalkit.batches.follow import TRIES, Waiting
@@ -30,7 +33,7 @@ from evalkit.protocols import Case, EvalkitError, Judge, Misconfigured, Model, S
 from evalkit.retry import RetryPolicy
 from evalkit.schema import Item, Ref, Response
 from evalkit.store import Store
-from evalkit.streams import gathered, of
+from evalkit.streams import Stopped, gathered, of
 from tests.batch_server import BatchServer, Mess
 
 PRICES = PriceTable("today", {"m": Price(input=2.0, output=10.0, cached=1.0)})
@@ -83,7 +86,7 @@ class Run:
         self.clients = Clients(PRICES, self.retry, **self.limits)
         store = Store(self.folder, "b")
         client = self.clients.of(self.judge.model)
-        log = store.judgments("judge", "single")
+        self.log = log = store.judgments("judge", "single")
         settings = BatchSettings(**{"poll": 0.05, "requests": 5} | self.settings)
         work = list(cases() if work is None else work)
         stream = batched(
@@ -588,6 +591,97 @@ def test_cases_of_a_batch_that_come_late_are_answered_from_it(server, tmp_path):
             yield case
 
     assert len(asyncio.run(asyncio.wait_for(run.go(cases(5), arriving()), 30))) == 7
+    check(server, tmp_path, 7)
+
+
+def finished(run, arriving, seconds=10):
+    """The rows; fails if the run hangs, which it is then told to stop."""
+
+    async def main():
+        task = asyncio.create_task(run.go(cases(5), arriving))
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if not done:
+            run.clients.stopping.set()
+        try:
+            return await asyncio.wait_for(task, 5)
+        finally:
+            assert done, f"hangs; pending {run.clients.budget.pending}"
+
+    return asyncio.run(main())
+
+
+async def with_a_model_that_costs(run, first, then):
+    """Cases that need nothing, then one whose answer takes as much as others hold."""
+    for case in first:
+        yield case
+    with contextlib.suppress(Stopped):
+        await run.clients.budget.hold(Amount(tokens=1000))
+        await run.clients.budget.settle(Amount(tokens=1000), Amount())
+        yield then
+
+
+@pytest.mark.parametrize("earlier", [True, False], ids=["of an earlier run", "of this run"])
+def test_who_waits_for_the_budget_of_a_batch_left_to_a_later_run_is_stopped(earlier, server, tmp_path):
+    server.delay = 60.0
+    Run(server, "openai", tmp_path / "first", {"wait": False}, {"usd": 100.0})(cases(5))
+    (pending,) = ledger(tmp_path / "first").open
+    folder = tmp_path / ("first" if earlier else "second")
+    run = Run(server, "openai", folder, {"wait": False}, {"tokens": pending.tokens + 600})
+    known = list(cases(5 if earlier else 6))  # the sixth sends the first five off
+    assert finished(run, with_a_model_that_costs(run, known, list(cases(7))[6])) == []
+    assert run.clients.stopped_by == "budget"
+
+
+def test_a_batch_in_trouble_ends_the_run_though_others_wait_for_its_budget(server, tmp_path):
+    server.delay = 60.0
+    Run(server, "openai", tmp_path, {"wait": False}, {"usd": 100.0})(cases(5))
+    (pending,) = ledger(tmp_path).open
+    server.batches.clear()
+    run = Run(server, "openai", tmp_path, limits={"tokens": pending.tokens + 600})
+    with pytest.raises(UsageError, match="does not have batch"):
+        finished(run, with_a_model_that_costs(run, cases(5), list(cases(6))[5]))
+
+
+def test_nothing_is_held_for_a_batch_that_another_run_has_collected(server, tmp_path):
+    Run(server, "openai", tmp_path, {"wait": False}, {"usd": 100.0})(cases(5))
+    (pending,) = ledger(tmp_path).open
+    run = Run(server, "openai", tmp_path, limits={"tokens": pending.tokens + 600})
+
+    async def arriving():
+        await Run(server, "openai", tmp_path).go(cases(5))
+        run.log.refresh()
+        async for case in with_a_model_that_costs(run, cases(5), list(cases(6))[5]):
+            yield case
+
+    assert len(finished(run, arriving())) == 6
+    assert run.clients.stopped_by is None
+
+
+def test_a_case_that_comes_while_its_batch_is_read_is_not_paid_twice(server, tmp_path, monkeypatch):
+    Run(server, "openai", tmp_path, {"wait": False, "requests": 7})(cases(7))
+    time.sleep(0.2)
+    run = Run(server, "openai", tmp_path)
+    passed = []
+    real = OpenAIBatches.results
+
+    async def slowly(self, batch):
+        async with aclosing(real(self, batch)) as rows:
+            async for row in rows:
+                yield row
+                passed.append(row)
+                await asyncio.sleep(0.05)
+
+    monkeypatch.setattr(OpenAIBatches, "results", slowly)
+
+    async def arriving():
+        for case in cases(5):
+            yield case
+        while len(passed) < 7:
+            await asyncio.sleep(0.01)
+        for case in list(cases(7))[5:]:
+            yield case
+
+    assert len(finished(run, arriving())) == 7
     check(server, tmp_path, 7)
 
 

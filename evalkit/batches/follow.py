@@ -208,19 +208,22 @@ class Follower:
 
     async def _collected(self, pending: Pending) -> Outcome:
         """Store and hand out what a batch brought, once; what it did not bring is asked again, or given up."""
-        mine = set(pending.cases)
+        mine = dict.fromkeys(pending.cases)
         async with self._ledger.lock(self._sleep):
             self._bench.log.refresh()
             if self._ledger.get(pending.intent.key) is not None:  # else another process has stored it all
                 with self._known(pending.intent):
                     await self._client.insist(partial(self._download, pending))
-            for key in list(pending.cases):
-                await self._missing(key, pending)
+            for key in mine:  # the others came too late for this reading of it
+                if key in pending.cases:
+                    await self._missing(key, pending)
             self._bench.log.sync()
             here = (key in mine or self._bench.log.entry(key) is not None for key in pending.intent.keys)
             if self._ledger.get(pending.intent.key) is not None and all(here):
                 self._ledger.finish(pending.intent)
+        late = {key: pending.cases.pop(key) for key in list(pending.cases) if key not in mine}
         again = await self._released(pending)
+        pending.cases |= late
         if self._trouble is not None:
             raise self._trouble
         return Outcome(True, again)
