@@ -48,6 +48,19 @@ def answer(wire: str, prompt: str, fate: str = "ok") -> dict[str, Any]:
     return body(wire, text, finish)
 
 
+def _echoing(value: Any, echo: str) -> Any:
+    """A row that says something more wherever it says anything."""
+    if isinstance(value, list):
+        return [_echoing(one, echo) for one in value]
+    if not isinstance(value, dict):
+        return value
+    said = ("content", "text", "message", "refusal")
+    return {
+        name: f"{one} {echo}" if name in said and isinstance(one, str) else _echoing(one, echo)
+        for name, one in value.items()
+    }
+
+
 @dataclass
 class Batch:
     """What one of the providers was given."""
@@ -95,6 +108,8 @@ class BatchServer:
     """Batches that OpenAI's queue takes."""
     page: int = 100
     seed: int = 0
+    echo: str = ""
+    """Said at the end of every answer, and of every error in a row."""
 
     def __post_init__(self) -> None:
         self.batches: dict[str, Batch] = {}
@@ -261,6 +276,8 @@ class BatchServer:
             rows = [*rows, stranger]
         if self.mess.shuffle:
             draw.shuffle(rows)
+        if self.echo:
+            rows = [_echoing(row, self.echo) for row in rows]
         lines = [json.dumps(row, ensure_ascii=False).encode() for row in rows]
         if self.mess.garbage:
             lines.insert(len(lines) // 2, b'{"custom_id": ')

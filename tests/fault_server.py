@@ -275,7 +275,9 @@ class FaultServer:
         situation = self._situation(request.path, raw)
         self.count[situation] += 1
         if self.record:
-            self.seen.append({"path": request.path_qs, "headers": request.headers.copy(), "body": json.loads(raw)})
+            port = request.transport.get_extra_info("peername")[1] if request.transport else None
+            said = {"path": request.path_qs, "headers": request.headers.copy(), "body": json.loads(raw)}
+            self.seen.append(said | {"port": port})
         if self.latency:
             await asyncio.sleep(self.latency)
         wire = "anthropic" if request.path.endswith("/messages") else "openai"

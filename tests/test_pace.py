@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from itertools import pairwise
 
@@ -10,10 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit import progress
 from evalkit.backends import provider
-from evalkit.client import Client
+from evalkit.backends.openai import OpenAI
+from evalkit.client import Client, Clients
 from evalkit.pace import START, Bucket, Pace
-from evalkit.protocols import Caps, Completion, Message, RateLimit, Request, Transport
+from evalkit.prices import PriceTable
+from evalkit.protocols import Caps, Completion, Message, Model, RateLimit, Request, Transport
 from evalkit.retry import RetryPolicy
 from evalkit.schema import Usage
 from evalkit.streams import Stopped
@@ -311,6 +315,21 @@ def test_requests_per_minute_are_kept():
     late = Metered()
     asked(late, 50, Caps(requests_per_minute=1200))
     assert late.at[-1] - late.at[0] >= 0.9 * (50 - 20 - 1) / 20
+
+
+def test_caps_come_from_the_configuration_and_the_progress_line_shows_the_pace(cli, tmp_path):
+    given = ["limit=1", "judge.caps.requests_per_minute=480"]  # eight a second, of which one second's worth at once
+    assert cli("run", "pocket", "model=fake", "judge=fake", *given).code == 0
+    (path,) = tmp_path.glob("results/pocket/judgments/*.jsonl")
+    created = sorted(json.loads(line)["created"] for line in path.read_text().splitlines())
+    assert len(created) == 16
+    assert created[-1] - created[0] >= 0.8 * (16 - 8) / 8 - 0.1
+    wrong = cli("run", "pocket", "model=fake", "judge=fake", "judge.caps.requests_per_minute=-1")
+    assert (wrong.code, "caps.requests_per_minute=-1: must be more than 0" in wrong.err) == (2, True)
+
+    clients = Clients(PriceTable("today", {}))
+    clients.of(Model(name="m", backend=OpenAI(model="m", base_url="http://127.0.0.1:9/v1", concurrency=7)))
+    assert "0 of 7 in flight" in progress.pace(clients)
 
 
 def test_tokens_per_minute_are_kept():

@@ -220,6 +220,29 @@ def test_nobody_listening(kind):
     assert str(port) in str(error)
 
 
+@BOTH
+def test_one_connection_serves_many_requests(kind):
+    """On the SDK's fastest transport; and as many as are in flight at once."""
+    with FaultServer() as server:
+        backend = made(kind, server)
+
+        async def run():
+            await backend.open()
+            for _ in range(10):
+                await backend.complete(say("hi"))
+            one_by_one = len({seen["port"] for seen in server.seen})
+            for _ in range(5):
+                await asyncio.gather(*(backend.complete(say("hi")) for _ in range(8)))
+            transport = type(backend._client._client._transport).__module__
+            await backend.close()
+            return one_by_one, transport
+
+        one_by_one, transport = asyncio.run(run())
+        assert one_by_one == 1
+        assert len({seen["port"] for seen in server.seen}) <= 8
+        assert "aiohttp" in transport
+
+
 def test_the_sdks_own_timeout(server):
     error = do(OpenAI, server, "timeout", timeout=0.2)
     assert isinstance(error, TransportError)

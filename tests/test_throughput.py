@@ -1,0 +1,20 @@
+"""How much of what the SDK alone does is left when answers are also judged, parsed and stored."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parent / "perf" / "harness_throughput.py"
+
+
+@pytest.mark.slow
+def test_the_harness_keeps_up_with_the_sdk():
+    """With room for a busy machine; the figures proper come from running the script on a quiet one."""
+    command = [sys.executable, str(SCRIPT), "--judgments", "600", "--target", "400", "--share", "0.6"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "ours / sdk" in ended.stdout
