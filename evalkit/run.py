@@ -100,7 +100,10 @@ async def _carry_out(experiment: Experiment, clients: Clients, store: Store, fol
     _show(console, ratings, folder / "leaderboard.json")
     page = None
     if outcome in ("done", "budget") and watch.judgments.done > watch.judgments.stored:
-        page = run_report.write(folder, store.root, experiment)
+        try:
+            page = run_report.write(folder, store.root, experiment)
+        except EvalkitError as error:
+            trouble = error
     print_closing(console, store, folder, clients, watch)
     if page is not None:
         console.print(f"report: {page}", markup=False, soft_wrap=True)

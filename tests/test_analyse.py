@@ -277,7 +277,7 @@ def test_votes_on_items_nobody_judged(tmp_path):
     store(tmp_path / "r", [judged("a", "b", (1.0, 0.0))])
     found = audit([tmp_path / "r"], human=write(tmp_path / "votes.jsonl", VOTE | {"item": "elsewhere"}))
     assert any("no vote in" in note for note in found.notes)
-    assert any("1 votes are on items" in note for note in found.notes)
+    assert any("1 vote is on items" in note for note in found.notes)
     assert not found.agreement
 
 

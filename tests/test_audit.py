@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -19,6 +20,7 @@ from evalkit.reports.audit_tables import show
 from evalkit.schema import Ref
 from evalkit.store import Store
 from tests.biases.simulated import Study, scored
+from tests.ratings.rows import judged
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +75,49 @@ def test_json_on_stdout_alone(results, capsys):
     assert row["setup"] in ("S1", "S2")
 
 
+def test_gameability_where_models_have_verbose_and_concise_variants(tmp_path, capsys):
+    """Of 20 questions against the same rival, a and b win so many as they are, told to be verbose, and concise."""
+    wins = {"a": 10, "a_verbose": 14, "a_concise": 6, "b": 4, "b_verbose": 8, "b_concise": 4}
+    kept = Store(tmp_path, "arena")
+    rows = [
+        judged(model, "rival", (1.0, 0.0) if q < won else (0.0, 1.0), item=f"q{q}")
+        for model, won in wins.items()
+        for q in range(20)
+    ]
+    for row in rows:
+        kept.judgments(row.judge.name, row.protocol).append(row)
+    kept.close()
+    assert run(tmp_path, "--format", "json") == 0
+    found = {row["metric"]: row for row in json.loads(capsys.readouterr().out)["findings"]}
+    for way in ("verbose", "concise"):
+        both = np.array([[wins[name] / 20, wins[f"{name}_{way}"] / 20] for name in "ab"])
+        row = found[f"length_gameability_{way}"]
+        assert row["estimate"] == pytest.approx(100 * np.mean(both.std(axis=1, ddof=1) / both.mean(axis=1)))
+        assert row["n"] == 2
+        assert f"Told to be {way}, 2 models" in row["sentence"]
+        assert row["details"]["models"] == ["a", "b"]
+
+
+def test_single_grading_alone_measures_length(tmp_path, capsys):
+    kept = Store(tmp_path, "study")
+    for q in range(40):
+        for m in range(4):
+            row = scored(f"m{m}", float(1 + (3 * q + 5 * m) % 10), item=f"q{q}", lengths=(100 + (7 * q + 11 * m) % 50,))
+            kept.judgments(row.judge.name, row.protocol).append(row)
+    kept.close()
+    assert run(tmp_path, "--format", "json") == 0
+    found = {row["metric"]: row for row in json.loads(capsys.readouterr().out)["findings"]}
+    assert (found["length_slope_judge"]["n"], found["length_slope_judge"]["questions"]) == (240, 40)
+    assert 0 < found["length_prefer_longer"]["estimate"] < 1
+    assert "shows one, which has no position" in found["position_consistency"]["not_measurable"]
+
+
 def test_a_file_name_says_the_format(results, tmp_path, capsys):
     assert run(results, "-o", tmp_path / "deep" / "audit.json") == 0
     assert json.loads((tmp_path / "deep" / "audit.json").read_text())["schema"] == "evalkit.audit/1"
+    assert capsys.readouterr().out == ""
     assert run(results, "-o", tmp_path / "report.html") == 0
+    assert "What you may conclude from m0" in capsys.readouterr().out, "a page is for later, the tables for now"
     page = (tmp_path / "report.html").read_text()
     assert page.lstrip().lower().startswith("<!doctype html>")
     assert len(page) < 6_000_000

@@ -16,6 +16,7 @@ from evalkit.auditing.run_records import read, run_records
 from evalkit.comparisons import HUMAN
 from evalkit.reports.audit_about import about, described
 from evalkit.schema import Ref, Response
+from evalkit.stats.errors import NotMeasurable
 from evalkit.store import Store
 from tests.biases.simulated import Study, only, scored
 
@@ -81,6 +82,22 @@ def test_a_run_in_which_nothing_was_judged_has_none(cli, tmp_path):
     done = cli(*RUN, "model.fake.backend.script=[refuse,refuse,refuse,refuse,refuse,refuse,refuse,refuse]")
     assert "report:" not in done.err or list(tmp_path.glob("results/pocket/runs/*/report.html"))
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("wrong", [NotMeasurable("needs ratings that differ"), ZeroDivisionError("by nothing")])
+def test_a_defect_of_the_audit_is_no_traceback_after_a_run(cli, tmp_path, monkeypatch, wrong):
+    """Ratings, closing and what was judged are there; the message says that the page is not."""
+
+    def findings(self, evidence):
+        raise wrong
+
+    monkeypatch.setattr("evalkit.biases.position.Position.findings", findings)
+    done = cli(*RUN)
+    assert done.code == 1
+    assert f"report could not be made ({type(wrong).__name__}: {wrong})" in " ".join(done.err.split())
+    assert done.err.index("could not be made") > done.err.index("this run:")
+    assert list(tmp_path.glob("results/pocket/runs/*/leaderboard.json"))
+    assert not list(tmp_path.glob("results/pocket/runs/*/report.html"))
 
 
 def test_only_this_runs_rows_are_on_its_page(cli, tmp_path):

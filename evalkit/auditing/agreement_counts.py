@@ -40,6 +40,9 @@ class Sayings:
     other: FloatArray | None = None
     longer: FloatArray | None = None
     """[N] what a rule says that prefers the longer answer; NaN where unknown."""
+    longer_agree: FloatArray | None = None
+    """[N] how often that rule would agree in the judge's place, out of ``total``; NaN where unknown. Where it stands in
+    for one of several people, its agreement with each of the others is averaged."""
 
     def where(self, keep: BoolArray) -> Sayings:
         """Only these rows."""
@@ -89,6 +92,7 @@ def with_votes(evidence: Evidence, votes: Votes, setup: Setup) -> Sayings:
     used = used[np.isfinite(pairs.verdict[votes.pair[used]])]
     pair = votes.pair[used]
     judge, said = pairs.verdict[pair], 0.5 + np.sign(votes.outcome[used] - 0.5) / 2
+    longer = 0.5 + np.sign(pairs.length_a[pair] - pairs.length_b[pair]) / 2
     keep = np.ones(used.size, dtype=bool) if setup == "S1" else (judge != 0.5) & (said != 0.5)
     sayings = Sayings(
         agree=(judge == said).astype(np.float64),
@@ -98,7 +102,8 @@ def with_votes(evidence: Evidence, votes: Votes, setup: Setup) -> Sayings:
         turn=votes.turn[used],
         one=judge,
         other=said,
-        longer=0.5 + np.sign(pairs.length_a[pair] - pairs.length_b[pair]) / 2,
+        longer=longer,
+        longer_agree=np.where(np.isfinite(longer), longer == said, np.nan),
     )
     return sayings.where(keep)
 
@@ -119,15 +124,25 @@ def _with_majority(evidence: Evidence, setup: Setup) -> Sayings:
         modes = modes & np.array([True, False, True])
     said = np.zeros(cells.size, dtype=np.int64)
     said[keep] = np.rint(judge[keep] * 2).astype(np.int64)
-    credit = modes[np.arange(cells.size), said] / np.maximum(modes.sum(axis=1), 1)
+    share = modes / np.maximum(modes.sum(axis=1, keepdims=True), 1)
+    credit = share[np.arange(cells.size), said]
     sayings = Sayings(
         agree=credit,
         total=np.ones(cells.size),
         question=pairs.question[cells],
         category=pairs.category[cells],
         turn=pairs.turn[cells],
+        longer_agree=_at(share, np.sign(pairs.length_a[cells] - pairs.length_b[cells])),
     )
     return sayings.where(keep)
+
+
+def _at(table: FloatArray, sign: FloatArray) -> FloatArray:
+    """[N] of each row for b, a tie and a, [N, 3], what the sign points at; NaN where it is NaN."""
+    import numpy as np
+
+    found = table[np.arange(len(table)), np.nan_to_num(1 + sign, nan=1).astype(np.int64)]
+    return np.where(np.isfinite(sign), found, np.nan)
 
 
 def _among_people(gathered: Gathered) -> Iterator[AgreementRow]:
@@ -139,15 +154,16 @@ def _among_people(gathered: Gathered) -> Iterator[AgreementRow]:
         return
     categories = gathered.evidence[0].categories
     main, *others = (on_judged_pairs(gathered, group) for group in gathered.people)
+    longer = _longer(gathered)
     for group in (main, *others):
         name = HUMAN if group is main else f"{HUMAN}: {group.name or 'others'}"
         for setup in _SETUPS:
             about = AgreementRow(judge=name, other=name, turn=None, setup=setup, category=None, agree=0, total=0)
             about = replace(about, benchmark=gathered.benchmark)
-            yield from _counted(_within(group, setup), about, categories, by_category=group is main)
+            yield from _counted(_within(group, setup, longer), about, categories, by_category=group is main)
             if group is not main:
                 row = replace(about, other=HUMAN)
-                yield from _counted(_between(group, main, setup), row, categories, by_category=False)
+                yield from _counted(_between(group, main, setup, longer), row, categories, by_category=False)
 
 
 def on_judged_pairs(gathered: Gathered, group: Group) -> Group:
@@ -162,7 +178,39 @@ def on_judged_pairs(gathered: Gathered, group: Group) -> Group:
     return group._replace(votes=group.votes.where(judged))
 
 
-def _within(group: Group, setup: Setup) -> Sayings:
+Longer = tuple["IntArray", "FloatArray"]
+"""What votes name, [C, 4] as in ``Votes.key``, and the sign of a's length less b's."""
+
+
+def _longer(gathered: Gathered) -> Longer:
+    """Which answer is longer, for every pair that people voted on and some judge judged, as far as lengths go."""
+    import numpy as np
+
+    keys, signs = [], []
+    for evidence in gathered.evidence:
+        pairs = evidence.pairs
+        for votes in (evidence.votes, *evidence.other_votes.values()):
+            used = votes.where(votes.pair >= 0)
+            sign = np.sign(pairs.length_a[used.pair] - pairs.length_b[used.pair])
+            keys.append(used.key[np.isfinite(sign)])
+            signs.append(sign[np.isfinite(sign)])
+    cells, first = np.unique(np.concatenate(keys), axis=0, return_index=True)
+    return cells, np.concatenate(signs)[first]
+
+
+def _signs(cells: IntArray, longer: Longer) -> FloatArray:
+    """[N] the sign of each of these keys; NaN where lengths are unknown."""
+    import numpy as np
+
+    known, sign = longer
+    _, place = np.unique(np.concatenate([known, cells]), axis=0, return_inverse=True)
+    place = place.reshape(-1)
+    result = np.full(int(place.max(initial=-1)) + 1, np.nan)
+    result[place[: len(known)]] = sign
+    return result[place[len(known) :]]
+
+
+def _within(group: Group, setup: Setup, longer: Longer) -> Sayings:
     import numpy as np
 
     votes = group.votes
@@ -172,10 +220,17 @@ def _within(group: Group, setup: Setup) -> Sayings:
         counts = counts * np.array([1.0, 0.0, 1.0])
     n = counts.sum(axis=1)
     agree, total = (counts * (counts - 1) / 2).sum(axis=1), n * (n - 1) / 2
-    return Sayings(agree, total, votes.question[first], votes.category[first], votes.turn[first])
+    return Sayings(
+        agree,
+        total,
+        votes.question[first],
+        votes.category[first],
+        votes.turn[first],
+        longer_agree=_at(counts * (n[:, None] - 1) / 2, _signs(cells, longer)),  # either of two may be replaced
+    )
 
 
-def _between(one: Group, other: Group, setup: Setup) -> Sayings:
+def _between(one: Group, other: Group, setup: Setup, longer: Longer) -> Sayings:
     import numpy as np
 
     keys = np.concatenate([one.votes.key, other.votes.key])
@@ -193,6 +248,7 @@ def _between(one: Group, other: Group, setup: Setup) -> Sayings:
         question=cells[:, 0],
         category=category[first],
         turn=cells[:, 1],
+        longer_agree=_at(counts[0].sum(axis=1, keepdims=True) * counts[1], _signs(cells, longer)),
     )
 
 
@@ -232,10 +288,8 @@ def _row(sayings: Sayings, about: AgreementRow) -> AgreementRow:
 
     agree, total = float(sayings.agree.sum()), float(sayings.total.sum())
     interval = _limits(sayings)
-    longer = None
-    if sayings.longer is not None and sayings.other is not None:
-        known = np.isfinite(sayings.longer)
-        longer = float((sayings.longer == sayings.other)[known].mean()) if known.any() else None
+    rule = sayings.longer_agree
+    size = 0.0 if rule is None else float(sayings.total[np.isfinite(rule)].sum())
     return replace(
         about,
         agree=agree,
@@ -243,8 +297,21 @@ def _row(sayings: Sayings, about: AgreementRow) -> AgreementRow:
         lower=interval.lower,
         upper=interval.upper,
         kappa=_kappa(sayings.one, sayings.other),
-        length_only=longer,
+        undecided=None if sayings.one is None else int((sayings.one == 0.5).sum()),
+        length_only=float(np.nansum(rule)) / size if rule is not None and size else None,
+        length_only_total=round(size) if size else None,
+        length_only_kappa=length_kappa(sayings)[0],
     )
+
+
+def length_kappa(sayings: Sayings) -> tuple[float | None, int]:
+    """Cohen's kappa of a rule that prefers the longer answer, on the votes where both lengths are known; how many."""
+    import numpy as np
+
+    if sayings.longer is None:
+        return None, 0
+    same = sayings.where(np.isfinite(sayings.longer))
+    return _kappa(same.longer, same.other), same.total.size
 
 
 def _limits(sayings: Sayings) -> Interval:

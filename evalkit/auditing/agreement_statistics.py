@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from evalkit.auditing.agreement_counts import HUMAN, with_votes
+from evalkit.auditing.agreement_counts import HUMAN, length_kappa, with_votes
 from evalkit.auditing.evidence import Evidence, percent, signed
 from evalkit.auditing.findings import Finding, Setup
 from evalkit.auditing.gather import Gathered, Group
@@ -55,12 +55,16 @@ def _kappa(evidence: Evidence) -> Iterator[Finding]:
             yield evidence.lacking(metric, error.reason)
             continue
         kappa = replace(kappa, n=one.size)
+        rule, known = length_kappa(sayings)
+        beside = f" A rule that prefers the longer answer has {rule:.2f} (n = {known})." if rule is not None else ""
         yield evidence.finding(
             metric,
             kappa,
             f"Beyond chance, {evidence.judge} and people agree with kappa {signed(kappa)} ({setup}: "
-            f"{'every vote' if setup == 'S1' else 'votes where neither says tie'}, n = {one.size}).",
+            f"{'every vote' if setup == 'S1' else 'votes where neither says tie'}, n = {one.size}).{beside}",
             unit="number",
+            length_only=rule,
+            length_only_n=known,
         )
 
 
@@ -305,7 +309,7 @@ def _fleiss(benchmark: str, group: Group) -> Iterator[Finding]:
 
     _, counts, questions = _cells(group)
     raters = counts.sum(axis=1).astype(np.int64)
-    weight = np.bincount(raters) * np.arange(int(raters.max()) + 1)
+    weight = np.bincount(raters, minlength=2) * np.arange(int(raters.max(initial=1)) + 1)
     weight[:2] = 0
     most = int(weight.argmax())
     chosen = raters == most

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
     from evalkit.stats.resample import Interval
 
-POWER = 2.8
-"""Standard errors that an effect must span to be found 4 times out of 5 by a two-sided 5% test: 1.96 + .84."""
-
 
 class Kin(NamedTuple):
     """Who a model is related to."""
@@ -186,6 +183,10 @@ class Evidence:
     responses: tuple[str, ...]
     """Response ids."""
     pairs: Pairs
+    compared: Pairs
+    """What tells of the judge's taste: ``pairs``; of single grading, scores of two models on the same question."""
+    comparable: int
+    """How many of those there are; more than in ``compared`` where that is a sample."""
     scores: Scores | None
     votes: Votes
     """Of the main group of people."""
@@ -244,8 +245,9 @@ class Evidence:
             details["null"] = null
             if interval.lower is not None and interval.upper is not None:
                 details["excludes_null"] = not interval.lower <= null <= interval.upper
-            if interval.standard_error:
-                details["detectable"] = POWER * interval.standard_error
+            detectable = interval.detectable()
+            if detectable is not None:
+                details["detectable"] = detectable
         return Finding(
             judge=self.judge,
             protocol=self.protocol,
@@ -279,7 +281,7 @@ class Evidence:
 def within(interval: Interval, digits: int = 3, scale: float = 1.0, unit: str = "") -> str:
     """The limits in words, as ``95% .61 to .72``."""
     if interval.lower is None or interval.upper is None:
-        return "no interval: a single question"
+        return _no_interval(interval)
     return f"95% {interval.lower * scale:.{digits}f}{unit} to {interval.upper * scale:.{digits}f}{unit}"
 
 
@@ -290,10 +292,16 @@ def percent(interval: Interval) -> str:
 
 def signed(interval: Interval, digits: int = 2) -> str:
     """A signed effect with its limits."""
-    if interval.lower is None or interval.upper is None:
-        return f"{_figure(interval.estimate, digits)} (no interval: a single question)"
+    if interval.lower is None or interval.upper is None or interval.lower == interval.upper:
+        return f"{_figure(interval.estimate, digits)} ({_no_interval(interval)})"
     lower, upper = _figure(interval.lower, digits), _figure(interval.upper, digits)
     return f"{_figure(interval.estimate, digits)} (95% {lower} to {upper})"
+
+
+def _no_interval(interval: Interval) -> str:
+    if interval.lower is not None:
+        return "no interval: no two questions differ"
+    return "no interval" if interval.clusters > 1 else "no interval: a single question"
 
 
 def _figure(value: float, digits: int) -> str:

@@ -66,7 +66,16 @@ class AgreementRow:
     kappa: float | None = None
     """Chance-corrected (Cohen), each pair counted both ways round, as which answer is called a is arbitrary."""
     length_only: float | None = None
-    """Agreement, on the same votes, of a rule that always prefers the longer answer; None where lengths are unknown."""
+    """Agreement of a rule that always prefers the longer answer, on those of the votes where both lengths are known.
+
+    None where there are none. Among people it stands in for either of two.
+    """
+    length_only_total: int | None = None
+    """How many those are."""
+    length_only_kappa: float | None = None
+    """Of that rule."""
+    undecided: int | None = None
+    """On how many of the votes the judge names no winner, or another in each order."""
     shrunk: float | None = None
     """Where the total is small: the share drawn towards that of the other categories (beta-binomial)."""
     benchmark: str = ""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from evalkit.auditing.evidence import Evidence, Grades, Kin, Votes
 from evalkit.comparisons import HUMAN
+from evalkit.protocols import UsageError
 from evalkit.schema import Judged, Judgment, Ref, Response
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ GOLD = "gold"
 NAN = float("nan")
 PLAIN: Final[dict[tuple[float, ...], float]] = {(1.0, 0.0): 1.0, (0.0, 1.0): 0.0, (0.5, 0.5): 0.5}
 """Outcomes of the usual scores, for speed."""
+LARGEST = 1e50
+"""Score, up or down: products of sums of squares are still numbers."""
 TOGETHER = 8192
 """Rows moved to the arrays at once."""
 
@@ -209,7 +212,7 @@ class Gathering:
         names = (vote.model,) if isinstance(vote, Grade) else (vote.model_a, vote.model_b)
         for name in names:
             codes += (self.models[name], -1, -1)
-        said_is = vote.score if isinstance(vote, Grade) else vote.outcome
+        said_is = _score(vote.score) if isinstance(vote, Grade) else vote.outcome
         columns.enter(codes, (said_is, *(NAN,) * len(names)))
 
 
@@ -249,7 +252,8 @@ def gather(
     result = [finish(gathering, kin or {}) for _, gathering in sorted(benchmarks.items())]
     if strangers and result:
         first = result[0]
-        note = f"{strangers} votes are on items that no judgment is about; they are not used"
+        said = "1 vote is" if strangers == 1 else f"{strangers:,} votes are"
+        note = f"{said} on items that no judgment is about; {'it is' if strangers == 1 else 'they are'} not used"
         result[0] = replace(first, notes=(*first.notes, note))
     return result
 
@@ -276,10 +280,19 @@ def groups(people: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
         yield "", alone
 
 
+def _score(score: float) -> float:
+    """A score of a single answer, if it can be calculated with."""
+    if not abs(score) <= LARGEST:
+        raise UsageError(
+            f"a score is {score:g}; an audit takes scores between {-LARGEST:g} and {LARGEST:g}: leave that one out"
+        )
+    return score
+
+
 def _outcome(scores: tuple[float, ...]) -> float:
     """For the first of two answers, as in comparisons.py; a single score as it is."""
     if len(scores) == 1:
-        return scores[0]
+        return _score(scores[0])
     first, second = scores
     if (first == 1 and second == 0) or (first == 0 and second == 1):
         return first

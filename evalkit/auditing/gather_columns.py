@@ -10,7 +10,15 @@ from dataclasses import replace
 from evalkit.auditing.evidence import Evidence, Kin, Votes
 from evalkit.auditing.gather import GOLD, Columns, Gathered, Gathering, Group, groups
 from evalkit.auditing.gather_grades import graded, grades_of
-from evalkit.auditing.gather_pairs import matched, no_votes, pairs_of_scores, pairs_of_showings, scores_of, votes_of
+from evalkit.auditing.gather_pairs import (
+    matched,
+    no_votes,
+    pairs_by_question,
+    pairs_of_scores,
+    pairs_of_showings,
+    scores_of,
+    votes_of,
+)
 
 FAMILIES = {
     "gpt-4": r"gpt-?4|chatgpt-?4",
@@ -49,8 +57,8 @@ def finish(gathering: Gathering, kin: Mapping[str, Kin]) -> Gathered:
         older += stale
         if strange:
             notes.append(
-                f"{gathering.benchmark}, {built.judge}: {strange} votes are on other answers than those it judged and "
-                "are not compared with its verdicts"
+                f"{gathering.benchmark}, {built.judge}: {strange} {'vote is' if strange == 1 else 'votes are'} on "
+                "other answers than those it judged and not compared with its verdicts"
             )
     if older:
         notes.append(
@@ -93,9 +101,11 @@ def _evidence(
     scores = None
     if shows == 2:
         pairs, keys = pairs_of_showings(len(gathering.models), rows, numbers, inconsistent)
+        compared, comparable = pairs, len(pairs)
     else:
         scores = scores_of(rows, numbers)
         pairs, keys = pairs_of_scores(scores, (main, gold), len(gathering.models))
+        compared, comparable = pairs_by_question(scores)
     known = np.array([name in gathering.texts for name in gathering.responses] + [False], dtype=bool)
     votes, strange = matched(main, keys, pairs, known)
     golden, _ = matched(gold, keys, pairs, known)
@@ -120,6 +130,8 @@ def _evidence(
         categories=tuple(gathering.categories),
         responses=tuple(gathering.responses),
         pairs=pairs,
+        compared=compared,
+        comparable=comparable,
         scores=scores,
         votes=votes,
         gold=golden,

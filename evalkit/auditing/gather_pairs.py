@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 TIE = 0.1
 """Scores on a 1-10 scale no further apart than this make a tie (FastChat llm_judge/common.py, TIE_DELTA)."""
 
+MOST = 200_000
+"""Pairs made of scores; more cost seconds and tell little more, as the number of questions decides."""
+
 
 def pairs_of_showings(
     models: int, codes: IntArray, numbers: FloatArray, inconsistent: BoolArray
@@ -75,13 +78,76 @@ def scores_of(codes: IntArray, numbers: FloatArray) -> Scores:
     )
 
 
+def pairs_by_question(scores: Scores) -> tuple[Pairs, int]:
+    """Scores of two models on the same question and turn, and how many such pairs there are: all, or ``MOST`` drawn.
+
+    Each answer has its mean score over repeats. Pairs share answers, so whatever is made of them must be clustered by
+    question. The sample takes one pair at random of each of ``MOST`` equal stretches, so every question has its share.
+    """
+    import numpy as np
+
+    has = np.isfinite(scores.score)
+    listed = (scores.question, scores.turn, scores.model, scores.response)
+    order, group, rows = _grouped(np.stack([column[has] for column in listed], axis=1))
+    answers = len(rows)
+    mean = np.bincount(group, scores.score[has][order], answers) / np.maximum(np.bincount(group, minlength=answers), 1)
+    question, turn, model, response = (column[has][rows] for column in listed)
+    new = np.ones(answers, dtype=bool)
+    new[1:] = (question[1:] != question[:-1]) | (turn[1:] != turn[:-1])
+    starts = np.flatnonzero(new)
+    sizes = np.diff(np.r_[starts, answers])
+    ends = np.cumsum(sizes * (sizes - 1) // 2)
+    total = int(ends[-1]) if ends.size else 0
+    drawn = np.arange(min(total, MOST))
+    if total > MOST:
+        edges = np.arange(MOST + 1) * total // MOST
+        drawn = np.random.default_rng(0).integers(edges[:-1], edges[1:])
+    cell = np.searchsorted(ends, drawn, side="right")
+    within = drawn - (ends - sizes * (sizes - 1) // 2)[cell]
+    high = ((1 + np.sqrt(1 + 8 * within)) / 2).astype(np.int64)  # pair i < j has the number j (j - 1) / 2 + i
+    high -= high * (high - 1) // 2 > within
+    high += high * (high + 1) // 2 <= within
+    one, other = starts[cell] + within - high * (high - 1) // 2, starts[cell] + high
+    apart = model[one] != model[other]
+    one, other = one[apart], other[apart]
+    itself = np.bincount(np.cumsum(new | np.r_[True, model[1:] != model[:-1]][:answers]) - 1)
+    length, category = scores.length[has][rows], scores.category[has][rows]
+    gap = mean[one] - mean[other]
+    pairs = Pairs(
+        a=model[one],
+        b=model[other],
+        response_a=response[one],
+        response_b=response[other],
+        question=question[one],
+        category=category[one],
+        turn=turn[one],
+        repeat=np.zeros(gap.size, dtype=np.int64),
+        plain=_winner(gap, scores.score[has]),
+        swapped=np.full(gap.size, np.nan),
+        asked=np.ones(gap.size, dtype=np.int64),
+        inconsistent=np.zeros(gap.size, dtype=bool),
+        length_a=length[one],
+        length_b=length[other],
+    )
+    return pairs, total - int((itself * (itself - 1) // 2).sum())
+
+
+def _winner(gap: FloatArray, scores: FloatArray) -> FloatArray:
+    """[N] outcome by the difference of two mean scores; on a coarse scale, FastChat's tie."""
+    import numpy as np
+
+    halves = bool((scores * 2 == np.rint(scores * 2)).all())
+    coarse = scores.size > 0 and scores.min() >= 0 and scores.max() <= 10 and halves
+    result: FloatArray = np.where(np.abs(gap) <= (TIE if coarse else 0.0), 0.5, (gap > 0).astype(np.float64))
+    return result
+
+
 def pairs_of_scores(scores: Scores, wanted: tuple[Votes, ...], models: int) -> tuple[Pairs, IntArray]:
     """The pairs that people or gold labels compare, decided by mean scores, and their keys."""
     import numpy as np
 
-    keep = np.isfinite(scores.score)
-    grid = scores.score[keep]
-    coarse = grid.size > 0 and grid.min() >= 0 and grid.max() <= 10 and bool((grid * 2 == np.rint(grid * 2)).all())
+    has = np.isfinite(scores.score)
+    keep = has & np.isin(scores.question, np.concatenate([votes.question for votes in wanted]))
     listed = (scores.question, scores.turn, scores.model, scores.response, scores.score, scores.length)
     given: dict[tuple[int, int, int], list[float]] = {}
     about: dict[tuple[int, int, int], tuple[int, int, float]] = {}
@@ -112,7 +178,7 @@ def pairs_of_scores(scores: Scores, wanted: tuple[Votes, ...], models: int) -> t
         category=np.array(list(rows.values()), dtype=np.int64),
         turn=keys[:, 1],
         repeat=np.zeros(len(rows), dtype=np.int64),
-        plain=np.where(np.abs(gap) <= (TIE if coarse else 0.0), 0.5, (gap > 0).astype(np.float64)),
+        plain=_winner(gap, scores.score[has]),
         swapped=np.full(len(rows), np.nan),
         asked=np.ones(len(rows), dtype=np.int64),
         inconsistent=np.zeros(len(rows), dtype=bool),

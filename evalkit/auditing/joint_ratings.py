@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
     from evalkit.stats.covariates import CovariateRatings
     from evalkit.stats.paired_ratings import PairedRatings
+    from evalkit.stats.resample import Interval
 
 RIDGE = 0.5
 """Penalty on ratings where a model won or lost everything: about one tie against the average model."""
@@ -117,6 +118,30 @@ def fit_twice(judge: Rows, people: Rows, *, penalise: bool = True) -> FittedTwic
             if not penalise:
                 raise NotMeasurable(SEPARATED) from None
     raise AssertionError  # pragma: no cover
+
+
+def ranked_alike(sharpness: Interval, models: str = "the models") -> Interval:
+    """The sharpness k, how much larger the judge's differences between models are than people's, if it is one.
+
+    A judge that ranks at random, or the other way round, is not a sharper or blunter rater of the same thing: effects
+    that are scaled as if it were mean nothing.
+
+    Args:
+        sharpness: with its limits.
+        models: which it is of, in words.
+
+    Raises:
+        NotMeasurable: k is not clearly above 0.
+    """
+    from evalkit.stats.errors import NotMeasurable
+
+    k, low, high = sharpness.estimate, sharpness.lower, sharpness.upper
+    needs = f"needs people and judge to rank {models} alike beyond chance"
+    if low is None or high is None:
+        raise NotMeasurable(f"{needs}, which a single question cannot show")
+    if not low > 0:
+        raise NotMeasurable(f"{needs}: the judge's gaps are {k:.2f} times people's (95% {low:.2f} to {high:.2f})")
+    return sharpness
 
 
 def rows(

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from evalkit.auditing.agreement_counts import HUMAN, on_judged_pairs
 from evalkit.auditing.evidence import Evidence, percent, signed, within
-from evalkit.auditing.findings import Finding, Rating
+from evalkit.auditing.findings import Finding, Rating, counted
 from evalkit.auditing.gather import Gathered
+from evalkit.auditing.rated_twice import DIGITS, FEW, outcomes, rated_twice
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
     from evalkit.stats.covariates import CovariateRatings
+    from evalkit.stats.resample import Interval
 
 REPLICATES = 2000
 HUMAN_SCORES = "single scores"
@@ -141,54 +143,56 @@ def _mean_scores(
 
 
 def _rankings(evidence: Evidence) -> Iterator[Finding]:
-    """Rank correlations on the pairs that both judged; questions resampled through their influence on the fits."""
+    """Rank correlations on what both judged; questions resampled through their influence on the ratings."""
     import numpy as np
 
-    from evalkit.auditing.joint_ratings import fit_twice, rows
-    from evalkit.stats.errors import StatisticsError
+    from evalkit.stats.errors import NotMeasurable, StatisticsError
     from evalkit.stats.ranking import kendall, rank_correlations, spearman
-    from evalkit.stats.resample import Interval, percentile_limits, question_counts
+    from evalkit.stats.resample import question_counts
 
     metrics = (("agreement_spearman", "Spearman", spearman), ("agreement_kendall", "Kendall", kendall))
-    votes, pairs = evidence.votes, evidence.pairs
-    used = np.flatnonzero((votes.pair >= 0) & (votes.a != votes.b))
-    used = used[np.isfinite(pairs.outcome[votes.pair[used]])]
-    a, b = votes.a[used], votes.b[used]
-    if np.unique(np.concatenate([a, b])).size < 3:
-        for metric, _, _ in metrics:
-            yield evidence.lacking(metric, "needs at least three models that people compared on the same pairs")
-        return
     try:
-        question = votes.question[used]
-        fitted = fit_twice(
-            rows(a, b, pairs.outcome[votes.pair[used]], question), rows(a, b, votes.outcome[used], question)
-        )
+        two = rated_twice(evidence)
+        estimates = [correlation(two.judge, two.people) for _, _, correlation in metrics]
     except StatisticsError as error:
+        reason = error.reason if isinstance(error, NotMeasurable) else f"needs ratings by both ({error})"
         for metric, _, _ in metrics:
-            yield evidence.lacking(metric, f"needs ratings by both ({error})")
+            yield evidence.lacking(metric, reason)
         return
-    both = fitted.both
-    questions, half = len(both.influence), both.first.size
-    moved = [
-        np.concatenate([both.first, both.second]) + (counts - 1) @ both.influence
-        for counts in question_counts(questions, REPLICATES, 0)
-    ]
-    replicates = np.concatenate(moved)
-    resampled = rank_correlations(replicates[:, :half], replicates[:, half:])
-    for (metric, name, correlation), correlations in zip(metrics, resampled, strict=True):
-        value, drawn = correlation(both.first, both.second), correlations[np.isfinite(correlations)]
-        low, high = percentile_limits(drawn, 0.95, clusters=questions) if questions > 1 else (None, None)
-        low, high = (None, None) if low is None or high is None else (max(-1.0, low), min(1.0, high))
-        spread = float(drawn.std(ddof=1))
-        interval = Interval(value, low, high, both.n, 0.95, spread, questions, REPLICATES)
+    questions, models = len(two.influence), two.judge.size
+    resampled: tuple[FloatArray, ...] = (np.zeros(0), np.zeros(0))
+    if questions > 1:
+        here = np.concatenate([two.judge, two.people])
+        moved = [here + (counts - 1) @ two.influence for counts in question_counts(questions, REPLICATES, 0)]
+        replicates = np.concatenate(moved).round(DIGITS)
+        resampled = rank_correlations(replicates[:, :models], replicates[:, models:])
+    for (metric, name, _), value, drawn in zip(metrics, estimates, resampled, strict=True):
+        interval = _limited(value, drawn, two.n, max(questions, 1))
         yield evidence.finding(
             metric,
             interval,
-            f"{name}'s rank correlation of the {both.models} models' ratings by {evidence.judge} and by people on the "
-            f"same {both.n} votes: {signed(interval)}.",
-            models=both.models,
+            f"{name}'s rank correlation of the {models} models' {two.what} by {evidence.judge} and by people on the "
+            f"same {counted(two.n, 'vote' if two.what == 'ratings' else 'answer')}: {signed(interval)}.",
+            models=models,
             unit="number",
         )
+
+
+def _limited(value: float, drawn: FloatArray, n: int, questions: int) -> Interval:
+    """With percentile limits of the draws; one in which a side rates all models alike could be anything."""
+    import numpy as np
+
+    from evalkit.stats.resample import Interval, percentile_limits
+
+    known = drawn[np.isfinite(drawn)]
+    if known.size < 2:
+        return Interval(value, None, None, n, 0.95, None, questions)
+    low, high = (
+        percentile_limits(np.nan_to_num(drawn, nan=end), 0.95, clusters=questions)[place]
+        for place, end in enumerate((-1.0, 1.0))
+    )
+    low, high = max(-1.0, low), min(1.0, high)
+    return Interval(value, low, high, n, 0.95, float(known.std(ddof=1)), questions, REPLICATES)
 
 
 def _soft_pairwise(evidence: Evidence) -> Iterator[Finding]:
@@ -200,11 +204,11 @@ def _soft_pairwise(evidence: Evidence) -> Iterator[Finding]:
     from evalkit.stats.soft_pairwise import soft_pairwise_accuracy
 
     metric = "ranking_soft_pairwise"
-    model, question, judge, people = _outcomes(evidence)
+    model, question, judge, people = outcomes(evidence)
     used, row = np.unique(model, return_inverse=True)
     about, column = np.unique(question, return_inverse=True)
     if used.size < 3:
-        yield evidence.lacking(metric, "needs at least three models that people compared or scored too")
+        yield evidence.lacking(metric, FEW)
         return
     count = np.zeros((used.size, about.size))
     np.add.at(count, (row, column), 1)
@@ -231,25 +235,6 @@ def _soft_pairwise(evidence: Evidence) -> Iterator[Finding]:
         f"where {evidence.judge} and people are equally sure which of two models is better, for every pair.",
         unit="number",
         models=int(used.size),
-    )
-
-
-def _outcomes(evidence: Evidence) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
-    """What both said of a model on a question: model, question, the judge's outcome and people's."""
-    import numpy as np
-
-    votes, pairs = evidence.votes, evidence.pairs
-    used = np.flatnonzero((votes.pair >= 0) & (votes.a != votes.b))
-    used = used[np.isfinite(pairs.outcome[votes.pair[used]])]
-    if not used.size and evidence.grades is not None:
-        judge, people, question, model = evidence.grades.both
-        return model, question, judge, people
-    judge, people = pairs.outcome[votes.pair[used]], votes.outcome[used]
-    return (
-        np.concatenate([votes.a[used], votes.b[used]]),
-        np.tile(votes.question[used], 2),
-        np.concatenate([judge, 1 - judge]),
-        np.concatenate([people, 1 - people]),
     )
 
 
@@ -296,6 +281,11 @@ def _accuracy(evidence: Evidence) -> Iterator[Finding]:
     gold, pairs = evidence.gold, evidence.pairs
     used = np.flatnonzero((gold.pair >= 0) & (gold.outcome != 0.5))
     if not used.size:
+        return
+    used = used[np.isfinite(pairs.outcome[gold.pair[used]])]
+    if not used.size:
+        for metric in ("gold_accuracy", "gold_accuracy_both_orders"):
+            yield evidence.lacking(metric, "needs verdicts on the pairs that have a gold label; all of them failed")
         return
     pair, sign = gold.pair[used], np.sign(gold.outcome[used] - 0.5)
     net, values, question = np.zeros(used.size), [], []

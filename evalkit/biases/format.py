@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from evalkit.auditing.evidence import Evidence, signed
+from evalkit.auditing.compared import made_of_scores, no_votes_on, nothing_compared
+from evalkit.auditing.evidence import Evidence, Pairs, signed
 from evalkit.auditing.findings import Finding
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ WORD = re.compile(r"\w+")
 RARE = 0.02
 """A feature in which fewer pairs differ is left out: its effect could not be told from that of a few answers."""
 TEXTS = "needs the texts of the answers"
-MODELS = "needs answers of different models"
 
 
 @dataclass(frozen=True)
@@ -49,45 +49,72 @@ class Format:
         import numpy as np
 
         pairs, votes = evidence.pairs, evidence.votes
-        of_a, of_b = _features_of(evidence)
-        known = np.isfinite(of_a[:, 0]) & np.isfinite(of_b[:, 0])
-        rows = np.flatnonzero(np.isfinite(pairs.outcome) & (pairs.a != pairs.b) & known)
+        known = _features_of(evidence)
+        rows, x, kept = _told_apart(evidence.compared, known)
         if not rows.size:
-            lacks = MODELS if (pairs.a == pairs.b).all() else TEXTS  # without pairs too
             for name in FEATURES:
-                yield evidence.lacking(f"format_{name}_excess", lacks)
+                yield evidence.lacking(f"format_{name}_excess", nothing_compared(evidence) or TEXTS)
             return
-        x, kept = _differences(of_a[rows], of_b[rows])
         yield from _effects(evidence, rows, x, kept)
+        if pairs is not evidence.compared:  # of single grading, those that people voted on
+            rows, x, apart = _told_apart(pairs, known)
+            kept = apart if rows.size else kept
         place = np.full(len(pairs) + 1, -1, dtype=np.int64)
         place[rows] = np.arange(rows.size)
         voted = np.flatnonzero(place[votes.pair] >= 0) if len(votes) else np.zeros(0, dtype=np.int64)
         yield from _excesses(evidence, voted, x[place[votes.pair[voted]]], kept)
 
 
-def _features_of(evidence: Evidence) -> tuple[FloatArray, FloatArray]:
-    """[N, 1 + F] of both answers of every pair, each text looked at once; NaN where it is not stored."""
+class _Known(NamedTuple):
+    """What is known of the judged answers, each text looked at once."""
+
+    codes: IntArray
+    """[K] ascending, of an answer and a turn."""
+    turns: int
+    features: FloatArray
+    """[K, 1 + F]"""
+
+    def of(self, response: IntArray, turn: IntArray) -> FloatArray:
+        """[N, 1 + F] of these answers; NaN where the text is not stored."""
+        import numpy as np
+
+        result = np.full((response.size, 1 + len(FEATURES)), np.nan)
+        if self.codes.size:
+            wanted = response * self.turns + turn
+            place = np.minimum(np.searchsorted(self.codes, wanted), self.codes.size - 1)
+            has = self.codes[place] == wanted
+            result[has] = self.features[place[has]]
+        return result
+
+
+def _features_of(evidence: Evidence) -> _Known:
     import numpy as np
 
-    pairs = evidence.pairs
-    if not evidence.texts:
-        unknown = np.full((len(pairs), 1 + len(FEATURES)), np.nan)
-        return unknown, unknown
-    turns = int(pairs.turn.max(initial=0)) + 1
-    codes = [response * turns + pairs.turn for response in (pairs.response_a, pairs.response_b)]
-    distinct, place = np.unique(np.concatenate(codes), return_inverse=True)
-    table = np.full((distinct.size, 1 + len(FEATURES)), np.nan)
-    for row, code in enumerate(distinct.tolist()):
-        text = evidence.text(*divmod(code, turns))
-        if text is not None:
-            table[row] = features(text)
-    return table[place[: len(pairs)]], table[place[len(pairs) :]]
+    each = (evidence.compared,) if evidence.compared is evidence.pairs else (evidence.compared, evidence.pairs)
+    turns = max(int(pairs.turn.max(initial=0)) for pairs in each) + 1
+    listed = [side * turns + pairs.turn for pairs in each for side in (pairs.response_a, pairs.response_b)]
+    asked = np.unique(np.concatenate(listed)).tolist() if evidence.texts else []
+    texts = {code: text for code in asked if (text := evidence.text(*divmod(code, turns))) is not None}
+    table = np.array([features(text) for text in texts.values()]).reshape(-1, 1 + len(FEATURES))
+    return _Known(np.array(list(texts), dtype=np.int64), turns, table)
+
+
+def _told_apart(pairs: Pairs, known: _Known) -> tuple[IntArray, FloatArray, list[str]]:
+    """Rows of pairs of two models whose texts are stored, and what ``_differences`` makes of them."""
+    import numpy as np
+
+    of_a, of_b = known.of(pairs.response_a, pairs.turn), known.of(pairs.response_b, pairs.turn)
+    stored = np.isfinite(of_a[:, 0]) & np.isfinite(of_b[:, 0])
+    rows = np.flatnonzero(np.isfinite(pairs.outcome) & (pairs.a != pairs.b) & stored)
+    return (rows, *_differences(of_a[rows], of_b[rows]))
 
 
 def _differences(a: FloatArray, b: FloatArray) -> tuple[FloatArray, list[str]]:
     """[N, 1 + F] differences, length first, in units of their spread about 0; and the names of the F features."""
     import numpy as np
 
+    if not len(a):
+        return np.zeros((0, 1)), []
     total = a + b
     apart = np.divide(a - b, total, out=np.zeros_like(total), where=total > 0)
     spread = np.sqrt((apart**2).mean(axis=0))
@@ -118,7 +145,7 @@ def _effects(evidence: Evidence, rows: IntArray, x: FloatArray, kept: list[str])
     from evalkit.auditing.joint_ratings import fit
     from evalkit.stats.errors import StatisticsError
 
-    pairs = evidence.pairs
+    pairs = evidence.compared
     try:
         fitted = fit(pairs.a[rows], pairs.b[rows], pairs.outcome[rows], x, pairs.question[rows], penalise=False)
     except StatisticsError as error:
@@ -131,7 +158,7 @@ def _effects(evidence: Evidence, rows: IntArray, x: FloatArray, kept: list[str])
             f"format_{name}_effect",
             interval,
             f"At equal ability and length, one standard deviation more {MEANS[name]} moves {evidence.judge} by "
-            f"{signed(interval)} logits. Descriptive: it may be what people want.",
+            f"{signed(interval)} logits. Descriptive: it may be what people want.{made_of_scores(evidence)}",
             unit="signed",
         )
 
@@ -143,7 +170,7 @@ def _reason(error: StatisticsError) -> str:
 
 
 def _excesses(evidence: Evidence, voted: IntArray, x: FloatArray, kept: list[str]) -> Iterator[Finding]:
-    from evalkit.auditing.joint_ratings import fit_twice, rows
+    from evalkit.auditing.joint_ratings import fit_twice, ranked_alike, rows
     from evalkit.stats.errors import StatisticsError
 
     pairs, votes = evidence.pairs, evidence.votes
@@ -152,7 +179,7 @@ def _excesses(evidence: Evidence, voted: IntArray, x: FloatArray, kept: list[str
             yield evidence.lacking(f"format_{name}_excess", f"needs pairs that differ in {MEANS[name]}")
     if not voted.size:
         for name in kept:
-            yield evidence.lacking(f"format_{name}_excess", "needs votes of people on the pairs this judge judged")
+            yield evidence.lacking(f"format_{name}_excess", no_votes_on(evidence))
         return
     a, b, question = votes.a[voted], votes.b[voted], votes.question[voted]
     try:
@@ -161,6 +188,7 @@ def _excesses(evidence: Evidence, voted: IntArray, x: FloatArray, kept: list[str
             rows(a, b, votes.outcome[voted], question, x),
             penalise=False,
         ).both
+        ranked_alike(both.sharpness())
         intervals = [both.excess(column) for column in range(1, len(kept) + 1)]
     except StatisticsError as error:
         for name in kept:

@@ -7,10 +7,9 @@ arXiv:2410.07137); one constant answer took a win rate of 77% on AlpacaEval 2. B
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalkit.auditing.evidence import Evidence, percent
 from evalkit.auditing.findings import Finding, counted
@@ -21,21 +20,26 @@ if TYPE_CHECKING:
 KINDS = ("transport", "refused", "truncated", "unparsed", "malformed", "rejected")
 SUSPICIOUS = 0.2
 """Share of questions with one and the same answer from which a candidate is named."""
+MARKED = 0.05
+"""Share of answers with a mark from which a candidate is named: honest ones bear none."""
 FEWEST = 5
 """Questions a candidate must have answered."""
 LONG = 20
 """Characters: shorter answers (yes, B, 42) may well be equal."""
 MARKER = re.compile(
     r"\[\[(?:[ABC](?:[<>=]+B)?|\d+(?:\.\d+)?|rating)\]\]"
-    r"|<\|(?:im_start|im_end|eot_id|start_header_id)\|>"
-    r"|\[The (?:Start|End) of (?:the )?(?:Assistant|Reference)"
-    r"|<\|The (?:Start|End) of Assistant"
-    r"|\[(?:User Question|System|Question)\]\s*\n"
-    r"|(?:ignore|disregard)\s+(?:all\s+|any\s+)?(?:the\s+)?(?:previous|prior|above)\s+instructions"
+    r"|<\|(?:im_start|im_end|eot_id|start_header_id|user prompt)\|>"
+    r"|(?:\[|<\|)The (?:Start|End) of (?:the )?(?:Assistant|Reference)"
+    r"|^[ \t]*\[(?:User Question|System|Question)\][ \t]*$"
+    r"|^[ \t]*#+[ \t]*(?:(?:Unordered )?Model Outputs|Best Model Identifier|Assistant [AB]:)[ \t]*$"
+    r"|\"model_identifier\"[ \t]*:|\"(?:instruction|output|answer)\"[ \t]*:[ \t]*\"\"\""
+    r"|(?:ignore|disregard|forget)\s+(?:all\s+|any\s+|everything\s+)?(?:of\s+)?(?:the\s+|your\s+|these\s+)?"
+    r"(?:(?:previous|prior|above|preceding)\s+(?:instruction|prompt|rule|text|output|response)|(?:above|preceding)\s+#)"
     r"|my final verdict is",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
-"""Parts of judge prompts and of chat templates, verdict marks, and the plainest injection."""
+"""What stands in the prompts of MT-Bench's, Arena-Hard's and AlpacaEval's judges and in no answer: verdict marks,
+frames, headings and fields; marks of chat templates; and the plainest injection."""
 
 
 @dataclass(frozen=True)
@@ -136,14 +140,18 @@ def _answers(evidence: Evidence) -> Iterator[Finding]:
         return
     worst: tuple[float, str, int, int] = (-1.0, "", 0, 0)
     named = []
-    marked = Counter[str]()
+    attackers = []
+    marked: dict[str, list[int]] = {}
     about: list[int] = []
     marks: list[bool] = []
     for model, answers in texts.items():
         found = [MARKER.search(text) is not None for _, text in answers]
         about += [question for question, _ in answers]
         marks += found
-        marked[model] = sum(found)
+        if any(found):
+            marked[model] = [sum(found), len(found)]
+            if sum(found) / len(found) >= MARKED:
+                attackers.append(model)
         seen: dict[str, set[int]] = {}
         for question, text in answers:
             if len(text) >= LONG:
@@ -166,19 +174,53 @@ def _answers(evidence: Evidence) -> Iterator[Finding]:
             )
         )
         interval = wilson(same, of)
-        yield evidence.finding("hygiene_constant_answers", interval, told, models=named, unit="share")
+        standing = {name: _standing(evidence, name) for name in named}
+        yield evidence.finding(
+            "hygiene_constant_answers", interval, told, models=named, standing=standing, unit="share"
+        )
     else:
         yield evidence.lacking("hygiene_constant_answers", f"needs a candidate with {FEWEST} answers or more")
-    total = sum(marked.values())
-    by_model = {model: count for model, count in marked.most_common() if count}
+    by_model = dict(sorted(marked.items(), key=lambda item: -item[1][0]))
+    most_marked = "; ".join(f"{name}: {count:,} of {of:,}" for name, (count, of) in list(by_model.items())[:3])
     yield evidence.finding(
         "hygiene_template_markers",
         clustered_share(np.array(marks, dtype=np.float64), np.array(about)),
-        f"{total:,} of {len(marks):,} answers contain a mark of a judge's prompt, a chat template, a verdict or an "
-        "instruction to ignore instructions" + (f" (most: {next(iter(by_model))})." if by_model else "."),
-        models=by_model,
+        f"{sum(marks):,} of {len(marks):,} answers contain a mark of a judge's prompt, a chat template, a verdict or "
+        "an instruction to ignore instructions" + (f" ({most_marked})." if by_model else "."),
+        models={name: count for name, (count, _) in by_model.items()},
+        named=attackers,
+        standing={name: _standing(evidence, name) for name in attackers},
         unit="share",
     )
+
+
+def _standing(evidence: Evidence, model: str) -> dict[str, Any]:
+    """How a candidate fares: its share of the wins, or how far its scores are above the others' on each question."""
+    import numpy as np
+
+    from evalkit.stats.shares import clustered_mean
+
+    code = evidence.models.index(model)
+    if evidence.scores is None:
+        pairs = evidence.pairs
+        mine = np.isfinite(pairs.outcome) & ((pairs.a == code) != (pairs.b == code))
+        values = np.where(pairs.a == code, pairs.outcome, 1 - pairs.outcome)[mine]
+        question, null, unit = pairs.question[mine], 0.5, "share"
+    else:
+        scores = evidence.scores
+        known = np.isfinite(scores.score)
+        theirs, own = known & (scores.model != code), known & (scores.model == code)
+        size = int(scores.question.max(initial=-1)) + 1
+        sums = np.bincount(scores.question[theirs], scores.score[theirs], minlength=size)
+        counts = np.bincount(scores.question[theirs], minlength=size)
+        own &= counts[scores.question] > 0
+        question, null, unit = scores.question[own], 0.0, "signed"
+        values = scores.score[own] - sums[question] / counts[question]
+    if not values.size:
+        return {}
+    found = clustered_mean(values, question)
+    above = found.lower is not None and found.lower > null
+    return {"estimate": found.estimate, "lower": found.lower, "upper": found.upper, "above": above, "unit": unit}
 
 
 def _texts(evidence: Evidence) -> dict[str, list[tuple[int, str]]]:

@@ -12,15 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from evalkit.auditing.compared import made_of_scores, no_votes_on, nothing_compared
 from evalkit.auditing.evidence import Evidence, percent, signed
 from evalkit.auditing.findings import Finding
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
 
-VOTES = "needs votes of people on the pairs this judge judged, and the lengths of the answers"
 LENGTHS = "needs the lengths of the answers"
-NO_PAIRS = "needs pairs of answers, or scores of several models on the same questions"
+WINNERS = "needs verdicts that name a winner, between answers of different length"
+BOTH_WINNERS = "needs votes for the longer and for the shorter answer, where both people and judge see a winner"
 
 
 class _Voted(NamedTuple):
@@ -70,13 +71,13 @@ def _voted(evidence: Evidence) -> _Voted:
 def _excess(evidence: Evidence, rows: _Voted) -> Iterator[Finding]:
     import numpy as np
 
-    from evalkit.auditing.joint_ratings import fit_twice
+    from evalkit.auditing.joint_ratings import fit_twice, ranked_alike
     from evalkit.auditing.joint_ratings import rows as compared
     from evalkit.stats.errors import NotMeasurable, StatisticsError
 
     metric = "length_slope_excess"
     if not rows.a.size:
-        yield evidence.lacking(metric, VOTES)
+        yield evidence.lacking(metric, _no_votes(evidence))
         return
     spread = float(np.sqrt((rows.difference**2).mean()))  # about 0: which answer is called a does not matter
     try:
@@ -88,8 +89,8 @@ def _excess(evidence: Evidence, rows: _Voted) -> Iterator[Finding]:
             compared(rows.a, rows.b, rows.people, rows.question, z),
             penalise=False,
         )
+        k = ranked_alike(fitted.both.sharpness())
         excess = fitted.both.excess(0)
-        sharpness = fitted.both.sharpness()
     except StatisticsError as error:
         yield evidence.lacking(metric, error.reason if isinstance(error, NotMeasurable) else f"needs a fit: {error}")
         return
@@ -100,16 +101,29 @@ def _excess(evidence: Evidence, rows: _Voted) -> Iterator[Finding]:
     yield evidence.finding(
         metric,
         excess,
-        f"At equal ability, and scaled to people's sharpness (k = {sharpness.estimate:.2f}), the slope on length "
+        f"At equal ability, and scaled to people's sharpness (k = {k.estimate:.2f}), the slope on length "
         f"exceeds people's by {signed(excess)} logits per standard deviation: {verdict}.",
         null=0.0,
         judge_slope=judge.estimate,
         judge_slope_limits=[judge.lower, judge.upper],
         human_slope=people.estimate,
         human_slope_limits=[people.lower, people.upper],
-        sharpness=sharpness.estimate,
+        sharpness=k.estimate,
         ridge=fitted.ridge,
     )
+
+
+def _no_votes(evidence: Evidence) -> str:
+    """Why no vote tells about length."""
+    import numpy as np
+
+    pairs, votes = evidence.pairs, evidence.votes
+    used = (votes.pair >= 0) & (votes.a != votes.b)
+    if np.isfinite(pairs.outcome[votes.pair[used]]).any():
+        return LENGTHS
+    about = evidence.compared
+    known = np.isfinite(about.length_a + about.length_b).any()
+    return no_votes_on(evidence) + ("" if known else ", and the lengths of the answers")
 
 
 def _slope(evidence: Evidence) -> Iterator[Finding]:
@@ -119,12 +133,12 @@ def _slope(evidence: Evidence) -> Iterator[Finding]:
     from evalkit.auditing.joint_ratings import fit
     from evalkit.stats.errors import NotMeasurable, StatisticsError
 
-    pairs = evidence.pairs
+    pairs = evidence.compared
     total = np.nan_to_num(pairs.length_a + pairs.length_b)
     keep = np.isfinite(pairs.outcome) & (total > 0) & (pairs.a != pairs.b)
     metric = "length_slope_judge"
     if not keep.any():
-        yield evidence.lacking(metric, LENGTHS if len(pairs) else NO_PAIRS)
+        yield evidence.lacking(metric, nothing_compared(evidence) or LENGTHS)
         return
     difference = (pairs.length_a - pairs.length_b)[keep] / total[keep]
     try:
@@ -141,7 +155,8 @@ def _slope(evidence: Evidence) -> Iterator[Finding]:
         metric,
         slope,
         f"At equal ability, one standard deviation of length moves {evidence.judge} by {signed(slope)} logits. This is "
-        "no bias where longer answers are better; only people's verdicts on the same pairs, or rewrites, can tell.",
+        "no bias where longer answers are better; only people's verdicts on the same pairs, or rewrites, can tell."
+        + made_of_scores(evidence),
     )
 
 
@@ -151,11 +166,12 @@ def _counts(evidence: Evidence, rows: _Voted) -> Iterator[Finding]:
 
     from evalkit.stats.shares import clustered_difference, clustered_share
 
-    pairs = evidence.pairs
+    pairs = evidence.compared
     known = np.isfinite(pairs.length_a) & np.isfinite(pairs.length_b) & np.isfinite(pairs.outcome)
     decided = known & (pairs.outcome != 0.5) & (pairs.length_a != pairs.length_b)
     if not decided.any():
-        yield evidence.lacking("length_prefer_longer", LENGTHS if len(evidence.pairs) else NO_PAIRS)
+        lacks = LENGTHS if np.isfinite(pairs.outcome).any() else nothing_compared(evidence) or LENGTHS
+        yield evidence.lacking("length_prefer_longer", WINNERS if known.any() else lacks)
         return
     longer = ((pairs.outcome > 0.5) == (pairs.length_a > pairs.length_b))[decided].astype(np.float64)
     share = clustered_share(longer, pairs.question[decided])
@@ -163,13 +179,13 @@ def _counts(evidence: Evidence, rows: _Voted) -> Iterator[Finding]:
         "length_prefer_longer",
         share,
         f"Where {evidence.judge} prefers one of two answers, it is the longer one in {percent(share)}. Descriptive: "
-        "longer answers may be better.",
+        "longer answers may be better." + made_of_scores(evidence),
     )
     decisive = (rows.judge != 0.5) & (rows.people != 0.5) & (rows.difference != 0)
     by_people = ((rows.people > 0.5) == (rows.difference > 0))[decisive]
     by_judge = ((rows.judge > 0.5) == (rows.difference > 0))[decisive]
     if by_people.all() or not by_people.any():
-        yield evidence.lacking("length_verbosity_bias", VOTES)
+        yield evidence.lacking("length_verbosity_bias", BOTH_WINNERS if rows.a.size else _no_votes(evidence))
         return
     question = rows.question[decisive]
     wrong = (by_people != by_judge).astype(np.float64)
@@ -205,10 +221,10 @@ def _gameability(evidence: Evidence) -> Iterator[Finding]:
     from evalkit.stats.gameability import gameability
     from evalkit.stats.resample import Interval
 
-    pairs = evidence.pairs
+    pairs = evidence.compared
     rates: dict[str, float] = {}
     variants = [name for name in evidence.models if name.endswith(("_verbose", "_concise"))]
-    if not variants or evidence.shows != 2:
+    if not variants:
         return
     for code, name in enumerate(evidence.models):
         mine = [pairs.outcome[pairs.a == code], 1 - pairs.outcome[pairs.b == code]]
@@ -230,7 +246,7 @@ def _gameability(evidence: Evidence) -> Iterator[Finding]:
             metric,
             Interval(value, None, None, len(bases), 0.95, None, 0),
             f"Told to be {way}, {len(bases)} models change their win rates by {value:.1f}% (standard deviation over "
-            "mean, averaged over models). Models are too few for an interval.",
+            f"mean, averaged over models). Models are too few for an interval.{made_of_scores(evidence)}",
             models=bases,
             unit="number",
         )

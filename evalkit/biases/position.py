@@ -9,17 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalkit.auditing.evidence import Evidence, percent, signed
 from evalkit.auditing.findings import Finding, counted
+from evalkit.auditing.position_effect import logit, showings
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
     from evalkit.stats.resample import Interval
 
+ALONE = "needs two answers in one prompt; single grading shows one, which has no position"
 BOTH = "needs verdicts in both orders of the same pair"
 JOINED = "needs the verdict of each order; these rows join two orders into one"
+METRICS = ("position_consistency", "position_first", "position_last", "position_fairness", "position_logit")
+FEWEST = 8
+"""Questions of a category from which its position effect is given; below, the limits of so few are too narrow."""
 
 
 class Lean(NamedTuple):
@@ -40,6 +45,8 @@ class Position:
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Shares first, then the effect at equal quality, then what moves it."""
         if evidence.shows != 2:
+            for metric in METRICS:
+                yield evidence.lacking(metric, ALONE)
             return
         if evidence.joint:
             yield from _joined(evidence)
@@ -53,6 +60,7 @@ class Position:
             if inside.any() and len(evidence.categories) > 1:
                 part = Lean(lean.lean[inside], lean.question[inside], lean.category[inside], 0)
                 yield from _shares(evidence, part, category)
+                yield _category_effect(evidence, code)
 
 
 def leaning(evidence: Evidence) -> Lean:
@@ -91,7 +99,7 @@ def _joined(evidence: Evidence) -> Iterator[Finding]:
                 category=category,
                 inconsistent=int((same == 0).sum()),
             )
-    for metric in ("position_first", "position_last", "position_fairness", "position_logit"):
+    for metric in METRICS[1:]:
         yield evidence.lacking(metric, JOINED)
 
 
@@ -104,7 +112,7 @@ def _shares(evidence: Evidence, lean: Lean, category: str | None) -> Iterator[Fi
 
     n = int(lean.lean.size)
     if not n:
-        for metric in ("position_consistency", "position_first", "position_last", "position_fairness"):
+        for metric in METRICS[:-1]:
             yield evidence.lacking(metric, BOTH, category=category, lost=lean.lost)
         return
     first, last = int((lean.lean > 0).sum()), int((lean.lean < 0).sum())
@@ -124,10 +132,10 @@ def _shares(evidence: Evidence, lean: Lean, category: str | None) -> Iterator[Fi
     )
     p = min(1.0, 2.0 * float(bdtr(min(first, last), moved, 0.5))) if moved else 1.0
     for metric, sign, word in (("position_first", 1, "first"), ("position_last", -1, "second")):
-        if category is not None:
-            continue
+        if category is not None and sign < 0:
+            continue  # what is left of the first
         if not moved:
-            yield evidence.lacking(metric, "needs inconsistent pairs; there is none")
+            yield evidence.lacking(metric, "needs inconsistent pairs; there is none", category=category)
             continue
         share = clustered_share((lean.lean[lean.lean != 0] == sign).astype(np.float64), lean.question[lean.lean != 0])
         yield evidence.finding(
@@ -187,6 +195,31 @@ def _as_wide_as_independent(fair: Interval, first: int, last: int) -> Interval:
     return replace(fair, lower=min(fair.lower, low), upper=max(fair.upper, high))
 
 
+def _category_effect(evidence: Evidence, code: int) -> Finding:
+    """The same in one category."""
+    import numpy as np
+
+    from evalkit.stats.errors import NotMeasurable
+
+    category = evidence.categories[code]
+    shown = showings(evidence.pairs, evidence.pairs.category == code)
+    questions = int(np.unique(shown.question).size)
+    try:
+        if questions < FEWEST:
+            raise NotMeasurable(f"needs {FEWEST} questions; there {'is' if questions == 1 else 'are'} {questions}")
+        interval, fitted = logit(shown)
+    except NotMeasurable as error:
+        return evidence.lacking("position_logit", error.reason, category=category, n=int(shown.outcome.size))
+    return evidence.finding(
+        "position_logit",
+        interval,
+        f"{_on(category)}Between answers of equal quality, being shown first adds {signed(interval)} logits.",
+        category=category,
+        null=0.0,
+        ridge=fitted.ridge if fitted is not None else 0.0,
+    )
+
+
 def _effect(evidence: Evidence) -> Iterator[Finding]:
     """The logit of the first slot at equal quality, and how it changes with the gap in quality."""
     import numpy as np
@@ -194,31 +227,13 @@ def _effect(evidence: Evidence) -> Iterator[Finding]:
     from evalkit.auditing.joint_ratings import fit
     from evalkit.stats.errors import NotMeasurable, StatisticsError
 
-    pairs = evidence.pairs
-    one, other = np.isfinite(pairs.plain), np.isfinite(pairs.swapped)
-    first = np.concatenate([pairs.a[one], pairs.b[other]])
-    second = np.concatenate([pairs.b[one], pairs.a[other]])
-    outcome = np.concatenate([pairs.plain[one], 1 - pairs.swapped[other]])
-    question = np.concatenate([pairs.question[one], pairs.question[other]])
-    if not outcome.size:
-        yield evidence.lacking("position_logit", "needs verdicts")
-        return
-    if (outcome == 0.5).all():
-        yield evidence.lacking("position_logit", "needs verdicts that name a winner; all are ties")
-        return
-    apart = first != second
+    shown = showings(evidence.pairs)
     try:
-        if not apart.any():
-            interval = _of_share(outcome, question)
-        else:
-            ones = np.ones((int(apart.sum()), 1))
-            fitted = fit(first[apart], second[apart], outcome[apart], ones, question[apart])
-            interval = fitted.ratings.coefficient(0)
-    except StatisticsError as error:
-        reason = f" ({error.reason})" if isinstance(error, NotMeasurable) else ", and wins in both places"
-        yield evidence.lacking("position_logit", f"needs orders that vary between pairs{reason}")
+        interval, fitted = logit(shown)
+    except NotMeasurable as error:
+        yield evidence.lacking("position_logit", error.reason)
         return
-    share = float(outcome.mean())
+    share = float(shown.outcome.mean())
     odds = float(np.exp(abs(interval.estimate)))
     way = "first" if interval.estimate > 0 else "second"
     yield evidence.finding(
@@ -229,18 +244,20 @@ def _effect(evidence: Evidence) -> Iterator[Finding]:
         f"{100 * share:.1f}% of the wins.",
         null=0.0,
         first_slot_share=share,
-        ridge=fitted.ridge if apart.any() else 0.0,
+        ridge=fitted.ridge if fitted is not None else 0.0,
     )
-    if not apart.any() or fitted.used.size < 3:
+    if fitted is None or fitted.used.size < 3:
         return
+    apart = shown.first != shown.second
+    first, second, outcome, question = (column[apart] for column in shown)
     ability = np.zeros(len(evidence.models))
     ability[fitted.used] = fitted.ratings.ratings
-    gap = np.abs(ability[first[apart]] - ability[second[apart]])
+    gap = np.abs(ability[first] - ability[second])
     if np.ptp(gap) < 1e-9:
         return
-    with_gap = np.column_stack([ones[:, 0], gap - gap.mean()])
+    with_gap = np.column_stack([np.ones(gap.size), gap - gap.mean()])
     try:
-        slope = fit(first[apart], second[apart], outcome[apart], with_gap, question[apart]).ratings.coefficient(1)
+        slope = fit(first, second, outcome, with_gap, question).ratings.coefficient(1)
     except StatisticsError:
         return
     yield evidence.finding(
@@ -253,44 +270,38 @@ def _effect(evidence: Evidence) -> Iterator[Finding]:
     )
 
 
-def _of_share(outcome: FloatArray, question: IntArray) -> Interval:
-    """Logit of a share by the delta method: where a model meets itself, quality is equal by design."""
+def _by_gap(evidence: Evidence, ability: FloatArray) -> list[dict[str, Any]]:
+    """Consistency and fairness in thirds of the gap in quality, with their limits."""
     import numpy as np
 
-    from evalkit.stats.errors import NotMeasurable
-    from evalkit.stats.resample import Interval
-    from evalkit.stats.shares import clustered_mean
-
-    share = clustered_mean(outcome, question)
-    p = share.estimate
-    if not 0 < p < 1 or share.standard_error is None:
-        raise NotMeasurable("needs wins in both places")
-    middle, error = float(np.log(p / (1 - p))), share.standard_error / (p * (1 - p))
-    return Interval(middle, middle - 1.96 * error, middle + 1.96 * error, share.n, 0.95, error, share.clusters)
-
-
-def _by_gap(evidence: Evidence, ability: FloatArray) -> list[dict[str, float]]:
-    """Consistency and fairness in thirds of the gap in quality."""
-    import numpy as np
+    from evalkit.stats.shares import clustered_mean, clustered_share
 
     pairs = evidence.pairs
     keep = pairs.both & (pairs.a != pairs.b)
     lean = leaning(evidence).lean[(pairs.a != pairs.b)[pairs.both]]
+    question = pairs.question[keep]
     gap = np.abs(ability[pairs.a[keep]] - ability[pairs.b[keep]])
     if not gap.size:
         return []
     edges = np.quantile(gap, [1 / 3, 2 / 3])
     third = np.searchsorted(edges, gap, side="left")
-    return [
-        {
-            "gap": float(gap[third == part].mean()),
-            "n": int((third == part).sum()),
-            "consistency": float((lean[third == part] == 0).mean()),
-            "fairness": float(-lean[third == part].mean()),
-        }
-        for part in range(3)
-        if (third == part).any()
-    ]
+    result = []
+    for inside in (third == part for part in range(3) if (third == part).any()):
+        same = clustered_share((lean[inside] == 0).astype(np.float64), question[inside])
+        fair = clustered_mean(-lean[inside], question[inside])
+        fair = _as_wide_as_independent(fair, int((lean[inside] > 0).sum()), int((lean[inside] < 0).sum()))
+        result.append(
+            {
+                "gap": float(gap[inside].mean()),
+                "n": same.n,
+                "questions": same.clusters,
+                "consistency": same.estimate,
+                "consistency_limits": [same.lower, same.upper],
+                "fairness": fair.estimate,
+                "fairness_limits": [fair.lower, fair.upper],
+            }
+        )
+    return result
 
 
 def _stability(evidence: Evidence) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalkit.auditing.evidence import Evidence, signed
 from evalkit.auditing.findings import Finding
@@ -26,6 +26,11 @@ KINDS = {
     "self": "is the judge's own model",
     "family": "is of the judge's family",
     "trained_on": "learnt from its family",
+}
+METRICS = {
+    "self": "self_preference_residual",
+    "family": "self_family_residual",
+    "trained_on": "self_trained_on_residual",
 }
 
 
@@ -90,6 +95,18 @@ def _line(judge: FloatArray, people: FloatArray) -> tuple[float, float]:
     return k, float(judge.mean() - k * people.mean())
 
 
+def _sharpness(model: int) -> Callable[[FloatArray, FloatArray], float]:
+    """Slope of the line through the other models."""
+
+    def statistic(judge: FloatArray, people: FloatArray) -> float:
+        import numpy as np
+
+        others = np.arange(judge.size) != model
+        return _line(judge[others], people[others])[0]
+
+    return statistic
+
+
 def _residuals(evidence: Evidence, kin: Mapping[int, str]) -> Iterator[Finding]:
     import numpy as np
 
@@ -132,11 +149,24 @@ def _placebo(evidence: Evidence, fitted: FittedTwice, kin: Mapping[int, str]) ->
 def _residual(
     evidence: Evidence, fitted: FittedTwice, place: int, kind: str, placebo: Mapping[str, Mapping[str, float | None]]
 ) -> Finding:
-    interval = fitted.both.interval(residual(place))
-    k = fitted.both.sharpness()
+    from evalkit.auditing.joint_ratings import ranked_alike
+    from evalkit.stats.errors import NotMeasurable
+
+    metric = METRICS[kind]
     name = evidence.models[int(fitted.used[place])]
+    relative = evidence.kin.get(name)
+    about: dict[str, Any] = {
+        "model": name,
+        "relation": kind,
+        "guessed": bool(relative and relative.guessed) and kind != "self",
+    }
+    interval = fitted.both.interval(residual(place))
+    try:
+        others = ranked_alike(fitted.both.interval(_sharpness(place)), "the other models")
+    except NotMeasurable as error:
+        return evidence.lacking(metric, error.reason, n=interval.n, **about)
+    k = fitted.both.sharpness()
     spread = max((abs(row["estimate"] or 0.0) for row in placebo.values()), default=0.0)
-    kin = evidence.kin.get(name)
     farther = sum(abs(row["estimate"] or 0.0) >= abs(interval.estimate) for row in placebo.values())
     apart = interval.lower is not None and interval.upper is not None and not interval.lower <= 0 <= interval.upper
     beyond = abs(interval.estimate) - (interval.standard_error or 0.0) > spread
@@ -145,21 +175,17 @@ def _residual(
     elif beyond:
         said = "clearly more than any model that is no kin"
     else:
-        said = "but models that are no kin are about as far off"
-    metric = {"self": "self_preference_residual", "family": "self_family_residual"}.get(
-        kind, "self_trained_on_residual"
-    )
+        said = "which cannot be told from how far models that are no kin are off"
     finding = evidence.finding(
         metric,
         interval,
         f"{name} {KINDS[kind]}. Given how people rate it, and how the judge rates the others "
-        f"(k = {k.estimate:.2f} times as sharply), it is {signed(interval)} logits above what is to "
+        f"({others.estimate:.2f} times as sharply), it is {signed(interval)} logits above what is to "
         f"be expected from {evidence.judge}: {said} (placebo up to {spread:.2f}).",
         null=0.0,
-        model=name,
-        relation=kind,
-        guessed=bool(kin and kin.guessed) and kind != "self",
+        **about,
         sharpness={"estimate": k.estimate, "lower": k.lower, "upper": k.upper},
+        sharpness_of_others={"estimate": others.estimate, "lower": others.lower, "upper": others.upper},
         placebo=placebo,
         beyond_placebo=beyond,
         placebo_rank_p=(1 + farther) / (1 + len(placebo)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalkit.auditing.findings import Finding, counted
 from evalkit.probing.effect import Subject, effect, finding, fixed, lacking, said, unmeasured
@@ -12,6 +12,10 @@ from evalkit.probing.trials import PADDED, Probe
 
 if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
+
+
+NO_PLACEBO = "neutral text of equal length is padding too"
+NO_AGAIN = "asking either way again favours neither answer"
 
 
 def alone(subject: Subject, table: Table, probe: Probe) -> Iterator[Finding]:
@@ -34,15 +38,21 @@ def _gain(subject: Subject, table: Table, probe: Probe) -> Finding:
     paired = np.array([0.5 + pairs[unit] / 2 for unit in both])
     single = np.array([0.5 + scores[unit] / 2 for unit in both])
     found = effect(paired - single, items)
-    details = {
+    details: dict[str, Any] = {
         "won_in_pairs": float(paired.mean()),
         "won_alone": float(single.mean()),
         "fixed": fixed(lean for lean, _ in table.leans("", "base").values()),
+        "controls": {"placebo": f"none: {NO_PLACEBO}", "again": f"none: {NO_AGAIN}"},
     }
+    details["brief"] = (
+        f"Padded, an answer wins {details['won_in_pairs']:.0%} of {counted(len(both), 'pair')} with its original, by "
+        f"scores {details['won_alone']:.0%}: comparing adds {said(found)}."
+    )
     sentence = (
         f"Stretched with empty words, an answer beats its own original in {details['won_in_pairs']:.0%} of "
         f"{counted(len(both), 'pair')} when both are shown, and in {details['won_alone']:.0%} when each is scored "
-        f"alone, ties as half: comparing gives it {said(found)} more."
+        f"alone, ties as half: comparing gives it {said(found)} more. There is no placebo, as {NO_PLACEBO}; nor a "
+        f"plain re-ask, as {NO_AGAIN}."
     )
     return finding(subject, metric, found, details, sentence)
 
@@ -53,16 +63,20 @@ def _differing(subject: Subject, table: Table, probe: Probe) -> Finding:
 
     from evalkit.stats.shares import clustered_share
 
-    metric, pairs = f"probe_{probe.name}_differs", table.wins("", "base")
+    metric, pairs, again = f"probe_{probe.name}_differs", table.wins("", "base"), table.wins("", "again")
     scores = _above(table.scores(probe.name, "alone"), table.scores(probe.name, "alone_other"))
-    both = [unit for unit in pairs if unit in scores]
+    both = [unit for unit in pairs if unit in scores and unit in again]
     items = [item for item, _, _ in both]
     if needs := lacking(items):
         return unmeasured(subject, metric, needs)
     paired, single = (np.array([rows[unit] for unit in both]) for rows in (pairs, scores))
     differs = (paired != single).astype(np.float64)
     found = clustered_share(differs, np.unique(items, return_inverse=True)[1])
+    noise = (paired != np.array([again[unit] for unit in both])).astype(np.float64)
+    beyond = effect(differs - noise, items)
     details = {
+        "differs_again": float(noise.mean()),
+        "beside_again": [beyond.estimate, beyond.lower, beyond.upper],
         "opposite": int((paired * single < 0).sum()),
         "tied_in_pairs": int((paired == 0).sum()),
         "tied_alone": int((single == 0).sum()),
@@ -71,7 +85,7 @@ def _differing(subject: Subject, table: Table, probe: Probe) -> Finding:
         f"Scored alone, {int(differs.sum())} of {counted(len(both), 'pair')} of answers come out otherwise than "
         f"compared ({found.estimate:.0%}{_limits(found)}): {details['opposite']} the other way round; equal are "
         f"{details['tied_alone']} by their scores, and {details['tied_in_pairs']} by tie or by a verdict that went "
-        "with the order."
+        f"with the order. Compared once more, {noise.mean():.0%} do: {said(beyond)} beyond that."
     )
     return finding(subject, metric, found, {**details, **SHARE}, sentence)
 

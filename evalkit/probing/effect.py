@@ -68,7 +68,7 @@ def finding(subject: Subject, metric: str, found: Interval, details: Mapping[str
             "unit": "signed",
             "null": 0.0,
             "excludes_null": not silent(found),
-            "detectable": 2.8 * (found.standard_error or 0.0),
+            "detectable": found.detectable(),
             "p_clustered": getattr(found, "p", None),
             **details,
         },

@@ -64,6 +64,8 @@ def findings(
                 yield from _answer(subject, table, probe, soft)
 
 
+NO_LABELS = "the prompt is as long as before, and any other labels would have a taste of their own"
+NOT_TOLD = "not told apart"
 NET = {"placebo": "neutral text of the same length", "again": "asking again unchanged"}
 
 
@@ -82,7 +84,7 @@ def _answer(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterato
     other: Arm = "again" if control == "placebo" else "placebo"
     beside_other = effect(turns["cue"] - turns[other], items)
     against, for_ = side(shares[control]), side(shares["cue"])
-    details = {
+    details: dict[str, Any] = {
         "p": mcnemar(int((for_ > against).sum()), int((for_ < against).sum())),
         "towards": int((turns["cue"] > 0).sum()),
         "away": int((turns["cue"] < 0).sum()),
@@ -96,6 +98,12 @@ def _answer(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterato
         f"beside_{other}": [beside_other.estimate, beside_other.lower, beside_other.upper],
     }
     found = effect(turns["cue"] - turns[control], items)
+    turned_so = f"{details['towards']} of {counted(len(keys), 'verdict')} turned towards it and {details['away']} away"
+    net = "neutral text" if control == "placebo" else "asking again"
+    details["brief"] = (
+        f"{details['towards']} of {counted(len(keys), 'verdict')} turned to it, {details['away']} away; net of {net}, "
+        f"{said(found)}."
+    )
     won = f" It won {details['wins_cue']:.0%} of its comparisons, ties as half." if probe.keeps == "nothing" else ""
     details["fixed"] = fixed(lean for lean, _ in table.leans("", "base").values())
     if details["fixed"]:
@@ -106,8 +114,7 @@ def _answer(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterato
         metric,
         found,
         details,
-        f"{capital(probe.does)} {_moves(found)}: {details['towards']} of {counted(len(keys), 'verdict')} turned "
-        f"towards it and {details['away']} away; net of {than}, {said(found)}; net of {than_other}, "
+        f"{capital(probe.does)} {_moves(found)}: {turned_so}; net of {than}, {said(found)}; net of {than_other}, "
         f"{said(beside_other)}.{won}",
     )
     if soft:
@@ -134,6 +141,9 @@ def _order(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator
         "first": first,
         "second": second,
         "consistent": len(leans) - first - second,
+        "controls": {"again": f"{metric}_flips", "placebo": "none: nothing is added"},
+        "brief": f"With the places swapped, {first} of {counted(len(leans), 'pair')} went to the first place and "
+        f"{second} to the second: net {said(found)}.",
     }
     lean = (
         "leans neither way for certain"
@@ -158,7 +168,7 @@ def _order(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator
         beyond = effect(excess, [one[0] for one in both])
         sentence = (
             f"Swapping the places changes {(first + second) / len(leans):.0%} of verdicts, asking again unchanged "
-            f"{again.mean():.0%}: {said(beyond)} more."
+            f"{again.mean():.0%}: {said(beyond)} more. Nothing is added, so that there is no placebo."
         )
         # A judge that any change of the prompt sways is no less fair for it: this is no bias, and has no null.
         extra = {"changed_again": float(again.mean()), "null": None, "excludes_null": None}
@@ -173,24 +183,34 @@ def _labels(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterato
     import numpy as np
 
     metric, base, cue = f"probe_{probe.name}", table.leans("", "base"), table.leans(probe.name, "cue")
-    both = [unit for unit in base if unit in cue]
+    once_more = table.leans("", "again")
+    both = [unit for unit in base if unit in cue and unit in once_more]
     items = [item for item, _, _ in both]
     if needs := lacking(items):
         yield unmeasured(subject, metric, needs)
         return
-    before, after = (np.array([rows[unit] for unit in both], dtype=np.float64) for rows in (base, cue))
-    found = effect((before[:, 0] - after[:, 0]) / 2, items)
+    columns = ([rows[unit] for unit in both] for rows in (base, cue, once_more))
+    before, after, again = (np.array(rows, dtype=np.float64) for rows in columns)
+    gross, drift = (before[:, 0] - after[:, 0]) / 2, (before[:, 0] - again[:, 0]) / 2
+    found, as_it_is, noise = effect(gross - drift, items), effect(gross, items), effect(drift, items)
     place = effect((before[:, 0] + after[:, 0]) / 2, items)
     details = {
         "lean_before": float(before[:, 0].mean()),
+        "lean_again": float(again[:, 0].mean()),
         "lean_renamed": float(after[:, 0].mean()),
         "place": [place.estimate, place.lower, place.upper],
+        "as_it_is": [as_it_is.estimate, as_it_is.lower, as_it_is.upper],
+        "beside": "again",
+        "controls": {"again": [noise.estimate, noise.lower, noise.upper], "placebo": f"none: {NO_LABELS}"},
         "fixed": fixed((*before[:, 0], *after[:, 0])),
+        "brief": f"It leans to the label A by {said(found)}, net of asking again, and to the first place by "
+        f"{place.estimate:+.2f}.",
     }
     sentence = (
         f"With the answer shown first called B, and the second A, its lean to the first place goes from "
-        f"{details['lean_before']:+.2f} to {details['lean_renamed']:+.2f}: it leans to whatever is called A by "
-        f"{said(found)}, and to whatever stands first by {said(place)}."
+        f"{details['lean_before']:+.2f} to {details['lean_renamed']:+.2f}, asked again unchanged to "
+        f"{details['lean_again']:+.2f}: it leans to whatever is called A by {said(as_it_is)}, net of asking again "
+        f"{said(found)}, and to whatever stands first by {said(place)}. There is no placebo: {NO_LABELS}."
     )
     yield finding(subject, metric, found, details, sentence)
     if soft:
@@ -203,26 +223,58 @@ def _instruction(subject: Subject, table: Table, probe: Probe) -> Finding:
     import numpy as np
 
     metric = f"probe_{probe.name}"
-    base, cue, other = (table.leans(probe.name, arm) for arm in ("base", "cue", "placebo"))
-    keys = [key for key in base if key in cue and key in other]
+    base, cue, other, once_more = (table.leans(probe.name, arm) for arm in ("base", "cue", "placebo", "again"))
+    keys = [key for key in base if key in cue and key in other and key in once_more]
     items = [item for item, _, _ in keys]
     if needs := lacking(items):
         return unmeasured(subject, metric, needs)
-    before, after, beside = (np.array([rows[key][0] for key in keys]) for rows in (base, cue, other))
-    found = effect(after - beside, items)
+    before, after, beside, again = (np.array([rows[key][0] for key in keys]) for rows in (base, cue, other, once_more))
+    found, than_again = effect(after - beside, items), effect(after - again, items)
+    lean, warned = effect(beside, items), effect(after, items)
+    became = fate(lean, warned, found)
     details = {
         "lean_before": float(before.mean()),
+        "lean_again": float(again.mean()),
         "lean_warned": float(after.mean()),
         "lean_placebo": float(beside.mean()),
+        "warned": [warned.estimate, warned.lower, warned.upper],
+        "placebo": [lean.estimate, lean.lower, lean.upper],
+        "beside": "placebo",
+        "beside_again": [than_again.estimate, than_again.lower, than_again.upper],
         "inconsistent_before": float((before != 0).mean()),
         "inconsistent_warned": float((after != 0).mean()),
+        "fate": became,
+        "brief": f"Its lean to the first place is {warned.estimate:+.2f} with the warning, {lean.estimate:+.2f} with "
+        f"as much neutral text, a net {said(found)}: {became}.",
     }
     sentence = (
         f"{capital(probe.does)} changes its lean to the first place from {details['lean_before']:+.2f} to "
-        f"{details['lean_warned']:+.2f}, with as much neutral text in the instruction {details['lean_placebo']:+.2f}: "
-        f"a net {said(found)}."
+        f"{said(warned)}; with as much neutral text in the instruction it is {said(lean)}: net of that, {said(found)}; "
+        f"net of asking again unchanged, {said(than_again)}. So the lean is {became}."
     )
     return finding(subject, metric, found, details, sentence)
+
+
+def fate(lean: Interval, warned: Interval, change: Interval) -> str:
+    """What a warning makes of a lean: one word, as far as intervals tell.
+
+    Args:
+        lean: without the warning, with neutral text in its place.
+        warned: with it.
+        change: the second less the first, pair by pair.
+    """
+    if silent(lean) or None in (warned.lower, warned.upper, change.lower, change.upper):
+        return NOT_TOLD
+    sign, half = (1 if lean.estimate > 0 else -1), abs(lean.estimate) / 2
+    left = [sign * limit for limit in (warned.lower, warned.upper) if limit is not None]
+    moved = [sign * limit for limit in (change.lower, change.upper) if limit is not None]
+    if max(left) < 0:
+        return "flipped"
+    if max(moved) < 0:  # "removed" is said only where not half of it can be left
+        return "removed" if silent(warned) and max(left) < half else "reduced"
+    if min(moved) > 0:
+        return "increased"
+    return "unchanged" if min(moved) > -half and max(moved) < half else NOT_TOLD
 
 
 RISKS: Mapping[Rewrites, str] = {
@@ -261,20 +313,16 @@ def conclusions(rows: Sequence[Finding], probes: Sequence[Probe]) -> Conclusions
     told = Conclusions()
     for (probe, row), p in zip(mine, adjusted, strict=True):
         risk = RISKS.get(probe.rewrites, f"{probe.does} changes nothing")
-        blind = row.details["detectable"]
+        blind, brief = row.details["detectable"], row.details.get("brief", row.sentence)
         if row.details["excludes_null"] and p < 0.05:
-            told.may_not.append(f"That {risk}. {row.sentence}")
+            told.may_not.append(f"That {risk}. {brief}")
         elif row.details["excludes_null"]:
-            told.unknown.append(
-                f"Whether {risk}: one of {counted(len(mine), 'such interval')} may miss zero by chance (p={p:.2g}, all "
-                f"probes allowed for). {row.sentence}"
-            )
-        elif blind <= SMALL and not row.details.get("fixed"):
-            told.may.append(
-                f"That {risk}, as far as can be seen: more than {blind:.2f} would have been. {row.sentence}"
-            )
+            told.unknown.append(f"Whether {risk}: it may be chance (adjusted p={p:.2g}). {brief}")
+        elif blind is not None and blind <= SMALL and not row.details.get("fixed"):
+            told.may.append(f"That {risk}, as far as can be seen: more than {blind:.2f} would have been. {brief}")
         else:
-            told.unknown.append(f"Whether {risk}: an effect below {blind:.2f} could be missed. {row.sentence}")
+            missed = "an effect of any size" if blind is None else f"an effect below {blind:.2f}"
+            told.unknown.append(f"Whether {risk}: {missed} could be missed. {brief}")
     return told
 
 

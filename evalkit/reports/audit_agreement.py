@@ -16,7 +16,8 @@ SETUPS = (
     "S1 counts every vote, a tie being a verdict; chance alone gives 33%. "
     "S2 counts only pairs where neither side calls it a tie; chance alone gives 50%. "
     "Shading runs from chance to full agreement. “Length alone” is what a rule that always prefers the longer answer "
-    "would get on the same votes; “shrunk” is a small category's share drawn towards that of the others."
+    "would get: on the same votes, or on as many as are given, where not all lengths are known; among people it stands "
+    "in for either of two. “Shrunk” is a small category's share drawn towards that of the others."
 )
 
 
@@ -54,9 +55,17 @@ def _share(row: AgreementRow | None) -> Cell:
     if row.shrunk is not None:
         small.append(f"shrunk {row.shrunk:.1%}")
     if row.length_only is not None:
-        small.append(f"length alone {row.length_only:.1%}")
+        some = row.length_only_total not in (None, row.total)
+        small.append(f"length alone {row.length_only:.1%}" + (f" of {row.length_only_total:,}" if some else ""))
     text = "; ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in small)
     return Cell(f"{share:.1%}", limits, shade(share, CHANCE[row.setup]), text)
+
+
+def _kappa(row: AgreementRow | None) -> Cell:
+    if row is None or row.kappa is None:
+        return NONE
+    alone = "" if row.length_only_kappa is None else f"length alone {row.length_only_kappa:.3f}"
+    return Cell(f"{row.kappa:.3f}", small=alone.replace(" ", "\N{NO-BREAK SPACE}"))
 
 
 def agreement(audit: Audit) -> Section | None:
@@ -93,7 +102,7 @@ def _overall(rows: Sequence[AgreementRow], called: Names) -> Table | None:
         before = name
         for setup in ("S1", "S2"):
             cell = found.get(setup)
-            line += [_share(cell), NONE if cell is None or cell.kappa is None else Cell(f"{cell.kappa:.3f}")]
+            line += [_share(cell), _kappa(cell)]
         cells.append(tuple(line))
     headers = ("who", "turn", "S1 agreement", "S1 kappa", "S2 agreement", "S2 kappa")
     return Table(

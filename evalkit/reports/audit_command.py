@@ -65,10 +65,10 @@ def present(
 ) -> None:
     """Print an audit or write it, in the form asked for or the one that the file's name says.
 
-    The page also says what it is ``about``: configuration, costs and the like, as names and values.
+    Where a page is written, the tables are printed as well. The page also says what it is ``about``: configuration, costs and the like, as names and values.
     """
     form = form or (FORMATS.get(output.suffix.lower()) if output else None) or "table"
-    if form != "html":
+    if form != "html" or output is not None:
         for text in found.notes:
             note(plain(text))
     if form == "json":
@@ -77,6 +77,8 @@ def present(
         from evalkit.reports.audit_page import page
 
         _write(page(found, about=about), output)
+        if output is not None:
+            _summary(found, console, None)
     else:
         _summary(found, console, output)
     if output is not None:

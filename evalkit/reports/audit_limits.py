@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from evalkit.auditing.findings import Audit
-from evalkit.reports.audit_metrics import Look, key, look, names, number
+from evalkit.auditing.findings import Audit, Finding
+from evalkit.reports.audit_metrics import Look, away, key, look, names, number
 from evalkit.reports.audit_parts import Cell, Section, Table
 from evalkit.reports.audit_topics import estimate, subject
 
@@ -11,7 +11,10 @@ from evalkit.reports.audit_topics import estimate, subject
 def lacking(audit: Audit) -> Section | None:
     """What these data cannot answer, and what it would take."""
     called = names(audit)
+    whole = {(key(row), row.metric) for row in audit.findings if row.category is None}
     rows = [row for row in audit.findings if row.not_measurable is not None]
+    # what one category lacks, its own table says
+    rows = [row for row in rows if row.category is None or (key(row), row.metric) not in whole]
     if not rows:
         return None
     needs: dict[tuple[str, str], dict[str, None]] = {}
@@ -28,6 +31,12 @@ def lacking(audit: Audit) -> Section | None:
     return Section(id="lacking", title="Not measurable from these data", parts=(table,))
 
 
+def _not_found(row: Finding) -> str:
+    if not away(row):
+        return "not found"
+    return "within placebo" if row.details.get("beyond_placebo") is False else "within chance"
+
+
 def detectable(audit: Audit) -> Section | None:
     """How small an effect these data would show."""
     called = names(audit)
@@ -39,7 +48,7 @@ def detectable(audit: Audit) -> Section | None:
         how: Look = "share" if look(row) == "share" else "number"
         null = row.details.get("null")
         outside = row.details.get("excludes_null")
-        seen = "" if outside is None else "found" if outside else "not found"
+        seen = "" if outside is None else "found" if outside else _not_found(row)
         about = f"± {number(least, how)}" + (
             f" around {number(float(null), how)}" if isinstance(null, int | float) else ""
         )
@@ -54,6 +63,7 @@ def detectable(audit: Audit) -> Section | None:
     )
     says = (
         "The smallest true effect that this many questions would show four times out of five. "
-        "“Not found” below that size says nothing."
+        "“Not found” below that size says nothing. “Within placebo”: the interval leaves zero out, but models that are "
+        "no kin are as far off; “within chance”: it does, but so many effects were looked at that one would."
     )
     return Section(id="detectable", title="Smallest effects these data can show", says=says, parts=(table,))

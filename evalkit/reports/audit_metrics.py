@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -104,6 +104,8 @@ SHARES = frozenset(
     }
 )
 """Words in the name of a metric that is a share."""
+SUSPICIOUS = ("hygiene_constant_answers", "hygiene_template_markers")
+"""Metrics that name models in ``details["models"]``."""
 PLAIN = ("kappa", "alpha", "spearman", "kendall", "pearson", "correlation", "icc", "entropy", "soft_pairwise")
 SIGNED = ("logit", "slope", "excess", "effect", "residual", "fairness", "difference", "gap", "bias", "preference")
 CALLED = {
@@ -136,6 +138,15 @@ CALLED = {
     "ranking_confidence_agreement": "Ranking of models, agreement with intervals",
     "alt_test_winning_rate": "Alternative annotator test, winning rate",
     "alt_test_advantage": "At least as good as a person, by item",
+    "length_gameability_verbose": "Win rates change when told to be verbose, %",
+    "length_gameability_concise": "Win rates change when told to be concise, %",
+    "scale_mean": "Mean score",
+    "scale_entropy": "Use of the scale (entropy, of the most possible)",
+    "scale_ties": "Two models with equal scores",
+    "scale_top_box": "Scores at the top of the scale",
+    "gold_accuracy": "Right by gold labels",
+    "gold_accuracy_both_orders": "Right by gold labels, on balance",
+    "position_repeat_stability": "Same verdict when asked again",
     "scale_ks": "Score distributions apart (KS)",
     "scale_mean_excess": "Mean score above people's",
     "scale_icc": "Repeatability (ICC)",
@@ -193,6 +204,30 @@ def label(metric: str) -> str:
     return text[0].upper() + text[1:] if text else metric
 
 
+def models(row: Finding) -> list[str]:
+    """Whom it is about, where it is about one model or names some as suspicious."""
+    one = row.details.get("model")
+    if isinstance(one, str):
+        return [one]
+    named = row.details.get("models") if row.metric in SUSPICIOUS else None
+    return [str(name) for name in named or ()]
+
+
+def away(row: Finding) -> bool:
+    """Whether the interval leaves out what there would be without a bias."""
+    null = row.details.get("null")
+    if null is None or row.lower is None or row.upper is None or row.lower == row.upper:
+        return False
+    return not row.lower <= null <= row.upper
+
+
+def placebo_spread(row: Finding) -> float:
+    """How far models that are no kin are off."""
+    placebo = row.details.get("placebo")
+    rows = placebo.values() if isinstance(placebo, Mapping) else ()
+    return max((abs(one.get("estimate") or 0.0) for one in rows), default=0.0)
+
+
 def number(value: float, look_: Look) -> str:
     """One number."""
     if look_ == "share":
@@ -204,8 +239,8 @@ def number(value: float, look_: Look) -> str:
 
 
 def limits(lower: float | None, upper: float | None, look_: Look) -> str:
-    """An interval; nothing where there is none."""
-    if lower is None or upper is None:
+    """An interval; nothing where there is none, or no width to it."""
+    if lower is None or upper is None or lower == upper:
         return ""
     between = " to " if look_ == "signed" else "–"
     return f"{number(lower, look_)}{between}{number(upper, look_)}"

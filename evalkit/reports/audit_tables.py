@@ -5,12 +5,12 @@ Everything that came from a model or a file is made inert before it is printed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from evalkit.auditing.findings import AgreementRow, Audit, Finding, Rating, Subject, counted
 from evalkit.report import plain
-from evalkit.reports.audit_metrics import TOPICS, key, label, limits, look, names, number, topic
+from evalkit.reports.audit_metrics import TOPICS, key, label, limits, look, models, names, number, topic
 from evalkit.reports.audit_parts import PEOPLE, who
 from evalkit.reports.audit_verdict import verdict
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 RATERS = 5
 """Columns of the table of ratings."""
+MODELS = 6
+"""Whose particulars are listed below what could not be measured."""
 FOLDED = 24
 """Rows of a table that are shown; the JSON and the page have all."""
 
@@ -91,28 +93,40 @@ def _findings(console: Console, audit: Audit, subject: Subject, name: str) -> No
 
 
 def _lacking(console: Console, rows: Sequence[Finding]) -> None:
-    """What could not be measured, and why; like reasons together."""
-    reasons: dict[str, dict[str, None]] = {}
+    """What could not be measured, and why; like reasons together, with each model's particulars."""
+    reasons: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for row in rows:
-        needs = row.not_measurable or ""
-        if row.details.get("model") is not None:  # one a model: the reason without its particulars
-            needs = needs.split(":")[0]
-        reasons.setdefault(needs, {})[label(row.metric).lower()] = None
+        needs, model = row.not_measurable or "", row.details.get("model")
+        particulars = ""
+        if model is not None:
+            needs, _, particulars = needs.partition(":")
+        metrics, about = reasons.setdefault(needs, ({}, {}))
+        metrics[label(row.metric)] = None
+        if particulars:
+            about[f"{model}: {particulars.strip()}"] = None
     if not reasons:
         return
     console.print("Not measurable:", style="bold", highlight=False)
-    for needs, metrics in reasons.items():
-        told = list(metrics)
-        more = f" and {len(told) - 4} more" if len(told) > 4 else ""
-        console.print(f"• {plain(', '.join(told[:4]) + more)}: {plain(needs)}", markup=False, highlight=False)
+    for needs, (metrics, about) in reasons.items():
+        told = _some(metrics, 4, "; ")
+        console.print(f"• {plain(told)} – {plain(needs)}", markup=False, highlight=False)
+        for one in list(about)[:MODELS]:
+            console.print(f"  {plain(one)}", markup=False, highlight=False)
+        if len(about) > MODELS:
+            console.print(f"  and {len(about) - MODELS} more models: --format json or html", highlight=False)
     console.print()
+
+
+def _some(names: Iterable[str], most: int, between: str = ", ") -> str:
+    told = list(names)
+    return between.join(told[:most]) + (f" and {len(told) - most} more" if len(told) > most else "")
 
 
 def _cells(row: Finding) -> tuple[str, str, str, str]:
     assert row.estimate is not None
     how = look(row)
-    model = row.details.get("model")
-    name = f"  {label(row.metric)}" + (f": {plain(str(model))}" if model is not None else "")
+    about = models(row)
+    name = f"  {label(row.metric)}" + (f": {plain(_some(about, 3))}" if about else "")
     return _safe(name), number(row.estimate, how), limits(row.lower, row.upper, how), f"{row.n:,}"
 
 
@@ -179,13 +193,11 @@ def _table_of(console: Console, rows: Sequence[AgreementRow], title: str) -> Non
     table = _table(f"Agreement: {plain(title)}")
     table.add_column("", overflow="fold")
     for setup, about in (("S1", "all votes"), ("S2", "no ties")):
-        table.add_column(f"{setup} ({about})", justify="right", no_wrap=True)
-        if wide:
-            table.add_column("95%", justify="right", no_wrap=True)
-            if kappa:
-                table.add_column("kappa", justify="right", no_wrap=True)
-        if longer:
-            table.add_column("longer*", justify="right", no_wrap=True)
+        headers = [f"{setup} ({about})"]
+        headers += [name for name, there in (("95%", wide), ("kappa", wide and kappa)) if there]
+        headers += [name for name, there in (("longer*", longer), ("kappa*", longer and wide and kappa)) if there]
+        for header in headers:
+            table.add_column(header, justify="right", no_wrap=True)
     cells = {(row.turn, row.category, str(row.setup)): row for row in rows}
     before = None
     for turn, category in dict.fromkeys((row.turn, row.category) for row in rows):
@@ -197,7 +209,7 @@ def _table_of(console: Console, rows: Sequence[AgreementRow], title: str) -> Non
             row = cells.get((turn, category, setup))
             line += _agreement_cells(row, wide=wide, kappa=kappa, longer=longer)
         table.add_row(*line)
-    notes = ["* agreement of a rule that always prefers the longer answer"] if longer else []
+    notes = [f"* of a rule that always prefers the longer answer, {_known(rows)}"] if longer else []
     if shrunk:
         notes.append("† fewer than 50 votes; → drawn towards the other categories")
     if notes:
@@ -206,8 +218,18 @@ def _table_of(console: Console, rows: Sequence[AgreementRow], title: str) -> Non
     console.print(table)
 
 
+def _known(rows: Sequence[AgreementRow]) -> str:
+    """On how many votes the rule that goes by length could be tried."""
+    whole = [row for row in rows if row.category is None and row.length_only is not None]
+    first = {row.setup: row for row in reversed(whole)}  # all turns together, if there is such a row
+    if all(row.length_only_total in (None, row.total) for row in first.values()):
+        return "on the same votes"
+    counts = (f"{row.length_only_total:,} of {row.total:,} ({setup})" for setup, row in sorted(first.items()))
+    return f"where both lengths are known: {', '.join(counts)}"
+
+
 def _agreement_cells(row: AgreementRow | None, *, wide: bool, kappa: bool, longer: bool) -> list[str]:
-    size = 1 + (1 + kappa) * wide + longer
+    size = 1 + (1 + kappa) * wide + longer * (1 + (wide and kappa))
     if row is None or not row.total:
         return ["–"] * size
     agree = f"{row.agree:.0f}" if float(row.agree).is_integer() else f"{row.agree:.1f}"
@@ -220,6 +242,8 @@ def _agreement_cells(row: AgreementRow | None, *, wide: bool, kappa: bool, longe
             cells.append("–" if row.kappa is None else f"{row.kappa:.2f}")
     if longer:
         cells.append("–" if row.length_only is None else f"{100 * row.length_only:.0f}%")
+        if wide and kappa:
+            cells.append("–" if row.length_only_kappa is None else f"{row.length_only_kappa:.2f}")
     return cells
 
 

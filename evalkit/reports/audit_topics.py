@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from evalkit.auditing.findings import Audit, Finding
 from evalkit.reports.audit_figures import SHARES, Figure, Forest, Mark
 from evalkit.reports.audit_metrics import TOPICS, Key, Look, key, label, limits, look, names, number, topic
+from evalkit.reports.audit_metrics import models as models_of
 from evalkit.reports.audit_parts import NONE, Cell, Section, Table
 
 PLOTTED: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
@@ -28,6 +30,9 @@ ANOTHER_QUANTITY = frozenset({"win_rate_rogan_gladen"})
 METRICS = 8
 """Columns of a table by category."""
 
+GAPS = {1: ("all pairs",), 2: ("closer", "farther apart"), 3: ("closest third", "middle third", "farthest third")}
+"""By how many groups the pairs fall into."""
+
 
 def sections(audit: Audit) -> list[Section]:
     """Every topic something was measured in."""
@@ -40,10 +45,12 @@ def sections(audit: Audit) -> list[Section]:
         apart = [row for row in found if one.name in BY_MODEL and isinstance(row.details.get("model"), str)]
         found = [row for row in found if row not in apart]
         whole = [row for row in found if row.category is None]
+        lost = [row for row in audit.findings if row.estimate is None and topic(row.metric) == one.name]
         parts: list[Table | Figure] = [
             *(kin(found, called) if one.name == "self" else figures(one.name, found, called)),
             *everything(one.title, whole, called),
-            *categories(one.title, found, called),
+            *gaps(whole, called),
+            *categories(one.title, [*found, *lost], called),
             *models(one.title, [row for row in apart if row.category is None], called),
         ]
         result.append(Section(id=one.name, title=one.title, says=one.says, parts=tuple(parts)))
@@ -51,9 +58,9 @@ def sections(audit: Audit) -> list[Section]:
 
 
 def estimate(row: Finding) -> Cell:
-    """The estimate with its interval."""
+    """The estimate with its interval, or why there is none."""
     if row.estimate is None:
-        return NONE
+        return replace(NONE, small=row.not_measurable or "")
     how = look(row)
     return Cell(number(row.estimate, how), limits(row.lower, row.upper, how))
 
@@ -78,13 +85,42 @@ def everything(title: str, rows: Sequence[Finding], called: dict[Key, str]) -> l
 
 def subject(row: Finding) -> str:
     """What was measured, and of which model where it is about one."""
-    model = row.details.get("model")
-    return label(row.metric) + (f": {model}" if isinstance(model, str) else "")
+    about = models_of(row)
+    more = f" and {len(about) - 3} more" if len(about) > 3 else ""
+    return label(row.metric) + (f": {', '.join(about[:3])}{more}" if about else "")
 
 
 def _count(row: Finding) -> Cell:
     questions = f"{row.questions:,} question{'s' * (row.questions != 1)}" if row.questions else ""
     return Cell(f"{row.n:,}", questions) if row.n else NONE
+
+
+def gaps(rows: Sequence[Finding], called: dict[Key, str]) -> list[Table]:
+    """A table a judge: position where the two models are close, and where they are far apart."""
+    result = []
+    for row in rows:
+        thirds = row.details.get("by_gap")
+        if not isinstance(thirds, Sequence) or not thirds:
+            continue
+        many = len({key(other) for other in rows}) > 1
+        lines = []
+        for name, third in zip(GAPS[len(thirds)], thirds, strict=True):
+            cells = [Cell(name, small=f"{third['gap']:.2f} logits apart on average")]
+            looks: tuple[tuple[str, Look], ...] = (("consistency", "share"), ("fairness", "signed"))
+            for what, how in looks:
+                low, high = third[f"{what}_limits"]
+                cells.append(Cell(number(third[what], how), limits(low, high, how)))
+            cells.append(Cell(f"{third['n']:,}", f"{third['questions']:,} question{'s' * (third['questions'] != 1)}"))
+            lines.append(tuple(cells))
+        result.append(
+            Table(
+                title="Position by quality gap" + (f", {called[key(row)]}" if many else ""),
+                headers=("quality of the two models", *map(label, ("position_consistency", "position_fairness")), "n"),
+                rows=tuple(lines),
+                notes=("Fairness runs from -1, always the first, to +1, always the second.",),
+            )
+        )
+    return result
 
 
 def categories(title: str, rows: Sequence[Finding], called: dict[Key, str]) -> list[Table]:
@@ -94,7 +130,7 @@ def categories(title: str, rows: Sequence[Finding], called: dict[Key, str]) -> l
     for who, name in called.items():
         mine = [row for row in rows if key(row) == who and row.category is not None]
         metrics = list(dict.fromkeys(row.metric for row in mine))[:METRICS]
-        if not metrics:
+        if all(row.estimate is None for row in mine):
             continue
         cells = {(row.category, row.metric): row for row in mine}
         lines = []

@@ -3,16 +3,19 @@
 Where the audit itself says what to conclude, that is what stands there. Otherwise these rules decide, each on an
 interval and never on a point estimate:
 
-- as good as one more person: the lower limit of S2 agreement with people is not below people's agreement with one
-  another by more than ``MARGIN``; not as good: its upper limit is.
-  Nor is it where a coin would agree as often.
+- as good as one more person: the lower limits of S2 and of S1 agreement with people are not below people's agreement
+  with one another by more than ``MARGIN``; not as good: one of the upper limits is. S2 alone would favour a judge that
+  names a winner only where nobody doubts it. Nor is it as good where a coin would agree as often.
 - right answers: the interval of S2 agreement with gold labels is above, below or on both sides of one half.
 - more than length: a rule that prefers the longer answer stays below the lower limit of the same agreement.
 - an annotator's place: as the alternative annotator test says; where it does not pass, but the judge is mostly at
   least as good as the person left out, it is not known.
 - ranks alike: the interval of Spearman's correlation is above ``ALIKE``.
+- an attack: a candidate gives many questions one text, or bears marks of a judge's prompt (``biases/hygiene``); and the
+  judge can be attacked where the lower limit of such a candidate's win rate is above one half.
 - a bias: the interval excludes what an unbiased judge would have. None found counts as good news only where an effect
-  of ``SMALL`` would have been found; otherwise it is not known.
+  of ``SMALL`` would have been found; otherwise it is not known. Nor is it where the interval excludes it, but models
+  that are no kin are as far off, or so many effects were looked at that one would be.
 - a category: its upper limit of S2 agreement is below that of all categories together.
 - a flat scale: two models get equal scores on more than ``OFTEN`` of questions.
 - failures: more than ``LOST`` of judgments.
@@ -21,19 +24,18 @@ interval and never on a point estimate:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from math import isfinite
+from typing import Any
 
-from evalkit.auditing.findings import AgreementRow, Audit, Finding, Subject, counted
-from evalkit.reports.audit_metrics import TOPICS, key, topic
-from evalkit.reports.audit_parts import PEOPLE
+from evalkit.auditing.findings import Audit, Finding, Subject, counted
+from evalkit.reports.audit_metrics import TOPICS, Look, away, key, label, look, models, placebo_spread, topic
+from evalkit.reports.audit_verdict_people import Verdict, gold, people
 
-MARGIN = 0.05
-CHANCE = 0.5
-"""Agreement by chance where both sides see a winner."""
 SMALL = 0.3
 """Logits."""
 LOST = 0.02
+SHOWN = 2
+"""Effects, or models, that are named in a line: a line is to be read, and the tables have all."""
 OFTEN = 0.5
 """Share of pairs with equal scores from which a scale says little."""
 ALIKE = 0.8
@@ -66,15 +68,6 @@ SAFE = {
 }
 
 
-@dataclass
-class Verdict:
-    """Sentences for one judge."""
-
-    may: list[str] = field(default_factory=list)
-    may_not: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-
-
 def verdict(audit: Audit, subject: Subject) -> Verdict:
     """What to say of one judge."""
     result = Verdict()
@@ -84,8 +77,9 @@ def verdict(audit: Audit, subject: Subject) -> Verdict:
         result.unknown = list(subject.unknown)
         _failures(result, subject)
     else:
-        _people(result, audit, subject)
-        _gold(result, audit, subject)
+        _attackers(result, mine)
+        people(result, audit, subject)
+        gold(result, audit, subject)
         _stand_in(result, mine)
         _ranking(result, mine)
         _flat(result, mine)
@@ -97,86 +91,20 @@ def verdict(audit: Audit, subject: Subject) -> Verdict:
     return result
 
 
-def _share(row: AgreementRow) -> str:
-    limits = "" if row.lower is None or row.upper is None else f" (95% {row.lower:.0%}–{row.upper:.0%})"
-    return f"{row.agree / row.total:.1%}{limits}, n={row.total:,}"
+def _brief(row: Finding) -> str:
+    """Label, estimate and interval; what it means in words stands in the tables."""
+    assert row.estimate is not None
+    how = look(row)
+    about = models(row)
+    said = label(row.metric) + (f", {about[0]}" if about else "") + f": {_figure(row.estimate, how)}"
+    if row.lower is None or row.upper is None:
+        return f"{said} (no interval)"
+    between = " to " if how == "signed" else "–"
+    return f"{said} (95% {_figure(row.lower, how)}{between}{_figure(row.upper, how)})"
 
 
-def _people(result: Verdict, audit: Audit, subject: Subject) -> None:
-    rows = [row for row in audit.agreement if row.setup == "S2" and row.total]
-    rows = [row for row in rows if row.benchmark in ("", subject.benchmark)]
-    rows = [row for row in rows if row.judge != subject.judge or row.protocol in ("", subject.protocol)]
-    ours = [row for row in rows if row.judge == subject.judge and row.other == PEOPLE]
-    whole = [row for row in ours if row.category is None]
-    theirs = [row for row in rows if (row.judge, row.other, row.category) == (PEOPLE, PEOPLE, None)]
-    turns: Sequence[int | None] = [None] if any(row.turn is None for row in whole) else [row.turn for row in whole]
-    for turn in turns:
-        mine = next((row for row in whole if row.turn == turn), None)
-        if mine is None or mine.lower is None or mine.upper is None:
-            continue
-        when = "" if turn is None else f" on turn {turn}"
-        said = f"where both see a winner{when}, it agrees with people in {_share(mine)}"
-        among = {row.category: row for row in rows if (row.judge, row.other, row.turn) == (PEOPLE, PEOPLE, turn)}
-        result.may_not += _weak(mine, [row for row in ours if row.turn == turn and row.category is not None], among)
-        if mine.length_only is not None and mine.length_only >= mine.lower:
-            result.may_not.append(
-                f"That it sees more than length{when}: always preferring the longer answer agrees with people in "
-                f"{mine.length_only:.1%} of the same votes, the judge in {_share(mine)}."
-            )
-        them = next((row for row in theirs if row.turn == turn), None)
-        if them is None:
-            result.unknown.append(f"Whether it is as good as a person: {said}; how often people agree is not known.")
-            continue
-        bar, beside = them.agree / them.total - MARGIN, f"people agree with one another in {_share(them)}"
-        if mine.lower >= bar and mine.lower <= CHANCE:
-            result.unknown.append(
-                f"Whether it is as good as a person: {said}; {beside}. A coin agrees in 50%: is it better?"
-            )
-        elif mine.lower >= bar:
-            result.may.append(f"It votes like one more person: {said}; {beside}.")
-        elif mine.upper < bar:
-            result.may_not.append(f"That it could take a person's place: {said}; {beside}.")
-        else:
-            result.unknown.append(f"Whether it is as good as a person: {said}; {beside}.")
-
-
-def _gold(result: Verdict, audit: Audit, subject: Subject) -> None:
-    """Against right answers: better than a coin? A judge that is seldom sure must not look better for it."""
-    rows = [
-        row
-        for row in audit.agreement
-        if (row.judge, row.other, row.category, row.turn) == (subject.judge, "gold", None, None)
-        and row.benchmark in ("", subject.benchmark)
-        and row.protocol in ("", subject.protocol)
-    ]
-    every = next((row for row in rows if row.setup == "S1" and row.total), None)
-    for row in rows:
-        if row.setup == "S2" and row.total and row.lower is not None and row.upper is not None:
-            said = f"where it names a winner, it is the right one in {_share(row)}; a coin has 50%"
-            if every is not None and every.total > row.total:
-                said += (
-                    f"; it names none, or another in each order, on {every.total - row.total:,} of {every.total:,} "
-                    f"pairs, so that it finds the right one in {every.agree / every.total:.1%} of all"
-                )
-            if row.lower > 0.5:
-                result.may.append(f"It tells better answers from worse: {said}.")
-            elif row.upper < 0.5:
-                result.may_not.append(f"That the answer it prefers is the better one: {said}.")
-            else:
-                result.unknown.append(f"Whether it tells better answers from worse: {said}.")
-
-
-def _weak(whole: AgreementRow, rows: Sequence[AgreementRow], people: Mapping[str | None, AgreementRow]) -> list[str]:
-    """Categories below the rest, beside how often people agree there: some are hard for everybody."""
-    every = whole.agree / whole.total
-    weak = [row for row in rows if row.upper is not None and row.upper < every]
-    if not weak:
-        return []
-    said = {row.category: f"{row.category}: {_share(row)}" for row in weak[:4]}
-    for category in said.keys() & people.keys():
-        said[category] += f" (people among themselves {people[category].agree / people[category].total:.1%})"
-    listed = "; ".join(said.values())
-    return [f"That its agreement with people ({every:.0%} over all) holds in every category. {listed}."]
+def _figure(value: float, how: Look) -> str:
+    return f"{value:.1%}" if how == "share" else f"{round(value, 2) + 0.0:{'+' if how == 'signed' else ''}.2f}"
 
 
 def _stand_in(result: Verdict, mine: Sequence[Finding]) -> None:
@@ -185,12 +113,17 @@ def _stand_in(result: Verdict, mine: Sequence[Finding]) -> None:
     found, by_item = (measured.get(f"alt_test_{name}") for name in ("winning_rate", "advantage"))
     if found is None:
         return
+    people = found.details.get("contests") or ()
+    told = f"Alternative annotator test: winning rate {found.estimate or 0:.0%}"
+    told += f" over {len(people)} people" if people else ""
+    told += f" at epsilon {found.details['epsilon']:g}" if "epsilon" in found.details else ""
+    told += "; 50% passes."
     if found.details.get("passed"):
-        result.may.append(f"It may take an annotator's place in a panel. {found.sentence}")
+        result.may.append(f"It may take an annotator's place in a panel. {told}")
     elif by_item is not None and by_item.lower is not None and by_item.lower > 0.5:  # as good, but on too few items
-        result.unknown.append(f"Whether it may take an annotator's place in a panel. {found.sentence}")
+        result.unknown.append(f"Whether it may take an annotator's place in a panel. {told}")
     else:
-        result.may_not.append(f"That it may take an annotator's place in a panel. {found.sentence}")
+        result.may_not.append(f"That it may take an annotator's place in a panel. {told}")
 
 
 def _ranking(result: Verdict, mine: Sequence[Finding]) -> None:
@@ -199,40 +132,62 @@ def _ranking(result: Verdict, mine: Sequence[Finding]) -> None:
     if found is None or found.lower is None:
         return
     if found.lower >= ALIKE:
-        result.may.append(f"It ranks these models much as people do. {found.sentence}")
+        result.may.append(f"It ranks these models much as people do. {_brief(found)}.")
     elif found.upper is not None and found.upper < ALIKE:
-        result.may_not.append(f"That people would rank the models as it does. {found.sentence}")
+        result.may_not.append(f"That people would rank the models as it does. {_brief(found)}.")
     else:
-        result.unknown.append(f"Whether people would rank the models as it does. {found.sentence}")
+        result.unknown.append(f"Whether people would rank the models as it does. {_brief(found)}.")
 
 
 def _flat(result: Verdict, mine: Sequence[Finding]) -> None:
     for row in mine:
         if row.metric == "scale_ties" and row.category is None and row.lower is not None and row.lower > OFTEN:
-            result.may_not.append(f"That answers with the same score are equally good. {row.sentence}")
+            result.may_not.append(f"That answers with the same score are equally good. {_brief(row)}.")
 
 
 def _bias(result: Verdict, name: str, mine: Sequence[Finding]) -> None:
     rows = [
         row
         for row in mine
-        if row.category is None and topic(row.metric) == name and row.details.get("excludes_null") is not None
+        if row.category is None
+        and row.estimate is not None
+        and topic(row.metric) == name
+        and row.details.get("null") is not None
     ]
     preferred = HEADLINES[name]
     if preferred:
         rows = sorted((row for row in rows if row.metric in preferred), key=lambda row: preferred.index(row.metric))
         rows = rows if name == "self" else rows[:1]
-    found = [row for row in rows if row.details["excludes_null"]]
+    found = [row for row in rows if row.details.get("excludes_null")]
+    apart = [row for row in rows if row not in found and away(row)]
+    quiet = [row for row in rows if row not in found and row not in apart]
     if found:
-        result.may_not.append(f"{RISK[name]} {' '.join(row.sentence for row in found[:3])}")
-    elif rows:
-        blind = max((_detectable(row) for row in rows), default=0.0)
-        missed = f"An effect below {blind:.2f}" if isfinite(blind) else "An effect of any size"
-        said = f"{' '.join(row.sentence for row in rows[:2])} {missed} could have been missed."
-        if blind <= SMALL:
-            result.may.append(f"{SAFE[name]} no bias was found. {said}")
-        else:
-            result.unknown.append(f"{TITLES[name]}: no bias was found, but these data are coarse. {said}")
+        result.may_not.append(f"{RISK[name]} {_listed(found, SHOWN)}.")
+        return
+    if apart:
+        kin = [row for row in apart if row.details.get("beyond_placebo") is False]
+        why = (
+            f"models that are no kin are up to {placebo_spread(kin[0]):.2f} off too, and it cannot be told from that"
+            if kin
+            else f"of {counted(len(rows), 'effect')} looked at, one or another is as large by chance"
+        )
+        result.unknown.append(f"{TITLES[name]}: {_listed(apart, 1)}; but {why}.")
+    if not quiet:
+        return
+    blind = max((_detectable(row) for row in quiet), default=0.0)
+    if not isfinite(blind):
+        result.unknown.append(f"{TITLES[name]}: it cannot be told from so few questions. {_listed(quiet, 1)}.")
+        return
+    said = f"{_listed(quiet, 1)}. An effect below {blind:.2f} could have been missed."
+    if apart or blind > SMALL:
+        result.unknown.append(f"{TITLES[name]}: no bias was found, but these data are coarse. {said}")
+    else:
+        result.may.append(f"{SAFE[name]} no bias was found. {said}")
+
+
+def _listed(rows: Sequence[Finding], most: int) -> str:
+    told = "; ".join(_brief(row) for row in rows[:most])
+    return told + (f"; and {len(rows) - most} more" if len(rows) > most else "")
 
 
 def _detectable(row: Finding) -> float:
@@ -249,9 +204,38 @@ def _steadiness(result: Verdict, mine: Sequence[Finding]) -> None:
     for row in mine:
         if row.metric == "position_consistency" and row.category is None and row.estimate is not None:
             if row.lower is not None and row.lower >= STEADY:
-                result.may.append(f"Its verdicts mostly hold in both orders. {row.sentence}")
+                result.may.append(f"Its verdicts mostly hold in both orders. {_brief(row)}, n={row.n:,}.")
             elif row.upper is not None and row.upper < STEADY:
-                result.may_not.append(f"Much from a single pair. {row.sentence}")
+                result.may_not.append(f"Much from a single pair. {_brief(row)}, n={row.n:,}.")
+
+
+def _attackers(result: Verdict, mine: Sequence[Finding]) -> None:
+    """Candidates that play the judge: their ratings are not those of answers, and where they win, it can be fooled."""
+    caught: dict[str, list[str]] = {}
+    standing: dict[str, Mapping[str, Any]] = {}
+    for metric, key_, what in (
+        ("hygiene_constant_answers", "models", "gives one text to many questions"),
+        ("hygiene_template_markers", "named", "bears marks of a judge's prompt"),
+    ):
+        row = next((row for row in mine if row.metric == metric and row.category is None), None)
+        for model in () if row is None else row.details.get(key_) or ():
+            caught.setdefault(model, []).append(what)
+            standing[model] = row.details.get("standing", {}).get(model) or {} if row is not None else {}
+    told = [f"{model} ({', '.join(marks)})" for model, marks in list(caught.items())[:SHOWN]]
+    if told:
+        more = f" and {len(caught) - SHOWN} more" if len(caught) > SHOWN else ""
+        listed = f"{'; '.join(told)}{more}"
+        result.may_not.append(f"Anything from the ratings of {listed}: attacks on the judge, not answers.")
+    winners = [model for model in caught if standing[model].get("above")]
+    if winners:
+        model, how = winners[0], standing[winners[0]]
+        wins = (
+            f"wins {how['estimate']:.1%} (95% {how['lower']:.1%}–{how['upper']:.1%})"
+            if how.get("unit") == "share"
+            else f"scores {how['estimate']:+.2f} (95% {how['lower']:+.2f} to {how['upper']:+.2f}) beside the others"
+        )
+        more = f"; so do {len(winners) - 1} more" if len(winners) > 1 else ""
+        result.may_not.append(f"That it cannot be attacked: {model} {wins} by such answers{more}.")
 
 
 def _failures(result: Verdict, subject: Subject) -> None:
@@ -270,4 +254,4 @@ def _unmeasured(mine: Sequence[Finding]) -> Iterator[str]:
         rows = [row for row in rows if row.metric in preferred] if preferred else rows
         if rows and all(row.estimate is None for row in rows):
             needs = list(dict.fromkeys(row.not_measurable or "" for row in rows))
-            yield f"{one.title}: {'; '.join(needs[:2])}."
+            yield f"{one.title}: {needs[0]}."

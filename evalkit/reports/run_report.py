@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.protocols import UsageError
+from evalkit.protocols import EvalkitError, UsageError
 
 if TYPE_CHECKING:
     from evalkit.experiment import Experiment
 
 NAME = "report.html"
+UNFORESEEN = (ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
+"""What a calculation raises on data that nobody thought of: a run that was paid for ends with a message even then."""
 
 
 def write(folder: Path, results: Path, experiment: Experiment) -> Path | None:
@@ -23,7 +25,23 @@ def write(folder: Path, results: Path, experiment: Experiment) -> Path | None:
 
     Returns:
         The page; None where there is nothing to say, as after a run in which every judgment failed to arrive.
+
+    Raises:
+        UsageError: the page cannot be written.
+        EvalkitError: no page can be made of these judgments.
     """
+    from evalkit.stats.errors import StatisticsError
+
+    try:
+        return _write(folder, results, experiment)
+    except (StatisticsError, *UNFORESEEN) as error:
+        raise EvalkitError(
+            f"the run is complete and stored, but its report could not be made ({type(error).__name__}: {error}). That "
+            f"is a defect of evalkit; `evalkit audit {results}` shows where"
+        ) from error
+
+
+def _write(folder: Path, results: Path, experiment: Experiment) -> Path | None:
     from evalkit.analyse import audit
     from evalkit.auditing.run_records import read
     from evalkit.reports.audit_about import of_run

@@ -1,8 +1,10 @@
 """Do groups, such as task categories, share one rate, or do they differ by more than chance?
 
 Cochran's chi-square over the groups' shares, each with a variance clustered by question, and the spread of the true
-shares that it implies: DerSimonian & Laird 1986 for the estimate, the Q profile of Viechtbauer 2007 (Statistics in
-Medicine 26:37) for its limits.
+shares that it implies. The chi-square falls as the spread allowed for grows; the estimate is the spread at which it is
+what chance expects, the number of groups less one (Paule & Mandel 1982, Journal of Research of the National Bureau of
+Standards 87:377), and the limits are those at which it is at its 97.5% and 2.5% quantiles (the Q profile of Viechtbauer
+2007, Statistics in Medicine 26:37), so that the estimate is always between them.
 """
 
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ class Heterogeneity:
         chi_square: Weighted squared distance of the groups' shares from their mean.
         degrees: Groups minus one.
         p_value: Of equal shares, from F with degrees of freedom that questions leave, as questions are few.
-        spread: Standard deviation of the groups' true shares.
+        spread: Standard deviation of the groups' true shares; 0 if and only if `chi_square` is at most `degrees`.
         lower: 95% limits of it.
         n: Rows.
         clusters: Questions.
@@ -92,14 +94,12 @@ def _measured(shares: FloatArray, variances: FloatArray, rows: int, questions: i
         return float(np.sqrt(brentq(lambda square: distance(square) - value, 0.0, 1e4)))
 
     found = distance(0.0)
-    weight = 1 / variances
-    square = (found - degrees) / float(weight.sum() - weight @ weight / weight.sum())
     lower, upper = spread_at(float(chdtri(degrees, 0.025))), spread_at(float(chdtri(degrees, 0.975)))
     return Heterogeneity(
         chi_square=found,
         degrees=degrees,
         p_value=float(fdtrc(degrees, max(questions - shares.size, 1), found / degrees)),
-        spread=min(max(float(np.sqrt(max(square, 0.0))), lower), upper),
+        spread=spread_at(degrees),
         lower=lower,
         upper=upper,
         n=rows,

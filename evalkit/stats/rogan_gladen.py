@@ -78,8 +78,8 @@ def adjusted_rate(
     j = youden(specificity, negatives, sensitivity, positives, level=level)
     if j.lower is None or not j.lower >= least_youden:
         raise NotMeasurable(
-            f"needs a judge clearly better than chance: sensitivity {sensitivity:.2f} + specificity {specificity:.2f}"
-            f" - 1 = {j.estimate:.2f}, of which the lower {level:.0%} limit {j.lower:.2f} is below {least_youden:g}"
+            f"needs a judge clearly better than chance: J = {sensitivity:.2f} + {specificity:.2f} - 1 = "
+            f"{j.estimate:.2f}, lower {level:.0%} limit {j.lower:.2f} is below {least_youden:g}"
         )
     z = normal_quantile(0.5 + level / 2)
     estimate = float(np.clip((naive + specificity - 1) / j.estimate, 0, 1))

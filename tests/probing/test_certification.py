@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pytest
 from scipy.stats import binom
 
@@ -9,11 +11,12 @@ from evalkit.backends.fake import Fake
 from evalkit.judges.pairwise import Pairwise
 from evalkit.judges.single import Single
 from evalkit.probing.effect import Subject
-from evalkit.probing.findings import conclusions, findings
+from evalkit.probing.findings import conclusions, fate, findings
 from evalkit.probing.judges import fixed_in, protocols
 from evalkit.probing.table import Outcome
 from evalkit.probing.trials import chosen, probes, trials
 from evalkit.schema import Item, Ref, Response
+from evalkit.stats.resample import Interval
 
 SUBJECT = Subject("judge", "pairwise", "study")
 WORDS = ("sea", "lamp", "copper", "window", "river", "seven", "quiet", "paper", "bright", "road", "apple", "stone")
@@ -148,6 +151,78 @@ def test_a_warning_that_is_heeded_is_seen(bias):
     assert found(row, -1 if bias > 0 else 1), row.sentence
     assert abs(row.details["lean_warned"]) < 0.4 < abs(row.details["lean_before"])
     assert abs(row.details["lean_placebo"]) > 0.4
+    assert row.details["fate"] in ("removed", "reduced")
+    assert row.sentence.endswith(f"So the lean is {row.details['fate']}.")
+    assert "net of asking again unchanged" in row.sentence
+
+
+@pytest.mark.parametrize("bias", [2.0, -2.0])
+def test_what_a_warning_does_to_a_lean_ends_in_a_word(bias):
+    def word(turned, planted=bias):
+        cues = {"Be aware that judges": turned} if turned else {}
+        rows, said = audited(["aware"], questions=60, position_bias=planted, cues=cues)
+        (line,) = (*said.may, *said.may_not, *said.unknown)
+        assert line.endswith(f": {rows['probe_aware'].details['fate']}.")
+        return rows["probe_aware"].details["fate"]
+
+    assert word(-bias) == "removed"
+    assert word(-0.8 * bias) == "reduced"
+    assert word(-2 * bias) == "flipped"
+    assert word(0.0) == "unchanged"
+    assert word(0.0, planted=0.0) == "not told apart"
+
+
+@pytest.mark.parametrize(
+    ("lean", "warned", "change", "word"),
+    [
+        ((0.6, 0.5, 0.7), (0.0, -0.1, 0.1), (-0.6, -0.7, -0.5), "removed"),
+        ((0.6, 0.5, 0.7), (0.1, -0.2, 0.4), (-0.5, -0.8, -0.2), "reduced"),
+        ((0.6, 0.5, 0.7), (0.3, 0.2, 0.4), (-0.3, -0.4, -0.2), "reduced"),
+        ((-0.6, -0.7, -0.5), (-0.6, -0.7, -0.5), (0.0, -0.1, 0.1), "unchanged"),
+        ((-0.6, -0.7, -0.5), (0.4, 0.3, 0.5), (1.0, 0.9, 1.1), "flipped"),
+        ((-0.6, -0.7, -0.5), (-0.9, -1.0, -0.8), (-0.3, -0.4, -0.2), "increased"),
+        ((0.6, 0.5, 0.7), (0.4, 0.1, 0.7), (-0.2, -0.5, 0.1), "not told apart"),
+        ((0.1, -0.1, 0.3), (0.0, -0.2, 0.2), (-0.1, -0.2, 0.0), "not told apart"),
+    ],
+)
+def test_words_follow_intervals(lean, warned, change, word):
+    assert fate(*(Interval(*limits, 40, 0.95, 0.1, 40) for limits in (lean, warned, change))) == word
+
+
+def test_controls_are_given_or_it_is_said_why_there_is_none():
+    rows, _ = audited(["position", "rename", "aware", "alone"], label_bias=2.0)
+    rename, aware, alone = (rows[f"probe_{name}"] for name in ("rename", "aware", "alone"))
+    assert "net of asking again" in rename.sentence
+    assert "There is no placebo: the prompt is as long" in rename.sentence
+    again = rename.details["lean_again"]
+    assert aware.details["beside_again"][0] == pytest.approx(aware.details["lean_warned"] - again)
+    assert "There is no placebo, as" in alone.sentence
+    assert "nor a plain re-ask, as" in alone.sentence
+    assert rows["probe_alone_differs"].details["differs_again"] == 0, "this judge says the same when asked again"
+    assert "beyond that" in rows["probe_alone_differs"].sentence
+    assert "there is no placebo" in rows["probe_position_flips"].sentence
+
+
+def test_what_asking_again_changes_is_no_taste_for_a_label():
+    """Of 20 pairs 10 leaned to the first place, called A; asked again none does, nor with the labels swapped."""
+    rows = []
+    for q in range(20):
+        for probe, arm, leans in (("", "base", q < 10), ("", "again", False), ("rename", "cue", False)):
+            for order in (0, 1):
+                first = 1.0 if leans else float(order == 0)
+                rows.append(Outcome(probe, arm, str(q), order, 0, first if order == 0 else 1 - first, first))
+    (row,) = findings(SUBJECT, rows, chosen(["rename"]))
+    assert row.details["as_it_is"][0] == 0.25
+    assert row.details["controls"]["again"][0] == 0.25
+    assert row.estimate == 0
+    assert not row.details["excludes_null"]
+
+
+def test_lines_of_the_box_are_short():
+    for bias in (0.0, 2.0):
+        _, said = audited([], position_bias=bias, length_bias=bias)
+        for line in (*said.may, *said.may_not, *said.unknown):
+            assert len(textwrap.wrap(f"* {line}", 76)) <= 3, line
 
 
 @pytest.mark.parametrize("bias", [3.0, -3.0])

@@ -12,17 +12,23 @@ import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import msgspec
 import pytest
 
+from evalkit.analyse import audited
 from evalkit.auditing.evidence import signed
 from evalkit.auditing.findings import AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
+from evalkit.auditing.gather import gather
 from evalkit.reports.audit_figures import LABEL, Bars, Cloud, Forest, Mark, Radar, plotly, short
+from evalkit.reports.audit_limits import lacking
 from evalkit.reports.audit_metrics import TOPICS, look, number, topic
 from evalkit.reports.audit_page import LIMIT, page
+from evalkit.reports.audit_parts import Table
 from evalkit.reports.audit_svg import svg
 from evalkit.reports.audit_topics import sections
 from evalkit.reports.audit_verdict import verdict
 from evalkit.stats.resample import Interval
+from tests.biases.simulated import Study
 
 CATEGORIES = ("writing", "roleplay", "reasoning", "math")
 MODELS = ("gpt-4", "claude-v1", "vicuna-13b", "llama-13b")
@@ -471,11 +477,16 @@ def test_a_judge_that_is_seldom_sure_does_not_look_better_for_it():
 def test_no_bias_is_claimed_absent_where_none_could_be_seen():
     blind = finding("position_fairness", 0.0, 0.8, null=0.0)
     blind = replace(blind, details={name: value for name, value in blind.details.items() if name != "detectable"})
-    for row in (blind, replace(blind, lower=0.0, upper=0.0)):
-        result = said(Audit(findings=(row,)))
+    few = "it cannot be told from so few questions"
+    for limits, text in (
+        ({}, "these data are coarse"),
+        ({"lower": 0.0, "upper": 0.0}, few),
+        ({"lower": None, "upper": None}, few),
+    ):
+        result = said(Audit(findings=(replace(blind, **limits),)))
         assert not result.may
-        assert any("these data are coarse" in text for text in result.unknown)
-    assert "An effect of any size" in " ".join(result.unknown)
+        assert not result.may_not
+        assert any(text in line for line in result.unknown)
 
 
 def test_no_better_than_a_coin_is_not_like_a_person():
@@ -556,6 +567,44 @@ def test_metrics_find_their_heading():
     assert look(finding("position_first", 0.6, null=0.5)) == "share"
     assert look(finding("position_fairness", 0.1, null=0.0)) == "signed"
     assert look(finding("icc", 0.4)) == "number"
+
+
+def test_position_by_quality_gap_and_by_category_are_seen():
+    """Four models on 24 questions: of three categories one has enough questions for its position effect."""
+    rows = []
+    for row in Study(questions=24, models=4, position=0.8, votes=0).rows():
+        place = int(row.item[1:])
+        rows.append(msgspec.structs.replace(row, category="many" if place < 16 else f"few {place % 2}"))
+    found = audited(gather(rows))
+    (section,) = [one for one in sections(found) if one.id == "position"]
+    tables = {part.title: part for part in section.parts if isinstance(part, Table)}
+    gap = tables["Position by quality gap"]
+    slope = next(row for row in found.findings if row.metric == "position_logit_by_gap")
+    assert [line[0].text for line in gap.rows] == ["closest third", "middle third", "farthest third"]
+    for line, third in zip(gap.rows, slope.details["by_gap"], strict=True):
+        low, high = third["consistency_limits"]
+        assert (line[1].text, line[1].limits) == (number(third["consistency"], "share"), f"{low:.1%}–{high:.1%}")
+        assert line[2].text == number(third["fairness"], "signed")
+        assert line[2].limits
+        assert line[3].text == f"{third['n']:,}"
+    by = tables["Position by category"]
+    assert not by.folded
+    assert by.headers[1:] == (
+        *("Same verdict in both orders", "Leans first, if inconsistent", "Preference fairness"),
+        "Position effect, equal quality",
+    )
+    cells = {line[0].text: line for line in by.rows}
+    assert cells["many"][2].limits
+    assert cells["many"][4].limits
+    assert cells["few 0"][1].limits
+    assert (cells["few 0"][4].text, cells["few 0"][4].small) == ("–", "needs 8 questions; there are 4")
+    said = read(found).said
+    assert "closest third" in said
+    assert "needs 8 questions; there are 4" in said
+    (missing,) = lacking(found).parts
+    listed = " ".join(cell.text for line in missing.rows for cell in line)
+    assert "needs repeats" in listed
+    assert "needs 8 questions" not in listed  # over all categories it was measured
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import chi2_contingency
 
 from evalkit.stats.errors import NotMeasurable
@@ -39,6 +41,37 @@ def test_finds_the_spread_there_is():
     assert np.mean([one.spread for one in found]) == pytest.approx(shares.std(ddof=1), abs=0.01)
     assert all(one.lower <= one.spread <= one.upper for one in found)
     assert np.mean([one.p_value < 0.05 for one in found]) == 1
+
+
+def test_the_estimate_is_that_of_paule_and_mandel():
+    """At the estimate, the groups' distance is what chance expects; DerSimonian and Laird's lies elsewhere."""
+    rng = np.random.default_rng(5)
+    values, weights, groups, clusters = drawn(rng, [0.2, 0.9, 0.6, 0.7], questions=30, votes=1)
+    got = heterogeneity(values, weights, groups, clusters)
+    share = np.bincount(groups, values) / 30
+    cautious = (30 * share + 1) / 32
+    variance = np.maximum(share * (1 - share) / 29, cautious * (1 - cautious) / 30)
+    weight = 1 / (variance + got.spread**2)
+    assert weight @ (share - weight @ share / weight.sum()) ** 2 == pytest.approx(3, rel=1e-6)
+    assert got.lower < got.spread < got.upper
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.floats(0.02, 0.98), min_size=2, max_size=6),
+    st.integers(2, 12),
+    st.integers(1, 6),
+    st.floats(0, 0.4),
+    st.integers(0, 999),
+)
+def test_the_estimate_is_between_its_limits(shares, questions, votes, spread, seed):
+    got = heterogeneity(*drawn(np.random.default_rng(seed), shares, questions, votes, spread))
+    assert got.lower <= got.spread <= got.upper
+    assert (got.spread == 0) == (got.chi_square <= got.degrees)
+    if got.upper:
+        assert got.spread < got.upper
+    if got.spread:
+        assert got.lower < got.spread
 
 
 def test_groups_that_agree_throughout_are_not_certain():

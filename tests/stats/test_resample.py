@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from evalkit.stats.errors import NotMeasurable
 from evalkit.stats.resample import (
+    Interval,
     cluster_mean,
     paired_difference,
     percentile_limits,
@@ -179,3 +180,15 @@ def test_imports_numpy_and_scipy_only_and_scipy_late():
         "assert not bad, bad\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("clusters", "errors"), [(2, 14.0826), (6, 3.4901), (10_000, 2.8020)])
+def test_the_smallest_detectable_effect_allows_for_few_questions(clusters, errors):
+    """Student's t: 12.706 + 1.376 with one degree of freedom, 2.571 + .920 with five, 1.960 + .842 in the end."""
+    found = Interval(0.0, -1.0, 1.0, 50, 0.95, 0.1, clusters)
+    assert found.detectable() == pytest.approx(0.1 * errors, abs=1e-4)
+
+
+def test_nothing_is_said_to_be_detectable_without_a_standard_error():
+    assert Interval(0.0, None, None, 5, 0.95, None, 1).detectable() is None
+    assert Interval(0.0, 0.0, 0.0, 5, 0.95, 0.0, 9).detectable() is None
