@@ -65,7 +65,8 @@ def present(
 ) -> None:
     """Print an audit or write it, in the form asked for or the one that the file's name says.
 
-    Where a page is written, the tables are printed as well. The page also says what it is ``about``: configuration, costs and the like, as names and values.
+    Where a page is written, the tables are printed as well. The page also says what it is ``about``: configuration,
+    costs and the like, as names and values.
     """
     form = form or (FORMATS.get(output.suffix.lower()) if output else None) or "table"
     if form != "html" or output is not None:
