@@ -19,6 +19,7 @@ import email.utils
 import hashlib
 import json
 import re
+import socket
 import threading
 import time
 from collections import Counter, deque
@@ -221,12 +222,17 @@ class FaultServer:
         await self._listen()
 
     async def _listen(self) -> None:
-        self._site = web.TCPSite(self._runner, "127.0.0.1", self.port, backlog=4096)
+        self._socket = socket.create_server(("127.0.0.1", self.port))
+        self._site = web.SockSite(self._runner, self._socket, backlog=4096)
         await self._site.start()
         self.port = self._runner.addresses[0][1]
 
     async def _die(self) -> None:
         """Drop every connection and take no new one."""
+        # Connections that asyncio has taken but not set up yet come first: closing the listener under them leaves their
+        # sockets open (CPython issue 109564).
+        self._loop.remove_reader(self._socket)
+        await asyncio.sleep(0.01)
         await self._site.stop()
         assert self._runner.server is not None
         for connection in list(self._runner.server.connections):
@@ -269,8 +275,9 @@ class FaultServer:
         raw = await request.read()
         if self.lives is not None:
             self.lives -= 1
-            if self.lives <= 0:
+            if self.lives == 0:
                 await self._die()
+            if self.lives <= 0:
                 raise asyncio.CancelledError
         situation = self._situation(request.path, raw)
         self.count[situation] += 1
