@@ -316,15 +316,13 @@ class _Desk:
         followed = {id(pending) for pending in self._followed.values()}
         for one in batches:
             if not one.cases and one.held != Amount() and id(one) not in followed:
-                held, one.held = one.held, Amount()
-                await self._budget.settle(held, Amount())
+                await self._budget.settle(one.release(), Amount())
 
     async def _let_go(self, batches: Iterable[Pending]) -> None:
         """Wait no longer for what batches come to that are left to a later run."""
         for one in batches:
-            held, one.held = one.held, Amount()
-            if held != Amount():
-                await self._budget.put_back(held)
+            if one.held != Amount():
+                await self._budget.put_back(one.release())
 
     async def _sleep(self, seconds: float) -> None:
         """Wait. Raises Stopped as soon as the run is to end."""

@@ -72,10 +72,14 @@ class Experiment:
         pairwise = any(judge.protocol.shows == 2 for judge in self.judges)
         return sorted(set(self.pairing.baseline.values()) - {model.name for model in self.models}) if pairwise else []
 
-    def answered(self, store: Store) -> Iterator[Response]:
-        """The answers that nobody need be asked for: those of baselines that are not asked, and final ones."""
+    def baselines(self, store: Store) -> Iterator[Response]:
+        """The answers of baselines that are not asked."""
         for name in self.only_stored:
             yield from (row for row in store.responses(name) if self.baseline_of(row.item) == name)
+
+    def answered(self, store: Store) -> Iterator[Response]:
+        """The answers that nobody need be asked for: those of baselines that are not asked, and final ones."""
+        yield from self.baselines(store)
         for candidate in self.candidates:
             yield from stored(self.benchmark.items, candidate, store.responses(candidate.model.name), self.ask_again)
 

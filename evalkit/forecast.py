@@ -9,7 +9,7 @@ from statistics import fmean
 
 from msgspec.structs import replace
 
-from evalkit.batches.ledger import Ledger
+from evalkit.batches.ledger import by_request, most
 from evalkit.budget import Amount, amount
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
@@ -59,7 +59,7 @@ class Estimate:
     @property
     def carried(self) -> Amount:
         """What these batches may come to, as the budget counts them."""
-        return sum((Amount(batch.usd, batch.tokens) for batch in self.waiting.values()), Amount())
+        return sum(map(most, self.waiting.values()), Amount())
 
     @property
     def characters_per_token(self) -> float:
@@ -84,12 +84,7 @@ async def forecast(experiment: Experiment, clients: Clients, store: Store) -> li
     """
     result = []
     items = {item.id: item for item in experiment.benchmark.items}
-    answered = [
-        row
-        for name in experiment.only_stored
-        for row in store.responses(name)
-        if experiment.baseline_of(row.item) == name
-    ]
+    answered = list(experiment.baselines(store))
     for model in experiment.models:
         log = store.responses(model.name)
         estimate = Estimate("model", model.name)
@@ -113,7 +108,7 @@ def sent(judge: Judge, store: Store) -> dict[str, Batch]:
     """What the provider has already, in batches that this judge will collect, by key."""
     if not judge.batch:
         return {}
-    return {key: batch for batch in Ledger(store.batches(judge.name, judge.protocol.name)).open for key in batch.keys}
+    return by_request(store.batches(judge.name, judge.protocol.name))
 
 
 def expected(

@@ -52,10 +52,8 @@ async def generate(
     experiment: Experiment, clients: Clients, store: Store, watch: Watch
 ) -> AsyncGenerator[Response, None]:
     """Every model's answers to every item, and those of a baseline that takes part by its stored answers alone."""
-    for name in experiment.only_stored:
-        for response in store.responses(name):
-            if experiment.baseline_of(response.item) == name:
-                yield response
+    for response in experiment.baselines(store):
+        yield response
     streams, again = [], experiment.ask_again
     for candidate in experiment.candidates:
         client, log = clients.of(candidate.model), store.responses(candidate.model.name)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from evalkit.auditing.evidence import Evidence, Grades, Kin, Votes
+from evalkit.auditing.findings import counted
 from evalkit.comparisons import HUMAN
 from evalkit.protocols import UsageError
 from evalkit.schema import Judged, Judgment, Ref, Response
@@ -252,7 +253,7 @@ def gather(
     result = [finish(gathering, kin or {}) for _, gathering in sorted(benchmarks.items())]
     if strangers and result:
         first = result[0]
-        said = "1 vote is" if strangers == 1 else f"{strangers:,} votes are"
+        said = counted(strangers, "vote is", "votes are")
         note = f"{said} on items that no judgment is about; {'it is' if strangers == 1 else 'they are'} not used"
         result[0] = replace(first, notes=(*first.notes, note))
     return result

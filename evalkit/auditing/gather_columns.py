@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from evalkit.auditing.evidence import Evidence, Kin, Votes
+from evalkit.auditing.findings import counted
 from evalkit.auditing.gather import GOLD, Columns, Gathered, Gathering, Group, groups
 from evalkit.auditing.gather_grades import graded, grades_of
 from evalkit.auditing.gather_pairs import (
@@ -57,7 +58,7 @@ def finish(gathering: Gathering, kin: Mapping[str, Kin]) -> Gathered:
         older += stale
         if strange:
             notes.append(
-                f"{gathering.benchmark}, {built.judge}: {strange} {'vote is' if strange == 1 else 'votes are'} on "
+                f"{gathering.benchmark}, {built.judge}: {counted(strange, 'vote is', 'votes are')} on "
                 "other answers than those it judged and not compared with its verdicts"
             )
     if older:

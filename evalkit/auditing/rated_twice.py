@@ -43,18 +43,18 @@ def rated_twice(evidence: Evidence) -> RatedTwice:
     model, question, judge, people = outcomes(evidence)
     if np.unique(model).size < 3:
         raise NotMeasurable(FEW)
-    scored = not _voted(evidence).size
-    found = _mean_twice(model, question, judge, people) if scored else _fitted_twice(evidence)
+    voted = _voted(evidence)
+    found = _fitted_twice(evidence, voted) if voted.size else _mean_twice(model, question, judge, people)
     for who, ratings in (("the judge tells", found.judge), ("people tell", found.people)):
         if np.ptp(ratings) == 0:
             raise NotMeasurable(f"needs models that {who} apart: the ratings are all equal")
     return found
 
 
-def _fitted_twice(evidence: Evidence) -> RatedTwice:
+def _fitted_twice(evidence: Evidence, used: IntArray) -> RatedTwice:
     from evalkit.auditing.joint_ratings import fit_twice, rows
 
-    votes, used = evidence.votes, _voted(evidence)
+    votes = evidence.votes
     a, b, question = votes.a[used], votes.b[used], votes.question[used]
     judge = evidence.pairs.outcome[votes.pair[used]]
     both = fit_twice(rows(a, b, judge, question), rows(a, b, votes.outcome[used], question)).both

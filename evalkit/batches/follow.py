@@ -12,6 +12,7 @@ from functools import partial
 from msgspec import Struct
 
 from evalkit.batches.api import BatchSettings, BatchState, UnknownBatch
+from evalkit.batches.ledger import most
 from evalkit.batches.submit import Submitter
 from evalkit.budget import Amount, amount
 from evalkit.client import Unreachable
@@ -70,7 +71,12 @@ class Pending:
     @property
     def most(self) -> Amount:
         """What it may come to."""
-        return Amount(self.intent.usd, self.intent.tokens)
+        return most(self.intent)
+
+    def release(self) -> Amount:
+        """What the budget held for it, which is to be put somewhere else."""
+        held, self.held = self.held, Amount()
+        return held
 
 
 class Outcome(Struct, frozen=True):
@@ -281,9 +287,8 @@ class Follower:
         pending.cases.clear()
         self._show(pending.intent.key, None)
         if self._client.budget.capped:
-            held, pending.held = pending.held, Amount()
             used, pending.used = pending.used, Amount()
-            await self._client.budget.settle(held, used)
+            await self._client.budget.settle(pending.release(), used)
         return again
 
     def _tell(self, pending: Pending, done: int = 0) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
@@ -22,6 +22,16 @@ LOCK_WAIT = 0.1
 """Seconds between two attempts to get the lock."""
 
 
+def by_request(batches: Iterable[Batch]) -> dict[str, Batch]:
+    """Which of these batches holds a request that is not collected, by the request's key; of several, the latest."""
+    return {key: batch for batch in batches if batch.finished is None for key in batch.keys}
+
+
+def most(batch: Batch) -> Amount:
+    """What it may come to."""
+    return Amount(batch.usd, batch.tokens)
+
+
 class Elsewhere:
     """Why a request should not be sent by itself: it was paid for in a batch that is not collected.
 
@@ -31,12 +41,12 @@ class Elsewhere:
 
     def __init__(self, log: Log[Batch]) -> None:
         self._log = log
-        self._found = self._read()
+        self._found = by_request(log)
 
     def __call__(self, key: str) -> str | None:
         """The reason, None if it may be sent. To be asked while the request is claimed."""
         if self._log.refresh():
-            self._found = self._read()
+            self._found = by_request(self._log)
         row = self._found.get(key)
         if row is None:
             return None
@@ -45,9 +55,6 @@ class Elsewhere:
             "them up; to give them up and pay for them again, delete that batch's lines in "
             f"{str(self._log.path)!r}"
         )
-
-    def _read(self) -> dict[str, Batch]:
-        return {key: row for row in self._log if row.finished is None for key in row.keys}
 
 
 class Ledger:

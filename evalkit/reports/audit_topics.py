@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from evalkit.auditing.findings import Audit, Finding
+from evalkit.auditing.findings import Audit, Finding, counted
 from evalkit.reports.audit_figures import SHARES, Figure, Forest, Mark
 from evalkit.reports.audit_metrics import TOPICS, Key, Look, key, label, limits, look, names, number, topic
 from evalkit.reports.audit_metrics import models as models_of
@@ -91,7 +91,7 @@ def subject(row: Finding) -> str:
 
 
 def _count(row: Finding) -> Cell:
-    questions = f"{row.questions:,} question{'s' * (row.questions != 1)}" if row.questions else ""
+    questions = counted(row.questions, "question") if row.questions else ""
     return Cell(f"{row.n:,}", questions) if row.n else NONE
 
 
@@ -110,7 +110,7 @@ def gaps(rows: Sequence[Finding], called: dict[Key, str]) -> list[Table]:
             for what, how in looks:
                 low, high = third[f"{what}_limits"]
                 cells.append(Cell(number(third[what], how), limits(low, high, how)))
-            cells.append(Cell(f"{third['n']:,}", f"{third['questions']:,} question{'s' * (third['questions'] != 1)}"))
+            cells.append(Cell(f"{third['n']:,}", counted(third["questions"], "question")))
             lines.append(tuple(cells))
         result.append(
             Table(
