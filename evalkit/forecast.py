@@ -10,7 +10,7 @@ from statistics import fmean
 from msgspec.structs import replace
 
 from evalkit.batches.ledger import by_request, most
-from evalkit.budget import Amount, amount
+from evalkit.budget import Amount
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
 from evalkit.generate import Candidate
@@ -178,24 +178,6 @@ def priced(estimate: Estimate, model: Model, clients: Clients, habits: Habits, *
     if (habits.seconds is not None and not batch) or not estimate.calls:
         estimate.seconds = estimate.calls * (habits.seconds or 0.0) / model.backend.concurrency
     return estimate
-
-
-def used_before(experiment: Experiment, clients: Clients, store: Store) -> Amount:
-    """What earlier runs of the experiment used, by its stored rows: at what each cost then, or at today's price."""
-    total = Amount()
-    for candidate in experiment.candidates:
-        price = clients.price(candidate.model)
-        for row in store.responses(candidate.model.name):
-            if row.model == candidate.ref and row.item in experiment.item_ids:
-                used = amount(sum(row.usage, Usage()), price)
-                total += used if row.cost is None else Amount(row.cost, used.tokens)
-    for judge in experiment.judges:
-        price = clients.price(judge.model)
-        for judgment in store.judgments(judge.name, judge.protocol.name):
-            if experiment.owns(judgment):
-                used = amount(judgment.usage, price)
-                total += used if judgment.cost is None else Amount(judgment.cost, used.tokens)
-    return total
 
 
 def earlier(log: Log[Row], kind: type[Row]) -> Iterator[Row]:

@@ -16,7 +16,7 @@ from evalkit.baselines import bring_baselines
 from evalkit.budget import Amount
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
-from evalkit.forecast import Estimate, forecast, used_before
+from evalkit.forecast import Estimate, forecast
 from evalkit.leaderboard import side_by_side
 from evalkit.manifest import Manifest
 from evalkit.pipeline import Ratings
@@ -27,6 +27,7 @@ from evalkit.reports import leaderboard_tables, run_report
 from evalkit.reports.leaderboard_grid import all_grids
 from evalkit.shipped import shipped
 from evalkit.snapshots import Change, Snapshots
+from evalkit.spending import used_before
 from evalkit.store import Store, file_name
 
 if TYPE_CHECKING:

@@ -78,13 +78,20 @@ class Rows(Generic[Row]):
 
     def __iter__(self) -> Iterator[Row]:
         """The latest row of every key, in file order, one at a time."""
+        return self._rows(1)
+
+    def replaced(self) -> Iterator[Row]:
+        """The rows whose key has a later one, in file order, one at a time."""
+        return self._rows(0)
+
+    def _rows(self, wanted: int) -> Iterator[Row]:
         live = bytes(self._index.live)  # as it is now: rows may be appended meanwhile
-        if not live:
+        if wanted not in live:
             return
         decode = self._decoder.decode
         with self._reading(READ_AHEAD) as file:
             for number, (line, latest) in enumerate(zip(file, live, strict=False)):
-                if latest:
+                if latest == wanted:
                     try:
                         row = decode(line)
                     except ValueError as error:

@@ -9,6 +9,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from evalkit.budget import LONGEST_REPLY, Amount, Budget, amount, bound
 from evalkit.client import Clients
@@ -26,6 +27,8 @@ from evalkit.protocols import (
 )
 from evalkit.retry import RetryPolicy
 from evalkit.schema import Usage
+from evalkit.spending import judgments
+from evalkit.store import Store
 from evalkit.streams import Stopped
 
 PRICES = PriceTable(as_of="today", models={"dear": Price(input=10.0, output=30.0)})
@@ -250,6 +253,34 @@ def test_a_run_stops_at_the_budget_and_goes_on_with_a_higher_one(cli, tmp_path, 
     assert keys[0] == keys[1]  # nothing missing, nothing asked twice
     manifests = sorted(tmp_path.glob("results/pocket/runs/*/manifest.json"))
     assert [json.loads(path.read_text())["outcome"] for path in manifests] == ["budget", "budget", "done"]
+
+
+def test_replies_of_no_use_that_are_asked_for_again_have_cost_something(cli, tmp_path, dear):
+    mumbling = (*POCKET, *dear, "judge.backend.mumble=1.0", "ask_again=[unparsed]")
+    cli(*mumbling)
+    once = spent(tmp_path)
+    assert once > 0.1
+    for _ in range(3):
+        assert cli(*mumbling, f"budget={1.5 * once}").code == 3
+        assert 1.3 * once < spent(tmp_path) <= 1.5 * once
+
+
+def test_a_reply_that_is_read_again_has_cost_nothing_more(cli, tmp_path):
+    pocket = (*POCKET, "judge.price=null", "limit=1")
+    assert cli(*pocket).code == 0
+    store = Store(tmp_path / "results", "pocket")
+    (path,) = tmp_path.glob("results/pocket/judgments/*.jsonl")
+    log = store.judgments(*path.stem.split("."))
+    alone = judgments(log, lambda _: True, PRICES.models["dear"])
+    for row in list(log):
+        log.append(replace(row, parser="another"))
+    assert judgments(log, lambda _: True, PRICES.models["dear"]) == alone
+    for row in list(log):
+        log.append(replace(row, created=row.created + 1))
+    twice = judgments(log, lambda _: True, PRICES.models["dear"])
+    assert twice.tokens == 2 * alone.tokens
+    assert twice.usd == pytest.approx(2 * alone.usd)
+    store.close()
 
 
 def test_tokens_can_be_capped(cli, tmp_path, dear):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from evalkit import config
-from evalkit.budget import Amount, amount
+from evalkit import config, spending
+from evalkit.budget import Amount
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
 from evalkit.judge import Bench
 from evalkit.probing.trials import Probe, Rewrites, Turns, placebo
 from evalkit.protocols import Judge, JudgeProtocol
-from evalkit.schema import Usage
+from evalkit.schema import Judgment, Ref
 from evalkit.store import Store
 
 SINGLE = "evalkit.judges.single.Single"
@@ -54,22 +55,19 @@ class Study:
 
     def used_before(self, clients: Clients, store: Store) -> Amount:
         """What earlier experiments with the same answers and judges used, by the rows they left."""
-        return sum(self._used(clients, store), Amount())
-
-    def _used(self, clients: Clients, store: Store) -> Iterator[Amount]:
+        total = Amount()
         for candidate in self.experiment.candidates:
-            price = clients.price(candidate.model)
-            for row in store.responses(candidate.model.name):
-                if row.model == candidate.ref:
-                    used = amount(sum(row.usage, Usage()), price)
-                    yield used if row.cost is None else Amount(row.cost, used.tokens)
+            rows = store.responses(candidate.model.name)
+            total += spending.answers(rows, candidate.ref, clients.price(candidate.model))
         for judge in self.experiment.judges:
-            price = clients.price(judge.model)
             for one in self.forms(judge).values():
-                for judgment in store.judgments(one.name, one.protocol.name):
-                    if judgment.judge == one.ref:
-                        used = amount(judgment.usage, price)
-                        yield used if judgment.cost is None else Amount(judgment.cost, used.tokens)
+                log = store.judgments(one.name, one.protocol.name)
+                total += spending.judgments(log, partial(_said, one.ref), clients.price(judge.model))
+        return total
+
+
+def _said(by: Ref, judgment: Judgment) -> bool:
+    return judgment.judge == by
 
 
 def protocols(protocol: JudgeProtocol, single: JudgeProtocol, probes: Sequence[Probe]) -> dict[str, JudgeProtocol]:
