@@ -616,7 +616,8 @@ def test_a_browser_runs_our_scripts_and_nothing_else(tmp_path):
     text = " ".join(PAYLOADS)
     file.write_text(page(hostile(text), about=[(text, text)]), encoding="utf-8")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-    flags += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
+    flags += ["--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
+    flags += [f"--user-data-dir={tmp_path / 'profile'}"]
     command = [browser, *flags, "--virtual-time-budget=8000", "--dump-dom", file.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
