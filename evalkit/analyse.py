@@ -21,8 +21,8 @@ from evalkit.auditing.gather import GOLD, Gathered, gather
 from evalkit.auditing.labels import read_votes
 from evalkit.comparisons import HUMAN
 from evalkit.protocols import Bias, UsageError
+from evalkit.results import answer_logs, judged_rows
 from evalkit.schema import Judged
-from evalkit.store import answer_logs, judged_rows
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray

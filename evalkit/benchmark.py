@@ -6,7 +6,9 @@ the questions come from, which of their fields mean what, how answers are drawn 
 
 from __future__ import annotations
 
+import codecs
 import difflib
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -221,7 +223,9 @@ def _with_questions(about: Spec, questions: str, fields: Fields | None) -> tuple
 
 def _guessed(path: Path) -> Fields:
     """The field map of a file, by the names that question sets commonly use."""
-    where, row = next(_rows(path), (f"{str(path)!r}", {}))
+    where, row = next(_rows(path), ("", {}))
+    if not where:
+        raise UsageError(f"{str(path)!r} holds no questions")
 
     def first(*candidates: str) -> str | None:
         return next((name for name in candidates if name in row), None)
@@ -266,14 +270,14 @@ def _items(path: Path, about: Spec) -> Iterator[Item]:
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The objects of a JSONL file, or of a JSON file that is one list, each with where it stands, for messages."""
     try:
-        content = path.read_bytes()
+        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
     except OSError as error:
         raise UsageError(f"cannot read {str(path)!r}: {error.strerror}") from error
     if content.lstrip().startswith(b"["):
         try:
             listed = msgspec.json.decode(content, type=list[dict[str, Any]])
         except msgspec.MsgspecError as error:
-            raise UsageError(f"{str(path)!r}: {error}") from error
+            raise UsageError(f"{str(path)!r}: {_wrong(content, error)}") from error
         yield from ((f"{str(path)!r}, record {number}", row) for number, row in enumerate(listed, start=1))
         return
     decoder = msgspec.json.Decoder(dict[str, Any])
@@ -283,7 +287,19 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             yield f"{str(path)!r}, line {number}", decoder.decode(line)
         except msgspec.MsgspecError as error:
-            raise UsageError(f"{str(path)!r}, line {number}: {error}") from error
+            raise UsageError(f"{str(path)!r}, line {number}: {_wrong(line, error)}") from error
+
+
+def _wrong(content: bytes, error: msgspec.MsgspecError) -> str:
+    """What is wrong with some JSON. Of half a surrogate pair the decoder says that its input is cut short."""
+    try:
+        json.dumps(json.loads(content), ensure_ascii=False).encode()
+    except UnicodeEncodeError as found:
+        half = found.object[found.start : found.start + 1]
+        return f"{ascii(half)[1:-1]} is half of a surrogate pair, which stands for no character; remove or mend it"
+    except (ValueError, RecursionError):
+        pass
+    return str(error)
 
 
 def _turns(value: object, where: str) -> tuple[str, ...]:

@@ -47,6 +47,11 @@ def bound(request: Request) -> Usage:
     return Usage(prompt, request.sampling.max_tokens or LONGEST_REPLY)
 
 
+def unsaid(usage: Usage, request: Request) -> Usage | None:
+    """What a reply is counted as whose tokens the server did not count: the most it can have been. None if it did."""
+    return bound(request) if usage == Usage() else None
+
+
 class Budget:
     """What may be used, what was, and what is held for requests under way.
 

@@ -10,6 +10,7 @@ import asyncio
 import errno
 import fcntl
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,8 @@ class Claims:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: int | None = None
+        self._holders: Counter[int] = Counter()
+        """Tasks of this process by the place they hold: the lock is the process's, given back by the last of them."""
 
     def hold(self, key: str, stopping: Callable[[], bool] = lambda: False) -> Held:
         """Claim a key for as long as the context lasts; wait while another process holds it.
@@ -48,21 +51,36 @@ class Claims:
     @contextmanager
     def free(self, keys: Iterable[str]) -> Iterator[set[str]]:
         """Claim those of the keys that no other process holds, without waiting, for as long as the context lasts."""
-        claimed = {key for key in keys if self.lock(fcntl.LOCK_EX | fcntl.LOCK_NB, place_of(key))}
+        claimed = {key for key in dict.fromkeys(keys) if self.take(place_of(key))}
         try:
             yield claimed
         finally:
             for key in claimed:
-                self.lock(fcntl.LOCK_UN, place_of(key))
+                self.give_back(place_of(key))
 
     def close(self) -> None:
         """Give everything back."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
+            self._holders.clear()
 
-    def lock(self, kind: int, place: int) -> bool:
-        """Lock or unlock a place: whether it is ours now.
+    def take(self, place: int) -> bool:
+        """Hold a place unless another process does: whether it is held now."""
+        held = self._holders[place] > 0 or self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, place)
+        if held:
+            self._holders[place] += 1
+        return held
+
+    def give_back(self, place: int) -> None:
+        """Hold a place no longer; it is free when no other task of this process holds it."""
+        if self._holders[place] > 1:
+            self._holders[place] -= 1
+        elif self._holders.pop(place, 0):  # else all was given back meanwhile
+            self._lock(fcntl.LOCK_UN, place)
+
+    def _lock(self, kind: int, place: int) -> bool:
+        """Lock or unlock a place for this process: whether that was done.
 
         Where the file system knows no such locks, there is no claiming, and everything is.
         """
@@ -79,18 +97,20 @@ class Claims:
 class Held:
     """A claim as a context; a class of its own because every request passes through one."""
 
-    __slots__ = ("_claims", "_place", "_stopping")
+    __slots__ = ("_claims", "_held", "_place", "_stopping")
 
     def __init__(self, claims: Claims, place: int, stopping: Callable[[], bool]) -> None:
-        self._claims, self._place, self._stopping = claims, place, stopping
+        self._claims, self._place, self._stopping, self._held = claims, place, stopping, False
 
     async def __aenter__(self) -> None:
         """Wait for the claim."""
         wait = FIRST_WAIT
-        while not self._claims.lock(fcntl.LOCK_EX | fcntl.LOCK_NB, self._place) and not self._stopping():
+        while not (held := self._claims.take(self._place)) and not self._stopping():
             await asyncio.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
+        self._held = held
 
     async def __aexit__(self, *_: object) -> None:
-        """Give it back."""
-        self._claims.lock(fcntl.LOCK_UN, self._place)
+        """Give it back, if it was had."""
+        if self._held:
+            self._claims.give_back(self._place)

@@ -7,16 +7,19 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evalkit import compose, options, secrets
 from evalkit.protocols import EvalkitError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from evalkit.benchmark import Spec
+    from evalkit.schema import Item
 
 DONE, FAILED, USAGE, BUDGET, GATE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 """Exit codes: done; some items failed; bad usage or config; budget reached; a gate failed; interrupted."""
@@ -37,9 +40,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         _complain("interrupted; what was answered is stored, and the same command goes on from there")
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # of what was written to standard output directly
         sys.exit(DONE)
+    finally:
+        _hand_over()
+
+
+def _hand_over() -> None:
+    """Write what standard output still holds; where its reader went away, as `| head` does, nobody misses it."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _keep_secrets(arguments: list[str]) -> None:
@@ -67,7 +80,7 @@ def _dispatch(arguments: list[str]) -> int:
         "list": _list,
         "doctor": _doctor,
     }
-    parsed = options.parser(verbs).parse_args(arguments)
+    parsed = options.parse(verbs, arguments)
     verb: options.Verb = parsed.verb
     return verb(parsed)
 
@@ -115,7 +128,7 @@ def _experiments(arguments: list[str]) -> int:
         sys.stdout.write(probe_command.help_text())
         return DONE
     asked = probe_command.asked(arguments)
-    return _jobs(asked.arguments, lambda composed: asked.run(composed, _console(), _note))
+    return _jobs(asked.arguments, lambda composed: asked.run(composed, _console(), _note), probe_command.OURS)
 
 
 def _rejudge(arguments: list[str]) -> int:
@@ -125,7 +138,7 @@ def _rejudge(arguments: list[str]) -> int:
         sys.stdout.write(rejudge_command.HELP)
         return DONE if arguments else USAGE
     asked = rejudge_command.asked(arguments)
-    return _jobs(asked.arguments, lambda composed: asked.run(composed, _console(), _note))
+    return _jobs(asked.arguments, lambda composed: asked.run(composed, _console(), _note), rejudge_command.OURS)
 
 
 def _carry_out(composed: dict[str, Any]) -> int:
@@ -135,9 +148,9 @@ def _carry_out(composed: dict[str, Any]) -> int:
     return run(parse(composed), _console())
 
 
-def _jobs(arguments: list[str], carry_out: Callable[[dict[str, Any]], int]) -> int:
+def _jobs(arguments: list[str], carry_out: Callable[[dict[str, Any]], int], also: Sequence[str] = ()) -> int:
     """Compose and carry out. One of several jobs that fails does not stop the others."""
-    return compose.jobs(arguments, carry_out, failed=_failed)
+    return compose.jobs(arguments, carry_out, failed=_failed, also=also)
 
 
 def _failed(error: EvalkitError) -> int:
@@ -173,27 +186,33 @@ def _import(given: argparse.Namespace) -> int:
 
 
 def _export(given: argparse.Namespace) -> int:
-    import asyncio
-
-    from evalkit import benchmark
     from evalkit.interop.exporting import export_results
 
-    ours = [
-        name for name in benchmark.names() if any(path.name == name or (path / name).is_dir() for path in given.paths)
-    ]
-    items = [
-        item for name in ours if benchmark.spec(name).has_questions for item in asyncio.run(benchmark.load(name)).items
-    ]
+    items = [item for path in given.paths for item in _questions_of(path)]
     for kind, count in export_results(given.format, given.paths, given.output, items).items():
         _note(f"{count:,} {kind}")
     _note(f"in {given.output}/")
     return DONE
 
 
+def _questions_of(path: Path) -> Iterator[Item]:
+    """Items of our own benchmarks with results here; fetched only where the results have no questions with them."""
+    import asyncio
+
+    from evalkit import benchmark
+    from evalkit.items import NAME
+
+    for name in benchmark.names():
+        folder = path if path.name == name else path / name
+        if folder.is_dir() and benchmark.spec(name).has_questions:
+            stored = (folder / NAME).exists()
+            yield from benchmark.at_hand(name) if stored else asyncio.run(benchmark.load(name)).items
+
+
 def _list(given: argparse.Namespace) -> int:
     from evalkit.catalogue import catalogue
 
-    catalogue(given.what, _console(stderr=False))
+    catalogue(given.what, _console(stderr=False), given.config_dir)
     return DONE
 
 
@@ -204,9 +223,9 @@ def _doctor(given: argparse.Namespace) -> int:
 
 
 def _console(*, stderr: bool = True) -> Console:
-    from rich.console import Console
+    from evalkit.console import Output
 
-    return Console(stderr=stderr, highlight=False)
+    return Output(stderr=stderr, highlight=False)
 
 
 def _complain(message: str) -> None:

@@ -8,7 +8,8 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from evalkit.protocols import EvalkitError, UsageError
@@ -64,6 +65,16 @@ def split(arguments: list[str]) -> tuple[list[str], list[str]]:
     return options, overrides
 
 
+def config_dir(options: list[str]) -> Path | None:
+    """The folder of a user's own YAML, out of Hydra's options."""
+    for position, option in enumerate(options):
+        name, written, value = option.partition("=")
+        if name in ("--config-dir", "-cd"):
+            following = options[position + 1 : position + 2]
+            return Path(value) if written else Path(following[0]) if following else None
+    return None
+
+
 def quoted(path: str) -> str:
     """A path as Hydra's grammar takes it."""
     escaped = path.replace("\\", "\\\\").replace("'", "\\'")
@@ -76,11 +87,16 @@ def _forced(override: str) -> str:
     ``budget=5`` is short for ``budget.usd=5``.
     """
     override = re.sub(r"^budget=", "budget.usd=", override)
-    return f"++{override}" if re.match(r"(model|judge|protocol|run|retry|budget|batch|ray)\.", override) else override
+    inside = re.match(r"(model|judge|protocol|fields|run|retry|budget|batch|ray)\.", override)
+    return f"++{override}" if inside else override
 
 
 def jobs(
-    arguments: list[str], carry_out: Callable[[dict[str, Any]], int], *, failed: Callable[[EvalkitError], int]
+    arguments: list[str],
+    carry_out: Callable[[dict[str, Any]], int],
+    *,
+    failed: Callable[[EvalkitError], int],
+    also: Iterable[str] = (),
 ) -> int:
     """Compose the configuration of every job and carry it out.
 
@@ -88,6 +104,7 @@ def jobs(
         arguments: Hydra's own options and ``key=value`` settings.
         carry_out: what one job does with its configuration; returns its exit code.
         failed: told of a job's error; returns its exit code, and the jobs after it go on.
+        also: keys that the verb takes besides those of a run, for messages.
 
     Returns:
         The highest exit code of all jobs; where a launcher ran them in other processes, that of the first to fail.
@@ -97,10 +114,15 @@ def jobs(
     from hydra.errors import HydraException
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError  # type: ignore[import-untyped]
 
+    from evalkit import members
     from evalkit.shipped import shipped
 
     options, overrides = split(arguments)
+    members.check_once(overrides)
+    if folder := config_dir(options):
+        members.check(folder, overrides)
     given = list(map(_forced, overrides))
     codes: list[int] = []
     parent = (platform.node(), os.getpid())
@@ -127,7 +149,9 @@ def jobs(
         failed(error)
         return error.code
     except (HydraException, OmegaConfBaseException) as error:
-        raise UsageError(_message(error)) from error
+        raise UsageError(_message(error, also)) from error
+    except YAMLError as error:  # of a file that a chosen one builds on
+        raise UsageError(members.complaint(error)) from error
     except ValueError as error:  # of Hydra's own, for `model=null`; or of a launcher's
         if codes:
             raise
@@ -168,7 +192,7 @@ def _printed_config() -> Iterator[None]:
         sys.stdout.write(scrub_config(printed.getvalue()))
 
 
-def _message(error: Exception) -> str:
+def _message(error: Exception, also: Iterable[str] = ()) -> str:
     """Hydra's complaint in our form: what was wrong, what there is, what to do."""
     from hydra.errors import OverrideParseException
     from omegaconf.errors import MissingMandatoryValue
@@ -188,12 +212,12 @@ def _message(error: Exception) -> str:
     if match := re.match(r"Ambiguous value for argument '(.*?)'", text):
         return f"{match[1]!r} names several values: -m runs one job for each, key=[a,b] takes them together"
     match = re.search(r"Could not override '([^']+)'", text)
-    return _unknown_key(match[1]) if match else text
+    return _unknown_key(match[1], also) if match else text
 
 
-def _unknown_key(key: str) -> str:
+def _unknown_key(key: str, also: Iterable[str]) -> str:
     from evalkit.config import Config, near
 
     if key in Config.__struct_fields__:
         return f"{key} takes another kind of value; see `evalkit run --help`"
-    return f"unknown key {key!r}{near(key, Config.__struct_fields__)}"
+    return f"unknown key {key!r}{near(key, {*Config.__struct_fields__, *also})}"

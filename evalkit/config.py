@@ -27,6 +27,7 @@ from evalkit.batches.api import BatchSettings, batch_backend
 from evalkit.benchmark import Benchmark, Fields
 from evalkit.experiment import Experiment
 from evalkit.judge import Orders, Pairing
+from evalkit.members import is_member
 from evalkit.protocols import Backend, Caps, Judge, JudgeProtocol, Model, Sampling, UsageError
 from evalkit.retry import RetryPolicy
 from evalkit.schema import ErrorKind
@@ -118,7 +119,7 @@ def parse(composed: Mapping[str, Any]) -> Config:
     members = {}
     for group, kind in (("model", ModelConfig), ("judge", JudgeConfig)):
         nodes, shared = _members(composed.get(group) or {}, kind)
-        chosen = [name for name, node in nodes.items() if _is_member(node)]
+        chosen = [name for name, node in nodes.items() if is_member(node)]
         if not chosen:
             raise UsageError(
                 f"no {group} chosen; give {group}=NAME or {group}=[NAME,NAME]; see `evalkit list {group}s`"
@@ -148,7 +149,7 @@ def parse(composed: Mapping[str, Any]) -> Config:
 
 def _members(group: Mapping[str, Any], kind: type[ModelConfig]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Nodes by member name; and settings given for all members at once, as in ``judge.sampling.temperature=0``."""
-    shared = {name: node for name, node in group.items() if name in _fields(kind) and not _is_member(node)}
+    shared = {name: node for name, node in group.items() if name in _fields(kind) and not is_member(node)}
     return {name: node for name, node in group.items() if name not in shared}, shared
 
 
@@ -159,12 +160,6 @@ def _merged(node: Any, over: Any) -> Any:
     return {**node, **{key: _merged(node[key], value) if key in node else value for key, value in over.items()}}
 
 
-def _is_member(node: object) -> bool:
-    """Whether a file of the group is behind the node, and not just a field set from the command line."""
-    backend = node.get("backend") if isinstance(node, Mapping) else None
-    return backend is not None and (not isinstance(backend, Mapping) or "_target_" in backend)
-
-
 def _at_least(least: int, value: float, where: str) -> None:
     if value < least:
         raise UsageError(f"{where}={value:g}: must be at least {least}")
@@ -172,7 +167,7 @@ def _at_least(least: int, value: float, where: str) -> None:
 
 def convert(value: Any, kind: Any, where: str) -> Any:
     """A value as the given type; like msgspec, but naming the whole key, and near names for an unknown one."""
-    fields = _fields(kind)
+    fields = _fields(kind if value is None else _given(kind))
     if not isinstance(value, Mapping):
         _check_shape(value, kind, where, fields)
     if isinstance(value, Mapping) and fields:
@@ -203,9 +198,14 @@ def _check_shape(value: Any, kind: Any, where: str, fields: Iterable[str]) -> No
 
 def _words(kind: Any) -> tuple[str, ...]:
     """The strings that a Literal, or one that may be left out, allows; empty for anything else."""
-    parts = [part for part in typing.get_args(kind) if part is not type(None)]
-    inner = kind if typing.get_origin(kind) is Literal else parts[0] if len(parts) == 1 else None
+    inner = _given(kind)
     return typing.get_args(inner) if typing.get_origin(inner) is Literal else ()
+
+
+def _given(kind: Any) -> Any:
+    """The type that ``kind`` is where it is not None."""
+    parts = typing.get_args(kind)
+    return next(part for part in parts if part is not type(None)) if len(parts) == 2 and type(None) in parts else kind
 
 
 def _fields(kind: Any) -> dict[str, Any]:

@@ -37,11 +37,16 @@ class Experiment:
         return tuple(Candidate.of(model, self.benchmark.spec.generation) for model in self.models)
 
     def owns(self, row: Judgment | Judged) -> bool:
-        """Whether a stored judgment is of this experiment: its items, its judges and models as configured now."""
+        """Whether a stored judgment is of this experiment: its items, pairs, judges and models as configured now."""
+        return row.judge in self._judge_refs and self.covers(row)
+
+    def covers(self, row: Judgment | Judged) -> bool:
+        """Whether a stored judgment is about answers of this experiment, whoever judged, and however it was read."""
+        names = [model.name for model in row.models]
         return (
             row.item in self.item_ids
-            and row.judge in self._judge_refs
             and all(model in self._model_refs or model.name in self.only_stored for model in row.models)
+            and (len(names) != 2 or self.pairing.meet(row.category, *names))
         )
 
     @cached_property
@@ -95,6 +100,21 @@ class Experiment:
             count(self.benchmark.items, names, judge.protocol.shows, self.pairing, self.repeats)
             for judge in self.judges
         )
+
+    def ready(self, store: Store) -> None:
+        """See to it that what will be asked for can be stored.
+
+        Raises:
+            StoreError: it cannot.
+        """
+        for candidate in self.candidates:
+            log = store.responses(candidate.model.name)
+            if any(log.entry(candidate.begin(item).key) is None for item in self.benchmark.items):
+                log.ready()
+        for judge in self.judges:
+            store.judgments(judge.name, judge.protocol.name).ready()
+            if judge.batch:
+                store.batches(judge.name, judge.protocol.name).ready()
 
     @property
     def in_turns(self) -> bool:

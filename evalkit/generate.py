@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from evalkit.benchmark import Generation
+from evalkit.budget import unsaid
 from evalkit.client import Answer, Client
 from evalkit.protocols import Malformed, Message, Model, Rejected, Request, Sampling, Transport
-from evalkit.schema import ErrorKind, Failure, Item, Ref, Response, digest
+from evalkit.schema import ErrorKind, Failure, Item, Ref, Response, Usage, digest
 from evalkit.store import Log
 
 ASK_AGAIN: frozenset[ErrorKind] = frozenset({"transport"})
@@ -94,12 +95,13 @@ async def respond(
             return row
         row = replace(row, error=None)
         while len(row.turns) < len(item.turns) and row.error is None:
+            request = candidate.request(item, row.turns)
             try:
-                answer = await client.ask(candidate.request(item, row.turns))
+                answer = await client.ask(request)
             except (Transport, Rejected, Malformed) as error:
                 row = replace(row, error=error.failure(), created=time.time())
             else:
-                row = _extended(row, answer)
+                row = _extended(row, answer, request)
             log.append(row)
     return row
 
@@ -109,13 +111,15 @@ def _final(row: Response, item: Item, ask_again: frozenset[ErrorKind]) -> bool:
     return row.error.kind not in ask_again if row.error else len(row.turns) >= len(item.turns)
 
 
-def _extended(row: Response, answer: Answer) -> Response:
+def _extended(row: Response, answer: Answer, request: Request) -> Response:
     """The row with one more answer, or with the refusal that came in its place."""
     completion = answer.completion
     known = not row.usage or row.cost is not None
+    bound = unsaid(completion.usage, request)
     row = replace(
         row,
         usage=(*row.usage, completion.usage),
+        bound=bound + (row.bound or Usage()) if bound else row.bound,
         snapshot=completion.model,
         latency=row.latency + answer.latency,
         cost=(row.cost or 0.0) + answer.cost if known and answer.cost is not None else None,

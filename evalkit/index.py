@@ -20,6 +20,10 @@ class BadLine(ValueError):
     """The line after the last one entered is not a row."""
 
 
+def _why(line: bytes, error: ValueError) -> str:
+    return str(error) if line.strip() else "the line is blank"  # the decoder says "truncated"
+
+
 class Entry(NamedTuple):
     """What is known of a row without reading it."""
 
@@ -90,7 +94,7 @@ class Lines:
         except BadLine:
             raise
         except ValueError as error:  # of msgspec, or bad UTF-8
-            raise BadLine(str(error)) from error
+            raise BadLine(_why(line, error)) from error
         finally:
             self.lines.update(zip(keys, count(len(self.live))))
             self.live = bytearray(len(self.live) + len(keys))
@@ -144,7 +148,7 @@ class Index(Lines):
             try:
                 head = decode(line)
             except ValueError as error:  # of msgspec, or bad UTF-8
-                raise BadLine(str(error)) from error
+                raise BadLine(_why(line, error)) from error
             if head.schema != schema:
                 raise BadLine(f"schema {head.schema!r} where {schema!r} is expected")
             who = head.judge or head.model

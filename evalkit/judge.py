@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from evalkit.budget import unsaid
 from evalkit.client import Client
 from evalkit.generate import ASK_AGAIN
 from evalkit.protocols import (
@@ -46,10 +47,10 @@ class Pairing:
     """Model that all others are compared with, by category; empty: every model meets every other."""
     orders: Orders = "both"
 
-    def meet(self, item: Item, first: Response, second: Response) -> bool:
-        """Whether these two are to be compared."""
-        baseline = self.baseline.get(item.category)
-        return not self.baseline or (first.model.name == baseline) != (second.model.name == baseline)
+    def meet(self, category: str, first: str, second: str) -> bool:
+        """Whether the answers of these two models are to be compared."""
+        baseline = self.baseline.get(category)
+        return not self.baseline or (first == baseline) != (second == baseline)
 
     def shown(self, item: Item, first: Response, second: Response) -> tuple[tuple[Response, Response], ...]:
         """The pair in each order it is shown in."""
@@ -88,7 +89,8 @@ class Arrivals:
         item = self._items[response.item]
         groups: list[tuple[Response, ...]] = [(response,)]
         if self._shows == 2:
-            others = [other for other in self._arrived[item.id] if self._pairing.meet(item, other, response)]
+            name, arrived = response.model.name, self._arrived[item.id]
+            others = [other for other in arrived if self._pairing.meet(item.category, other.model.name, name)]
             groups = [shown for other in others for shown in self._pairing.shown(item, other, response)]
             self._keep(item, response)
         for shown in groups:
@@ -254,6 +256,7 @@ class Bench:
                 "raw": completion.text,
                 "finish": completion.finish,
                 "usage": completion.usage,
+                "bound": unsaid(completion.usage, request),
                 "snapshot": completion.model,
                 "logprobs": completion.logprobs[0] if completion.logprobs else None,
             }

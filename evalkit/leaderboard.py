@@ -19,8 +19,8 @@ from evalkit.ratings.lc import LengthControlled, read_difficulties, read_gamed
 from evalkit.ratings.panel import PANEL, pooled
 from evalkit.ratings.standing import About, Method, Standing, counted, sharing
 from evalkit.ratings.winrate import WinRate
+from evalkit.results import answer_logs, judgment_logs
 from evalkit.schema import Judgment, Ref, Response
-from evalkit.store import answer_logs, judgment_logs
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray
@@ -41,7 +41,8 @@ class Choices:
     by_category: bool = False
     aggregate: Aggregate = "average"
     strong_weight: float = 1.0
-    baseline: str | None = None
+    baseline: Baseline = None
+    """None: that of the benchmark, or else the one that takes part in every pair."""
     ties: Ties = "half"
     style: bool = False
     difficulties: Path | None = None

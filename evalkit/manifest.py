@@ -110,7 +110,7 @@ class Manifest:
             },
             "traffic": _by_name(self._clients),
             "snapshots": watch.snapshots.table(),
-            "warnings": [str(change) for change in watch.snapshots.changes],
+            "warnings": [*map(str, watch.snapshots.changes), *watch.notes],
             "earlier": self._earlier,
         }
         new = self._path.with_suffix(".new")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from evalkit import __version__
@@ -28,6 +29,7 @@ keys:
   protocol=NAME | faithful    how it is judged          evalkit list protocols
   references=NAME | PATH      reference answers shown to the judge
   questions=NAME | FILE       questions for an arena: of a benchmark, or your own JSONL
+  fields.turns=NAME           the field of that JSONL with the question; likewise fields.id, .category, .reference
   baseline=NAME               pairwise: compare every model with this one; default: all with all
   limit=N                     only the first N items of each category
   repeats=N                   put each case to each judge N times
@@ -42,13 +44,35 @@ Everything else of Hydra works: -m for several jobs, --cfg job for the composed 
 """
 
 
-def parser(verbs: Mapping[str, Verb]) -> argparse.ArgumentParser:
-    """Of every verb but ``run``; ``verbs`` are the functions that carry them out, by name."""
+RESULTS = "results folders (default: results)"
+RESULTS_DIR = "where results go, to see that they can be written (default: results)"
+OUTPUT = "write to this file (default: standard output)"
+
+
+def parse(verbs: Mapping[str, Verb], arguments: Sequence[str]) -> argparse.Namespace:
+    """Read a command line of any verb but ``run`` and ``rejudge``. Ends the process over one that cannot be read.
+
+    Args:
+        verbs: the functions that carry verbs out, by name.
+        arguments: the command line.
+    """
     top = argparse.ArgumentParser(
         prog="evalkit",
         description="LLM-as-judge evaluation: how good is this model, and how far can the judge be trusted?",
         allow_abbrev=False,
     )
+    known = _add_verbs(top, verbs)
+    parsed, rest = top.parse_known_args(arguments)
+    if rest:
+        verb = known.get(arguments[0], top)
+        options = [name for name in verb._option_string_actions if name.startswith("--")]
+        close = difflib.get_close_matches(rest[0].partition("=")[0], options, n=1)
+        verb.error(f"unrecognized arguments: {' '.join(rest)}" + (f"; did you mean {close[0]}?" if close else ""))
+    return parsed
+
+
+def _add_verbs(top: argparse.ArgumentParser, verbs: Mapping[str, Verb]) -> Mapping[str, argparse.ArgumentParser]:
+    """Add every verb to the parser. Returns the verbs' own parsers, by name."""
     top.add_argument("--version", action="version", version=f"evalkit {__version__}")
     add = top.add_subparsers(title="verbs", required=True, metavar="VERB")
     add.add_parser("run", help="answer a benchmark, judge the answers, print the scores", add_help=False)
@@ -69,23 +93,28 @@ def parser(verbs: Mapping[str, Verb]) -> argparse.ArgumentParser:
     )
     bring.add_argument("path", type=Path, metavar="PATH", help="a file, or a folder to be imported whole")
     bring.add_argument("--into", type=Path, default=Path("results"), metavar="DIR", help="results folder (results)")
-    bring.add_argument("--benchmark", metavar="NAME", help="what to call the benchmark")
+    bring.add_argument("--benchmark", metavar="NAME", help="what to call the benchmark, where the files do not say")
     bring.set_defaults(verb=verbs["import"])
 
-    give = add.add_parser("export", help="write results as another tool's files")
-    give.add_argument("format", metavar="FORMAT")
-    give.add_argument("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH")
-    give.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    lost = (
+        "Files hold what their tool has a field for. Those of alpaca_eval and arena_hard name neither benchmark nor "
+        "protocol: import each benchmark's by itself, with --benchmark NAME; the protocol comes back as the tool's."
+    )
+    give = add.add_parser("export", help="write results as another tool's files", epilog=lost)
+    give.add_argument("format", metavar="FORMAT", help="fastchat, alpaca_eval, arena_hard, battles")
+    give.add_argument("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=RESULTS)
+    give.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write to")
     give.set_defaults(verb=verbs["export"])
 
     listing = add.add_parser("list", help="what there is to choose from")
     listing.add_argument("what", choices=["models", "judges", "benchmarks", "protocols"])
+    listing.add_argument("--config-dir", type=Path, metavar="DIR", help="a folder of your own YAML: list what it adds")
     listing.set_defaults(verb=verbs["list"])
 
     doctor = add.add_parser("doctor", help="what is installed, which keys are set, what can run here")
-    doctor.add_argument("--results-dir", type=Path, default=Path("results"))
+    doctor.add_argument("--results-dir", type=Path, default=Path("results"), metavar="DIR", help=RESULTS_DIR)
     doctor.set_defaults(verb=verbs["doctor"])
-    return top
+    return add.choices
 
 
 def _leaderboard_options(board: argparse.ArgumentParser) -> None:
@@ -94,7 +123,7 @@ def _leaderboard_options(board: argparse.ArgumentParser) -> None:
     add("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=paths)
     methods = "mean scores; win rates; length-controlled win rates; Bradley-Terry; online Elo (default: what fits)"
     add("--method", choices=["score", "winrate", "lc", "bt", "elo"], help=methods)
-    add("--by", choices=["category"])
+    add("--by", choices=["category"], help="one table for each category of questions")
     add("--judge", metavar="NAME", help="only this judge; human: all people together")
     orders = "what verdicts in the two orders come to (default: average); each: every showing counts by itself"
     add("--aggregate", choices=["average", "consistent", "probability", "each"], help=orders)
@@ -106,7 +135,7 @@ def _leaderboard_options(board: argparse.ArgumentParser) -> None:
     add("--gamed", type=Path, metavar="CSV", help="lc: the baseline against longer and shorter versions of itself")
     add("--permutations", type=int, metavar="N", help="elo: random orders (default: 1000; 0: the order stored)")
     add("--format", choices=["table", "json", "csv", "md", "html"], help="default: table, or what FILE ends in")
-    add("-o", "--output", type=Path, metavar="FILE")
+    add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)
     add("--all", action="store_true", help="also configurations that a newer one of the name replaced")
 
 
@@ -124,5 +153,5 @@ def _audit_options(audit: argparse.ArgumentParser) -> None:
     add("--human", type=Path, metavar="FILE", help=votes)
     add("--judge", metavar="NAME", help="only this judge")
     add("--format", choices=["table", "json", "html"], help="default: table, or what FILE ends in")
-    add("-o", "--output", type=Path, metavar="FILE")
+    add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)
     audit.epilog = "Experiments on a live judge: `evalkit audit judge=NAME probes=[position,...]`; add -h for its keys."

@@ -96,9 +96,9 @@ def rated(experiment: Experiment, store: Store) -> Ratings:
     answers = (row for model in experiment.models for row in store.responses(model.name))
     taking_part = (row for row in answers if row.item in experiment.item_ids)
     scores = rate.scores(_verdicts(experiment, store), taking_part, every_configuration=True)
-    method = "winrate" if experiment.pairing.baseline else "bt"
-    compared = comparisons(_verdicts(experiment, store))
-    return Ratings(scores, leaderboard.rate_tables(compared, leaderboard.Choices(paths=(), method=method)))
+    baseline = experiment.pairing.baseline or None
+    choices = leaderboard.Choices(paths=(), method="winrate" if baseline else "bt", baseline=baseline)
+    return Ratings(scores, leaderboard.rate_tables(comparisons(_verdicts(experiment, store)), choices))
 
 
 def _verdicts(experiment: Experiment, store: Store) -> Iterator[Judgment]:

@@ -84,10 +84,16 @@ class Watch:
         self.snapshots = Snapshots()
         self.waiting: dict[str, Waiting] = {}
         """Batches that providers are at work on."""
+        self._answers: Counter[str] = Counter()
+        self._empty: Counter[str] = Counter()
+        """Answers by model, and those of them with nothing in a turn."""
 
     def answered(self, response: Response) -> None:
         """A response is final."""
         self.answers.count(response, self.started)
+        self._answers[response.model.name] += 1
+        if not all(text.strip() for text in response.turns):
+            self._empty[response.model.name] += 1
         if response.created >= self.started:
             self.snapshots.add(response)
 
@@ -114,6 +120,14 @@ class Watch:
     def failed(self) -> int:
         """Rows without a result."""
         return self.answers.failed.total() + self.judgments.failed.total()
+
+    @property
+    def notes(self) -> list[str]:
+        """What is no failure, and a reader of the results should know."""
+        return [
+            f"{model}: {empty} of {self._answers[model]} answers are empty in a turn or more; they count as answers"
+            for model, empty in self._empty.items()
+        ]
 
     def __enter__(self) -> Watch:
         return self

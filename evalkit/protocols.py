@@ -101,7 +101,7 @@ class Malformed(BackendError):
 
     def failure(self) -> Failure:
         """With what the server sent: it may have been paid for, and shows what went wrong."""
-        return Failure(self.kind, f"{self}: {self.body[:2000]!r}")
+        return Failure(self.kind, f"{self}: it sent {self.body[:2000]!r}")
 
 
 class Caps(Struct, frozen=True, forbid_unknown_fields=True):

@@ -41,6 +41,8 @@ class Score:
     """Questions with at least one of them."""
     failed: dict[str, int]
     """Judgments and answers that failed, by kind; answers as ``answer <kind>``."""
+    uneven: bool = False
+    """Some question has fewer judged turns than another, and counts as much: the score may lie outside its turns'."""
 
 
 @dataclass
@@ -160,6 +162,7 @@ def _score(tally: _Tally, category: str | None) -> Score:
         n=sum(len(values) for values in chosen.values()),
         questions=len({item for _, item, _ in chosen}),
         failed=dict(sorted(failed.items())),
+        uneven=not pooled and len(set(Counter(item for _, item, _ in chosen).values())) > 1,
     )
 
 

@@ -20,7 +20,7 @@ from evalkit import benchmark, config
 from evalkit.batch import batched
 from evalkit.batches.ledger import Elsewhere
 from evalkit.benchmark import Benchmark
-from evalkit.budget import Amount, amount
+from evalkit.budget import Amount
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
 from evalkit.forecast import Estimate, count_case, earlier, habits_of, priced, sent
@@ -42,6 +42,7 @@ from evalkit.run import (
 )
 from evalkit.schema import Item, Judgment
 from evalkit.shipped import shipped
+from evalkit.spending import judgments
 from evalkit.store import Store
 from evalkit.streams import each, of
 
@@ -115,12 +116,12 @@ async def _run(settings: config.Config, old: Old, console: Console, name: str | 
             estimates = [_forecast(plan, bench, experiment, clients, store)]
             print_forecast(console, estimates, prices.as_of)
             if clients.budget.capped:
-                print_shortfall(console, estimates, _used(bench, clients), settings.budget)
+                print_shortfall(console, estimates, _used(plan, bench, clients), settings.budget)
             return Found(None, None, None)
         if clients.budget.capped:
-            clients.budget.spent_before(_used(bench, clients))
+            clients.budget.spent_before(_used(plan, bench, clients))
         await open_all(experiment, clients, console)
-        folder = run_folder(store, settings)
+        folder = run_folder(experiment, store, settings)
         return await _carry_out(plan, experiment, bench, clients, store, folder, console)
     finally:
         await clients.close()
@@ -128,7 +129,7 @@ async def _run(settings: config.Config, old: Old, console: Console, name: str | 
 
 
 async def _questions(settings: config.Config, old: Old) -> Benchmark:
-    """The items that the old judgments are about: of the benchmark, and those stored with an import.
+    """The items that the old judgments are about: of the benchmark, and those stored beside them.
 
     Raises:
         UsageError: there are none.
@@ -209,15 +210,9 @@ def _first(rows: Sequence[Said], limit: int | None) -> set[str]:
     return set(kept)
 
 
-def _used(bench: Bench, clients: Clients) -> Amount:
-    """What the new judge's stored judgments took."""
-    price = clients.price(bench.judge.model)
-    total = Amount()
-    for row in bench.log:
-        if row.judge == bench.judge.ref:
-            used = amount(row.usage, price)
-            total += used if row.cost is None else Amount(row.cost, used.tokens)
-    return total
+def _used(plan: Plan, bench: Bench, clients: Clients) -> Amount:
+    """What the new judge's replies cost, by its name; those included that have been asked for again."""
+    return judgments(bench.log, lambda row: row.item in plan.old.items, clients.price(bench.judge.model))
 
 
 def _forecast(plan: Plan, bench: Bench, experiment: Experiment, clients: Clients, store: Store) -> Estimate:
@@ -256,7 +251,7 @@ async def _carry_out(
             raise
     record.end("error" if trouble else clients.stopped_by or "done", trouble)
     drift = _compared(plan, bench.judge, said)
-    print_closing(console, store, folder, clients, watch)
+    print_closing(console, store, folder, clients, watch, experiment.ask_again)
     if trouble is not None:
         return Found(drift, folder, trouble)
     try:

@@ -1,4 +1,4 @@
-"""Ratings -> what a person or a program reads: terminal tables, JSON, CSV, Markdown."""
+"""Scores as data: JSON, CSV, Markdown; and text that is safe to print."""
 
 from __future__ import annotations
 
@@ -7,18 +7,10 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
-from evalkit import benchmark
-from evalkit.rate import Score, overall
-from evalkit.schema import Ref
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-    from evalkit.stats.resample import Interval
+from evalkit.rate import Score
 
 LEADERBOARD_SCHEMA = "evalkit.leaderboard/1"
 
@@ -90,109 +82,6 @@ def to_markdown(leaderboard: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def print_scores(console: Console, table: Sequence[Score]) -> None:
-    """One table of models for each benchmark and judge, then one of categories."""
-    from rich.text import Text
-
-    if not table:
-        console.print("no scores: not one answer was judged", style="yellow")
-    groups = dict.fromkeys((score.benchmark, score.judge, score.protocol) for score in table)
-    for group in groups:
-        mine = [score for score in table if (score.benchmark, score.judge, score.protocol) == group]
-        judge = _label(
-            group[1], [judge for benchmark_, judge, protocol in groups if (benchmark_, protocol) == group[::2]]
-        )
-        title = f"{group[0]}: scores by {judge} ({group[2]}), with 95% intervals"
-        console.print(Text(plain(title), style="bold"))
-        console.print(_model_table(mine))
-        if len({score.category for score in mine}) > 2:
-            console.print(_category_table(mine))
-        for score in overall(mine):
-            if score.failed:
-                name = _label(score.model, [other.model for other in overall(mine)])
-                console.print(f"{plain(name)}: {_failures(score)}", style="yellow", markup=False, highlight=False)
-
-
-def _model_table(mine: Sequence[Score]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    turns = max(len(score.turns) for score in mine)
-    models = [score.model for score in overall(mine)]
-    table = Table(box=_box())
-    table.add_column("model", overflow="fold")
-    table.add_column("score", justify="right")
-    for turn in range(1, turns + 1):
-        table.add_column(f"turn {turn}", justify="right")
-    table.add_column("n", justify="right")
-    table.add_column("failed", justify="right")
-    for score in overall(mine):
-        cells = [Text(plain(_label(score.model, models))), _estimate(score.score)]
-        cells += [_estimate(turn) for turn in score.turns] + [Text("")] * (turns - len(score.turns))
-        cells += [Text(str(score.n)), Text(str(sum(score.failed.values())))]
-        table.add_row(*cells)
-    return table
-
-
-def _category_table(mine: Sequence[Score]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    models = list(dict.fromkeys(score.model for score in mine))
-    table = Table(box=_box())
-    table.add_column("category")
-    for model in models:
-        table.add_column(Text(plain(_label(model, models))), justify="right", overflow="fold")
-    cells = {(score.category, score.model): score for score in mine}
-    categories = {score.category for score in mine if score.category is not None}
-    for category in benchmark.in_order(mine[0].benchmark, categories):
-        found = [cells.get((category, model)) for model in models]
-        table.add_row(Text(plain(category)), *(_estimate(score.score if score else None) for score in found))
-    return table
-
-
-def _box() -> Any:
-    from rich import box
-
-    return box.SIMPLE_HEAD
-
-
-def _estimate(interval: Interval | None) -> Any:
-    from rich.text import Text
-
-    if interval is None:
-        return Text("-", style="dim")
-    text = Text(f"{interval.estimate:.2f}", style="bold")
-    if interval.lower is not None and interval.upper is not None:
-        text.append(f" {interval.lower:.2f}–{interval.upper:.2f}", style="dim")
-    return text
-
-
-def _label(ref: Ref, others: Sequence[Ref]) -> str:
-    """A name; with the beginning of its fingerprint where another configuration has the same one."""
-    alike = any(other.name == ref.name and other != ref for other in others)
-    return f"{ref.name} #{ref.fingerprint[:6]}" if alike else ref.name
-
-
-def _failures(score: Score) -> str:
-    """How many judgments and answers came to nothing, and why."""
-    answers = {
-        kind.removeprefix("answer "): count for kind, count in score.failed.items() if kind.startswith("answer ")
-    }
-    judged = {kind: count for kind, count in score.failed.items() if not kind.startswith("answer ")}
-    parts = []
-    if answers:
-        parts.append(f"{sum(answers.values())} without an answer ({_counts(answers)})")
-    if judged:
-        total = score.n + sum(judged.values())
-        parts.append(f"{sum(judged.values())} of {total} judgments without a verdict ({_counts(judged)})")
-    return "; ".join(parts)
-
-
-def _counts(kinds: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-
-
 def _safe_cell(text: str) -> str:
     """A name that a spreadsheet will not run as a formula."""
     return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
@@ -201,5 +90,5 @@ def _safe_cell(text: str) -> str:
 def _markdown_cell(value: object) -> str:
     if value is None:
         return ""
-    text = f"{value:.2f}" if isinstance(value, float) else plain(str(value))
+    text = f"{value:z.2f}" if isinstance(value, float) else plain(str(value))
     return re.sub(r"[\\|\[\]`]", r"\\\g<0>", text).replace("<", "&lt;")

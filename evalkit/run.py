@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,13 +17,14 @@ from evalkit.budget import Amount
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
 from evalkit.forecast import Estimate, forecast
+from evalkit.items import Items
 from evalkit.leaderboard import side_by_side
 from evalkit.manifest import Manifest
 from evalkit.pipeline import Ratings
 from evalkit.prices import load_prices
 from evalkit.progress import Watch, downloads, duration, spent, watching
-from evalkit.protocols import EvalkitError, UsageError
-from evalkit.reports import leaderboard_tables, run_report
+from evalkit.protocols import EvalkitError, Misconfigured, UsageError
+from evalkit.reports import leaderboard_tables, run_report, score_tables
 from evalkit.reports.leaderboard_grid import all_grids
 from evalkit.shipped import shipped
 from evalkit.snapshots import Change, Snapshots
@@ -32,6 +33,9 @@ from evalkit.store import Store, file_name
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+STOPS = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a run in an orderly way."""
 
 
 def run(settings: config.Config, console: Console) -> int:
@@ -50,6 +54,7 @@ async def _run(settings: config.Config, console: Console) -> int:
             limit=settings.limit,
         )
         experiment = await config.experiment(settings, loaded)
+    check_pairs(experiment, settings.baseline)
     for note in loaded.notes:
         console.print(note, style="yellow", markup=False)
     clients = Clients(prices, settings.retry, usd=settings.budget.usd, tokens=settings.budget.tokens)
@@ -66,21 +71,62 @@ async def _run(settings: config.Config, console: Console) -> int:
         if clients.budget.capped:
             clients.budget.spent_before(used_before(experiment, clients, store))
         await open_all(experiment, clients, console)
-        folder = run_folder(store, settings)
+        folder = run_folder(experiment, store, settings)
+        keep_questions(loaded, store, console)
         return await _carry_out(experiment, clients, store, folder, console)
     finally:
         await clients.close()
         store.close()
 
 
+def keep_questions(loaded: benchmark.Benchmark, store: Store, console: Console) -> None:
+    """Leave the questions beside the results; tell where one has other words than an earlier run's of the same id."""
+    there = Items(store.root)
+    changed = [item.id for item in loaded.items if item.id in there.known and item.turns != there.known[item.id].turns]
+    there.keep(loaded.items)
+    if changed:
+        text = report.plain(
+            f"{len(changed)} of {len(loaded.items)} questions differ from what an earlier run asked under the same id "
+            f"({', '.join(changed[:5])}{', ...' if len(changed) > 5 else ''}): answers to either are in {store.root}/, "
+            "and exports show the new question; to keep them apart, give questions new ids, or their file a new name"
+        )
+        console.print(text, style="yellow", markup=False, soft_wrap=not console.is_terminal)
+
+
+def check_pairs(experiment: Experiment, baseline: str | None) -> None:
+    """Refuse, before anything is asked, a run whose judges would have nothing to compare.
+
+    Raises:
+        UsageError: they compare, and there are no two answers to meet; or a baseline was given, and they do not.
+    """
+    names = [model.name for model in experiment.models]
+    protocols = ", ".join(sorted({judge.protocol.name for judge in experiment.judges}))
+    if not experiment.cases:
+        itself = ", which is the baseline itself" if experiment.pairing.baseline else ""
+        raise UsageError(
+            f"protocol {protocols} compares the answers of two models, and there is only {names[0]!r}{itself}; "
+            f"add a model, model=[{names[0]},NAME], choose another to compare it with, baseline=NAME, or grade answers "
+            "by themselves, protocol=single"
+        )
+    if baseline is not None and not any(judge.protocol.shows == 2 for judge in experiment.judges):
+        raise UsageError(
+            f"baseline={baseline}: protocol {protocols} grades each answer by itself and compares it with none; leave "
+            "the baseline out, or choose a protocol that compares, as protocol=pairwise"
+        )
+
+
 async def open_all(experiment: Experiment, clients: Clients, console: Console) -> None:
     """Load or connect everything before anything is asked; what must take turns is loaded when its turn comes."""
     if experiment.in_turns:
         return
-    members = (*experiment.models, *(judge.model for judge in experiment.judges))
+    members = [("model", model) for model in experiment.models]
+    members += [("judge", judge.model) for judge in experiment.judges]
     with downloads(console):
-        for model in members:
-            await clients.of(model).open()
+        for role, model in members:
+            try:
+                await clients.of(model).open()
+            except Misconfigured as error:
+                raise Misconfigured(f"{role} {model.name!r}: {error}") from error
 
 
 async def _carry_out(experiment: Experiment, clients: Clients, store: Store, folder: Path, console: Console) -> int:
@@ -91,13 +137,18 @@ async def _carry_out(experiment: Experiment, clients: Clients, store: Store, fol
         try:
             with stop_on_interrupt(clients, console):
                 ratings = await pipeline.run(experiment, clients, store, watch)
-        except EvalkitError as error:  # what was stored until then still makes a table
-            trouble, ratings = error, pipeline.rated(experiment, store)
+        except EvalkitError as error:
+            trouble = error
         except KeyboardInterrupt:  # the second one
             record.end("dropped")
             raise
     outcome = "error" if trouble else clients.stopped_by or "done"
     record.end(outcome, trouble)
+    if trouble is not None:  # what was stored until then still makes a table
+        try:
+            ratings = pipeline.rated(experiment, store)
+        except EvalkitError:
+            raise trouble from None
     _show(console, ratings, folder / "leaderboard.json")
     page = None
     if outcome in ("done", "budget") and watch.judgments.done > watch.judgments.stored:
@@ -105,7 +156,7 @@ async def _carry_out(experiment: Experiment, clients: Clients, store: Store, fol
             page = run_report.write(folder, store.root, experiment)
         except EvalkitError as error:
             trouble = error
-    print_closing(console, store, folder, clients, watch)
+    print_closing(console, store, folder, clients, watch, experiment.ask_again)
     if page is not None:
         console.print(f"report: {page}", markup=False, soft_wrap=True)
     if trouble is not None:
@@ -155,7 +206,7 @@ def _show(console: Console, ratings: Ratings, path: Path) -> None:
         content = leaderboard_tables.to_json(standings, ratings.board.notes)
         leaderboard_tables.show(console, all_grids(standings, side_by_side(standings)))
     else:
-        report.print_scores(console, ratings.scores)
+        score_tables.show(console, ratings.scores)
     try:
         path.write_text(content + "\n", encoding="utf-8")
     except OSError as error:  # a full disk, and `evalkit leaderboard` makes the file again
@@ -163,7 +214,7 @@ def _show(console: Console, ratings: Ratings, path: Path) -> None:
         console.print(text, style="yellow", markup=False, soft_wrap=not console.is_terminal)
 
 
-def run_folder(store: Store, settings: config.Config) -> Path:
+def run_folder(experiment: Experiment, store: Store, settings: config.Config) -> Path:
     """The run's folder with its config in it: proof, before anything is paid for, that results can be written."""
     runs = store.root / "runs"
     try:
@@ -177,6 +228,7 @@ def run_folder(store: Store, settings: config.Config) -> Path:
         raise UsageError(
             f"cannot write results to {str(runs)!r}: {error.strerror}; choose another folder with results_dir=DIR"
         ) from error
+    experiment.ready(store)
     return folder
 
 
@@ -196,32 +248,53 @@ def _new_folder(parent: Path, name: str) -> Path:
 
 @contextmanager
 def stop_on_interrupt(clients: Clients, console: Console) -> Iterator[None]:
-    """First Ctrl-C: nothing new is asked, what is under way is finished and stored. Second: drop it."""
+    """First Ctrl-C: nothing new is asked, what is under way is finished and stored. Second: drop it.
+
+    SIGTERM (a scheduler) and SIGHUP (a lost terminal) do as the first Ctrl-C does, however often they come.
+    """
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if not clients.stopping.is_set():
+            clients.stopping.set()
+            console.print("stopping: waiting for what is under way; Ctrl-C again drops it", markup=False)
 
     def interrupt() -> None:
         if clients.stopping.is_set():
             for task in asyncio.all_tasks():
                 task.cancel()
-            return
-        clients.stopping.set()
-        console.print("stopping: waiting for what is under way; Ctrl-C again drops it", markup=False)
+        stop()
 
-    loop.add_signal_handler(signal.SIGINT, interrupt)
+    handlers = {signal.SIGINT: interrupt}
+    handlers |= {one: stop for one in STOPS if signal.getsignal(one) is not signal.SIG_IGN}  # as nohup sets it
+    for one, handler in handlers.items():
+        loop.add_signal_handler(one, handler)
     try:
         yield
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None  # dropped
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
+        for one in handlers:
+            loop.remove_signal_handler(one)
 
 
-def print_closing(console: Console, store: Store, folder: Path, clients: Clients, watch: Watch) -> None:
-    """What failed first of each kind, what it took, and where everything is."""
+def print_closing(
+    console: Console, store: Store, folder: Path, clients: Clients, watch: Watch, ask_again: Set[str]
+) -> None:
+    """What failed first of each kind, what else there is to know, what it took, and where everything is."""
     for stage in (watch.answers, watch.judgments):
         for kind, message in stage.examples.items():
             text = report.plain(f"first of the {stage.name} {kind}: {' '.join(message.split())[:240]}")
             console.print(text, style="yellow", markup=False, soft_wrap=not console.is_terminal)
+    failed = {*watch.answers.failed, *watch.judgments.failed}
+    if final := sorted(failed - ask_again):
+        text = (
+            f"the same command does not ask again for what is {' or '.join(final)}; to do so, add "
+            f"ask_again=[{','.join(sorted(failed))}]"
+        )
+        console.print(text, style="yellow", markup=False, soft_wrap=not console.is_terminal)
+    for note in watch.notes:
+        console.print(report.plain(note), style="yellow", markup=False, soft_wrap=not console.is_terminal)
     for waiting in watch.waiting.values():
         console.print(report.plain(str(waiting)), style="yellow", markup=False, soft_wrap=not console.is_terminal)
     asked = sum(totals.asked for _, totals in clients.traffic)

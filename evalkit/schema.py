@@ -104,6 +104,8 @@ class Response(
     turns: tuple[str, ...] = ()
     finish: tuple[Finish, ...] = ()
     usage: tuple[Usage, ...] = ()
+    bound: Usage | None = None
+    """What the turns without usage can have taken at the most, for budgets; None if there are none."""
     sampling: dict[str, Any] = {}
     """The sampling fields that were sent."""
     snapshot: str | None = None
@@ -156,6 +158,8 @@ class Judgment(
     logprobs: dict[str, float] | None = None
     """Log-probabilities of the candidates for the verdict token, where they were used."""
     usage: Usage = Usage()
+    bound: Usage | None = None
+    """What a reply without usage can have taken at the most, for budgets."""
     sampling: dict[str, Any] = {}
     snapshot: str | None = None
     latency: float = 0.0

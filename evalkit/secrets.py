@@ -69,6 +69,13 @@ def scrub(text: str) -> str:
     return text
 
 
+def without(secret: str, text: str) -> str:
+    """``text`` without one secret, in any of these forms; as it stands, however short it is."""
+    for form in _forms((secret,)):
+        text = text.replace(form, HIDDEN)
+    return text.replace(secret, HIDDEN)
+
+
 @functools.lru_cache(maxsize=8)
 def _forms(values: tuple[str, ...]) -> tuple[str, ...]:
     """How secrets, given as the values of variables, may be written; longer ones first, as one may hold another."""

@@ -7,6 +7,7 @@ a warning; any other line that does not decode stops the read with the file and 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -29,7 +30,6 @@ Row = TypeVar("Row", bound=Response | Judgment | Judged | Batch)
 
 SYNC_INTERVAL = 1.0
 """Seconds between two fsyncs of one file: what a crash of the whole machine, not of evalkit, can cost."""
-
 
 READ_AHEAD = 1 << 20
 """Bytes read at a time where a file is read from end to end."""
@@ -61,10 +61,15 @@ class Rows(Generic[Row]):
     def __init__(self, path: Path, row: type[Row]) -> None:
         self.path = path
         self._decoder: msgspec.json.Decoder[Row] = msgspec.json.Decoder(row)
-        self._index = self._lines(row.__struct_config__.tag)
+        self._schema = row.__struct_config__.tag
+        self._read_anew()
+
+    def _read_anew(self) -> None:
+        """Index the file from its beginning; it need not exist."""
+        self._index = self._lines(self._schema)
         self._torn = 0
         """Where a torn line ends that was reported already."""
-        if _exists(path):
+        if _exists(self.path):
             with self._reading() as file:
                 fcntl.flock(file, fcntl.LOCK_SH)  # released when the file is closed
                 self._catch_up(file.fileno())
@@ -188,35 +193,63 @@ class Log(Rows[Row]):
         return self._claims.free(keys) if self._claims else contextlib.nullcontext(set(keys))
 
     def refresh(self) -> bool:
-        """Take in what other processes appended meanwhile; True if anything. One stat if they did not."""
+        """Take in what other processes appended meanwhile; True if anything. Two stats if they did not.
+
+        Raises:
+            StoreError: the file is another one now; it was taken in.
+        """
+        if self._replaced():
+            raise self._start_over()
         known = self._index.end
         try:
             size = (os.stat(self.path) if self._file is None else os.fstat(self._file)).st_size
         except FileNotFoundError:
             return False
+        except OSError as error:
+            raise StoreError(f"cannot read {str(self.path)!r}: {error.strerror}") from error
         if size > max(known, self._torn):
             with self._reading() as file:
                 fcntl.flock(file, fcntl.LOCK_SH)
                 self._catch_up(file.fileno())
         return self._index.end != known
 
+    def ready(self) -> None:
+        """See to it that rows can be appended, before any is paid for. A file that is not there is not made yet.
+
+        Raises:
+            StoreError: they cannot.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if os.path.lexists(self.path):
+                file = self._open(0)
+                fcntl.flock(file, fcntl.LOCK_EX)
+                fcntl.flock(file, fcntl.LOCK_UN)
+            elif not os.access(self.path.parent, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, "no file can be made there")
+        except OSError as error:
+            whys = {errno.ELOOP: "it is a link, perhaps to somebody else's file", errno.EEXIST: "its folder is a file"}
+            raise StoreError(
+                f"cannot write {str(self.path)!r}: {whys.get(error.errno or 0, error.strerror)}. Nothing was asked; "
+                "mend that, or choose another folder with results_dir=DIR"
+            ) from error
+
     def append(self, row: Row) -> None:
         """Write one row with one write call.
 
         Raises:
             NotStored: the row did not reach the file, which is left as it was before.
+            StoreError: the row is stored, but in another file than the one that was there before.
         """
         line = self._encoder.encode(row) + b"\n"
+        replaced = self._start_over() if self._replaced() else None
         try:
-            if self._file is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                # Not through a link: a results folder may be somebody else's.
-                self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            file = self._open(os.O_CREAT)
+            fcntl.flock(file, fcntl.LOCK_EX)
             try:
-                self._write(self._file, line)
+                self._write(file, line)
             finally:
-                fcntl.flock(self._file, fcntl.LOCK_UN)
+                fcntl.flock(file, fcntl.LOCK_UN)
             if time.monotonic() - self._synced > SYNC_INTERVAL:
                 self.sync()
         except OSError as error:
@@ -224,6 +257,34 @@ class Log(Rows[Row]):
                 f"cannot write {str(self.path)!r}: {error.strerror}. What was stored before is safe; "
                 "free space or mend permissions, then run the same command again"
             ) from error
+        if replaced is not None:
+            raise replaced
+
+    def _open(self, flags: int) -> int:
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Not through a link: a results folder may be somebody else's.
+            self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | flags, 0o644)
+            self._opened = os.fstat(self._file)
+        return self._file
+
+    def _replaced(self) -> bool:
+        """Whether the open file is no longer the one at its path: rows written to it would be lost."""
+        try:
+            return self._file is not None and not os.path.samestat(os.stat(self.path), self._opened)
+        except OSError:
+            return True
+
+    def _start_over(self) -> StoreError:
+        """Take in the file that is at the path now, if any, in place of the one that was. Returns what to tell."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        self._read_anew()
+        return StoreError(
+            f"{str(self.path)!r} was replaced or removed while a run was using it. What was still under way is in the "
+            "file of that name now; run the same command again to go on from what it holds"
+        )
 
     def sync(self) -> None:
         """Have the operating system put everything written so far on the disk."""
@@ -292,6 +353,7 @@ class Store:
 
     Layout::
 
+        items.jsonl
         answers/<model>.jsonl
         judgments/<judge>.<protocol>.jsonl
         batches/<judge>.<protocol>.jsonl
@@ -336,34 +398,3 @@ class Store:
         self._claims.close()
         for batches in self._batches.values():
             batches.close()
-
-
-def judgment_logs(paths: Iterable[Path]) -> list[Log[Judgment]]:
-    """Every judgments file at or below the given files and folders.
-
-    Raises:
-        StoreError: a path does not exist.
-    """
-    return [Log(path, Judgment) for path in _files(paths, "judgments")]
-
-
-def judged_rows(paths: Iterable[Path]) -> list[Rows[Judged]]:
-    """The same files, of which only what was judged is read."""
-    return [Rows(path, Judged) for path in _files(paths, "judgments")]
-
-
-def answer_logs(paths: Iterable[Path]) -> list[Log[Response]]:
-    """The answers that belong to the same results."""
-    near = (path.parent.parent / "answers" if path.is_file() else path for path in paths)
-    return [Log(path, Response) for path in _files((path for path in near if path.exists()), "answers")]
-
-
-def _files(paths: Iterable[Path], kind: str) -> list[Path]:
-    found: dict[Path, None] = {}
-    for path in paths:
-        if not os.path.exists(path):  # Path.exists raises for a name that is too long
-            raise StoreError(f"no results at {str(path)!r}; `evalkit run <benchmark>` makes some, or name another path")
-        inside = path.glob("*.jsonl") if path.name == kind else path.glob(f"**/{kind}/*.jsonl")
-        matches = [path] if path.is_file() else sorted(inside)
-        found.update(dict.fromkeys(match.resolve() for match in matches))
-    return list(found)

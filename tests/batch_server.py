@@ -110,6 +110,8 @@ class BatchServer:
     seed: int = 0
     echo: str = ""
     """Said at the end of every answer, and of every error in a row."""
+    counts_tokens: bool = True
+    """Whether answers say how many tokens they took."""
 
     def __post_init__(self) -> None:
         self.batches: dict[str, Batch] = {}
@@ -135,7 +137,8 @@ class BatchServer:
         """Put the next calls of a kind, in order, into these situations.
 
         Calls: upload, create, retrieve, list, content, cancel. Situations: good, 429, 500, reset (dropped before it is
-        looked at), lost (done, then dropped), cut (dropped half-way), garbage (not JSON).
+        looked at), lost (done, then dropped), cut (dropped half-way), garbage (not JSON), short (half of it, as if that
+        were all), empty (nothing, likewise), unnamed (its files are not named yet).
         """
         self._script[call].extend(situations)
 
@@ -211,7 +214,7 @@ class BatchServer:
                 await half.write(content[: len(content) * 2 // 3])
                 request.transport.close()  # type: ignore[union-attr]
                 return half
-            return response
+            return _changed(response, situation)
 
         return handle
 
@@ -219,7 +222,11 @@ class BatchServer:
 
     async def _live(self, request: web.Request, wire: str) -> web.Response:
         self.live[wire] += 1
-        return web.json_response(answer(wire, _prompt(await request.json())))
+        return web.json_response(self._answer(wire, _prompt(await request.json())))
+
+    def _answer(self, wire: str, prompt: str, fate: str = "ok") -> dict[str, Any]:
+        said = answer(wire, prompt, fate)
+        return said if self.counts_tokens else {name: value for name, value in said.items() if name != "usage"}
 
     def _accept(
         self, wire: str, requests: list[tuple[str, dict[str, Any]]], metadata: dict[str, str] | None = None
@@ -330,7 +337,8 @@ class BatchServer:
             gone = {"expired", "canceled"} & {batch.fate(index) for index in range(len(batch.requests))}
             status = "cancelled" if batch.cancelled else "expired" if gone else "completed"
         share = min(1.0, (time.time() - batch.created) / self.delay) if self.delay else 1.0
-        completed = int(share * len(batch.requests)) if not batch.error else 0
+        rows = sum(batch.fate(index) != "missing" for index in range(len(batch.requests)))
+        completed = int(share * rows) if not batch.error else 0
         return {
             "id": batch.id,
             "object": "batch",
@@ -353,7 +361,8 @@ class BatchServer:
                 continue
             row: dict[str, Any] = {"id": f"batch_req_{index}", "custom_id": custom_id, "response": None, "error": None}
             if fate in ANSWERED:
-                row["response"] = {"status_code": 200, "request_id": "r", "body": answer(wire, _prompt(sent), fate)}
+                said = self._answer(wire, _prompt(sent), fate)
+                row["response"] = {"status_code": 200, "request_id": "r", "body": said}
             elif fate in ("expired", "canceled"):
                 code = "batch_expired" if fate == "expired" else "batch_cancelled"
                 row["error"] = {"code": code, "message": "This request could not be executed in time."}
@@ -386,7 +395,7 @@ class BatchServer:
             for index in range(len(batch.requests)):
                 fate = batch.fate(index)
                 kind = fate if fate in counts else "succeeded" if fate in ANSWERED else "errored"
-                counts[kind] += 1
+                counts[kind if fate != "missing" else "processing"] += 1
         else:
             counts["processing"] = len(batch.requests)
         created = datetime.fromtimestamp(batch.created, UTC).isoformat().replace("+00:00", "Z")
@@ -409,7 +418,7 @@ class BatchServer:
             if fate == "missing":
                 continue
             if fate in ANSWERED:
-                result = {"type": "succeeded", "message": answer(wire, _prompt(sent), fate)}
+                result = {"type": "succeeded", "message": self._answer(wire, _prompt(sent), fate)}
             elif fate not in ("expired", "canceled"):
                 inner = {"type": STATUSES.get(fate, "authentication_error"), "message": f"status {fate}"}
                 result = {"type": "errored", "error": {"type": "error", "error": inner}}
@@ -420,6 +429,19 @@ class BatchServer:
 
 def _prompt(sent: dict[str, Any]) -> str:
     return "\n".join(message["content"] for message in sent["messages"] if message["role"] != "system")
+
+
+def _changed(response: web.Response, situation: str) -> web.Response:
+    content = response.body
+    assert isinstance(content, bytes)
+    match situation:
+        case "short":
+            return web.Response(body=content[: len(content) // 2])
+        case "empty":
+            return web.Response(body=b"")
+        case "unnamed":
+            return web.json_response(json.loads(content) | {"output_file_id": None, "error_file_id": None})
+    return response
 
 
 def _dropped(request: web.Request) -> web.Response:

@@ -116,7 +116,7 @@ class Runs:
 
     def check_lines(self) -> None:
         """No result was stored twice; an answer's row with both turns follows the one with the first."""
-        for path in self.results.rglob("*.jsonl"):
+        for path in self.results.glob("killed/*/*.jsonl"):
             lines = [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
             seen = Counter(line["key"] for line in lines)
             if path.parent.name == "judgments":

@@ -132,7 +132,7 @@ def test_the_summary_fits_the_terminal(results, width):
     show(Console(file=buffer, width=width, highlight=False), audited(gather(Study(questions=20, models=4).rows())))
     text = buffer.getvalue()
     assert max(map(len, text.splitlines())) <= width
-    for words in ("What you may conclude from m0", "Measured: m0", "equal quality", "Agreement: m0 with human"):
+    for words in ("What you may conclude from m0", "Measured: m0", "over all pairs", "Agreement: m0 with human"):
         assert words in text
     assert "…" not in text
 

@@ -104,8 +104,9 @@ def test_people_on_other_pairs_of_the_same_items():
 
 
 def test_contradictory_votes():
-    """The same person, the same pair, both winners: people disagree throughout, and the judge is right by half."""
-    votes = [Vote(f"q{q}", 1, "m0", "m1", outcome, "ann") for q in range(12) for outcome in (1.0, 0.0)]
+    """Two people, the same pair, both winners: people disagree throughout, and the judge is right by half."""
+    said = {"ann": 1.0, "bob": 0.0}
+    votes = [Vote(f"q{q}", 1, "m0", "m1", outcome, name) for q in range(12) for name, outcome in said.items()]
     found = audited(gather(rows_of(people=False), votes=votes))
     (people,) = [row for row in found.agreement if row.judge == row.other == "human" and row.setup == "S1"][:1]
     assert (people.agree, people.total) == (0, 12)

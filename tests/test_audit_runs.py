@@ -42,6 +42,15 @@ def own(tmp_path):
     return str(tmp_path / "own")
 
 
+def test_the_page_says_who_was_judged_by_whom_and_begins_with_ratings(page):
+    (title,) = re.findall(r"<h1>(.*?)</h1>", page)
+    assert re.fullmatch(
+        r"pocket: models fake, smollm2_fake judged by fake <small>\d{4}-\d\d-\d\d \d\d:\d\d UTC</small>", title
+    )
+    assert page.index('<section id="ratings">') < page.index('<div id="verdict">') < page.index("<nav")
+    assert page.count('<section id="ratings">') == 1
+
+
 def test_a_run_leaves_a_page(page):
     for words in ("What you may and may not conclude from fake", "Configuration", "Ratings", "failed"):
         assert words in page

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
@@ -20,6 +21,7 @@ from evalkit.backends.fake import Fake
 from evalkit.backends.openai import OpenAI
 from evalkit.backends.openai_batches import OpenAIBatches
 from evalkit.batch import batched
+from evalkit.batches import ledger as ledger_module
 from evalkit.batches.api import BatchSettings
 from evalkit.batches.follow import TRIES, Waiting
 from evalkit.batches.ledger import Ledger
@@ -31,7 +33,8 @@ from evalkit.prices import Price, PriceTable
 from evalkit.progress import Watch
 from evalkit.protocols import Case, EvalkitError, Judge, Misconfigured, Model, Sampling, UsageError
 from evalkit.retry import RetryPolicy
-from evalkit.schema import Item, Ref, Response
+from evalkit.schema import Item, Ref, Response, Usage
+from evalkit.spending import judgments
 from evalkit.store import Store
 from evalkit.streams import Stopped, gathered, of
 from tests.batch_server import BatchServer, Mess
@@ -210,6 +213,35 @@ def test_a_download_that_breaks_off_is_begun_again(wire, server, tmp_path):
 
 
 @BOTH
+@pytest.mark.parametrize("situation", ["short", "empty", "garbage"])
+def test_a_download_that_ends_early_as_if_it_were_whole_is_begun_again(wire, situation, server, tmp_path):
+    server.provoke("content", situation, situation)
+    Run(server, wire, tmp_path)()
+    check(server, tmp_path)
+    assert len(server.batches) == 3
+
+
+def test_a_batch_is_done_before_its_files_are_named(server, tmp_path):
+    server.delay = 0.0
+    server.provoke("retrieve", *["unnamed"] * 3)
+    Run(server, "openai", tmp_path, {"requests": 12})()
+    check(server, tmp_path)
+
+
+@BOTH
+@pytest.mark.parametrize("situation", ["short", "empty"])
+def test_a_batch_is_not_paid_again_because_its_download_never_is_whole(wire, situation, server, tmp_path):
+    server.provoke("content", *[situation] * 100)
+    with pytest.raises(Unreachable, match=r"results of 12 requests, but a download brought only \d.*delete its lines"):
+        Run(server, wire, tmp_path, {"requests": 12})()
+    assert len(ledger(tmp_path).open) == 1
+    server.forget_faults()
+    assert len(Run(server, wire, tmp_path)()) == 12
+    check(server, tmp_path)
+    assert len(server.batches) == 1
+
+
+@BOTH
 @pytest.mark.parametrize("situation", ["lost", "garbage"])
 def test_a_submission_that_was_taken_but_not_confirmed_is_found_again(wire, situation, server, tmp_path):
     server.page = 2
@@ -253,6 +285,20 @@ def test_a_run_that_ends_before_the_id_is_noted_finds_its_batch(wire, server, tm
     assert len(run([*cases(5, first=50), *cases(5, first=60), *cases(5, first=70)])) == 15
     check(server, tmp_path, 20)
     assert len(server.batches) == 4
+
+
+@BOTH
+@pytest.mark.parametrize("hours", [-30, 30])
+def test_a_submission_that_was_not_confirmed_is_found_though_our_clock_is_wrong(
+    wire, hours, server, tmp_path, monkeypatch
+):
+    wrong = SimpleNamespace(time=lambda: time.time() + 3600 * hours)
+    monkeypatch.setattr(ledger_module, "time", wrong)
+    server.provoke("create", "lost")
+    server.provoke("content", "empty")  # of a candidate: it looks like somebody else's
+    Run(server, wire, tmp_path)()
+    assert set(stored(tmp_path)[0].values()) == {1}
+    assert set(server.paid.values()) == {1}
 
 
 def test_while_it_cannot_be_told_whose_a_batch_is_nothing_is_submitted(server, tmp_path):
@@ -529,6 +575,17 @@ def test_the_budget_counts_true_cost_when_all_is_done(server, tmp_path):
     rows = run()
     assert run.clients.budget.used.usd == pytest.approx(sum(row.cost for row in rows))
     assert run.clients.budget.used.tokens == 12 * 505
+
+
+@BOTH
+def test_answers_whose_tokens_nobody_counted_are_taken_to_be_the_longest(wire, server, tmp_path):
+    server.counts_tokens = False
+    run = Run(server, wire, tmp_path, limits={"tokens": 100_000})
+    rows = run()
+    assert all(row.usage == Usage() for row in rows)
+    most = sum(row.bound.prompt_tokens + row.bound.completion_tokens for row in rows)
+    assert run.clients.budget.used.tokens == most > 12 * 64
+    assert judgments(run.log, lambda _: True, PRICES.find("m")).tokens == most
 
 
 def test_the_budget_counts_a_batch_of_an_earlier_run(server, tmp_path):

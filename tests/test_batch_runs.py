@@ -162,6 +162,19 @@ def test_probes_are_never_asked_live_where_a_batch_was_wanted(cli, tmp_path):
         assert server.live.total() == 0
 
 
+@pytest.mark.parametrize("batch", ["false", "true"])
+@BOTH
+def test_replies_whose_tokens_nobody_counted_are_within_the_budget_of_later_runs_too(wire, batch, cli, tmp_path):
+    with BatchServer(counts_tokens=False) as server:
+        command = [*settings(tmp_path, server, wire), f"judge.batch={batch}", "batch.requests=4"]
+        assert cli(*command, "budget.tokens=40000").code == 3
+        asked = server.live.total() + server.paid.total()
+        assert 0 < asked < N
+        again = cli(*command, "budget.tokens=40000")
+        assert again.code == 3
+        assert server.live.total() + server.paid.total() == asked
+
+
 def test_a_live_rejudge_does_not_pay_for_what_a_batch_holds(cli, tmp_path):
     with BatchServer(delay=60.0) as server:
         given = settings(tmp_path, server, "openai")[4:]

@@ -113,3 +113,32 @@ def test_a_set_that_is_a_json_list(tmp_path):
     )
     with pytest.raises(UsageError, match="record 2"):
         load(folder)
+
+
+def own(path: Path, content: bytes) -> Benchmark:
+    path.write_bytes(content)
+    return load("arena", questions=str(path))
+
+
+@pytest.mark.parametrize("content", [b'{"prompt": "Why?"}\r\n', b'[{"prompt": "Why?"}]'])
+def test_a_byte_order_mark_is_passed_over(tmp_path, content):
+    plain, marked = (own(tmp_path / "mine.jsonl", mark + content).items for mark in (b"", b"\xef\xbb\xbf"))
+    assert marked == plain
+    assert plain[0].turns == ("Why?",)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"mine.jsonl' holds no questions$"),
+        (b"\xef\xbb\xbf\n \n", r"mine.jsonl' holds no questions$"),
+        (b"[]", r"mine.jsonl' holds no questions$"),
+        (b'{"prompt": "a"}\n{"prompt": "a \\ud800 b"}', r"line 2: \\ud800 is half of a surrogate pair"),
+        (b'[{"prompt": "a \\udc00"}]', r"mine.jsonl': \\udc00 is half of a surrogate pair"),
+        (b'{"prompt": "a', r"line 1: Input data was truncated"),
+        (b'{"prompt": nope}', r"line 1: JSON is malformed"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told(tmp_path, content, message):
+    with pytest.raises(UsageError, match=message):
+        own(tmp_path / "mine.jsonl", content)

@@ -265,6 +265,18 @@ def test_replies_of_no_use_that_are_asked_for_again_have_cost_something(cli, tmp
         assert 1.3 * once < spent(tmp_path) <= 1.5 * once
 
 
+def test_another_parser_makes_no_reply_unpaid(cli, tmp_path, dear):
+    mark = ("budget=0.1", "protocol.scoring=logprobs")
+    asked = set()
+    for mass in (0.1, 0.2, 0.3):  # how a reply is read, not what is asked
+        assert cli(*POCKET, *dear, *mark, f"protocol.least_mass={mass}").code == 3
+        (path,) = tmp_path.glob("results/pocket/judgments/*.jsonl")
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        asked |= {(row["key"], row["created"], row["cost"]) for row in rows}
+        assert 0.05 < sum(cost for _, _, cost in asked) <= 0.1
+    assert len({row["judge"]["fingerprint"] for row in rows}) > 1
+
+
 def test_a_reply_that_is_read_again_has_cost_nothing_more(cli, tmp_path):
     pocket = (*POCKET, "judge.price=null", "limit=1")
     assert cli(*pocket).code == 0

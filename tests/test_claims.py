@@ -69,6 +69,22 @@ def taken(path, key, stopping=lambda: False, meanwhile=None, seconds=10.0):
     return asyncio.run(run())
 
 
+def refused(path):
+    """Whether another process cannot have KEY now."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path), KEY],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    ) as child:
+        try:
+            return bool(child.wait(2.0))
+        except subprocess.TimeoutExpired:
+            return True
+        finally:
+            child.kill()
+
+
 def test_a_held_key_is_waited_for(tmp_path, holder):
     path = tmp_path / ".claims"
     assert taken(path, OTHER), "another key is free"
@@ -95,6 +111,38 @@ def test_tasks_of_one_process_do_not_wait_for_each_other(tmp_path):
         claims.close()
 
     asyncio.run(asyncio.wait_for(run(), 10))
+
+
+def test_others_are_kept_out_until_the_last_task_of_this_process_is_done(tmp_path):
+    """Two judges of one panel may ask the same model the same thing."""
+
+    async def run():
+        claims = Claims(path := tmp_path / ".claims")
+        async with claims.hold(KEY):
+            async with claims.hold(KEY):
+                pass
+            with claims.free([KEY]) as free:
+                assert free == {KEY}
+            assert refused(path)
+        assert not refused(path)
+        claims.close()
+
+    asyncio.run(run())
+
+
+def test_who_went_on_without_a_claim_gives_nothing_back(tmp_path, holder):
+    async def run():
+        claims = Claims(path := tmp_path / ".claims")
+        without, mine = claims.hold(KEY, lambda: True), claims.hold(KEY)
+        await without.__aenter__()
+        holder.communicate(b"\n")
+        await mine.__aenter__()
+        await without.__aexit__()
+        assert refused(path)
+        await mine.__aexit__()
+        claims.close()
+
+    asyncio.run(run())
 
 
 def test_a_file_system_without_locks(tmp_path, monkeypatch):

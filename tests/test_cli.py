@@ -46,7 +46,10 @@ def test_a_run(cli, tmp_path):
     assert "32 requests" in err
     left = files(tmp_path)
     runs = {name for name in left if "/runs/" in name}
-    assert left - runs == {"results/pocket/answers/fake.jsonl", "results/pocket/judgments/fake.single.jsonl"}
+    assert left - runs == {
+        *("results/pocket/answers/fake.jsonl", "results/pocket/judgments/fake.single.jsonl"),
+        "results/pocket/items.jsonl",
+    }
     assert {Path(name).name for name in runs} - {"report.html"} == {
         *("config.yaml", "manifest.json", "leaderboard.json", ".claims")
     }
@@ -75,6 +78,15 @@ def test_the_manifest(cli, tmp_path):
     assert sum(totals["asked"] for totals in manifest["traffic"].values()) in (16, 32)  # both are called fake
 
 
+def test_empty_answers_are_told(cli, tmp_path):
+    code, _, err = cli(*POCKET, f"model.fake.backend.script=[{','.join(['empty'] * 16)}]", "run.name=first")
+    assert code == 0, "an empty answer is an answer"
+    assert err.count("fake: 8 of 8 answers are empty in a turn or more") == 1
+    run = tmp_path / "results/pocket/runs/first"
+    assert len(json.loads((run / "manifest.json").read_text())["warnings"]) == 1
+    assert "8 of 8 answers are empty" in (run / "report.html").read_text()
+
+
 def test_failures_are_exit_code_1_and_named(cli):
     code, _, err = cli(*POCKET, "judge.fake.backend.mumble=1.0")
     assert code == 1
@@ -92,7 +104,14 @@ def test_scripted_failures(cli, tmp_path):
     kinds = sorted(row["error"]["kind"] for row in rows(tmp_path / "results", "judgments") if row.get("error"))
     assert kinds == ["malformed", "refused", "rejected", "truncated", "unparsed"]
     assert "5 of 16 judgments without a verdict (1 malformed, 1 refused, 1 rejected, 1 truncated, 1 unparsed)" in err
-    assert cli(*POCKET, "ask_again=[transport,refused,rejected,malformed,truncated,unparsed]").code == 0
+    again = cli(*POCKET)
+    assert again.code == 1
+    assert NOTHING_ASKED in again.err
+    (named,) = re.findall(r"does not ask again for what is malformed or .*; to do so, add (ask_again=\S+)", again.err)
+    assert named == "ask_again=[malformed,refused,rejected,truncated,unparsed]"
+    mended = cli(*POCKET, named)
+    assert mended.code == 0
+    assert "ask_again" not in mended.err
 
 
 def test_no_answer_at_all(cli):
@@ -217,6 +236,16 @@ MISTAKES = [
     ((*POCKET, "ask_again=unparsed"), "ask_again='unparsed': expected a list; write ask_again=[unparsed]"),
     ((*POCKET, "limmit=2"), "unknown key 'limmit'; did you mean 'limit'?"),
     ((*POCKET, "+foo=2"), "unknown key 'foo'; there are: "),
+    ((*POCKET, "protocol=pairwise"), "compares the answers of two models, and there is only 'fake'; add a model"),
+    ((*POCKET, "protocol=pairwise", "dry_run=true"), "model=[fake,NAME], choose another to compare it with, baseline="),
+    ((*POCKET, "protocol=pairwise", "baseline=fake"), "there is only 'fake', which is the baseline itself"),
+    ((*POCKET, "baseline=other"), "baseline=other: protocol single grades each answer by itself"),
+    (("run", "pocket", "model=[fake,fake]", "judge=fake"), "model=[fake,fake]: 'fake' is named twice"),
+    (("run", "pocket", "model=fake", "judge=[fake, 'fake']"), "judge=[fake, 'fake']: 'fake' is named twice"),
+    (("run", "pocket", "model=fake", "judge=gpt4"), "judge 'gpt4': no key for https://api.openai.com/v1: set the"),
+    (("run", "pocket", "model=openai", "judge=fake"), "model 'openai': no key for https://api.openai.com/v1: set"),
+    (("audit", "judge=fake", "probe=position"), "unknown key 'probe'; did you mean 'probes'?"),
+    (("audit", "judge=fake", "turn=both"), "unknown key 'turn'; did you mean 'turns'?"),
     ((*POCKET, "retry.attemps=2"), "retry: unknown key 'attemps'; did you mean 'attempts'?"),
     ((*POCKET, "run.nam=x"), "run: unknown key 'nam'; did you mean 'name'?"),
     ((*POCKET, "limit=abc"), "limit='abc': expected `int | null`, got `str`"),
@@ -253,7 +282,11 @@ MISTAKES = [
     (("run", "b\udcff"), "no benchmark 'b"),
     (("leaderboard", "nowhere"), "no results at 'nowhere'; `evalkit run <benchmark>` makes some"),
     (("leaderboard", "--format", "xml"), "invalid choice: 'xml'"),
+    (("leaderboard", "--metod", "bt"), "leaderboard: error: unrecognized arguments: --metod; did you mean --method?"),
+    (("export", "battles", "-o", "x", "--formats"), "evalkit export: error: unrecognized arguments: --formats"),
+    (("--verbose", "doctor"), "evalkit: error: unrecognized arguments: --verbose"),
     (("list", "everything"), "invalid choice: 'everything'"),
+    (("list", "models", "--config-dir", "nowhere"), "--config-dir 'nowhere' is not a folder"),
     (("bake",), "invalid choice: 'bake'"),
     ((), "required: VERB"),
 ]
@@ -454,6 +487,18 @@ def test_help(cli):
     assert cli("--version").out.startswith("evalkit ")
 
 
+@pytest.mark.parametrize("verb", ["leaderboard", "audit", "import", "export", "list", "doctor"])
+def test_every_option_of_a_verb_has_help(cli, verb):
+    out = " ".join(cli(verb, "--help").out.split())
+    for option in re.findall(r"(-o, --output \S+|--by \{category\}|--results-dir \S+|--config-dir \S+) (\S+)", out):
+        assert not option[1].startswith("-"), option
+
+
+def test_help_of_export_lists_its_formats(cli):
+    out = cli("export", "--help").out
+    assert all(name in out for name in ("fastchat", "alpaca_eval", "arena_hard", "battles"))
+
+
 def test_keys_are_never_stored(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret123")
     cli(*POCKET)
@@ -461,6 +506,11 @@ def test_keys_are_never_stored(cli, tmp_path, monkeypatch):
 
 
 # --- as a process
+
+
+def test_the_package_runs_as_a_module():
+    ended = subprocess.run([sys.executable, "-m", "evalkit", "--version"], capture_output=True, text=True, check=False)
+    assert ended.stdout.startswith("evalkit ")
 
 
 def process(*arguments: str, **options: object) -> subprocess.Popen:

@@ -13,9 +13,10 @@ from evalkit.protocols import UsageError
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.panel import PANEL
 from evalkit.reports import leaderboard_tables as tables
-from evalkit.reports.leaderboard_grid import all_grids
+from evalkit.reports.leaderboard_grid import Cell, all_grids, interval, number
 from evalkit.reports.leaderboard_page import page
 from evalkit.schema import Failure, Ref, Response
+from evalkit.stats.resample import Interval
 from tests.ratings.rows import TEXTBOOK, from_wins, judged, mtbench_votes, single
 from tests.shared_data import shared_data
 
@@ -85,10 +86,33 @@ def test_every_method_in_every_format(cli, results, tmp_path, method, form):
 
 
 def test_the_file_name_says_the_format(cli, results, tmp_path):
-    cli("leaderboard", str(results), "-o", str(tmp_path / "b.json"))
+    done = cli("leaderboard", str(results), "-o", str(tmp_path / "b.json"))
+    assert (done.out, done.err.splitlines()[-1]) == ("", f"in {tmp_path / 'b.json'}")
     assert json.loads((tmp_path / "b.json").read_text())["rows"]
     cli("leaderboard", str(results), "-o", str(tmp_path / "b.html"))
     assert (tmp_path / "b.html").read_text().startswith("<!doctype html>")
+
+
+def test_an_unknown_ending_with_a_format(cli, results, tmp_path):
+    assert cli("leaderboard", str(results), "-o", str(tmp_path / "b.xyz"), "--format", "csv").code == 0
+    assert (tmp_path / "b.xyz").read_text().startswith("model,")
+
+
+def test_width_without_a_terminal(cli, tmp_path, monkeypatch):
+    """A pipe has no width, unless COLUMNS gives it one."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    for judge in (f"a_judge_{letter}" for letter in "abcdefgh"):
+        store(tmp_path, from_wins(TEXTBOOK, judge=judge), f"{judge}.pairwise")
+    done = cli("leaderboard", str(tmp_path))
+    assert max(map(len, done.out.splitlines())) > 140
+    assert done.out.count("by judge") == 1
+    monkeypatch.setenv("COLUMNS", "90")
+    assert max(map(len, cli("leaderboard", str(tmp_path)).out.splitlines())) <= 90
+
+
+def test_nothing_is_not_negative():
+    assert interval(Interval(-0.001, -0.002, 0.001, 3, 0.95, None, 3), 2) == Cell("0.00", "0.00–0.00")
+    assert number(-0.0001, 2) == Cell("0.00")
 
 
 def test_people_beside_gpt4(tmp_path):
@@ -141,6 +165,7 @@ def test_nothing_there(cli, results):
         (["--strong-weight", "0"], "must be a positive number"),
         (["--method", "lc", "--baseline", "A", "--gamed", "g.csv"], "g.csv"),
         (["-o", "/dev/null/x"], "cannot write"),
+        (["-o", "b.xyz"], "'b.xyz': no format is called '.xyz'; end the name in .txt, .json, .csv, .md, .html"),
     ],
 )
 def test_usage_errors(cli, results, options, words):

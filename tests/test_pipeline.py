@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -15,12 +16,15 @@ from evalkit import benchmark, pipeline, rate
 from evalkit.backends.fake import Fake
 from evalkit.benchmark import Benchmark
 from evalkit.client import Clients, Unreachable
+from evalkit.judge import Pairing
+from evalkit.judges.pairwise import Pairwise
 from evalkit.judges.single import Single
 from evalkit.pipeline import Experiment
 from evalkit.prices import PriceTable
 from evalkit.progress import Watch
 from evalkit.protocols import Completion, Judge, Model, Request
 from evalkit.rate import Score
+from evalkit.ratings.standing import Standing
 from evalkit.retry import RetryPolicy
 from evalkit.store import Store
 
@@ -119,6 +123,26 @@ def test_resuming_asks_nothing_and_writes_nothing(small, tmp_path):
     assert (len(second.rows("answers")), len(second.rows("judgments"))) == lines
     assert second.table == first.table
     assert second.watch.judgments.stored == 32
+
+
+def test_a_baseline_decides_what_counts_whatever_else_is_stored(small, tmp_path):
+    models = (model("a", skill=8.0), model("b", skill=6.0), model("c", skill=4.0))
+    pairwise = Judge("judge", model("judge", noise=3.0), Pairwise(), "own")
+    every = Experiment(benchmark=small, models=models, judges=(pairwise,))
+    against = replace(every, pairing=Pairing(dict.fromkeys([item.category for item in small.items], "b")))
+
+    def standings(experiment: Experiment, folder: str) -> list[Standing]:
+        result = Result(experiment, tmp_path / folder)
+        assert result.error is None
+        with closing(Store(tmp_path / folder, "pocket")) as store:
+            return pipeline.rated(experiment, store).board.standings
+
+    alone, all_pairs = standings(against, "against"), standings(every, "every")
+    assert {row.about.baseline for row in alone} == {"b"}
+    assert {row.model for row in alone} == {"a", "c"}
+    assert {row.model for row in all_pairs} == {"a", "b", "c"}
+    assert standings(against, "every") == alone
+    assert standings(every, "against") == all_pairs
 
 
 def test_a_new_model_asks_only_what_is_new(small, tmp_path):

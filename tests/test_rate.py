@@ -211,3 +211,21 @@ def test_a_judgment_of_an_answer_that_was_replaced_does_not_count():
     regenerated = Response(**{**{name: getattr(new, name) for name in new.__struct_fields__}, "turns": ("other text",)})
     assert estimate(only(old, row("2", 3), answers=(new,))) == 6
     assert estimate(only(old, row("2", 3), answers=(regenerated,))) == 3
+
+
+@pytest.mark.parametrize(
+    ("second", "protocol", "uneven"),
+    [("unparsed", "single", True), (9, "single", False), ("unparsed", "fastchat_single", False)],
+)
+def test_a_score_that_is_not_the_mean_of_its_turns_says_so(second, protocol, uneven):
+    rows = [row("1", 4, protocol=protocol), row("1", 8, turn=2, protocol=protocol), row("2", 8, protocol=protocol)]
+    assert only(*rows, row("2", second, turn=2, protocol=protocol)).uneven is uneven
+
+
+def test_a_mean_of_question_means_can_lie_outside_its_turns():
+    turns = {1: [5, 9, 10], 2: ["unparsed", 9, 10]}
+    rows = [row(str(item), score, turn=turn) for turn, scores in turns.items() for item, score in enumerate(scores)]
+    rows += [row("3", "unparsed"), row("3", 1, turn=2)]
+    ours = only(*rows)
+    assert estimate(ours) == pytest.approx((5 + 9 + 10 + 1) / 4)
+    assert estimate(ours) < min(turn.estimate for turn in ours.turns if turn)  # which is why it is said

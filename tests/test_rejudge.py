@@ -143,6 +143,15 @@ def test_a_budget_stops_it_and_the_report_covers_what_there_is(here):
     assert here.drift(*NEW, "judge.fake.sampling.max_tokens=64")["coverage"]["both"] == 48
 
 
+def test_replies_of_no_use_that_are_asked_for_again_are_within_its_budget(here):
+    here.judged("limit=1")
+    mumbling = (*NEW, "judge.fake.sampling.max_tokens=64", "judge.fake.backend.mumble=1.0", "ask_again=[unparsed]")
+    for _ in range(4):
+        assert here.rejudge(*mumbling, "budget.tokens=25000").code == 3
+    usage = [json.loads(line)["usage"] for line in here.log("new").path.read_bytes().splitlines()]
+    assert 20_000 < sum(one["prompt_tokens"] + one["completion_tokens"] for one in usage) <= 25_000
+
+
 def test_failures_are_counted_and_never_numbers(here):
     here.judged("limit=1")
     found = here.drift(*NEW, "judge.fake.backend.mumble=0.4", code=1)
@@ -187,6 +196,7 @@ def moved(here, name):
 def test_questions_come_with_an_import_or_from_a_named_benchmark(here):
     here.judged("limit=1")
     folder = moved(here, "elsewhere")
+    (folder / "items.jsonl").unlink()
     ended = here.rejudge(*NEW, path=folder)
     assert ended.code == 2
     assert "the questions of 'elsewhere' are not known" in ended.err
@@ -261,6 +271,10 @@ def test_the_summary(here):
         (("results/pocket", "judge=fake", "as=x", "repeats=2"), "repeats=2: each case is put as often as it was"),
         (("results/pocket", "judge=fake", "as=x", "limit=0"), "limit=0: must be at least 1"),
         (("results/pocket", "judge=fake", "as=x", "limt=1"), "unknown key 'limt'"),
+        (
+            ("results/pocket", "judge=fake", "as=x", "-o", "x.xyz"),
+            "'x.xyz': no format is called '.xyz'; end the name in",
+        ),
         (("results/pocket", "judge=[fake,gpt4]", "as=x"), "a rejudge takes one judge, not 2"),
     ],
 )

@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import unicodedata
 
 import pytest
 from rich.console import Console
 
 from evalkit import rate, report
+from evalkit.reports import score_tables
 from evalkit.schema import Ref, digest
 from tests.test_rate import answer, row
 
 
 def shown(*rows, answers=()) -> str:
     console = Console(file=io.StringIO(), width=200, highlight=False)
-    report.print_scores(console, rate.scores(rows, answers))
+    score_tables.show(console, rate.scores(rows, answers))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -33,6 +35,27 @@ def test_every_table_says_what_failed():
 
 def test_nothing_failed():
     assert "without a verdict" not in shown(row("1", 5))
+
+
+def test_what_a_score_is_a_mean_of_is_said_where_it_matters():
+    whole = [row("1", 4), row("1", 8, turn=2), row("2", 9)]
+    assert "mean of question means" in shown(*whole, row("2", "unparsed", turn=2))
+    assert "mean of question means" not in shown(*whole, row("2", 9, turn=2))
+
+
+def test_many_models_by_category_keep_their_numbers_whole():
+    models = [Ref(f"model-{number}-instruct", digest(str(number))) for number in range(9)]
+    rows = [
+        row(f"{name}{item}", item + 1, model=model, category=name)
+        for model in models
+        for name in ("math", "writing", "coding")
+        for item in range(3)
+    ]
+    console = Console(file=io.StringIO(), width=80, highlight=False)
+    score_tables.show(console, rate.scores(rows))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, text.splitlines())) <= 80
+    assert len(re.findall(r"(?<![\d.])2\.00(?!\d)", text)) == 9 * 5
 
 
 def test_a_table_without_a_number():

@@ -20,8 +20,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from evalkit.results import answer_logs, judgment_logs
 from evalkit.schema import Failure, Item, Judgment, Ref, Response, Usage, digest
-from evalkit.store import Log, NotStored, Rows, Store, StoreError, TornLine, answer_logs, file_name, judgment_logs
+from evalkit.store import Log, NotStored, Rows, Store, StoreError, TornLine, file_name
 
 ME = Ref("me", "f" * 32)
 
@@ -335,6 +336,14 @@ def test_a_malformed_line_is_named_and_stops_the_read(path, bad):
     assert path.read_bytes() == damaged
 
 
+@pytest.mark.parametrize("kind", [Log, Rows])
+def test_a_blank_line_is_called_that(path, kind):
+    written(path, response("a"), response("b"))
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\n\r\n", 1))
+    with pytest.raises(StoreError, match=r"line 2: the line is blank\. Mend or delete that line"):
+        kind(path, Response)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -387,6 +396,43 @@ def test_another_process_appending_garbage_does_not_lose_the_lock(path):
     log.append(response("b"))
     log.close()
     assert [row.key for row in opened(path)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_file_replaced_under_a_run_gets_the_row_in_hand_and_no_more_is_asked(path, there):
+    log = opened(path)
+    log.append(response("a"))
+    if there:
+        path.with_suffix(".new").write_bytes(path.read_bytes())
+        path.with_suffix(".new").replace(path)
+    else:
+        path.unlink()
+    with pytest.raises(StoreError, match="replaced or removed"):
+        log.append(response("b"))
+    log.append(response("c"))
+    kept = ["a", "b", "c"] if there else ["b", "c"]
+    assert [row.key for row in log] == [row.key for row in opened(path)] == kept
+    path.unlink()
+    with pytest.raises(StoreError, match="replaced or removed"):
+        log.refresh()
+    assert not log.refresh()
+    assert list(log) == []
+
+
+def test_ready_makes_no_file_and_tells_what_is_in_the_way(path):
+    log = opened(path)
+    log.ready()
+    assert not path.exists()
+    path.symlink_to(path.parent / "other")
+    with pytest.raises(StoreError, match="it is a link"):
+        log.ready()
+    path.unlink()
+    path.parent.rmdir()
+    path.parent.write_text("in the way")
+    with pytest.raises(StoreError, match="its folder is a file"):
+        log.ready()
+    with pytest.raises(StoreError, match=r"cannot read .*Not a directory"):
+        log.refresh()
 
 
 def test_a_file_that_shrinks_under_a_run_is_not_filled_with_zeros(path):
@@ -500,6 +546,8 @@ def unwritable(folder):
         os.setgid(65534)
         os.setuid(65534)
     log = Log(folder / "answers" / "me.jsonl", Response)
+    with pytest.raises(StoreError, match="Permission denied"):
+        log.ready()
     with pytest.raises(NotStored, match="Permission denied"):
         log.append(response("a"))
     log.close()

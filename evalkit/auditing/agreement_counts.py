@@ -7,6 +7,7 @@ answers does (Zheng et al. 2023, arXiv:2306.05685, section 4.2; FastChat llm_jud
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -68,9 +69,11 @@ def agreement_rows(gathered: Gathered) -> Iterator[AgreementRow]:
         )
         for other, votes in ((HUMAN, evidence.votes), (GOLD, evidence.gold)):
             for setup in _SETUPS:
-                yield from _counted(
-                    with_votes(evidence, votes, setup), replace(about, other=other, setup=setup), evidence.categories
-                )
+                row = replace(about, other=other, setup=setup)
+                rows = _counted(with_votes(evidence, votes, setup), row, evidence.categories)
+                for whole in itertools.islice(rows, 1):
+                    yield replace(whole, alike=_alike(evidence, row) if other == HUMAN else None)
+                yield from rows
         for setup in _SETUPS:
             row = replace(about, other=MAJORITY, setup=setup)
             yield from _counted(_with_majority(evidence, setup), row, evidence.categories, by_category=False)
@@ -106,6 +109,20 @@ def with_votes(evidence: Evidence, votes: Votes, setup: Setup) -> Sayings:
         longer_agree=np.where(np.isfinite(longer), longer == said, np.nan),
     )
     return sayings.where(keep)
+
+
+def _alike(evidence: Evidence, about: AgreementRow) -> tuple[AgreementRow, AgreementRow] | None:
+    """See ``AgreementRow.alike``. Pairs with a single vote tell nothing of people, and may be harder or easier."""
+    import numpy as np
+
+    pairs, votes = evidence.pairs, evidence.votes.where(evidence.votes.pair >= 0)
+    votes = votes.where(np.isfinite(pairs.verdict[votes.pair]))
+    votes = votes.where(np.bincount(votes.pair, minlength=len(pairs))[votes.pair] > 1)
+    unknown = np.zeros((0, 4), dtype=np.int64), np.zeros(0)
+    mine, theirs = with_votes(evidence, votes, about.setup), _within(votes, about.setup, unknown)
+    if not mine.total.any() or not theirs.total.any():
+        return None
+    return _row(mine, about), _row(theirs.where(theirs.total > 0), replace(about, judge=HUMAN, protocol=""))
 
 
 def _with_majority(evidence: Evidence, setup: Setup) -> Sayings:
@@ -160,7 +177,7 @@ def _among_people(gathered: Gathered) -> Iterator[AgreementRow]:
         for setup in _SETUPS:
             about = AgreementRow(judge=name, other=name, turn=None, setup=setup, category=None, agree=0, total=0)
             about = replace(about, benchmark=gathered.benchmark)
-            yield from _counted(_within(group, setup, longer), about, categories, by_category=group is main)
+            yield from _counted(_within(group.votes, setup, longer), about, categories, by_category=group is main)
             if group is not main:
                 row = replace(about, other=HUMAN)
                 yield from _counted(_between(group, main, setup, longer), row, categories, by_category=False)
@@ -210,10 +227,9 @@ def _signs(cells: IntArray, longer: Longer) -> FloatArray:
     return result[place[len(known) :]]
 
 
-def _within(group: Group, setup: Setup, longer: Longer) -> Sayings:
+def _within(votes: Votes, setup: Setup, longer: Longer) -> Sayings:
     import numpy as np
 
-    votes = group.votes
     cells, first, place = np.unique(votes.key, axis=0, return_index=True, return_inverse=True)
     counts = _tally(place.reshape(-1), votes.outcome, len(cells))
     if setup == "S2":

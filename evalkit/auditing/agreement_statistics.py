@@ -270,7 +270,7 @@ def _cells(group: Group) -> tuple[IntArray, FloatArray, IntArray]:
 
 
 def _alpha(benchmark: str, group: Group) -> Iterator[Finding]:
-    """Krippendorff's alpha among people: what anyone could agree with."""
+    """Krippendorff's alpha among people."""
     import numpy as np
 
     from evalkit.stats.agreement import krippendorff_alpha
@@ -294,8 +294,9 @@ def _alpha(benchmark: str, group: Group) -> Iterator[Finding]:
         upper=alpha.upper,
         n=alpha.n // 2,
         questions=alpha.clusters,
-        sentence=f"Among people, Krippendorff's alpha is {signed(alpha)}: no judge can be expected to agree with them "
-        "much more than they do with each other.",
+        sentence=f"Among people, Krippendorff's alpha is {signed(alpha)}, over all pairs with two votes or more, "
+        "judged or not. A judge that gives the most common answer agrees with people at least as often as they do with "
+        "one another.",
         details={"unit": "number"},
     )
 
@@ -329,8 +330,8 @@ def _fleiss(benchmark: str, group: Group) -> Iterator[Finding]:
         upper=kappa.upper,
         n=kappa.n // 2,
         questions=kappa.clusters,
-        sentence=f"Among people, on the {int(chosen.sum())} pairs with {most} votes each, Fleiss' kappa is "
-        f"{signed(kappa)}.",
+        sentence=f"Among people, on the {int(chosen.sum())} pairs with {most} votes each, judged or not, Fleiss' kappa "
+        f"is {signed(kappa)}.",
         details={"unit": "number", "votes_a_pair": most},
     )
 

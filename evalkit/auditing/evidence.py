@@ -278,11 +278,15 @@ class Evidence:
         )
 
 
+UNVARIED = "no interval: resampled questions give the same figure"
+"""Where the limits coincide. The questions may differ all the same, as where four models are ranked alike on each."""
+
+
 def within(interval: Interval, digits: int = 3, scale: float = 1.0, unit: str = "") -> str:
     """The limits in words, as ``95% .61 to .72``."""
     if interval.lower is None or interval.upper is None:
         return _no_interval(interval)
-    return f"95% {interval.lower * scale:.{digits}f}{unit} to {interval.upper * scale:.{digits}f}{unit}"
+    return f"95% {interval.lower * scale:z.{digits}f}{unit} to {interval.upper * scale:z.{digits}f}{unit}"
 
 
 def percent(interval: Interval) -> str:
@@ -300,7 +304,7 @@ def signed(interval: Interval, digits: int = 2) -> str:
 
 def _no_interval(interval: Interval) -> str:
     if interval.lower is not None:
-        return "no interval: no two questions differ"
+        return UNVARIED
     return "no interval" if interval.clusters > 1 else "no interval: a single question"
 
 

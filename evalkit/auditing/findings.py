@@ -80,6 +80,10 @@ class AgreementRow:
     """Where the total is small: the share drawn towards that of the other categories (beta-binomial)."""
     benchmark: str = ""
     protocol: str = ""
+    alike: tuple[AgreementRow, AgreementRow] | None = None
+    """This judge with people, and people with one another, counted on the same pairs: those that it has a verdict on
+    and that have two votes or more. Only these two may be compared. None without such pairs, and by turn or category.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,12 +14,14 @@ from evalkit.auditing.gather_grades import graded, grades_of
 from evalkit.auditing.gather_pairs import (
     matched,
     no_votes,
+    once,
     pairs_by_question,
     pairs_of_scores,
     pairs_of_showings,
     scores_of,
     votes_of,
 )
+from evalkit.comparisons import HUMAN
 
 FAMILIES = {
     "gpt-4": r"gpt-?4|chatgpt-?4",
@@ -33,6 +35,9 @@ FAMILIES = {
 }
 """What a name says of a family, the more exact first. YAML has the last word."""
 
+NAMELESS = (HUMAN, "unknown")
+"""What imports and plain votes call a person who is not named: nobody knows how many they are."""
+
 LEARNT = {"alpaca": ("gpt-3.5",), "vicuna": ("gpt-3.5", "gpt-4"), "zephyr": ("gpt-3.5", "gpt-4")}
 """Public models whose makers say whose outputs they were tuned on (Alpaca 2023, Vicuna 2023, Zephyr 2023)."""
 
@@ -44,7 +49,7 @@ def finish(gathering: Gathering, kin: Mapping[str, Kin]) -> Gathered:
         newest[judge.name, protocol, shows] = columns
     notes = []
     older = sum(columns.rows for columns in gathering.columns.values()) - sum(c.rows for c in newest.values())
-    people = _people(gathering)
+    people, again = _people(gathering)
     main = people[0].votes if people else no_votes()
     gold = gathering.votes.get(GOLD)
     golden = votes_of(gathering, {GOLD: gold}) if gold else no_votes()
@@ -65,8 +70,18 @@ def finish(gathering: Gathering, kin: Mapping[str, Kin]) -> Gathered:
         notes.append(
             f"{gathering.benchmark}: {older} judgments of earlier configurations (prompt, sampling, model) are left out"
         )
+    if again:
+        said = counted(again, "vote repeats", "votes repeat")
+        notes.append(
+            f"{gathering.benchmark}: {said} what the same person was asked before, the same pair on the same turn; "
+            "only the last answer counts"
+        )
     if len(people) > 1:
-        told = ", ".join(f"{len(group.votes):,} votes of {len(group.voters)} {group.name}" for group in people[1:])
+        told = ", ".join(
+            f"{counted(len(group.votes), 'vote')} of {counted(len(group.voters), 'person', 'people')} "
+            f"({group.name or 'unnamed'})"
+            for group in people[1:]
+        )
         notes.append(
             f"{gathering.benchmark}: `human` is the group with most votes ({people[0].name or 'unnamed'}: "
             f"{len(main):,} votes of {len(people[0].voters)} people); counted apart: {told}"
@@ -76,12 +91,18 @@ def finish(gathering: Gathering, kin: Mapping[str, Kin]) -> Gathered:
     )
 
 
-def _people(gathering: Gathering) -> list[Group]:
-    found = []
+def _people(gathering: Gathering) -> tuple[list[Group], int]:
+    """The groups, the one with most votes first, and how many votes were left out as given again."""
+    import numpy as np
+
+    found, again = [], 0
     for stem, names in groups(name for name in gathering.votes if name != GOLD):
         columns = {name: gathering.votes[name] for name in names}
-        found.append(Group(stem, votes_of(gathering, columns), tuple(columns)))
-    return sorted(found, key=lambda group: -len(group.votes))
+        every = votes_of(gathering, columns)
+        votes = once(every, np.array([name not in NAMELESS for name in names]))
+        again += len(every) - len(votes)
+        found.append(Group(stem, votes, tuple(columns)))
+    return sorted(found, key=lambda group: -len(group.votes)), again
 
 
 def _evidence(

@@ -215,6 +215,22 @@ def votes_of(gathering: Gathering, voters: Mapping[str, Columns]) -> Votes:
     )
 
 
+def once(votes: Votes, named: BoolArray) -> Votes:
+    """Without the votes that a person gave again on the same two answers, in whichever order; the last one counts.
+
+    Args:
+        votes: of several people.
+        named: by voter, whether the name stands for one person; votes of others all count.
+    """
+    import numpy as np
+
+    shown = np.column_stack([votes.key, votes.response_a + 1, votes.response_b + 1, votes.voter])
+    order, group, _ = _grouped(shown)
+    keep = ~named[votes.voter]
+    keep[order[np.diff(group, append=-1) != 0]] = True
+    return votes.where(keep)
+
+
 def no_votes() -> Votes:
     """Nobody said anything."""
     import numpy as np

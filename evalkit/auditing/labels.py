@@ -4,7 +4,8 @@
     {"item": "81", "turn": 1, "model": "gpt-4", "score": 8, "annotator": "ann"}
 
 ``winner`` is model_a, model_b (or the model's name) or tie. ``score`` is on the scale of the judges that grade single
-answers. ``turn`` is 1 and ``annotator`` "human" unless given.
+answers. ``turn`` is 1 and ``annotator`` "human" unless given. Of the votes that one named annotator gives on the same
+pair and turn, the last one counts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much being shown first adds to the odds of winning, with the models' abilities held fixed."""
+"""How much being shown first adds to the odds of winning: over all pairs as they are, and within one and the same."""
 
 from __future__ import annotations
 
@@ -40,6 +40,9 @@ def showings(pairs: Pairs, inside: BoolArray | None = None) -> Showings:
 def logit(shown: Showings) -> tuple[Interval, Fitted | None]:
     """The effect of the first place, with the models' abilities held fixed, and the fit where there are two models.
 
+    Answers of one model differ in quality too, and over those this is an average: it lies nearer to 0 than the effect
+    on a single pair (Neuhaus, Kalbfleisch & Hauck 1991, International Statistical Review 59:25).
+
     Raises:
         NotMeasurable: with the reason in words.
     """
@@ -65,17 +68,43 @@ def logit(shown: Showings) -> tuple[Interval, Fitted | None]:
         raise NotMeasurable(f"needs orders that vary between pairs{reason}") from error
 
 
-def _of_share(outcome: FloatArray, question: IntArray) -> Interval:
-    """Logit of a share by the delta method: where a model meets itself, quality is equal by design."""
+def within_pairs(pairs: Pairs) -> tuple[Interval, int, int]:
+    """The same with the quality of every pair held fixed, and how many went twice to the first, and to the second.
+
+    Conditional logistic regression on pairs with a winner in each order (Andersen 1970, Journal of the Royal
+    Statistical Society B 32:283): a pair that is for the same answer twice says nothing, and of the others half the
+    log odds of those for the first place is the effect, whatever the answers are worth.
+
+    Raises:
+        NotMeasurable: with the reason in words.
+    """
     import numpy as np
 
     from evalkit.stats.errors import NotMeasurable
-    from evalkit.stats.resample import Interval
+
+    places = np.sign(pairs.plain - 0.5) + np.sign(0.5 - pairs.swapped)  # NaN where an order has no verdict
+    moved = np.abs(places) == 2
+    first, second = int((places == 2).sum()), int((places == -2).sum())
+    if not first or not second:
+        raise NotMeasurable("needs pairs that went to the first answer in both orders, and some to the second")
+    odds = _of_share((places[moved] > 0).astype(np.float64), pairs.question[moved])
+    return odds.affine(0.5), first, second
+
+
+def _of_share(outcome: FloatArray, question: IntArray) -> Interval:
+    """Logit of a share by the delta method: as where a model meets itself, and quality is equal by design."""
+    import numpy as np
+
+    from evalkit.stats.errors import NotMeasurable
+    from evalkit.stats.resample import Interval, t_quantile
     from evalkit.stats.shares import clustered_mean
 
     share = clustered_mean(outcome, question)
     p = share.estimate
+    if share.clusters < 2:
+        raise NotMeasurable("needs two questions that say something of it")
     if not 0 < p < 1 or share.standard_error is None:
         raise NotMeasurable("needs wins in both places")
     middle, error = float(np.log(p / (1 - p))), share.standard_error / (p * (1 - p))
-    return Interval(middle, middle - 1.96 * error, middle + 1.96 * error, share.n, 0.95, error, share.clusters)
+    reach = t_quantile(0.975, share.clusters - 1) * error
+    return Interval(middle, middle - reach, middle + reach, share.n, 0.95, error, share.clusters)

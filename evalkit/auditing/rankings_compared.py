@@ -262,8 +262,8 @@ def _confidence(evidence: Evidence, rated: Sequence[Rating]) -> Iterator[Finding
         "ranking_confidence_agreement",
         Interval(value, None, None, pairs, 0.95, None, 0),
         f"Of {pairs} pairs of models, counting 1 where the intervals of {evidence.judge}'s ratings and of people's "
-        f"separate them alike, -1 where oppositely and 0 where either does not, the mean is {value:+.2f} (Arena-Hard's "
-        "agreement with confidence intervals).",
+        f"separate them alike, -1 where oppositely and 0 where either does not, the mean is {value:+z.2f} "
+        "(Arena-Hard's agreement with confidence intervals).",
         unit="number",
         models=len(shared),
     )

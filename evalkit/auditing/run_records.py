@@ -61,6 +61,7 @@ class Record(msgspec.Struct):
     outcome: str = ""
     stages: Mapping[str, Stage] = {}
     traffic: Mapping[str, Traffic] = {}
+    warnings: tuple[str, ...] = ()
 
 
 def run_records(paths: Iterable[Path]) -> list[Record]:

@@ -18,7 +18,7 @@ from evalkit.backends.anthropic_batches import AnthropicBatches
 from evalkit.backends.provider import Detail, Endpoint, Vendor
 from evalkit.backends.sdk_batches import Calls
 from evalkit.protocols import Completion, EvalkitError, Misconfigured, Request
-from evalkit.schema import Finish, Usage
+from evalkit.schema import Finish
 
 if TYPE_CHECKING:
     import anthropic
@@ -51,10 +51,13 @@ class _Body(Struct):
 
 _DECODER = msgspec.json.Decoder(_Body)
 _FINISH: dict[str | None, Finish] = {
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
+    None: "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "tool_use": "stop",
     "refusal": "refusal",
 }
+"""Whatever else it may be (max_tokens, pause_turn ...), the text may lack its end."""
 
 
 @dataclass(kw_only=True)
@@ -156,12 +159,8 @@ class Anthropic:
             await client.close()
 
     def _error(self, status: int, detail: Detail, headers: Mapping[str, str]) -> EvalkitError:
-        endpoint = self._endpoint
-        assert endpoint is not None
-        safe = Detail(endpoint.scrub(detail.message), detail.code, detail.param)
-        return provider.http_error(
-            status, safe, where=endpoint.shown, model=self.model, key=endpoint.key_variable, headers=headers
-        )
+        assert self._endpoint is not None
+        return provider.server_error(self._endpoint, status, detail, model=self.model, headers=headers)
 
 
 def _body(request: Request, model: str) -> dict[str, Any]:
@@ -195,7 +194,7 @@ def _decode(raw: bytes, request: Request, secret: str) -> Completion:
     raw = chat_completions.without(secret, raw)
     try:
         parsed = _DECODER.decode(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = _mended(raw, secret)
     if parsed.content is None:
         chat_completions.malformed(raw, secret)
@@ -204,11 +203,9 @@ def _decode(raw: bytes, request: Request, secret: str) -> Completion:
     text = "".join(block.text for block in parsed.content if block.type == "text")
     return Completion(
         text=chat_completions.continuation(text, request),
-        finish=_FINISH.get(parsed.stop_reason, "stop"),
-        usage=Usage(
-            prompt_tokens=(usage.input_tokens or 0) + cached + (usage.cache_creation_input_tokens or 0),
-            completion_tokens=usage.output_tokens or 0,
-            cached_tokens=cached,
+        finish=_FINISH.get(parsed.stop_reason, "length"),
+        usage=chat_completions.counted(
+            (usage.input_tokens or 0) + cached + (usage.cache_creation_input_tokens or 0), usage.output_tokens, cached
         ),
         model=parsed.model,
     )
@@ -217,11 +214,6 @@ def _decode(raw: bytes, request: Request, secret: str) -> Completion:
 def _mended(raw: bytes, secret: str) -> _Body:
     """What a strict decoder refused: the text at least."""
     try:
-        data = chat_completions.loads(raw)
-        try:
-            return msgspec.convert(data, _Body, strict=False)
-        except ValueError:
-            kept = {name: data[name] for name in ("content", "stop_reason") if isinstance(data, dict) and name in data}
-            return msgspec.convert(kept, _Body, strict=False)
+        return chat_completions.some(chat_completions.loads(raw), _Body)
     except (ValueError, RecursionError):
         chat_completions.malformed(raw, secret)

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from evalkit.backends import chat_completions, provider
 from evalkit.backends.provider import Detail
-from evalkit.backends.sdk_batches import CLOCKS_APART, PAGE, Calls, no_row, row, segment
+from evalkit.backends.sdk_batches import CLOCKS_APART, PAGE, Calls, key_of, no_row, row, segment
 from evalkit.batches.api import BatchState
 from evalkit.protocols import Completion, Request, Transport
 from evalkit.schema import Batch
@@ -123,8 +123,8 @@ class AnthropicBatches:
     async def results(self, batch: str) -> AsyncGenerator[tuple[str, bytes], None]:
         """The rows, from where the API keeps them: ``results_url`` could name any host, and the key goes along."""
         async for line in self.calls.lines(f"{PATH}/{segment(batch)}/results"):
-            if (parsed := row(line, _Row)) is not None:
-                yield parsed.custom_id, line
+            if (key := key_of(line)) is not None:
+                yield key, line
 
     def completion(self, line: bytes, request: Request) -> Completion:
         """What a row says."""

@@ -7,19 +7,30 @@ mended rather than lost.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from evalkit.backends.provider import NO_KEY, Detail, clean
+from evalkit.backends.provider import NO_KEY, Detail
 from evalkit.protocols import Completion, EvalkitError, Malformed, Misconfigured, Request
 from evalkit.schema import Finish, Usage
 
+S = TypeVar("S", bound=Struct)
+
 _RESERVED = frozenset({"messages", "model", "stream", "n"})
+_ENDED = frozenset({"", "stop", "eos", "complete", "completed", "end_turn", "tool_calls", "function_call"})
+_ENDED_AT = ("stop_", "eos_")
+"""Of itself, as compatible servers say it. Whatever else one says, the text may lack its end."""
+_FILTERED = frozenset({"content_filter", "refusal", "safety", "recitation", "blocklist", "prohibited_content"})
+MOST_TOKENS = 10_000_000
+"""Of one request. A server that counts more, or fewer than none, has not counted."""
 
 
 class _Part(Struct):
@@ -131,8 +142,21 @@ def loads(raw: bytes) -> Any:
 
 
 def without(secret: str, raw: bytes) -> bytes:
-    """A body without our key: what a server says is stored."""
-    return raw if secret == NO_KEY else raw.replace(secret.encode(), b"***")
+    """A body without our key, however JSON spells it: what a server says is stored."""
+    if secret == NO_KEY:
+        return raw
+    raw = raw.replace(secret.encode(), b"***")
+    return _spellings(secret).sub(b"***", raw) if b"\\u00" in raw or b"\\/" in raw else raw
+
+
+@functools.lru_cache(maxsize=8)
+def _spellings(secret: str) -> re.Pattern[bytes]:
+    """A printable ASCII text in JSON: any character may be escaped."""
+    each = (
+        f"(?:{re.escape(letter)}|{re.escape(chr(92))}(?:u{ord(letter):04x}{'|/' if letter == '/' else ''}))"
+        for letter in secret
+    )
+    return re.compile("".join(each).encode(), re.IGNORECASE)
 
 
 def malformed(raw: bytes, secret: str = NO_KEY) -> NoReturn:
@@ -140,34 +164,32 @@ def malformed(raw: bytes, secret: str = NO_KEY) -> NoReturn:
     sent = mend(raw[:40_000].decode("utf-8", "replace"))[:10_000]
     if secret != NO_KEY:
         sent = sent.replace(secret, "***")
-    start = clean(sent, 120) or "nothing"
-    raise Malformed(f"the server's answer is not a chat completion: it sent {start!r}", body=sent)
+    raise Malformed("the server's answer is not a chat completion", body=sent)
 
 
 def _parse(raw: bytes, secret: str) -> _Body:
     try:
         return _DECODER.decode(raw)
-    except ValueError:  # every error of msgspec is one, and so is bad UTF-8
+    except (ValueError, RecursionError):  # every error of msgspec is a ValueError, and so is bad UTF-8
         pass
     try:
         data = loads(raw)
     except (ValueError, RecursionError):
         malformed(raw, secret)
-    try:
-        return msgspec.convert(data, _Body, strict=False)
-    except ValueError:
-        pass
-    # Something beside the text is odd. Keep the text.
-    choices = data.get("choices") if isinstance(data, dict) else None
-    if isinstance(choices, list):
-        bare = [
-            {name: choice.get(name) for name in ("message", "delta")} for choice in choices if isinstance(choice, dict)
-        ]
-        try:
-            return msgspec.convert({"choices": bare}, _Body, strict=False)
-        except ValueError:
-            pass
-    malformed(raw, secret)
+    parsed = some(data, _Body)
+    if parsed.choices is None and isinstance(data, dict) and isinstance(data.get("choices"), list):
+        parsed.choices = [some(choice, _Choice) for choice in data["choices"]]
+    return parsed
+
+
+def some(data: Any, kind: type[S]) -> S:
+    """As much of an object as its type admits: what is odd beside the text must not cost the text."""
+    found = {}
+    for field in msgspec.structs.fields(kind) if isinstance(data, dict) else ():
+        if field.encode_name in data:
+            with contextlib.suppress(ValueError):
+                found[field.name] = msgspec.convert(data[field.encode_name], field.type, strict=False)
+    return kind(**found)
 
 
 def continuation(text: str, request: Request) -> str:
@@ -228,33 +250,41 @@ def _check(parsed: _Body, fail: Callable[[int, Detail], EvalkitError]) -> None:
 def _completion(
     parsed: _Body, text: str, refusal: str | None, reason: str | None, logprobs: _Logprobs | None
 ) -> Completion:
-    finish: Finish = "stop"
-    if refusal or reason == "content_filter":
-        finish = "refusal"
-    elif reason == "length":
-        finish = "length"
+    candidates = tuple(map(_merged, logprobs.content or ())) if logprobs else ()
     return Completion(
         text=text or refusal or "",
-        finish=finish,
+        finish="refusal" if refusal else _finish(reason),
         usage=_usage(parsed.usage),
-        logprobs=None if logprobs is None or logprobs.content is None else tuple(map(_merged, logprobs.content)),
+        logprobs=candidates if candidates and all(candidates) else None,
         model=parsed.model,
     )
+
+
+def _finish(reason: str | None) -> Finish:
+    word = (reason or "").lower()
+    if word in _ENDED or word.startswith(_ENDED_AT):
+        return "stop"
+    return "refusal" if word in _FILTERED else "length"
 
 
 def _usage(usage: _Usage | None) -> Usage:
     if usage is None:
         return Usage()
     details = usage.prompt_tokens_details
-    return Usage(
-        prompt_tokens=usage.prompt_tokens or 0,
-        completion_tokens=usage.completion_tokens or 0,
-        cached_tokens=(details.cached_tokens or 0) if details else 0,
-    )
+    return counted(usage.prompt_tokens, usage.completion_tokens, details.cached_tokens if details else None)
+
+
+def counted(prompt: int | None, completion: int | None, cached: int | None) -> Usage:
+    """What a server says it used; nothing, where that cannot be."""
+    counts = (prompt or 0, completion or 0, cached or 0)
+    return Usage(*counts) if all(0 <= count <= MOST_TOKENS for count in counts) else Usage()
 
 
 def _merged(token: _Token) -> dict[str, float]:
-    """Candidates by text. Different token ids may spell the same text: their probabilities add up."""
+    """Candidates by text; none where nothing is known of the one that was written.
+
+    Different token ids may spell the same text: their probabilities add up.
+    """
     merged: dict[str, float] = {}
     for candidate in token.top_logprobs or (token,):
         new = candidate.logprob
@@ -265,4 +295,5 @@ def _merged(token: _Token) -> dict[str, float]:
             high, low = max(old, new), min(old, new)
             new = high + math.log1p(math.exp(low - high))
         merged[candidate.token] = new
-    return merged
+    known = token.token in merged or (token.logprob is not None and math.isfinite(token.logprob))
+    return merged if known else {}

@@ -123,12 +123,8 @@ class OpenAI:
         return chat_completions.body(request, self.model, field_name)
 
     def _error(self, status: int, detail: Detail, headers: Mapping[str, str] | None = None) -> EvalkitError:
-        endpoint = self._endpoint
-        assert endpoint is not None
-        safe = Detail(endpoint.scrub(detail.message), detail.code, detail.param)
-        return provider.http_error(
-            status, safe, where=endpoint.shown, model=self.model, key=endpoint.key_variable, headers=headers
-        )
+        assert self._endpoint is not None
+        return provider.server_error(self._endpoint, status, detail, model=self.model, headers=headers or {})
 
     async def close(self) -> None:
         """Close the connections."""

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from evalkit.backends import chat_completions, provider
 from evalkit.backends.provider import Detail
-from evalkit.backends.sdk_batches import PAGE, Calls, no_row, row, segment
+from evalkit.backends.sdk_batches import PAGE, Calls, key_of, no_row, row, segment
 from evalkit.batches.api import BatchState
 from evalkit.protocols import Completion, Rejected, Request, Transport
 from evalkit.schema import Batch
@@ -133,8 +133,8 @@ class OpenAIBatches:
         for file in (found.output_file_id, found.error_file_id):
             if file:
                 async for line in self.calls.lines(f"/files/{segment(file)}/content"):
-                    if (parsed := row(line, _Row)) is not None:
-                        yield parsed.custom_id, line
+                    if (key := key_of(line)) is not None:
+                        yield key, line
 
     def completion(self, line: bytes, request: Request) -> Completion:
         """What a row says."""

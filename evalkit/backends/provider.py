@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from evalkit import secrets
 from evalkit.protocols import Completion, EvalkitError, Misconfigured, RateLimit, Rejected, Transport
 
 NO_KEY = "none"
@@ -67,7 +68,7 @@ class Endpoint:
 
     def scrub(self, text: str) -> str:
         """``text`` without the key: some servers echo it."""
-        return text if self.key == NO_KEY else text.replace(self.key, "***")
+        return text if self.key == NO_KEY else secrets.without(self.key, text)
 
 
 def server_url(vendor: Vendor, base_url: str | None) -> str:
@@ -114,7 +115,7 @@ def resolve(vendor: Vendor, base_url: str | None, api_key_env: str | None) -> En
     if not key:
         raise Misconfigured(
             f"no key for {Endpoint(url, NO_KEY, variable, own).shown}: set the environment variable {variable}, "
-            f"or use model=smollm2, which needs no key"
+            f"or use one that needs no key: model=smollm2, judge=smollm2"
         )
     if not (key.isascii() and key.isprintable()):
         raise Misconfigured(f"the key in {variable} holds characters that no HTTP header may carry: copy it again")
@@ -248,7 +249,7 @@ def _seconds(value: str | None) -> float | None:
 
 
 def http_error(
-    status: int, detail: Detail, *, where: str, model: str, key: str, headers: Mapping[str, str] | None = None
+    status: int, detail: Detail, *, where: str, model: str, key: str | None, headers: Mapping[str, str] | None = None
 ) -> EvalkitError:
     """The error an HTTP status stands for, by who must act.
 
@@ -257,15 +258,22 @@ def http_error(
         detail: What the body says.
         where: The server, for people.
         model: The model asked for.
-        key: Name of the variable that holds the key.
+        key: Name of the variable that holds the key; None if no key was sent.
         headers: The response's, for Retry-After.
     """
     said = f"{where} answered {status}: {clean(detail.message)}"
     words = detail.message.lower()
     if "insufficient_quota" in detail.code or "credit balance is too low" in words or status == 402:
-        return Misconfigured(f"{said} - the account behind {key} is out of credit; top it up, then run again to resume")
+        behind = f"the account behind {key}" if key else "the account there"
+        return Misconfigured(f"{said} - {behind} is out of credit; top it up, then run again to resume")
     if status in (401, 403) or (status == 400 and "api key" in words):
-        return Misconfigured(f"{said} - check the key in {key} and that it may use model {model!r}")
+        remedy = (
+            f"check the key in {key} and that it may use model {model!r}"
+            if key
+            else "it was sent no key: put its key into an environment variable, and name that in the backend, as in "
+            "backend.api_key_env=MY_KEY"
+        )
+        return Misconfigured(f"{said} - {remedy}")
     if status in (408, 409, 425, 429) or status >= 500:
         return Transport(said, retry_after=retry_after(headers or {}), status=status)
     if status == 404:
@@ -277,6 +285,16 @@ def http_error(
     # Redirects are not followed (they would carry the key along); 405, 406, 415 ... mean it is another kind of server.
     to = f" (it points to {clean(headers['location'])})" if headers and "location" in headers else ""
     return Misconfigured(f"{said}{to} - that is not how a chat API answers; check base_url")
+
+
+def server_error(
+    endpoint: Endpoint, status: int, detail: Detail, *, model: str, headers: Mapping[str, str]
+) -> EvalkitError:
+    """The same of a server that was sent a key, which it may repeat in what it says, or in where it points."""
+    said = Detail(endpoint.scrub(detail.message), detail.code, detail.param)
+    safe = {name: endpoint.scrub(value) for name, value in headers.items()}
+    key = None if endpoint.key == NO_KEY else endpoint.key_variable
+    return http_error(status, said, where=endpoint.shown, model=model, key=key, headers=safe)
 
 
 def _remedy(detail: Detail) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +19,18 @@ from evalkit.protocols import EvalkitError, Malformed, Misconfigured, Transport
 
 T = TypeVar("T")
 
-CLOCKS_APART = 3600.0
-"""Seconds by which a provider's clock and ours may differ."""
+CLOCKS_APART = 48 * 3600.0
+"""Seconds by which a provider's clock and ours may differ: a wrong date, and a wrong time zone, too."""
 
 PAGE = 100
 """Batches listed at a time."""
+
+
+_KEY = re.compile(rb'"custom_id"\s*:\s*"(\w+)"')
+
+
+class _Keyed(msgspec.Struct):
+    custom_id: str
 
 
 @dataclass(frozen=True)
@@ -125,12 +134,26 @@ def row(line: bytes, kind: type[T]) -> T | None:
     """A row of results; None if it is not one."""
     try:
         return msgspec.json.decode(line, type=kind)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     try:  # what a strict decoder refuses was paid for all the same
         return msgspec.json.decode(msgspec.json.encode(chat_completions.loads(line)), type=kind, strict=False)
     except (ValueError, RecursionError):
         return None
+
+
+def key_of(line: bytes) -> str | None:
+    """Whose row a line is, though nothing else in it may be readable; None if it is no row, or not a whole one."""
+    if (found := row(line, _Keyed)) is not None:
+        return found.custom_id
+    try:
+        json.loads(line)
+    except RecursionError:  # nested too deep for any reader, and paid for
+        match = _KEY.search(line)
+        return match[1].decode() if match else None
+    except ValueError:
+        pass
+    return None
 
 
 def segment(identifier: str) -> str:

@@ -6,13 +6,15 @@ one is answered. Where none is left, the requests find that out as they would wi
 
 from __future__ import annotations
 
+import asyncio
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
-from evalkit.protocols import Backend, Completion, Malformed, Request, Transport, UsageError
+from evalkit.protocols import Backend, Completion, Malformed, Misconfigured, Request, Transport, UsageError
 
 T = TypeVar("T")
 
@@ -20,6 +22,10 @@ FIRST_PAUSE: Final = 1.0
 """Seconds that a member is left out after it failed."""
 
 LONGEST_PAUSE: Final = 60.0
+
+
+class LeftOut(UserWarning):
+    """One of several servers cannot be used and is asked no more."""
 
 
 @dataclass(eq=False)
@@ -68,7 +74,9 @@ class Pool(Generic[T]):
 
     @contextmanager
     def least_loaded(self) -> Iterator[T]:
-        """The member to ask, busy for as long as the context lasts. A Transport or Malformed error is held against it.
+        """The member to ask, busy for as long as the context lasts.
+
+        A Transport or Malformed error, and that the asker had no more patience, is held against it.
 
         Raises:
             IndexError: the pool is empty.
@@ -82,7 +90,9 @@ class Pool(Generic[T]):
         except Transport as error:
             member.failed(time.monotonic(), error.retry_after)
             raise
-        except Malformed:  # a broken server answers at once, has nothing to do, and would be asked everything
+        except (Malformed, asyncio.CancelledError):
+            # A broken server answers at once, has nothing to do, and would be asked everything; one that hangs would
+            # be asked again and again: it is whoever asks that ends the wait.
             member.failed(time.monotonic(), None)
             raise
         else:
@@ -105,6 +115,7 @@ class Servers:
 
     servers: tuple[Backend, ...]
     _pool: Pool[Backend] = field(init=False, repr=False, compare=False)
+    _left_out: list[Backend] = field(init=False, repr=False, compare=False, default_factory=list)
 
     def __post_init__(self) -> None:
         """Check that they stand for one model."""
@@ -153,9 +164,18 @@ class Servers:
             await server.open()
 
     async def complete(self, request: Request) -> Completion:
-        """Ask the server with the least to do, once."""
-        with self._pool.least_loaded() as server:
-            return await server.complete(request)
+        """Ask the server with the least to do, once. One that cannot work as configured is left out for good."""
+        while True:
+            try:
+                with self._pool.least_loaded() as server:
+                    return await server.complete(request)
+            except Misconfigured as error:
+                if all(one is server or one in self._left_out for one in self.servers):
+                    raise
+                self._pool.remove(server)
+                if server not in self._left_out:
+                    self._left_out.append(server)
+                    warnings.warn(f"{error}; the other servers in base_url are asked instead", LeftOut, stacklevel=2)
 
     async def close(self) -> None:
         """Close the connections to all."""

@@ -21,7 +21,7 @@ class BatchState(Struct, frozen=True):
     ended: bool
     """There is nothing more to wait for."""
     done: int
-    """Requests that are answered or failed; providers may say so only at the end."""
+    """Requests that are answered or failed; providers may say so only at the end. As many have a row in the results."""
     error: str | None = None
     """Why none of it was processed."""
     busy: bool = False
@@ -54,7 +54,10 @@ class Batches(Protocol):
         ...
 
     def results(self, batch: str) -> AsyncGenerator[tuple[str, bytes], None]:
-        """Keys and rows of a batch that has ended. Raises as ``state`` does, also when the download breaks off."""
+        """Keys and rows of a batch that has ended. Raises as ``state`` does, also when the download breaks off.
+
+        It may end early unnoticed: see ``download.complete``.
+        """
         ...
 
     def completion(self, line: bytes, request: Request) -> Completion:

@@ -12,9 +12,10 @@ from functools import partial
 from msgspec import Struct
 
 from evalkit.batches.api import BatchSettings, BatchState, UnknownBatch
+from evalkit.batches.download import Incomplete, complete
 from evalkit.batches.ledger import most
 from evalkit.batches.submit import Submitter
-from evalkit.budget import Amount, amount
+from evalkit.budget import Amount, amount, unsaid
 from evalkit.client import Unreachable
 from evalkit.judge import Bench
 from evalkit.protocols import BackendError, Case, Misconfigured, Transport, UsageError
@@ -143,7 +144,7 @@ class Follower:
                 if state.error is not None:
                     return await self._refused(pending, state)
                 if state.ended:
-                    return await self._collected(pending)
+                    return await self._collected(pending, state.done)
             elif pending.gone:
                 return Outcome(True, await self._released(pending))
             if not self._settings.wait:
@@ -179,18 +180,20 @@ class Follower:
 
     @contextmanager
     def _known(self, intent: Batch) -> Iterator[None]:
+        file = str(self._ledger.log.path)
+        giving_up = f"to give it up and pay for the requests again, delete its lines in {file!r}"
         try:
             yield
         except UnknownBatch as error:
             raise UsageError(
                 f"{self._api.provider} does not have batch {intent.batch} with {intent.n} requests: {error}. Use the "
-                f"key and server it was submitted with; to give it up and pay for the requests again, delete its lines "
-                f"in {str(self._ledger.log.path)!r}"
+                f"key and server it was submitted with; {giving_up}"
             ) from error
         except Transport as error:
+            unreadable = isinstance(error, Incomplete)
             raise Unreachable(
                 f"{self._api.provider} does not answer: {error}. What it was sent is noted, and everything it answered "
-                "is stored; run the same command again to go on"
+                f"is stored; run the same command again to go on{f', or {giving_up}' if unreadable else ''}"
             ) from error
 
     async def _refused(self, pending: Pending, state: BatchState) -> Outcome:
@@ -212,14 +215,14 @@ class Follower:
 
     # Collecting.
 
-    async def _collected(self, pending: Pending) -> Outcome:
-        """Store and hand out what a batch brought, once; what it did not bring is asked again, or given up."""
+    async def _collected(self, pending: Pending, done: int) -> Outcome:
+        """Store and hand out what a batch brought, once; what was not done is asked again, or given up."""
         mine = dict.fromkeys(pending.cases)
         async with self._ledger.lock(self._sleep):
             self._bench.log.refresh()
             if self._ledger.get(pending.intent.key) is not None:  # else another process has stored it all
                 with self._known(pending.intent):
-                    await self._client.insist(partial(self._download, pending))
+                    await self._client.insist(partial(self._download, pending, done))
             for key in mine:  # the others came too late for this reading of it
                 if key in pending.cases:
                     await self._missing(key, pending)
@@ -234,10 +237,10 @@ class Follower:
             raise self._trouble
         return Outcome(True, again)
 
-    async def _download(self, pending: Pending) -> None:
+    async def _download(self, pending: Pending, done: int) -> None:
         """Store rows as they arrive; of several for one request the first answer counts, others' are none of ours."""
         assert pending.intent.batch is not None
-        async with aclosing(self._api.results(pending.intent.batch)) as rows:
+        async with aclosing(complete(self._api, pending.intent.batch, done)) as rows:
             async for key, line in rows:
                 if key in pending.cases:
                     await self._read(key, line, pending)
@@ -258,7 +261,7 @@ class Follower:
             except BackendError as error:
                 row = self._bench.record(key, case, request, error)
             else:
-                pending.used += spent(self._bench, said.usage)
+                pending.used += spent(self._bench, unsaid(said.usage, request) or said.usage)
                 row = self._bench.record(key, case, request, said, cost=self._client.bought(said.usage))
         await self._hand_out(row, pending.cases.pop(key))
 

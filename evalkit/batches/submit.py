@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from evalkit.batches.api import Batches
+from evalkit.batches.download import complete
 from evalkit.batches.ledger import Ledger
 from evalkit.budget import Amount
 from evalkit.client import Client, Unreachable
@@ -93,10 +94,11 @@ class Submitter:
                 continue
             if self.api.marked:
                 return batch, False
-            if not (await self.api.state(batch)).ended:
+            state = await self.api.state(batch)
+            if not state.ended:
                 undecided = True
                 continue
-            async with aclosing(self.api.results(batch)) as rows:
+            async with aclosing(complete(self.api, batch, state.done)) as rows:
                 common = len({key async for key, _ in rows}.intersection(intent.keys))
             if common == intent.n:
                 return batch, False

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalkit.auditing.evidence import Evidence, percent, signed
 from evalkit.auditing.findings import Finding, counted
-from evalkit.auditing.position_effect import logit, showings
+from evalkit.auditing.position_effect import logit, showings, within_pairs
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 ALONE = "needs two answers in one prompt; single grading shows one, which has no position"
 BOTH = "needs verdicts in both orders of the same pair"
 JOINED = "needs the verdict of each order; these rows join two orders into one"
-METRICS = ("position_consistency", "position_first", "position_last", "position_fairness", "position_logit")
+SHARES = ("position_consistency", "position_first", "position_last", "position_fairness")
+METRICS = (*SHARES, "position_logit", "position_logit_within_pairs")
 FEWEST = 8
 """Questions of a category from which its position effect is given; below, the limits of so few are too narrow."""
 
@@ -43,7 +44,7 @@ class Position:
     """Consistency over the two orders, and where an inconsistent judge leans."""
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
-        """Shares first, then the effect at equal quality, then what moves it."""
+        """Shares first, then the effect in logits, over all pairs and within them, then what moves it."""
         if evidence.shows != 2:
             for metric in METRICS:
                 yield evidence.lacking(metric, ALONE)
@@ -54,6 +55,7 @@ class Position:
         lean = leaning(evidence)
         yield from _shares(evidence, lean, None)
         yield from _effect(evidence)
+        yield _within(evidence)
         yield from _stability(evidence)
         for code, category in enumerate(evidence.categories):
             inside = lean.category == code
@@ -112,7 +114,7 @@ def _shares(evidence: Evidence, lean: Lean, category: str | None) -> Iterator[Fi
 
     n = int(lean.lean.size)
     if not n:
-        for metric in METRICS[:-1]:
+        for metric in SHARES:
             yield evidence.lacking(metric, BOTH, category=category, lost=lean.lost)
         return
     first, last = int((lean.lean > 0).sum()), int((lean.lean < 0).sum())
@@ -213,7 +215,7 @@ def _category_effect(evidence: Evidence, code: int) -> Finding:
     return evidence.finding(
         "position_logit",
         interval,
-        f"{_on(category)}Between answers of equal quality, being shown first adds {signed(interval)} logits.",
+        f"{_on(category)}Over these pairs, being shown first adds {signed(interval)} logits, given the two models.",
         category=category,
         null=0.0,
         ridge=fitted.ridge if fitted is not None else 0.0,
@@ -221,7 +223,7 @@ def _category_effect(evidence: Evidence, code: int) -> Finding:
 
 
 def _effect(evidence: Evidence) -> Iterator[Finding]:
-    """The logit of the first slot at equal quality, and how it changes with the gap in quality."""
+    """The logit of the first slot given the two models, and how it changes with the gap in quality."""
     import numpy as np
 
     from evalkit.auditing.joint_ratings import fit
@@ -239,9 +241,9 @@ def _effect(evidence: Evidence) -> Iterator[Finding]:
     yield evidence.finding(
         "position_logit",
         interval,
-        f"Between answers of equal quality, being shown {way} multiplies the odds of winning by {_times(odds)} "
-        f"(logit {signed(interval)}; above 0 favours the first). Over all showings the first answer gets "
-        f"{100 * share:.1f}% of the wins.",
+        f"Over the pairs as they are, given how strong the two models are, being shown {way} multiplies the odds of "
+        f"winning by {_times(odds)} (logit {signed(interval)}; above 0 favours the first); between two answers of "
+        f"equal quality it is more. Over all showings the first answer gets {100 * share:.1f}% of the wins.",
         null=0.0,
         first_slot_share=share,
         ridge=fitted.ridge if fitted is not None else 0.0,
@@ -264,9 +266,32 @@ def _effect(evidence: Evidence) -> Iterator[Finding]:
         "position_logit_by_gap",
         slope,
         f"For each logit by which two models differ in quality, the position effect changes by {signed(slope)}; "
-        "a change towards 0 means that position decides mainly between answers of similar quality.",
+        "a change towards 0 means that position decides mainly between models of similar quality.",
         null=0.0,
         by_gap=_by_gap(evidence, ability),
+    )
+
+
+def _within(evidence: Evidence) -> Finding:
+    """The logit of the first slot on one and the same pair."""
+    import numpy as np
+
+    from evalkit.stats.errors import NotMeasurable
+
+    metric = "position_logit_within_pairs"
+    try:
+        interval, first, second = within_pairs(evidence.pairs)
+    except NotMeasurable as error:
+        return evidence.lacking(metric, error.reason)
+    way = "first" if interval.estimate > 0 else "second"
+    return evidence.finding(
+        metric,
+        interval,
+        f"On one and the same pair, whatever its answers are worth, being shown {way} multiplies the odds of winning "
+        f"by {_times(float(np.exp(abs(interval.estimate))))} (logit {signed(interval)}): {counted(first, 'pair')} went "
+        f"to the first answer in both orders, {second} to the second.",
+        null=0.0,
+        counts={"first": first, "last": second},
     )
 
 

@@ -208,7 +208,10 @@ def _gap(
     people: FloatArray,
     question: IntArray,
 ) -> Iterator[Finding]:
-    """Win rate by the judge minus by people on the same pairs, and Wataoka's difference in recall."""
+    """Win rate by the judge minus by people on the same pairs, and Wataoka's difference in recall.
+
+    Wataoka's compares how often the judge is with people who prefer this model, and with those who prefer any other.
+    """
     import numpy as np
 
     from evalkit.stats.shares import clustered_difference, clustered_mean
@@ -233,9 +236,9 @@ def _gap(
         by_people=float(by_people.mean()),
         unit="signed",
     )
-    decided = (judge != 0.5) & (people != 0.5) & mine
-    recalled = np.where(first, (judge > 0.5) & (people > 0.5), (judge < 0.5) & (people < 0.5))[decided]
-    preferred = np.where(first, people > 0.5, people < 0.5)[decided]
+    decided = (judge != 0.5) & (people != 0.5)
+    recalled = np.where(first, (judge > 0.5) & (people > 0.5), (b == code) & (judge < 0.5) & (people < 0.5))[decided]
+    preferred = np.where(people > 0.5, first, b == code)[decided]
     if preferred.all() or not preferred.any():
         return
     right = ((judge > 0.5) == (people > 0.5))[decided].astype(np.float64)
@@ -244,7 +247,8 @@ def _gap(
         "self_equal_opportunity",
         form,
         f"Where people prefer {name}, {evidence.judge} agrees in {100 * right[preferred].mean():.1f}% of votes; where "
-        f"they prefer its rival, in {100 * right[~preferred].mean():.1f}%: {signed(form, 3)}. Descriptive.",
+        f"they prefer another model, in whichever pair, in {100 * right[~preferred].mean():.1f}%: {signed(form, 3)}. "
+        "Descriptive.",
         model=name,
         relation=kind,
         recalled=int(recalled.sum()),

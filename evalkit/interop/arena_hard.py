@@ -138,7 +138,7 @@ class Format:
                 elif parts := whole.add(row, pairs=True):
                     kind, place, line = _foreign(parts, items)
                     outputs.row((row.record.benchmark, *place), restored(line, parts[0].extra))
-                    written[kind] += 1
+                    written[kind] += len(parts)
         if whole.incomplete:
             written["left out: judgments of one order only"] = whole.incomplete
         return written

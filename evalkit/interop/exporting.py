@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.interop import load
-from evalkit.interop.importing import Items, foreign_log
+from evalkit.interop.importing import foreign_log
 from evalkit.interop.records import Imported, key
+from evalkit.items import NAME, Items
 from evalkit.protocols import UsageError
+from evalkit.results import answer_logs, judgment_logs
 from evalkit.schema import Item, Judgment, Response
-from evalkit.store import Log, answer_logs, judgment_logs
+from evalkit.store import Log
 
 
 def export_results(format_name: str, paths: Iterable[Path], out: Path, items: Iterable[Item] = ()) -> Counter[str]:
@@ -22,10 +24,10 @@ def export_results(format_name: str, paths: Iterable[Path], out: Path, items: It
         format_name: one of ``interop.names()``.
         paths: results folders, or judgments files.
         out: the folder to write below; files there with the same names are replaced.
-        items: questions whose results do not come with an ``items.jsonl``.
+        items: questions where the results have no ``items.jsonl``, or not all of theirs in it.
 
     Returns:
-        Rows written, by kind; what the format cannot hold, as ``left out: ...``.
+        Records written, by kind, as an import counts them; what the format cannot hold, as ``left out: ...``.
 
     Raises:
         UsageError: the format cannot be exported, or there are no results.
@@ -34,7 +36,7 @@ def export_results(format_name: str, paths: Iterable[Path], out: Path, items: It
     plugin.write((), out)  # says at once if the format cannot be exported
     places = list(paths)
     answers, judged = answer_logs(places), judgment_logs(places)
-    asked = [path.parent for place in places for path in sorted(place.rglob("items.jsonl"))]
+    asked = [path.parent for place in places for path in sorted(place.rglob(NAME))]
     if not answers and not judged and not asked:
         raise UsageError(f"there are no results to export in {', '.join(map(repr, map(str, places)))}")
     folders = [folder.resolve() for folder in asked]
@@ -47,11 +49,11 @@ def _rows(
     foreign: dict[Path, Log[Any]], answers: list[Log[Response]], judged: list[Log[Judgment]], items: Iterable[Item]
 ) -> Iterator[Imported]:
     """Items, answers, judgments, each with its extras."""
-    for item in items:
-        yield Imported(item)
+    asked = {(item.benchmark, item.id): Imported(item) for item in items}
     for folder, log_of_extras in foreign.items():
         for item in Items(folder).known.values():
-            yield _with_extra(item, log_of_extras)
+            asked[item.benchmark, item.id] = _with_extra(item, log_of_extras)
+    yield from asked.values()
     for answered in answers:
         for response in answered:
             yield _with_extra(response, foreign[answered.path.parent.parent])

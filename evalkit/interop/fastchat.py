@@ -4,8 +4,8 @@
 ``question.jsonl``            one Item each
 ``model_answer/*.jsonl``      one Response for each choice
 ``reference_answer/*.jsonl``  in ``meta["reference_answer"]`` of the question's Item, by file name
-``*_single.jsonl``            one Judgment each, protocol ``fastchat_single``
-``*_pair.jsonl``              two Judgments each, one a game, protocol ``fastchat_pair``
+``*_single.jsonl``            one Judgment each, protocol ``fastchat_single``, or ours if the row names it as its prompt
+``*_pair.jsonl``              two Judgments each, one a game, protocol ``fastchat_pair``, or ours likewise
 votes                         ``lmsys/mt_bench_human_judgments``: protocol ``human_pair``; those of ``gpt4_pair``,
                               which join two games in one verdict, ``fastchat_pair_aggregated``
 ============================  ===========================================================================
@@ -120,11 +120,11 @@ class Format:
                         continue
                     line = restored(_answer_row(responses(parts)), extra)
                     outputs.row((bench, "model_answer", f"{record.model.name}.jsonl"), line)
-                    written["answers"] += 1
+                    written["answers"] += len(parts)
                 else:
                     place, line = rows_of.foreign(judgments(parts))
                     outputs.row((bench, *place), restored(line, extra))
-                    written["judgments"] += 1
+                    written["judgments"] += len(parts)
         if whole.incomplete:
             written["left out: judgments of one order only"] = whole.incomplete
         return written

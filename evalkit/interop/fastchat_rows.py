@@ -28,6 +28,9 @@ PAIR: Final = "fastchat_pair"
 AGGREGATED: Final = "fastchat_pair_aggregated"
 VOTE: Final = "human_pair"
 
+OURS: Final = frozenset({"single", "pairwise", "arena_hard", "alpaca_eval_gpt4", "alpaca_eval_weighted"})
+"""Protocols that are not FastChat's. A row we write has the name where FastChat's has that of its prompt."""
+
 _SCORES: Final = {"first": (1.0, 0.0), "second": (0.0, 1.0), "tie": (0.5, 0.5)}
 _LABELS: Final = {"first": "A", "second": "B", "tie": "tie"}
 _Winner = Literal["model_1", "model_2", "tie", "error"]
@@ -100,12 +103,12 @@ def single(source: Record, about: Asked, ledger: Ledger) -> Iterator[Imported]:
         verdict = _failure(row.judgment, "no rating was read from the reply")
     else:
         verdict = (row.score,)
-    judge = _judge(row.judge, _judge_of_file(where, "_single"))
+    judge, protocol = _judge(row.judge, _judge_of_file(where, "_single")), _protocol(row.judge, SINGLE)
     judged = ledger.judgment(
         where,
         about,
-        judge_ref(judge, SINGLE),
-        SINGLE,
+        judge_ref(judge, protocol),
+        protocol,
         [(model, ledger.shown(about, model))],
         verdict,
         label=read.label if same and not isinstance(read, Failure) else f"{row.score}",
@@ -125,7 +128,8 @@ def pair(source: Record, about: Asked, ledger: Ledger) -> Iterator[Imported]:
         yield from _vote(source, {**record, **sides, "winner": winner}, about, ledger)
         return
     row = where.read(record, _Pair)
-    judge = judge_ref(_judge(row.judge, _judge_of_file(where, "_pair")), PAIR)
+    protocol = _protocol(row.judge, PAIR)
+    judge = judge_ref(_judge(row.judge, _judge_of_file(where, "_pair")), protocol)
     names = ("model_1", "model_2")
     models = (model_ref(row.model_1), model_ref(row.model_2))
     games = []
@@ -135,7 +139,7 @@ def pair(source: Record, about: Asked, ledger: Ledger) -> Iterator[Imported]:
         verdict = _SCORES.get(outcome) or _failure(raw, "no verdict was read from the reply")
         label = _LABELS.get(outcome)
         games.append(
-            ledger.judgment(where, about, judge, PAIR, shown, verdict, label=label, raw=raw, created=row.tstamp)
+            ledger.judgment(where, about, judge, protocol, shown, verdict, label=label, raw=raw, created=row.tstamp)
         )
     yield from joined(games, difference(record, foreign(games)[1]))
 
@@ -186,10 +190,12 @@ def foreign(parts: list[Judgment]) -> tuple[tuple[str, ...], dict[str, Any]]:
     head = parts[0]
     head_row: dict[str, Any] = {"question_id": number(head.item)}
     tail = {"turn": head.turn, "tstamp": head.created}
+    prompt = "single-v1" if len(head.shown) == 1 else "pair-v2"
+    prompt = head.protocol if head.protocol in OURS else prompt if head.turn == 1 else f"{prompt}-multi-turn"
     if len(head.shown) == 1:
         row = head_row | {
             "model": head.models[0].name,
-            "judge": [head.judge.name, "single-v1" if head.turn == 1 else "single-v1-multi-turn"],
+            "judge": [head.judge.name, prompt],
             "user_prompt": "",
             "judgment": head.raw,
             "score": -1 if head.scores is None else _plain(head.scores[0]),
@@ -206,7 +212,7 @@ def foreign(parts: list[Judgment]) -> tuple[tuple[str, ...], dict[str, Any]]:
         }
     row = head_row | {"model_1": first, "model_2": second}
     row |= {"g1_winner": _winner(head, "model_1", "model_2"), "g2_winner": _winner(parts[1], "model_2", "model_1")}
-    row |= {"judge": [head.judge.name, "pair-v2" if head.turn == 1 else "pair-v2-multi-turn"]}
+    row |= {"judge": [head.judge.name, prompt]}
     for name, part in (("g1", head), ("g2", parts[1])):
         row |= {f"{name}_user_prompt": "", f"{name}_judgment": part.raw}
     return ("model_judgment", f"{head.judge.name}_pair.jsonl"), row | tail
@@ -231,6 +237,11 @@ def _failure(raw: str, why: str) -> Failure:
 def _judge(judge: tuple[str, ...] | str, otherwise: str) -> str:
     """The judge's name; FastChat writes [model, prompt]."""
     return judge if isinstance(judge, str) else judge[0] if judge else otherwise
+
+
+def _protocol(judge: tuple[str, ...] | str, otherwise: str) -> str:
+    """What it was judged by: FastChat's, whatever the prompt is called, or one of ours."""
+    return judge[1] if not isinstance(judge, str) and len(judge) > 1 and judge[1] in OURS else otherwise
 
 
 def _judge_of_file(where: Where, suffix: str) -> str:

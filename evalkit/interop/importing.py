@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from evalkit.interop import load
 from evalkit.interop.records import Foreign, Imported, key
+from evalkit.items import Items
 from evalkit.protocols import UsageError
 from evalkit.schema import Item, Judgment, Response
 from evalkit.store import Log, Store, file_name
@@ -31,45 +30,6 @@ class Summary:
     """Those of them that were not there before."""
     failed: dict[str, int]
     """Records that hold a failure, as ``judgments unparsed``."""
-
-
-class Items:
-    """``items.jsonl`` of one benchmark: its questions, the latest row of an id counts."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "items.jsonl"
-        self.known: dict[str, Item] = {}
-        self._torn = False
-        if self.path.exists():
-            for number, line in enumerate(self.path.read_bytes().splitlines(keepends=True), 1):
-                self._torn = not line.endswith(b"\n")
-                if not self._torn:
-                    self._enter(line, number)
-
-    def add(self, item: Item) -> bool:
-        """Keep an item; False if it is there as it is."""
-        if self.known.get(item.id) == item:
-            return False
-        try:
-            if self._torn:  # a process died while writing the last line
-                self.path.write_bytes(self.path.read_bytes().rpartition(b"\n")[0] + b"\n" * bool(self.known))
-                self._torn = False
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if self.path.is_symlink():
-                raise UsageError(f"{str(self.path)!r} is a link to another place; replace it by a file")
-            with self.path.open("ab") as file:
-                file.write(msgspec.json.encode(item) + b"\n")
-        except OSError as error:
-            raise UsageError(f"cannot write {str(self.path)!r}: {error.strerror}") from error
-        self.known[item.id] = item
-        return True
-
-    def _enter(self, line: bytes, number: int) -> None:
-        try:
-            item = msgspec.json.decode(line, type=Item)
-        except msgspec.MsgspecError as error:
-            raise UsageError(f"{str(self.path)!r}, line {number}: {error}") from error
-        self.known[item.id] = item
 
 
 def foreign_log(folder: Path, format_name: str) -> Log[Any]:
@@ -104,7 +64,7 @@ class _Results:
         if row.extra:  # first, so that a record that is there never lacks its extras
             self._append(self._foreign[record.benchmark], Foreign(key(record), row.extra))
         if isinstance(record, Item):
-            return self._items[record.benchmark].add(record)
+            return self._items[record.benchmark].keep((record,)) > 0
         if isinstance(record, Response):
             return self._append(store.responses(record.model.name), record)
         return self._append(store.judgments(record.judge.name, record.protocol), record)

@@ -43,7 +43,7 @@ def no_verdict(completion: Completion) -> Failure | None:
         return Failure("refused", f"the judge refused: {excerpt(completion.text)!r}")
     if completion.finish == "length":
         spent = completion.usage.completion_tokens
-        return Failure("truncated", f"the judge reached its limit of tokens ({spent} used) before it finished")
+        return Failure("truncated", f"the judge's reply was cut short{f' after {spent} tokens' if spent else ''}")
     return None
 
 
@@ -126,7 +126,7 @@ def expected_rating(completion: Completion, scale: Mapping[str, float], least_ma
     mass: dict[str, float] = {}
     for token, logprob in completion.logprobs[0].items():
         if (name := token.strip()) in scale:
-            mass[name] = mass.get(name, 0.0) + exp(logprob)
+            mass[name] = mass.get(name, 0.0) + exp(min(logprob, 0.0))
     total = fsum(mass.values())
     if total == 0.0 or total < least_mass:
         top = max(completion.logprobs[0].items(), key=lambda pair: pair[1], default=("nothing", 0.0))[0]

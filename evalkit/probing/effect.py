@@ -88,7 +88,7 @@ def said(found: Interval) -> str:
 
 
 def _figure(value: float) -> str:
-    return f"{round(value, 2) + 0.0:+.2f}"  # no -0.00
+    return f"{value:+z.2f}"
 
 
 def fixed(leans: Iterable[float]) -> bool:

@@ -204,12 +204,12 @@ def _labels(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterato
         "controls": {"again": [noise.estimate, noise.lower, noise.upper], "placebo": f"none: {NO_LABELS}"},
         "fixed": fixed((*before[:, 0], *after[:, 0])),
         "brief": f"It leans to the label A by {said(found)}, net of asking again, and to the first place by "
-        f"{place.estimate:+.2f}.",
+        f"{place.estimate:+z.2f}.",
     }
     sentence = (
         f"With the answer shown first called B, and the second A, its lean to the first place goes from "
-        f"{details['lean_before']:+.2f} to {details['lean_renamed']:+.2f}, asked again unchanged to "
-        f"{details['lean_again']:+.2f}: it leans to whatever is called A by {said(as_it_is)}, net of asking again "
+        f"{details['lean_before']:+z.2f} to {details['lean_renamed']:+z.2f}, asked again unchanged to "
+        f"{details['lean_again']:+z.2f}: it leans to whatever is called A by {said(as_it_is)}, net of asking again "
         f"{said(found)}, and to whatever stands first by {said(place)}. There is no placebo: {NO_LABELS}."
     )
     yield finding(subject, metric, found, details, sentence)
@@ -244,11 +244,11 @@ def _instruction(subject: Subject, table: Table, probe: Probe) -> Finding:
         "inconsistent_before": float((before != 0).mean()),
         "inconsistent_warned": float((after != 0).mean()),
         "fate": became,
-        "brief": f"Its lean to the first place is {warned.estimate:+.2f} with the warning, {lean.estimate:+.2f} with "
+        "brief": f"Its lean to the first place is {warned.estimate:+z.2f} with the warning, {lean.estimate:+z.2f} with "
         f"as much neutral text, a net {said(found)}: {became}.",
     }
     sentence = (
-        f"{capital(probe.does)} changes its lean to the first place from {details['lean_before']:+.2f} to "
+        f"{capital(probe.does)} changes its lean to the first place from {details['lean_before']:+z.2f} to "
         f"{said(warned)}; with as much neutral text in the instruction it is {said(lean)}: net of that, {said(found)}; "
         f"net of asking again unchanged, {said(than_again)}. So the lean is {became}."
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from evalkit import config, spending
@@ -15,7 +14,6 @@ from evalkit.experiment import Experiment
 from evalkit.judge import Bench
 from evalkit.probing.trials import Probe, Rewrites, Turns, placebo
 from evalkit.protocols import Judge, JudgeProtocol
-from evalkit.schema import Judgment, Ref
 from evalkit.store import Store
 
 SINGLE = "evalkit.judges.single.Single"
@@ -60,14 +58,10 @@ class Study:
             rows = store.responses(candidate.model.name)
             total += spending.answers(rows, candidate.ref, clients.price(candidate.model))
         for judge in self.experiment.judges:
-            for one in self.forms(judge).values():
-                log = store.judgments(one.name, one.protocol.name)
-                total += spending.judgments(log, partial(_said, one.ref), clients.price(judge.model))
+            for name, protocol in {(one.name, one.protocol.name) for one in self.forms(judge).values()}:
+                log = store.judgments(name, protocol)
+                total += spending.judgments(log, lambda _: True, clients.price(judge.model))
         return total
-
-
-def _said(by: Ref, judgment: Judgment) -> bool:
-    return judgment.judge == by
 
 
 def protocols(protocol: JudgeProtocol, single: JudgeProtocol, probes: Sequence[Probe]) -> dict[str, JudgeProtocol]:

@@ -102,7 +102,7 @@ async def run(settings: config.Config, probes: Sequence[Probe], console: Console
         if clients.budget.capped:
             clients.budget.spent_before(study.used_before(clients, store))
         await open_all(experiment, clients, console)
-        folder = run_folder(store, settings)
+        folder = run_folder(experiment, store, settings)
         with (folder / "config.yaml").open("ab") as file:
             file.write(msgspec.yaml.encode({"probes": [probe.name for probe in probes], "turns": turns}))
         return await _carry_out(study, clients, store, folder, console)
@@ -170,7 +170,7 @@ async def _carry_out(study: Study, clients: Clients, store: Store, folder: Path,
     outcome = "error" if trouble else clients.stopped_by or "done"
     record.end(outcome, trouble)
     audit = audited(study, heard)
-    print_closing(console, store, folder, clients, watch)
+    print_closing(console, store, folder, clients, watch, experiment.ask_again)
     about = {
         name: ", ".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in design.items()
     }

@@ -29,6 +29,9 @@ ID_COLUMNS = ("item", "id", "question_id", "instruction")
 
 DIFFICULTY_COLUMNS = ("instruction_difficulty", "difficulty")
 
+MOST_UNKNOWN = 0.1
+"""Largest share of a model's comparisons that may be left out because the length of an answer is not known."""
+
 GAMED_WEIGHT = 0.1
 """Of each gamed row: .2 shared by a verbose and a concise version (alpaca_eval 0.6.6)."""
 
@@ -54,7 +57,7 @@ class LengthControlled:
     """By item; their order deals the folds of the cross-validation. None: the minimal fit."""
     gamed: Gamed | None = None
     resamples: int = 200
-    """Of the interval: the whole fit is repeated on resampled instructions."""
+    """Of the interval: the fit is repeated on resampled instructions."""
 
     name = "lc"
 
@@ -107,10 +110,17 @@ class LengthControlled:
         from evalkit.stats.resample import Interval
 
         mine = np.flatnonzero(met.model == model)
+        unknown = np.isnan(met.length[mine])
+        without = f"{unknown.sum()} of {mine.size} comparisons have none"
+        if unknown.sum() > MOST_UNKNOWN * mine.size:
+            raise NotMeasurable(f"needs the length of every answer, but {without}, more than {MOST_UNKNOWN:.0%}")
+        if unknown.any():
+            notes.append(
+                f"length-controlled win rate of {table.models[model]!r} leaves out comparisons with an answer of "
+                f"unknown length: {without}"
+            )
+        mine = mine[~unknown]
         question = table.question[met.rows[mine]] if table.questions else np.arange(mine.size)
-        unknown = int(np.isnan(met.length[mine]).sum())
-        if unknown:
-            raise NotMeasurable(f"needs the length of every answer, but {unknown} of {mine.size} comparisons have none")
         order = np.lexsort((table.turn[met.rows[mine]], self._places(table, question)))
         preference, length, question = met.preference[mine][order], met.length[mine][order], question[order]
         lost = self._lost(table, met, model)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
     from evalkit.stats.resample import Interval
 
+RIDGE = 5.0
+"""Penalty on the ratings behind an interval: 20 comparisons against an equal. Few comparisons thus stay residuals."""
+
 
 @dataclass(frozen=True)
 class WinRate:
@@ -104,9 +107,16 @@ def _over_opponents(table: Comparisons, standings: list[Standing], lengths: Floa
 
 
 def _average(table: Comparisons) -> dict[int, Interval]:
-    """Mean over opponents of the share of wins, by model; the interval from the influence of each question."""
+    """Mean over the opponents met of the share of wins, by model; the interval from the influence of each question.
+
+    Who has met whom is taken as given: the interval is not for opponents that a model might have met as well.
+    An opponent met once varies like any other, so outcomes are set against what ratings expect, not against the share
+    of that opponent. Where every question has every pair, this is the error of the mean over questions.
+    """
     import numpy as np
 
+    if not len(table):
+        return {}
     size = len(table.models)
     # Every comparison from both sides: [2N] model, opponent, points, weight.
     model, other = np.concatenate([table.a, table.b]), np.concatenate([table.b, table.a])
@@ -117,28 +127,57 @@ def _average(table: Comparisons) -> dict[int, Interval]:
     won = np.bincount(pair, weight * points, size * size).reshape(size, size)
     share = np.divide(won, met, out=np.zeros_like(won), where=met > 0)
     opponents = (met > 0).sum(axis=1)
-    influence = weight * (points - share.ravel()[pair]) / (met.ravel()[pair] * opponents[model])
+    part = weight / (met.ravel()[pair] * opponents[model])
+    surprise = part * (points - _expected(table).ravel()[pair])
     cluster = np.arange(len(table)) if table.clusters is None else table.clusters
     question = np.concatenate([cluster, cluster])
     return {
-        int(i): _interval(100 * share[i].sum() / opponents[i], 100 * influence[model == i], question[model == i])
+        int(i): _interval(share[i].sum() / opponents[i], part[mine], surprise[mine], question[mine])
         for i in np.flatnonzero(opponents)
+        for mine in [model == i]
     }
 
 
-def _interval(estimate: float, influence: FloatArray, question: IntArray) -> Interval:
+def _expected(table: Comparisons) -> FloatArray:
+    """[M, M] share of wins of one model over another, by penalised ratings, which always exist."""
+    from evalkit.stats.arrays import sigmoid
+    from evalkit.stats.battles import compress
+    from evalkit.stats.bradley_terry import bradley_terry
+
+    battles = compress(table.a, table.b, table.outcome, models=len(table.models), weights=table.weights)
+    ratings = bradley_terry(battles, ridge=RIDGE).ratings
+    return sigmoid(ratings[:, None] - ratings)
+
+
+def _interval(estimate: float, part: FloatArray, surprise: FloatArray, question: IntArray) -> Interval:
+    """A weighted mean over questions, in percent, with its t limits.
+
+    Each question's residual is scaled up by its leverage, and the degrees of freedom are Satterthwaite's for variances
+    in proportion to what each counts; of U questions that count alike, U - 1 (Bell & McCaffrey 2002, Survey
+    Methodology 28:169).
+
+    Args:
+        estimate: the mean.
+        part: [N] how much each comparison counts in it; they sum to 1.
+        surprise: [N] that, times outcome minus expectation.
+        question: [N] the unit that varies.
+    """
     import numpy as np
 
     from evalkit.stats.resample import Interval, t_quantile
 
-    by_question = np.bincount(_numbered(question), influence)
-    units = by_question.size
+    number = _numbered(question)
+    counts, influence = np.bincount(number, part), np.bincount(number, surprise)
+    units = counts.size
     if units < 2:
-        return Interval(float(estimate), None, None, influence.size, 0.95, None, units)
-    error = float(np.sqrt(by_question @ by_question * units / (units - 1)))
-    reach = t_quantile(0.975, units - 1) * error
-    lower, upper = max(0.0, estimate - reach), min(100.0, estimate + reach)
-    return Interval(float(estimate), float(lower), float(upper), influence.size, 0.95, error, units)
+        return Interval(100 * float(estimate), None, None, part.size, 0.95, None, units)
+    influence -= counts * influence.sum()
+    error = 100 * float(np.sqrt((influence**2 / (1 - counts)).sum()))
+    leverage = counts**2 / (1 - counts)
+    degrees = 1 / float(counts @ counts + leverage.sum() ** 2 - leverage @ leverage)
+    reach = t_quantile(0.975, degrees) * error
+    middle = 100 * float(estimate)
+    return Interval(middle, max(0.0, middle - reach), min(100.0, middle + reach), part.size, 0.95, error, units)
 
 
 def _numbered(question: IntArray) -> IntArray:

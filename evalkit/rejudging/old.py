@@ -9,10 +9,12 @@ from functools import cached_property
 from pathlib import Path
 
 from evalkit.comparisons import HUMAN
+from evalkit.items import Items
 from evalkit.protocols import UsageError
 from evalkit.rejudging.drift import Said
+from evalkit.results import answer_logs, judgment_logs
 from evalkit.schema import Item, Judgment, Ref, Response
-from evalkit.store import Log, answer_logs, judgment_logs
+from evalkit.store import Log
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +128,5 @@ class Answers:
 
 
 def questions_in(root: Path) -> dict[str, Item]:
-    """Questions that an import left beside the results, by id."""
-    from evalkit.interop.importing import Items
-
+    """Questions that runs and imports left beside the results, by id."""
     return Items(root).known

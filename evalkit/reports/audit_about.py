@@ -52,6 +52,7 @@ def of_run(record: Record, prefix: str = "") -> About:
         lost = ", ".join(f"{count:,} {kind}" for kind, count in stage.failed.items())
         stored = f", {stage.stored:,} of them stored before" if stage.stored else ""
         rows.append((name, f"{stage.done:,} of {stage.total:,}{stored}" + (f"; failed: {lost}" if lost else "")))
+    rows += [("warning", text) for text in record.warnings]
     rows += _spent(record)
     packages = ", ".join(f"{name} {version}" for name, version in record.packages.items())
     rows.append(("versions", f"evalkit {record.evalkit}, Python {record.python}, {packages}"))

@@ -64,8 +64,8 @@ def _share(row: AgreementRow | None) -> Cell:
 def _kappa(row: AgreementRow | None) -> Cell:
     if row is None or row.kappa is None:
         return NONE
-    alone = "" if row.length_only_kappa is None else f"length alone {row.length_only_kappa:.3f}"
-    return Cell(f"{row.kappa:.3f}", small=alone.replace(" ", "\N{NO-BREAK SPACE}"))
+    alone = "" if row.length_only_kappa is None else f"length alone {row.length_only_kappa:z.3f}"
+    return Cell(f"{row.kappa:z.3f}", small=alone.replace(" ", "\N{NO-BREAK SPACE}"))
 
 
 def agreement(audit: Audit) -> Section | None:

@@ -6,7 +6,6 @@ import argparse
 import io
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,13 +15,13 @@ import msgspec
 
 from evalkit.analyse import audit
 from evalkit.auditing.findings import Audit
-from evalkit.protocols import UsageError
 from evalkit.report import plain
+from evalkit.reports.output import form_of, write
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-FORMATS = {".json": "json", ".html": "html", ".htm": "html"}
+FORMATS = {".txt": "table", ".json": "json", ".html": "html", ".htm": "html"}
 """What a file's name says of its format."""
 
 
@@ -39,10 +38,11 @@ def run(options: argparse.Namespace, console: Console, note: Callable[[str], Non
     """
     from evalkit.reports.audit_about import about
 
+    form = form_of(options.format, options.output, FORMATS)
     one_thread()
     found = audit(options.paths, options.human, options.judge)
     told = about(options.paths, options.human, found)
-    present(found, options.format, options.output, console, note, about=told)
+    present(found, form, options.output, console, note, about=told)
 
 
 def one_thread() -> None:
@@ -68,22 +68,26 @@ def present(
     Where a page is written, the tables are printed as well. The page also says what it is ``about``: configuration,
     costs and the like, as names and values.
     """
-    form = form or (FORMATS.get(output.suffix.lower()) if output else None) or "table"
+    form = form_of(form, output, FORMATS)
     if form != "html" or output is not None:
         for text in found.notes:
             note(plain(text))
     if form == "json":
-        _write(to_json(found), output)
+        write(to_json(found), output, note)
     elif form == "html":
         from evalkit.reports.audit_page import page
 
-        _write(page(found, about=about), output)
+        write(page(found, about=about), output, note)
         if output is not None:
-            _summary(found, console, None)
+            _summary(found, console)
+    elif output is None:
+        _summary(found, console)
     else:
-        _summary(found, console, output)
-    if output is not None:
-        note(f"in {output}")
+        from rich.console import Console as Captured
+
+        buffer = io.StringIO()
+        _summary(found, Captured(file=buffer, width=140, highlight=False))
+        write(buffer.getvalue().rstrip("\n"), output, note)
 
 
 def to_json(found: Audit) -> str:
@@ -120,25 +124,7 @@ def _json(value: object) -> object:
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
-def _summary(found: Audit, console: Console, output: Path | None) -> None:
+def _summary(found: Audit, console: Console) -> None:
     from evalkit.reports.audit_tables import show
 
-    if output is None:
-        show(console, found)
-        return
-    from rich.console import Console as Captured
-
-    buffer = io.StringIO()
-    show(Captured(file=buffer, width=140, highlight=False), found)
-    _write(buffer.getvalue().rstrip("\n"), output)
-
-
-def _write(text: str, output: Path | None) -> None:
-    if output is None:
-        sys.stdout.write(text + "\n")
-        return
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {str(output)!r}: {error.strerror}") from error
+    show(console, found)

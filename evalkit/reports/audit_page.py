@@ -51,25 +51,34 @@ ROOMS = (Room(40, 40, 250, 16, 3000), Room(12, 12, 80, 8, 1500), Room(4, 4, 25, 
 
 
 def page(
-    audit: Audit, *, title: str = "How far can this judge be trusted?", about: Iterable[tuple[str, str]] = ()
+    audit: Audit,
+    *,
+    title: str = "How far can this judge be trusted?",
+    when: str = "",
+    about: Iterable[tuple[str, str]] = (),
+    ratings_first: bool = False,
 ) -> str:
     """The page. Everything that comes from data is escaped; only the two scripts named by their hash may run.
 
     Args:
         audit: what was found.
         title: heading of the page.
+        when: the date beside it.
         about: configuration, versions, costs and the like, as names and values.
+        ratings_first: how the models did comes before what may be concluded from the judges.
     """
     facts = list(about)
     text = ""
     for room in ROOMS:
-        text = _page(finite(audit), title, facts, room)
+        text = _page(finite(audit), (title, when), facts, room, ratings_first)
         if len(text.encode()) < LIMIT:
             break
     return text
 
 
-def _page(audit: Audit, title: str, about: Sequence[tuple[str, str]], room: Room) -> str:
+def _page(
+    audit: Audit, heading: tuple[str, str], about: Sequence[tuple[str, str]], room: Room, ratings_first: bool
+) -> str:
     listed: list[Section | None] = [
         agreement(audit),
         ratings(audit),
@@ -87,7 +96,8 @@ def _page(audit: Audit, title: str, about: Sequence[tuple[str, str]], room: Room
         TEMPLATE,
         SCRIPT,
         [{"height": height(figure), **_plain(plotly(figure))} for figure in figures],
-        title=_name(title),
+        title=_name(heading[0]),
+        when=_name(heading[1]),
         verdicts=[
             {
                 "judge": _name(called[key(subject)]),
@@ -105,7 +115,8 @@ def _page(audit: Audit, title: str, about: Sequence[tuple[str, str]], room: Room
         ],
         more_judges=max(0, len(audit.subjects) - room.judges),
         notes=[_name(note, SENTENCE) for note in audit.notes[: room.rows]],
-        sections=shown,
+        above=[one for one in shown if ratings_first and one["id"] == "ratings"],
+        sections=[one for one in shown if not (ratings_first and one["id"] == "ratings")],
     )
 
 

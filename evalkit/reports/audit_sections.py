@@ -74,7 +74,7 @@ def _by_people(found: Mapping[str, Rating]) -> bool:
 
 
 def _mark(row: Rating | None) -> Mark | None:
-    return None if row is None else Mark(row.rating, row.lower, row.upper)
+    return None if row is None else Mark(round(row.rating, 6) + 0.0, row.lower, row.upper)  # no -3e-18
 
 
 def _intervals(unit: str, models: Sequence[str], raters: Raters) -> Forest:
@@ -119,17 +119,17 @@ def _rated(benchmark: str, models: Sequence[str], raters: Raters) -> Table:
 def _cell(row: Rating | None) -> Cell:
     if row is None:
         return NONE
-    limits = "" if row.lower is None or row.upper is None else f"{row.lower:.2f}–{row.upper:.2f}"
+    limits = "" if row.lower is None or row.upper is None else f"{row.lower:z.2f}–{row.upper:z.2f}"
     if row.kind == "logit":
-        limits = limits and f"{row.lower:+.2f} to {row.upper:+.2f}"
-    return Cell(f"{row.rating:+.2f}" if row.kind == "logit" else f"{row.rating:.2f}", limits, small=f"n={row.n:,}")
+        limits = limits and f"{row.lower:+z.2f} to {row.upper:+z.2f}"
+    return Cell(f"{row.rating:+z.2f}" if row.kind == "logit" else f"{row.rating:z.2f}", limits, small=f"n={row.n:,}")
 
 
 def _elo(row: Rating | None) -> Cell:
     if row is None or row.elo is None:
         return NONE
     known = row.elo_lower is not None and row.elo_upper is not None
-    return Cell(f"{row.elo:.0f}", f"{row.elo_lower:.0f}–{row.elo_upper:.0f}" if known else "")
+    return Cell(f"{row.elo:z.0f}", f"{row.elo_lower:z.0f}–{row.elo_upper:z.0f}" if known else "")
 
 
 def histograms(audit: Audit) -> Section | None:

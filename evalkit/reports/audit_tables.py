@@ -181,7 +181,8 @@ def _rating(row: Rating | None) -> str:
     value, low, high, digits = (
         (row.rating, row.lower, row.upper, 2) if row.elo is None else (row.elo, row.elo_lower, row.elo_upper, 0)
     )
-    return f"{value:.{digits}f}" + ("" if low is None or high is None else f" ({low:.{digits}f}–{high:.{digits}f})")
+    limits = "" if low is None or high is None else f" ({low:z.{digits}f}–{high:z.{digits}f})"
+    return f"{value:z.{digits}f}{limits}"
 
 
 def _table_of(console: Console, rows: Sequence[AgreementRow], title: str) -> None:
@@ -239,11 +240,11 @@ def _agreement_cells(row: AgreementRow | None, *, wide: bool, kappa: bool, longe
         low, high = row.lower, row.upper
         cells.append("–" if low is None or high is None else f"{100 * low:.0f}–{100 * high:.0f}%")
         if kappa:
-            cells.append("–" if row.kappa is None else f"{row.kappa:.2f}")
+            cells.append("–" if row.kappa is None else f"{row.kappa:z.2f}")
     if longer:
         cells.append("–" if row.length_only is None else f"{100 * row.length_only:.0f}%")
         if wide and kappa:
-            cells.append("–" if row.length_only_kappa is None else f"{row.length_only_kappa:.2f}")
+            cells.append("–" if row.length_only_kappa is None else f"{row.length_only_kappa:z.2f}")
     return cells
 
 

@@ -4,8 +4,9 @@ Where the audit itself says what to conclude, that is what stands there. Otherwi
 interval and never on a point estimate:
 
 - as good as one more person: the lower limits of S2 and of S1 agreement with people are not below people's agreement
-  with one another by more than ``MARGIN``; not as good: one of the upper limits is. S2 alone would favour a judge that
-  names a winner only where nobody doubts it. Nor is it as good where a coin would agree as often.
+  with one another by more than ``MARGIN``; not as good: one of the upper limits is. All on the pairs that have several
+  votes, as others tell nothing of people. S2 alone would favour a judge that names a winner only where nobody doubts
+  it. Nor is it as good where a coin would agree as often, or where there is no vote on which both see a winner.
 - right answers: the interval of S2 agreement with gold labels is above, below or on both sides of one half.
 - more than length: a rule that prefers the longer answer stays below the lower limit of the same agreement.
 - an annotator's place: as the alternative annotator test says; where it does not pass, but the judge is mostly at
@@ -27,6 +28,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
+from evalkit.auditing.evidence import UNVARIED
 from evalkit.auditing.findings import Audit, Finding, Subject, counted
 from evalkit.reports.audit_metrics import TOPICS, Look, away, key, label, look, models, placebo_spread, topic
 from evalkit.reports.audit_verdict_people import Verdict, gold, people
@@ -99,6 +101,8 @@ def _brief(row: Finding) -> str:
     said = label(row.metric) + (f", {about[0]}" if about else "") + f": {_figure(row.estimate, how)}"
     if row.lower is None or row.upper is None:
         return f"{said} (no interval)"
+    if row.lower == row.upper:
+        return f"{said} ({UNVARIED})"
     between = " to " if how == "signed" else "–"
     return f"{said} (95% {_figure(row.lower, how)}{between}{_figure(row.upper, how)})"
 
@@ -178,7 +182,7 @@ def _bias(result: Verdict, name: str, mine: Sequence[Finding]) -> None:
     if not isfinite(blind):
         result.unknown.append(f"{TITLES[name]}: it cannot be told from so few questions. {_listed(quiet, 1)}.")
         return
-    said = f"{_listed(quiet, 1)}. An effect below {blind:.2f} could have been missed."
+    said = f"{_listed(quiet, 1)}. On this measure, an effect below {blind:.2f} could have been missed."
     if apart or blind > SMALL:
         result.unknown.append(f"{TITLES[name]}: no bias was found, but these data are coarse. {said}")
     else:
@@ -232,7 +236,7 @@ def _attackers(result: Verdict, mine: Sequence[Finding]) -> None:
         wins = (
             f"wins {how['estimate']:.1%} (95% {how['lower']:.1%}–{how['upper']:.1%})"
             if how.get("unit") == "share"
-            else f"scores {how['estimate']:+.2f} (95% {how['lower']:+.2f} to {how['upper']:+.2f}) beside the others"
+            else f"scores {how['estimate']:+z.2f} (95% {how['lower']:+z.2f} to {how['upper']:+z.2f}) beside the others"
         )
         more = f"; so do {len(winners) - 1} more" if len(winners) > 1 else ""
         result.may_not.append(f"That it cannot be attacked: {model} {wins} by such answers{more}.")

@@ -26,33 +26,21 @@ class Verdict:
 
 def people(result: Verdict, audit: Audit, subject: Subject) -> None:
     """Does it vote like one more person, in every category, and does it see more than length?"""
-    rows = [row for row in audit.agreement if row.total]
+    rows = [row for row in audit.agreement if row.total and row.turn is None and row.other == PEOPLE]
     rows = [row for row in rows if row.benchmark in ("", subject.benchmark)]
     rows = [row for row in rows if row.judge != subject.judge or row.protocol in ("", subject.protocol)]
-    every = {
-        (row.judge, row.turn): row
-        for row in rows
-        if row.setup == "S1" and row.category is None and row.other == PEOPLE and row.judge in (subject.judge, PEOPLE)
-    }
-    rows = [row for row in rows if row.setup == "S2"]
-    ours = [row for row in rows if row.judge == subject.judge and row.other == PEOPLE]
-    whole = [row for row in ours if row.category is None]
-    theirs = [row for row in rows if (row.judge, row.other, row.category) == (PEOPLE, PEOPLE, None)]
-    turns: Sequence[int | None] = [None] if any(row.turn is None for row in whole) else [row.turn for row in whole]
-    for turn in turns:
-        mine = next((row for row in whole if row.turn == turn), None)
-        if mine is None or mine.lower is None or mine.upper is None:
-            continue
-        when = "" if turn is None else f" on turn {turn}"
-        among = {row.category: row for row in rows if (row.judge, row.other, row.turn) == (PEOPLE, PEOPLE, turn)}
-        result.may_not += _weak(mine, [row for row in ours if row.turn == turn and row.category is not None], among)
-        if mine.length_only is not None and mine.length_only >= mine.lower:
+    ours = [row for row in rows if row.judge == subject.judge]
+    whole = {row.setup: row for row in ours if row.category is None}
+    sure, every = whole.get("S2"), whole.get("S1")
+    if sure is not None and sure.lower is not None:
+        among = {row.category: row for row in rows if row.judge == PEOPLE and row.setup == "S2"}
+        result.may_not += _weak(sure, [row for row in ours if row.setup == "S2" and row.category is not None], among)
+        if sure.length_only is not None and sure.length_only >= sure.lower:
             result.may_not.append(
-                f"That it sees more than length{when}: always preferring the longer answer agrees with people in "
-                f"{mine.length_only:.1%} of {_known(mine)}, the judge in {_share(mine)}."
+                "That it sees more than length: always preferring the longer answer agrees with people in "
+                f"{sure.length_only:.1%} of {_known(sure)}, the judge in {_share(sure)}."
             )
-        them = next((row for row in theirs if row.turn == turn), None)
-        _one_more(result, when, mine, them, (every.get((subject.judge, turn)), every.get((PEOPLE, turn))))
+    _one_more(result, sure, every)
 
 
 def _known(row: AgreementRow) -> str:
@@ -61,46 +49,47 @@ def _known(row: AgreementRow) -> str:
     return f"the {row.length_only_total:,} of these votes where both lengths are known"
 
 
-def _one_more(
-    result: Verdict,
-    when: str,
-    mine: AgreementRow,
-    them: AgreementRow | None,
-    every: tuple[AgreementRow | None, AgreementRow | None],
-) -> None:
-    """As good as a person? Where both see a winner, and, lest a judge look better for being seldom sure, at all."""
-    assert mine.lower is not None
-    assert mine.upper is not None
-    said = f"where both see a winner{when}, it agrees with people in {_share(mine)}"
-    if them is None:
-        result.unknown.append(f"Whether it is as good as a person: {said}; how often people agree is not known.")
+def _one_more(result: Verdict, sure: AgreementRow | None, every: AgreementRow | None) -> None:
+    """As good as a person? Where both see a winner, and, lest a judge look better for being seldom sure, at all.
+
+    Judge and people are compared on the same pairs, those with several votes.
+    """
+    if every is None or every.alike is None:
+        shares = [f"ties aside, in {_share(sure)}"] if sure is not None else []
+        shares += [f"with ties, in {_share(every)}"] if every is not None else []
+        if shares:
+            said = f"it agrees with people, {'; '.join(shares)}; how often people agree is not known"
+            result.unknown.append(f"Whether it is as good as a person: {said}.")
         return
-    bar, beside = them.agree / them.total - MARGIN, f"people agree with one another in {_share(them)}"
-    if mine.upper < bar:
-        result.may_not.append(f"That it could take a person's place: {said}; {beside}.")
-        return
-    if mine.lower < bar or mine.lower <= CHANCE:
-        coin = " A coin agrees in 50%: is it better?" if mine.lower >= bar else ""
-        result.unknown.append(f"Whether it is as good as a person: {said}; {beside}.{coin}")
-        return
-    ours, theirs = every
-    if ours is None or theirs is None or ours.lower is None or ours.upper is None:
-        result.unknown.append(f"Whether it is as good as a person: {said}; {beside}. Votes for a tie are not known.")
-        return
-    bar = theirs.agree / theirs.total - MARGIN
-    if ours.lower >= bar:
-        shares = f"{ours.agree / ours.total:.1%} and {theirs.agree / theirs.total:.1%}"
-        result.may.append(f"It votes like one more person: {said}; {beside}. With ties: {shares}.")
-        return
-    silent = f"names no winner on {ours.undecided or 0:,} of {ours.total:,} votes{when}"
-    told = (
-        f"it {silent}. With ties, it agrees with people in {_percent(ours)}, they with one another in "
-        f"{_percent(theirs)}."
-    )
-    if ours.upper < bar:
-        result.may_not.append(f"That it could take a person's place: {told}")
+    ours, theirs = every.alike
+    told = f"it agrees with people in {_share(ours)} (among people {_plain(theirs)})"
+    standing, better = [_standing(ours, theirs)], False
+    if sure is not None and sure.alike is not None:
+        mine, them = sure.alike
+        told = (
+            f"ties aside, it agrees with people in {_share(mine)} (among people {_plain(them)}); "
+            f"with ties, {_share(ours)} ({_plain(theirs)})"
+        )
+        standing.append(_standing(mine, them))
+        better = mine.lower is not None and mine.lower > CHANCE
+    said = f"on pairs with several votes, {told}."
+    if ours.undecided:
+        said += f" No winner on {ours.undecided:,}."
+    if min(standing) < 0:
+        result.may_not.append(f"That it could take a person's place: {said}")
+    elif min(standing) > 0 and better:
+        result.may.append(f"It votes like one more person: {said}")
     else:
-        result.unknown.append(f"Whether it is as good as a person: {told}")
+        coin = " A coin agrees in 50%: is it better?" if len(standing) > 1 and standing[1] > 0 and not better else ""
+        result.unknown.append(f"Whether it is as good as a person: {said}{coin}")
+
+
+def _standing(mine: AgreementRow, theirs: AgreementRow) -> int:
+    """1: the judge agrees with people about as much as they do with one another, or more; -1: less; 0: not known."""
+    bar = theirs.agree / theirs.total - MARGIN
+    if mine.lower is None or mine.upper is None:
+        return 0
+    return -1 if mine.upper < bar else int(mine.lower >= bar)
 
 
 def gold(result: Verdict, audit: Audit, subject: Subject) -> None:
@@ -144,6 +133,10 @@ def _weak(whole: AgreementRow, rows: Sequence[AgreementRow], people: Mapping[str
 
 def _share(row: AgreementRow) -> str:
     return f"{_percent(row)}, n={row.total:,}"
+
+
+def _plain(row: AgreementRow) -> str:
+    return f"{row.agree / row.total:.1%}"
 
 
 def _percent(row: AgreementRow) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
-import sys
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,16 +14,17 @@ from evalkit.protocols import UsageError
 from evalkit.ratings import battle_table
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.standing import named
-from evalkit.reports import leaderboard_grid, leaderboard_page, leaderboard_tables
+from evalkit.reports import leaderboard_grid, leaderboard_page, leaderboard_tables, score_tables
+from evalkit.reports.output import form_of, write
+from evalkit.results import answer_logs, judgment_logs
 from evalkit.schema import Judgment
-from evalkit.store import answer_logs, judgment_logs
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 Note = Callable[[str], None]
 
-FORMATS = {".json": "json", ".csv": "csv", ".md": "md", ".html": "html", ".htm": "html"}
+FORMATS = {".txt": "table", ".json": "json", ".csv": "csv", ".md": "md", ".html": "html", ".htm": "html"}
 """What a file's name says of its format."""
 
 BELONGS = {
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace, console: Console, note: Note) -> None:
     Raises:
         UsageError: nothing to show, or options that do not fit each other.
     """
-    form = options.format or (FORMATS.get(options.output.suffix.lower()) if options.output else None) or "table"
+    form = form_of(options.format, options.output, FORMATS)
     found = leaderboard.kinds(options.paths, options.judge)
     method = options.method or ("score" if found.single or not found.pairwise else "bt")
     for name, methods in BELONGS.items():
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace, console: Console, note: Note) -> None:
     else:
         text = _ratings(options, method, form, console, note, found.judges)
     if text is not None:
-        _write(text, options.output)
+        write(text, options.output, note)
     if options.method is None and found.single and found.pairwise:
         note("there are pairwise judgments too; --method bt, winrate, lc or elo rates those")
 
@@ -139,7 +140,7 @@ def _scores(options: argparse.Namespace, form: str, console: Console, note: Note
     if form in writers:
         return writers[form](data)
     with _Captured(console, options.output) as shown:
-        report.print_scores(shown.console, table)
+        score_tables.show(shown.console, table)
     return shown.text
 
 
@@ -168,8 +169,12 @@ def _for_people(
     return shown.text
 
 
+WIDE = 10_000
+"""Columns of text where no terminal limits them."""
+
+
 class _Captured:
-    """The terminal; or, where a file was asked for, what a wide terminal would show."""
+    """The terminal; where there is none, or a file was asked for, as wide as the tables are."""
 
     def __init__(self, console: Console, output: Path | None) -> None:
         self.console = console
@@ -180,20 +185,11 @@ class _Captured:
         if self._buffer is not None:
             from rich.console import Console
 
-            self.console = Console(file=self._buffer, width=140, highlight=False)
+            self.console = Console(file=self._buffer, width=WIDE, highlight=False)
+        elif not self.console.is_terminal and "COLUMNS" not in os.environ:
+            self.console.width = WIDE
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._buffer is not None:
             self.text = self._buffer.getvalue().rstrip("\n")
-
-
-def _write(text: str, output: Path | None) -> None:
-    if output is None:
-        sys.stdout.write(text + "\n")
-        return
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {str(output)!r}: {error.strerror}") from error

@@ -62,22 +62,25 @@ UNITS = {"winrate": "win rate, %", "lc": "length-controlled win rate, %", "bt": 
 
 NONE = Cell("–")
 
+OF_QUESTIONS = "a score is the mean of question means; it can lie outside its turns' where some questions lack a turn"
+"""Said under a table where it makes a difference."""
+
 
 def interval(value: Interval | None, digits: int) -> Cell:
     """An estimate and its limits."""
     if value is None:
         return NONE
-    text = f"{value.estimate:.{digits}f}"
+    text = f"{value.estimate:z.{digits}f}"
     if value.lower is None or value.upper is None:
         return Cell(text)
-    return Cell(text, f"{value.lower:.{digits}f}–{value.upper:.{digits}f}")
+    return Cell(text, f"{value.lower:z.{digits}f}–{value.upper:z.{digits}f}")
 
 
 def number(value: float | int | str | None, digits: int) -> Cell:
     """A number without limits."""
     if value is None:
         return NONE
-    return Cell(f"{value:.{digits}f}" if isinstance(value, float) else str(value))
+    return Cell(f"{value:z.{digits}f}" if isinstance(value, float) else str(value))
 
 
 def _ranks(row: Standing) -> Cell:
@@ -194,8 +197,8 @@ def _of_table(about: About) -> list[str]:
     if about.tie is not None:
         notes.append(f"tie parameter {about.tie:.3f}")
     for name, effect in about.coefficients.items():
-        limits = "" if effect.lower is None else f" [{effect.lower:.3f}, {effect.upper:.3f}]"
-        notes.append(f"effect of {name}: {effect.estimate:.3f}{limits} logits per standard deviation")
+        limits = "" if effect.lower is None else f" [{effect.lower:z.3f}, {effect.upper:z.3f}]"
+        notes.append(f"effect of {name}: {effect.estimate:z.3f}{limits} logits per standard deviation")
     return notes
 
 
@@ -255,6 +258,8 @@ def _of_scores(rows: list[Score]) -> Grid:
         if row.failed and not categories:
             kinds = ", ".join(f"{count} {kind}" for kind, count in row.failed.items())
             notes.append(f"{row.model.name}: {failed} of {row.n + failed} without a verdict: {kinds}")
+    if any(row.uneven for row in rows):
+        notes.append(OF_QUESTIONS)
     names = ("category", "model") if categories else ("model",)
     return Grid(
         title=f"{first.benchmark}: scores by {first.judge.name} ({first.protocol})"

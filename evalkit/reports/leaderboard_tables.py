@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from evalkit import report
 from evalkit.ratings.standing import Standing
 from evalkit.report import LEADERBOARD_SCHEMA, plain
-from evalkit.reports.leaderboard_grid import NONE, Cell, Grid
+from evalkit.reports import terminal
+from evalkit.reports.leaderboard_grid import Cell, Grid
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from evalkit.stats.resample import Interval
 
@@ -121,7 +121,8 @@ def show(console: Console, grids: Iterable[Grid]) -> None:
 
     for grid in grids:
         console.print(Text(plain(grid.title), style="bold"))
-        console.print(_table(grid))
+        for table in terminal.tables(grid, console.width):
+            console.print(table)
         for note in grid.notes:
             console.print(Text(plain(note), style="yellow" if _warns(note) else "dim"))
         console.print()
@@ -129,31 +130,3 @@ def show(console: Console, grids: Iterable[Grid]) -> None:
 
 def _warns(note: str) -> bool:
     return "not " in note or "without a verdict" in note
-
-
-def _table(grid: Grid) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, header in enumerate(grid.headers):
-        text = place < grid.left
-        table.add_column(Text(plain(header)), justify="left" if text else "right", overflow="fold")
-    widths = [max((len(row[column].limits) for row in grid.rows), default=0) for column in range(len(grid.headers))]
-    for place, row in enumerate(grid.rows):
-        if place in grid.breaks:
-            table.add_section()
-        table.add_row(*(_text(cell, width) for cell, width in zip(row, widths, strict=True)))
-    return table
-
-
-def _text(cell: Cell, width: int) -> Any:
-    """An estimate in bold and its limits, which take the same width in every row so that estimates line up."""
-    from rich.text import Text
-
-    if not width:
-        return Text(plain(cell.text), style="dim" if cell == NONE else "")
-    text = Text(plain(cell.text), style="dim" if cell == NONE else "bold")
-    text.append(f" {plain(cell.limits):>{width}}", style="not bold dim")
-    return text

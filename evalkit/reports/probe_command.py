@@ -15,6 +15,8 @@ from evalkit.protocols import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+OURS = ("probes", "turns")
+"""Keys that a run does not take."""
 DEFAULTS = {"model": "smollm2", "protocol": "pairwise"}
 
 HELP = """\
@@ -43,7 +45,7 @@ class Asked:
 
     arguments: list[str]
     """For Hydra."""
-    form: str | None
+    form: str
     output: Path | None
 
     def run(self, composed: Mapping[str, Any], console: Console, note: Callable[[str], None]) -> int:
@@ -92,19 +94,22 @@ def asked(arguments: Sequence[str]) -> Asked:
         raise UsageError(f"an audit takes its questions by questions={given['benchmark']}")
     questions = given.get("questions", "pocket")
     rest = [one for one in rest if not one.startswith("questions=")]
-    rest = [f"+{one}" if one.startswith(("probes=", "turns=")) else one for one in rest]
+    rest = [f"+{one}" if one.startswith(tuple(f"{key}=" for key in OURS)) else one for one in rest]
     if os.path.isfile(os.path.expanduser(questions.strip("'\""))):
         rest += ["benchmark=arena", f"questions={questions}"]
     else:
         rest.append(f"benchmark={questions}")
     rest += [f"{key}={value}" for key, value in DEFAULTS.items() if key not in given]
-    return Asked(rest, options.format, options.output)
+    from evalkit.reports.audit_command import FORMATS
+    from evalkit.reports.output import form_of
+
+    return Asked(rest, form_of(options.format, options.output, FORMATS), options.output)
 
 
 def _standard() -> Console:
-    from rich.console import Console
+    from evalkit.console import Output
 
-    return Console(highlight=False)
+    return Output(highlight=False)
 
 
 def help_text() -> str:

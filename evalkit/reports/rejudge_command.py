@@ -40,6 +40,7 @@ keys:
 """
 
 OURS = ("of", "as")
+"""Keys that a run does not take."""
 FIXED = {
     "model": "no model is asked",
     "repeats": "each case is put as often as it was",
@@ -58,7 +59,7 @@ class Asked:
     """For Hydra."""
     old: Old
     name: str | None
-    form: str | None
+    form: str
     output: Path | None
 
     def run(self, composed: Mapping[str, Any], console: Console, note: Callable[[str], None]) -> int:
@@ -83,15 +84,18 @@ def asked(arguments: Sequence[str]) -> Asked:
     Raises:
         UsageError: a path or judge is missing, there is nothing to re-judge, or a key makes no sense here.
     """
-    from evalkit.compose import quoted
+    from evalkit.compose import quoted, split
     from evalkit.rejudging.old import old
+    from evalkit.reports.output import form_of
+    from evalkit.reports.rejudge_tables import FORMATS
 
     parser = argparse.ArgumentParser(prog="evalkit rejudge", add_help=False, allow_abbrev=False)
     parser.add_argument("--format", choices=["table", "json"])
     parser.add_argument("-o", "--output", type=Path)
     options, rest = parser.parse_known_args(list(arguments))
+    flags, rest = split(rest)
     settings = [one for one in rest if SETTING.match(one) and not os.path.exists(one)]
-    paths = [one for one in rest if one not in settings and not one.startswith("-")]
+    paths = [one for one in rest if one not in settings]
     given = dict(one.lstrip("+~").split("=", 1) for one in settings)
     if len(paths) != 1:
         named = f"{len(paths)} were given: {', '.join(paths)}" if paths else "none was given"
@@ -109,13 +113,14 @@ def asked(arguments: Sequence[str]) -> Asked:
         new=name or given["judge"],
         protocol=_stored_name(wanted) if wanted else None,
     )
-    passed = [one for one in rest if one not in paths and one.lstrip("+~").split("=", 1)[0] not in OURS]
+    passed = [*flags] + [one for one in rest if one not in paths and one.lstrip("+~").split("=", 1)[0] not in OURS]
     passed += ["model=fake", f"results_dir={quoted(str(found.root.parent))}"]
     if "benchmark" not in given:
         passed.append(f"benchmark={quoted(found.benchmark)}")
     if wanted is None:
         passed.append(f"protocol={_file_name(found)}")
-    return Asked(passed, found, name, options.format, options.output)
+    form = form_of(options.format, options.output, FORMATS)
+    return Asked(passed, found, name, form, options.output)
 
 
 def _protocols() -> dict[str, tuple[str, int]]:

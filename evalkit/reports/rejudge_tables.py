@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from evalkit.benchmark import in_order
-from evalkit.protocols import UsageError
 from evalkit.rejudging.drift import FIRST, SECOND, TIE, Drift, Part, Side
 from evalkit.report import plain
+from evalkit.reports.output import form_of, write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
 
 SCHEMA = "evalkit.rejudge/1"
+
+FORMATS = {".txt": "table", ".json": "json"}
+"""What a file's name says of its format."""
 
 
 def present(drift: Drift, form: str | None, output: Path | None, note: Callable[[str], None]) -> None:
@@ -34,24 +36,18 @@ def present(drift: Drift, form: str | None, output: Path | None, note: Callable[
     """
     from rich.console import Console
 
-    form = form or ("json" if output is not None and output.suffix.lower() == ".json" else "table")
+    from evalkit.console import Output
+
+    form = form_of(form, output, FORMATS)
     if form == "table" and output is None:
-        show(Console(highlight=False), drift)
+        show(Output(highlight=False), drift)
         return
     text = to_json(drift)
     if form == "table":
         buffer = io.StringIO()
         show(Console(file=buffer, width=140, highlight=False), drift)
         text = buffer.getvalue().rstrip("\n")
-    if output is None:
-        sys.stdout.write(text + "\n")
-        return
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {str(output)!r}: {error.strerror}") from error
-    note(f"in {output}")
+    write(text, output, note)
 
 
 def to_json(drift: Drift) -> str:
@@ -188,9 +184,9 @@ def _parts(drift: Drift, parts: Sequence[Part]) -> Table:
     title = f"New against old, on {parts[0].questions:,} questions, with 95% intervals"
     table = _table(title, ("category", "n", *columns))
     for part in parts:
-        shift, same = _shown(part.shift, "{:+.2f}"), _shown(part.agreement, "{:.0%}")
-        correlation = "-" if part.correlation is None else f"{part.correlation:.2f}"
-        kappa = "-" if part.kappa is None else f"{part.kappa.estimate:.2f}"
+        shift, same = _shown(part.shift, "{:+z.2f}"), _shown(part.agreement, "{:.0%}")
+        correlation = "-" if part.correlation is None else f"{part.correlation:z.2f}"
+        kappa = "-" if part.kappa is None else f"{part.kappa.estimate:z.2f}"
         cells = (shift, same, correlation) if single else (same, kappa, shift)
         name = Text("all", style="bold") if part.category is None else Text(plain(part.category))
         table.add_row(name, f"{part.n:,}", *cells)
@@ -211,7 +207,7 @@ def _models(drift: Drift) -> Table:
     from rich.text import Text
 
     single = drift.shows == 1
-    number, change = ("{:.2f}", "{:+.2f}") if single else ("{:.1%}", "{:+.1%}")
+    number, change = ("{:z.2f}", "{:+z.2f}") if single else ("{:.1%}", "{:+z.1%}")
     table = _table(
         "Models" + (", mean score" if single else ", share of wins"), ("model", "n", "old", "new", "difference", "rank")
     )

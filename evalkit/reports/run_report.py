@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from evalkit.experiment import Experiment
 
 NAME = "report.html"
+NAMED = 4
+"""Models, or judges, that a title names."""
 UNFORESEEN = (ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
 """What a calculation raises on data that nobody thought of: a run that was paid for ends with a message even then."""
 
@@ -58,8 +60,21 @@ def _write(folder: Path, results: Path, experiment: Experiment) -> Path | None:
     record = read(folder / "manifest.json")
     path = folder / NAME
     try:
-        text = page(found, title=f"{name}: {folder.name}", about=of_run(record) if record else ())
+        when = f"{record.started[:16].replace('T', ' ')} UTC" if record else ""
+        about = of_run(record) if record else ()
+        text = page(found, title=_title(experiment), when=when, about=about, ratings_first=True)
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot write {str(path)!r}: {error.strerror}. Everything judged is stored") from error
     return path
+
+
+def _title(experiment: Experiment) -> str:
+    """What was compared or graded, and by whom, as a person would say it."""
+    name = experiment.benchmark.spec.name
+    models, judges = [model.name for model in experiment.models], [judge.ref.name for judge in experiment.judges]
+    answered = f"{'model' if len(models) == 1 else 'models'} {', '.join(models)}"
+    return (
+        f"{name}: {answered if len(models) <= NAMED else f'{len(models)} models'} judged by "
+        f"{', '.join(judges) if len(judges) <= NAMED else f'{len(judges)} judges'}"
+    )

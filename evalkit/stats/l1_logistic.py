@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evalkit.stats.arrays import FloatArray, IntArray
+from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
 from evalkit.stats.errors import NotConverged, NotMeasurable
 
+OPTIMAL = 1e-9  # slope, of a penalty of 1, at which a coefficient is where it belongs, however far flat curves reach
+RIDGE = 1e-10  # of Newton steps only: it bends their way, and not where they end
 STRENGTHS = np.logspace(-4, 4, 10)  # scikit-learn's LogisticRegressionCV(Cs=10)
 
 
@@ -22,13 +24,11 @@ class CrossValidated:
     Attributes:
         coefficients: [R, K] of the refit on all rows.
         strength: [R] chosen C, the inverse penalty.
-        path: [S, K] mean coefficients at each C, over folds and problems.
         iterations: Newton steps, all paths together.
     """
 
     coefficients: FloatArray
     strength: FloatArray
-    path: FloatArray
     iterations: int
 
 
@@ -40,7 +40,6 @@ def cross_validate(
     fold: IntArray,
     *,
     strengths: FloatArray = STRENGTHS,
-    near: FloatArray | None = None,
     tolerance: float = 1e-7,
 ) -> CrossValidated:
     """Choose C by mean held-out log likelihood over folds, then refit on all rows.
@@ -52,8 +51,6 @@ def cross_validate(
         copies: [R, N] how often each row occurs in each problem.
         fold: [N] fold of each row, 0..F-1.
         strengths: [S] values of C to try, ascending.
-        near: [S, K] coefficients to start from at each C, such as `path` of a like problem; if not given, each C
-            starts where the one before ended.
         tolerance: Largest last Newton step of a coefficient.
 
     Raises:
@@ -74,8 +71,6 @@ def cross_validate(
     path = np.empty((strengths.size, *start.shape))
     steps = 0
     for position, strength in enumerate(strengths):
-        if near is not None:
-            start = np.broadcast_to(near[position], start.shape)
         start, taken = solve(features, labels, training * strength, start, tolerance=tolerance)
         path[position] = start
         steps += taken
@@ -86,7 +81,7 @@ def cross_validate(
     chosen = strengths[best]
     first = path.reshape(strengths.size, problems, folds, -1)[best, np.arange(problems)].mean(axis=1)
     coefficients, taken = solve(features, labels, copies * weights * chosen[:, None], first, tolerance=tolerance)
-    return CrossValidated(coefficients, chosen, path.mean(axis=1), steps + taken)
+    return CrossValidated(coefficients, chosen, steps + taken)
 
 
 def solve(
@@ -96,18 +91,18 @@ def solve(
     start: FloatArray,
     *,
     tolerance: float = 1e-7,
-    max_iterations: int = 200,
+    max_iterations: int = 5000,
 ) -> tuple[FloatArray, int]:
     """Minimise sum |w| plus the weighted logistic loss, by damped Newton steps inside the orthant of w.
 
-    A coefficient at 0 stays there while its slope is within the penalty; one that would cross 0 stops at 0.
+    A coefficient at 0 stays there while its slope is within the penalty; where one reaches 0, the whole step ends.
 
     Args:
         features: [N, K] design matrix.
         labels: [N] soft labels in [0, 1].
         weights: [R, N] row weights of each problem, C included.
         start: [R, K] starting points.
-        tolerance: Largest last step of a coefficient.
+        tolerance: Largest last step of a coefficient, unless all slopes are level with the penalty already.
         max_iterations: Steps before giving up.
 
     Returns:
@@ -119,7 +114,7 @@ def solve(
     w = start.copy()
     width = w.shape[1]
     products = (features[:, :, None] * features[:, None, :]).reshape(len(features), -1)
-    identity = np.eye(width)
+    diagonal = np.arange(width)
     z = w @ features.T
     largest = np.inf
     for iteration in range(1, max_iterations + 1):
@@ -128,16 +123,29 @@ def solve(
         curve = ((weights * (0.25 - half * half)) @ products).reshape(-1, width, width)
         sign = np.where(w != 0, np.sign(w), -np.sign(slope))
         active = (w != 0) | (np.abs(slope) > 1)
-        both = active[:, :, None] & active[:, None, :]
-        system = np.where(both, curve, identity * ~both)
-        step = np.linalg.solve(system, np.where(active, -(slope + sign), 0.0)[..., None])[..., 0]
-        move = step @ features.T
-        step /= (1.0 + np.abs(move).max(axis=1))[:, None]
-        new = w + step * 0.5 ** (iteration // 40)  # a coefficient may go back and forth across 0 by full steps
-        new[np.sign(new) != sign] = 0.0
-        largest = float(np.abs(new - w).max())
-        w = new
+        # Where columns say the same, or every prediction is all but certain, the curve is flat in some direction.
+        curve[:, diagonal, diagonal] += RIDGE * (1.0 + curve[:, diagonal, diagonal])
+        optimal = (np.abs(slope + sign) <= OPTIMAL) | ~active
+        step = _newton(curve, slope + sign, active)
+        while (wrong := active & (w == 0) & (step * sign < 0)).any():  # it leaves 0 once the others have settled
+            active &= ~wrong
+            step = _newton(curve, slope + sign, active)
+        move = np.abs(step @ features.T).max(axis=1)
+        far = np.abs(step).max(axis=1) / (1.0 + np.abs(w).max(axis=1))
+        step /= (1.0 + np.maximum(move, far))[:, None]
+        largest = float(np.abs(step[~optimal.all(axis=1)]).max(initial=0.0))
+        until = np.divide(-w, step, out=np.full_like(w, np.inf), where=w * (w + step) < 0)  # its share that reaches 0
+        first = np.minimum(until.min(axis=1, keepdims=True), 1.0)
+        w = np.where(until == first, 0.0, w + step * first)
         if largest <= tolerance:
             return w, iteration
         z = w @ features.T
     raise NotConverged("L1 logistic regression", iterations=max_iterations, residual=largest, tolerance=tolerance)
+
+
+def _newton(curve: FloatArray, slope: FloatArray, active: BoolArray) -> FloatArray:
+    """[R, K] Newton steps of the active coefficients; the others stay."""
+    both = active[:, :, None] & active[:, None, :]
+    system = np.where(both, curve, np.eye(active.shape[1]) * ~both)
+    result: FloatArray = np.linalg.solve(system, np.where(active, -slope, 0.0)[..., None])[..., 0]
+    return result

@@ -7,7 +7,7 @@ import pytest
 
 from evalkit.analyse import audit, audited
 from evalkit.auditing.agreement_statistics import statistics
-from evalkit.auditing.gather import Grade, gather
+from evalkit.auditing.gather import Grade, Vote, gather
 from evalkit.comparisons import HUMAN
 from evalkit.interop.importing import import_results
 from evalkit.reports.audit_verdict import verdict
@@ -56,6 +56,73 @@ def test_fleiss_on_vicuna_questions(tmp_path):
     assert found.details["votes_a_pair"] == 3
     assert found.estimate == pytest.approx(0.184, abs=0.02)
     assert found.upper - found.lower > 0.03
+
+
+def voted(annotators, again=1):
+    """What each says of 20 pairs, each time asked; they differ on a quarter of them."""
+    rows = [judged("a", "b", (1.0, 0.0), item=f"q{q}") for q in range(20)]
+    votes = [
+        Vote(f"q{q}", 1, *(("a", "b", 1 - said) if time else ("b", "a", said)), name)
+        for time in range(again)
+        for q in range(20)
+        for name, said in zip(annotators, (0.0, float(q % 4 == 0)), strict=False)
+    ]
+    return gather(rows, votes=votes)[0]
+
+
+def test_a_person_does_not_agree_with_himself():
+    found = audited([voted(["ann"], again=3)])
+    assert not [row for row in found.agreement if row.judge == "human"]
+    for metric in ("agreement_human_alpha", "agreement_human_fleiss"):
+        assert only(found.findings, metric).not_measurable
+    assert [row.total for row in found.agreement if (row.other, row.setup) == ("human", "S1")] == [20]
+    assert any(note.startswith("arena: 40 votes repeat") for note in found.notes)
+
+
+def test_votes_given_again_change_nothing():
+    once, thrice = (audited([voted(["ann", "bob"], again)]) for again in (1, 3))
+    assert once.agreement == thrice.agreement
+    assert once.findings == thrice.findings
+    assert not any("repeat" in note for note in once.notes)
+
+
+@pytest.mark.parametrize("name", ["human", "unknown"])
+def test_votes_without_a_name_may_be_of_many(name):
+    found = audited([voted([name], again=3)])
+    (among,) = [row for row in found.agreement if (row.judge, row.setup) == ("human", "S1")]
+    assert among.total == 60
+    assert only(found.findings, "agreement_human_fleiss").details["votes_a_pair"] == 3
+
+
+def test_the_last_of_a_persons_answers_counts():
+    rows = [judged("a", "b", (1.0, 0.0))]
+    votes = [Vote("q1", 1, "a", "b", said, "ann") for said in (1.0, 0.5, 0.0)] + [Vote("q1", 2, "a", "b", 1.0, "ann")]
+    (group,) = gather(rows, votes=votes)[0].people
+    assert sorted(zip(group.votes.turn.tolist(), group.votes.outcome.tolist(), strict=True)) == [(1, 0.0), (2, 1.0)]
+
+
+def test_what_people_agree_on_covers_more_than_what_was_judged(mtbench):
+    alpha, fleiss = (only(mtbench.findings, f"agreement_human_{name}").sentence for name in ("alpha", "fleiss"))
+    assert "judged or not" in alpha
+    assert "judged or not" in fleiss
+    assert "at least as often" in alpha
+
+
+def test_limits_that_coincide_are_no_interval():
+    """The questions differ; yet whichever are drawn, four models are ranked alike."""
+    rng = np.random.default_rng(0)
+    rows, grades = [], []
+    for q in range(30):
+        for model in range(4):
+            rows.append(scored(f"m{model}", float(round(2 + 2 * model + rng.normal(), 1)), item=f"q{q}"))
+            said = float(round(2 + 2 * model + rng.normal(), 1))
+            grades += [Grade(f"q{q}", 1, f"m{model}", said, f"person_{person}") for person in range(3)]
+    whole = audited(gather(rows, votes=grades))
+    found = only(whole.findings, "agreement_spearman")
+    assert found.lower == found.upper == 1
+    assert "(no interval: resampled questions give the same figure)" in found.sentence
+    (line,) = [line for line in verdict(whole, whole.subjects[0]).may if "ranks these models" in line]
+    assert "1.00 (no interval: resampled questions give the same figure)" in line
 
 
 def test_agreement_differs_between_categories_of_mtbench(mtbench):

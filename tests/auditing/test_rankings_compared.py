@@ -34,9 +34,9 @@ def stored(folder, said=None, **study):
 
 def voted(path, winners):
     lines = [
-        json.dumps({"item": f"q{q}", "model_a": a, "model_b": b, "winner": winner, "annotator": "ann"})
+        json.dumps({"item": f"q{q}", "model_a": a, "model_b": b, "winner": winner, "annotator": f"ann{voter}"})
         for q, a, b in PAIRS
-        for winner in winners
+        for voter, winner in enumerate(winners)
     ]
     path.write_text("\n".join(lines))
 

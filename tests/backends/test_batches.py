@@ -10,7 +10,7 @@ import pytest
 from evalkit.backends.anthropic import Anthropic
 from evalkit.backends.openai import OpenAI
 from evalkit.backends.provider import NO_KEY, Endpoint
-from evalkit.backends.sdk_batches import Calls, row
+from evalkit.backends.sdk_batches import CLOCKS_APART, Calls, row
 from evalkit.batches.api import BatchBackend, UnknownBatch
 from evalkit.protocols import Malformed, Message, Misconfigured, Rejected, Request, Sampling
 from evalkit.protocols import Transport as TransportError
@@ -99,7 +99,7 @@ def test_batches_are_found_page_by_page(kind, server):
         intent = Batch(key="mark1", n=1, provider="x", created=next(iter(server.batches.values())).created)
         found = await api.candidates(intent)
         none = await api.candidates(Batch(key="mark9", n=3, provider="x", created=intent.created))
-        later = await api.candidates(Batch(key="mark1", n=1, provider="x", created=intent.created + 7200))
+        later = await api.candidates(Batch(key="mark1", n=1, provider="x", created=intent.created + 2 * CLOCKS_APART))
         return ids, pair, found, none, later
 
     ids, pair, found, none, later = through(made(kind, server), do)

@@ -177,6 +177,8 @@ def test_garbage_is_malformed_and_kept(rigs):
     assert isinstance(error, Malformed)
     assert_presentable(error)
     assert isinstance(error.body, str)
+    assert error.failure().message == f"{error}: it sent {error.body[:2000]!r}"
+    assert "it sent" not in str(error), "once is enough"
     assert len(error.body) <= 10_000
     error.body.encode()
     assert isinstance(again, Completion)

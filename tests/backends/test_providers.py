@@ -202,8 +202,19 @@ def test_retry_after(server):
     assert do(OpenAI, server, "500").retry_after is None
 
 
+@BOTH
+@pytest.mark.parametrize("situation", ["401", "403"])
+def test_a_refusal_speaks_of_the_key_that_was_sent(kind, situation, server, monkeypatch):
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "MY_GATEWAY_KEY"):
+        monkeypatch.setenv(name, SECRET)
+    assert "check the key in MY_GATEWAY_KEY" in str(do(kind, server, situation, api_key_env="MY_GATEWAY_KEY"))
+    without = str(do(kind, server, situation))
+    assert "it was sent no key" in without
+    assert "backend.api_key_env=" in without
+    assert "_API_KEY" not in without
+
+
 def test_messages_name_what_to_do(server):
-    assert "OPENAI_API_KEY" in str(do(OpenAI, server, "401"))
     assert "model 'm' not found at http://127.0.0.1" in str(do(OpenAI, server, "404"))
     assert "credit" in str(do(Anthropic, server, "credit"))
     assert "`unsupported`" in str(do(OpenAI, server, "temperature"))

@@ -13,9 +13,19 @@ from hypothesis import strategies as st
 
 from evalkit.backends import servers as servers_module
 from evalkit.backends.openai import OpenAI
-from evalkit.backends.servers import Pool, Servers
+from evalkit.backends.servers import LeftOut, Pool, Servers
 from evalkit.client import Client, Unreachable
-from evalkit.protocols import Completion, Malformed, Message, Model, Rejected, Request, Transport, UsageError
+from evalkit.protocols import (
+    Completion,
+    Malformed,
+    Message,
+    Misconfigured,
+    Model,
+    Rejected,
+    Request,
+    Transport,
+    UsageError,
+)
 from evalkit.retry import RetryPolicy
 from tests.fault_server import FaultServer
 
@@ -266,6 +276,65 @@ def test_a_server_that_hangs_does_not_take_everything():
 
         assert len(asyncio.run(run())) == 60
         assert second.count.total() < 20
+
+
+def test_a_server_that_never_answers_is_left_out():
+    stack, (first, second, _) = three()
+    first.latency, second.latency = 0.02, 3600
+    with stack:
+        backend = Servers(servers=tuple(openai(server, concurrency=2, timeout=0.2) for server in (first, second)))
+
+        async def run():
+            client = client_of(backend)
+            await client.open()
+            asked = 0
+            started = time.monotonic()
+            while time.monotonic() < started + 2.5:
+                await asyncio.gather(*(client.ask(request(asked + number)) for number in range(4)))
+                asked += 4
+            await client.close()
+            return asked
+
+        assert asyncio.run(run()) > 40
+        assert second.count.total() <= 5, "two at first, then one after 1 s and one 2 s later"
+
+
+def test_a_server_that_cannot_be_used_is_left_out_with_a_warning_if_another_can():
+    stack, (first, second, third) = three()
+    with stack:
+        elsewhere = OpenAI(model="m", base_url=f"{second.url}/do/404/v1", concurrency=4)
+        backend = Servers(servers=(openai(first, concurrency=4), elsewhere, openai(third, concurrency=4)))
+
+        async def run():
+            client = client_of(backend)
+            await client.open()
+            answers = await asyncio.gather(*(client.ask(request(number)) for number in range(60)))
+            await client.close()
+            return answers
+
+        with pytest.warns(LeftOut, match=r"model 'm' not found at .*/do/404/v1.*others? .* instead") as told:
+            assert len(asyncio.run(run())) == 60
+        assert len(told) == 1
+        assert 0 < second.count.total() <= 4, "those that were under way"
+
+
+def test_servers_none_of_which_can_be_used_are_an_error():
+    stack, all_three = three()
+    with stack:
+        servers = tuple(OpenAI(model="m", base_url=f"{one.url}/do/404/v1", concurrency=4) for one in all_three)
+
+        async def run():
+            client = client_of(Servers(servers=servers))
+            await client.open()
+            try:
+                asked = (client.ask(request(number)) for number in range(12))
+                return await asyncio.gather(*asked, return_exceptions=True)
+            finally:
+                await client.close()
+
+        with pytest.warns(LeftOut):
+            ended = asyncio.run(run())
+        assert {type(error) for error in ended} == {Misconfigured}
 
 
 def test_when_all_are_dead_the_run_ends_as_with_one_server():

@@ -88,6 +88,27 @@ def test_position_interval_covers_the_truth():
     assert sum(covered) >= 35
 
 
+@pytest.mark.parametrize("planted", [0.0, 0.7])
+def test_position_within_pairs_is_the_planted_one_whatever_the_quality_of_answers(planted):
+    """Over all pairs it is an average, nearer to 0, and its sentence does not promise more."""
+    found = [
+        list(Position().findings(Study(seed=seed, questions=20, position=planted).evidence())) for seed in range(40)
+    ]
+    within = [only(rows, "position_logit_within_pairs") for rows in found]
+    over = [only(rows, "position_logit") for rows in found]
+    assert np.mean([row.estimate for row in within]) == pytest.approx(planted, abs=0.06)
+    assert sum(row.lower <= planted <= row.upper for row in within) >= 35
+    assert np.mean([row.estimate for row in over]) <= 0.7 * planted + 0.05
+    assert all(row.sentence.startswith("Over the pairs as they are") for row in over)
+    assert all(row.details.get("excludes_null", False) for row in within) == (planted > 0)
+
+
+def test_position_within_pairs_needs_pairs_that_lean_either_way():
+    rows = [_row(*order, True, q) for q in range(9) for order in (("m1", "m2"), ("m2", "m1"))]
+    row = only(list(Position().findings(gather(rows)[0].evidence[0])), "position_logit_within_pairs")
+    assert row.not_measurable == "needs pairs that went to the first answer in both orders, and some to the second"
+
+
 def _row(first, second, win, q):
     return judged(first, second, (1.0, 0.0) if win else (0.0, 1.0), item=f"q{q}")
 

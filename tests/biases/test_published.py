@@ -36,10 +36,10 @@ def by(found, judge, protocol=None):
 
 
 @pytest.mark.parametrize(
-    ("judge", "consistency", "first", "last", "fairness", "logit"),
-    [("gpt4", 0.689, 237, 12, -0.281, 0.710), ("claude", 0.549, 74, 287, 0.266, -0.687)],
+    ("judge", "consistency", "first", "last", "fairness", "logit", "twice"),
+    [("gpt4", 0.689, 237, 12, -0.281, 0.710, (113, 2)), ("claude", 0.549, 74, 287, 0.266, -0.687, (28, 220))],
 )
-def test_position_in_prd(judge, consistency, first, last, fairness, logit):
+def test_position_in_prd(judge, consistency, first, last, fairness, logit, twice):
     findings = list(Position().findings(by(gathered("prd", shared_data("prd_vicuna80")), judge)))
     whole = only(findings, "position_consistency")
     assert whole.n == 800
@@ -52,6 +52,9 @@ def test_position_in_prd(judge, consistency, first, last, fairness, logit):
     effect = only(findings, "position_logit")
     assert effect.estimate == pytest.approx(logit, abs=5e-4)
     assert (effect.n, effect.questions) == (1600, 80)
+    within = only(findings, "position_logit_within_pairs")
+    assert (within.details["counts"]["first"], within.details["counts"]["last"]) == twice
+    assert within.estimate == pytest.approx(0.5 * np.log(twice[0] / twice[1]))
     assert only(findings, "position_first").estimate == pytest.approx(first / (first + last))
     assert only(findings, "position_fairness", "coding").questions == 7
 
@@ -124,6 +127,9 @@ def test_self_preference_on_mtbench():
     gaps = {row.details["model"]: row for row in findings if row.metric == "self_win_rate_gap"}
     assert gaps["gpt-4"].estimate == pytest.approx(0.115, abs=5e-4)
     assert gaps["gpt-4"].details["by_judge"] == pytest.approx(0.856, abs=5e-4)
+    recall = {row.details["model"]: row for row in findings if row.metric == "self_equal_opportunity"}
+    assert recall["gpt-4"].estimate == pytest.approx(0.168, abs=0.005), "other models in every pair, not rivals only"
+    assert recall["gpt-4"].n == 1723
 
 
 def test_judgebench():

@@ -22,10 +22,11 @@ import pytest
 
 from evalkit import interop
 from evalkit.interop.exporting import export_results
-from evalkit.interop.importing import Items, import_results
+from evalkit.interop.importing import import_results
 from evalkit.protocols import UsageError
+from evalkit.results import answer_logs, judgment_logs
 from evalkit.schema import Item, Judgment, Response
-from evalkit.store import answer_logs, file_name, judgment_logs
+from evalkit.store import file_name
 from tests.interop.files import below, canonical, load, save
 
 FORMATS = interop.names()
@@ -263,17 +264,6 @@ def test_nothing_to_export(tmp_path):
     with pytest.raises(UsageError, match=r"no results to export in .*results"):
         export_results("fastchat", [tmp_path / "results"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_items_are_kept_and_may_change(tmp_path):
-    one = Item(id="1", benchmark="b", category="c", turns=("a?",))
-    other = Item(id="1", benchmark="b", category="c", turns=("b?",))
-    assert [Items(tmp_path).add(item) for item in (one, one, other)] == [True, False, True]
-    assert Items(tmp_path).known == {"1": other}
-    with (tmp_path / "items.jsonl").open("a") as file:
-        file.write('{"id": 5}\n')
-    with pytest.raises(UsageError, match=r"items.jsonl', line 3: Expected `str`, got `int` - at `\$.id`"):
-        Items(tmp_path)
 
 
 def test_numbers_json_cannot_hold(tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from evalkit.interop.exporting import export_results
 from evalkit.interop.importing import import_results
 from evalkit.protocols import UsageError
+from evalkit.results import judgment_logs
 from evalkit.schema import Failure, Item, Judgment, Ref, Response, digest
 from evalkit.store import Store
 from tests.interop.files import load
@@ -68,7 +69,7 @@ def test_to_fastchat(results, tmp_path):
     assert written == {
         "questions": 1,
         "answers": 2,
-        "judgments": 3,
+        "judgments": 4,
         "left out: failed answers": 1,
         "left out: judgments of one order only": 1,
     }
@@ -89,11 +90,14 @@ def test_to_fastchat(results, tmp_path):
     ]
     back = import_results("fastchat", tmp_path / "out", tmp_path / "back")
     assert (back.benchmarks, back.failed) == (("mtbench",), {"judgments unparsed": 1})
+    assert back.read["judgments"] == written["judgments"]
+    kept = {(row.protocol, row.turn, row.models[0].name) for log in judgment_logs([tmp_path / "back"]) for row in log}
+    assert {protocol for protocol, _, _ in kept} == {"single", "pairwise"}, "not FastChat's, which is rated otherwise"
 
 
 def test_to_arena_hard(results, tmp_path):
     written = export_results("arena_hard", [results], tmp_path / "out", [ITEM])
-    assert written["judgments"] == 1
+    assert written["judgments"] == 2
     assert written["left out: judgments that are not of two answers"] == 2
     (row,) = load(tmp_path / "out" / "mtbench" / "model_judgment" / "gpt-4o" / "zephyr.jsonl")
     assert (row["baseline"], row["model"]) == ("base", "zephyr")

@@ -134,7 +134,7 @@ def test_the_faithful_reader_is_fastchats(text):
 
 def test_a_reply_that_cannot_hold_a_verdict():
     truncated = rating(Completion("[[7]]", finish="length", usage=Usage(10, 2048)), 1, 10)
-    assert truncated == Failure("truncated", "the judge reached its limit of tokens (2048 used) before it finished")
+    assert truncated == Failure("truncated", "the judge's reply was cut short after 2048 tokens")
     refused = rating(Completion("I can't. [[1]]", finish="refusal"), 1, 10)
     assert isinstance(refused, Failure)
     assert refused.kind == "refused"

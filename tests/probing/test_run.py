@@ -243,6 +243,10 @@ def test_the_command_line(cli):
     code, out, err = cli(*FAKES, "probes=[position]", "-o", "audit.html")
     assert code == 0
     assert "audit.html" in err
+    code, out, err = cli(*FAKES, "probes=[position]", "-o", "audit.xyz")
+    assert (code, out) == (2, "")
+    assert "no format is called '.xyz'" in err
+    assert "requests" not in err  # before anything is asked
 
 
 def test_the_dry_run_counts_and_asks_nothing(cli, tmp_path):

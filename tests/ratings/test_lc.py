@@ -62,6 +62,30 @@ def test_unknown_lengths_are_not_measurable():
     assert any("length of every answer, but 4 of 8" in note for note in standing.about.notes)
 
 
+def test_a_few_unknown_lengths_are_left_out_and_said():
+    rows = [judged("A", "base", (i % 2, 1 - i % 2), item=f"q{i}", lengths=(i * i % 7, 3)) for i in range(27)]
+    lost = [judged("A", "base", (1.0, 0.0), item=f"r{i}", lengths=()) for i in range(4)]
+    (known,) = LengthControlled("base", resamples=20).rate(comparisons(rows)[0])
+    (standing,) = LengthControlled("base", resamples=20).rate(comparisons(rows + lost[:3])[0])
+    assert standing.main == known.main
+    assert (standing.main.n, standing.n) == (27, 30)
+    assert any("'A' leaves out" in note and "3 of 30" in note for note in standing.about.notes)
+    (standing,) = LengthControlled("base", resamples=20).rate(comparisons(rows + lost)[0])
+    assert standing.main is None
+    assert any("but 4 of 31 comparisons have none, more than 10%" in note for note in standing.about.notes)
+
+
+def test_what_one_model_lacks_does_not_cost_another_its_rating():
+    near = [judged("near", "base", (i % 2, 1 - i % 2), item=f"q{i}", lengths=(i * i % 7, 3)) for i in range(20)]
+    long = [judged("long", "base", (0.5, 0.5), item=f"q{i}", lengths=(900 + i % 3, 3)) for i in range(20)]
+    (table,) = comparisons(near + long)
+    found = {standing.model: standing for standing in LengthControlled("base", resamples=20).rate(table)}
+    assert found["near"].main is not None
+    assert found["long"].main is None
+    assert found["long"].estimates["win_rate"].estimate == 50
+    assert any("'long' is not measurable: needs answers that are not all" in note for note in found["long"].about.notes)
+
+
 def test_missing_difficulties_are_not_measurable():
     rows = [judged("A", "base", (0.5, 0.5), item=f"q{i}", lengths=(i, 3)) for i in range(8)]
     (judgments,) = comparisons(rows)

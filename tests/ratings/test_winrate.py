@@ -91,6 +91,61 @@ def test_mean_over_opponents_has_clustered_intervals():
     assert sum(s.main.estimate for s in standings.values()) == pytest.approx(150)
 
 
+def sparse(rng, strength, pairs, spread):
+    """So many pairs of models on each question; strengths differ between questions by spread."""
+    models = sorted(strength)
+    every = [(a, b) for place, a in enumerate(models) for b in models[place + 1 :]]
+    for i, count in enumerate(pairs):
+        here = {name: strength[name] + spread * rng.normal() for name in models}
+        for k in rng.choice(len(every), count, replace=False):
+            a, b = every[k]
+            won = float(rng.random() < 1 / (1 + np.exp(here[b] - here[a])))
+            yield judged(a, b, (won, 1 - won), item=f"q{i}")
+
+
+def win_chance(gap, spread):
+    """Mean over the differences in strength of two models between questions."""
+    z, share = np.polynomial.hermite_e.hermegauss(15)
+    return float(share @ (1 / (1 + np.exp(-gap - 2**0.5 * spread * z))) / share.sum())
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+@pytest.mark.parametrize(
+    ("models", "pairs", "studies"),
+    [(20, [3] * 80, 15), (12, [2] * 200, 15), (12, [66] + [4] * 12, 30)],
+    ids=["opponents met once", "opponents met a few times", "one question with most pairs"],
+)
+def test_intervals_hold_where_pairs_are_few(models, pairs, studies, spread):
+    """An interval around the share of each opponent has no width for one met once: 56% of those held."""
+    rng, held = np.random.default_rng(3), []
+    strength = {f"m{i:02}": 2.4 * i / (models - 1) - 1.2 for i in range(models)}
+    for _ in range(studies):
+        rows = list(sparse(rng, strength, pairs, spread))
+        met = {frozenset(model.name for model in row.models) for row in rows}
+        for standing in WinRate().rate(only(rows)):
+            mine = strength[standing.model]
+            others = [strength[other] for pair in met if standing.model in pair for other in pair - {standing.model}]
+            truth = 100 * np.mean([win_chance(mine - other, spread) for other in others])
+            held.append(standing.main.lower <= truth <= standing.main.upper)
+    assert 0.9 <= np.mean(held) <= 0.985
+
+
+def test_where_every_question_has_every_pair_the_error_is_that_of_a_mean_over_questions():
+    rng, names = np.random.default_rng(5), "ABCD"
+    points = rng.integers(0, 3, size=(30, 4, 4)) / 2
+    rows = [
+        judged(names[i], names[j], (points[q, i, j], 1 - points[q, i, j]), item=f"q{q}")
+        for q in range(30)
+        for i in range(4)
+        for j in range(i + 1, 4)
+    ]
+    by_question = points[:, 0, 1:].mean(axis=1)
+    (first,) = [s.main for s in WinRate().rate(only(rows)) if s.model == "A"]
+    assert first.estimate == pytest.approx(100 * by_question.mean(), rel=1e-9)
+    assert first.standard_error == pytest.approx(100 * by_question.std(ddof=1) / 30**0.5, rel=1e-9)
+    assert first.upper - first.estimate == pytest.approx(2.0452296 * first.standard_error, rel=1e-6)
+
+
 def test_failures_are_counted_by_model_and_never_numbers():
     rows = [judged("A", "base", (1.0, 0.0), item="1"), judged("A", "base", None, item="2")]
     rows += [judged("B", "base", (0.0, 1.0), item="1")]

@@ -69,6 +69,15 @@ def agreement(judge, other, setup, share, total, *, category=None, turn=None, re
     )
 
 
+def beside(share, *, people=0.81, ties=(0.66, 0.64), total=500, reach=0.03):
+    """A judge with people, with and without ties, and how people agree on the same pairs."""
+    rows = []
+    for setup, mine, theirs in (("S1", *ties), ("S2", share, people)):
+        row = agreement("gpt-4", "human", setup, mine, total, reach=reach)
+        rows.append(replace(row, alike=(row, agreement("human", "human", setup, theirs, total, reach=reach))))
+    return tuple(rows)
+
+
 def example(kind="inconsistent", **other):
     fields = {
         "kind": kind,
@@ -127,6 +136,7 @@ def full():
         for turn in (None, 1, 2)
         for setup, share, total in (("S1", 0.66, 1343), ("S2", 0.846, 859))
     ]
+    rows = [*beside(0.846), *(row for row in rows if row.judge == "human" or row.turn is not None)]
     rows += [
         agreement("gpt-4", "human", setup, 0.9 if category == "math" else 0.7, 40, category=category)
         for category in CATEGORIES
@@ -403,11 +413,9 @@ def test_a_judge_without_bias_is_not_accused():
 
 
 def test_agreement_below_people_is_said():
-    rows = (agreement("gpt-4", "human", "S2", 0.6, 500), agreement("human", "human", "S2", 0.81, 479))
-    assert any("take a person's place" in text for text in said(Audit(agreement=rows)).may_not)
-    close = (agreement("gpt-4", "human", "S2", 0.77, 500), agreement("human", "human", "S2", 0.81, 479))
-    assert any("as good as a person" in text for text in said(Audit(agreement=close)).unknown)
-    alone = said(Audit(agreement=rows[:1]))
+    assert any("take a person's place" in text for text in said(Audit(agreement=beside(0.6))).may_not)
+    assert any("as good as a person" in text for text in said(Audit(agreement=beside(0.77))).unknown)
+    alone = said(Audit(agreement=(agreement("gpt-4", "human", "S2", 0.6, 500),)))
     assert any("how often people agree is not known" in text for text in alone.unknown)
 
 
@@ -491,8 +499,7 @@ def test_no_bias_is_claimed_absent_where_none_could_be_seen():
 
 def test_no_better_than_a_coin_is_not_like_a_person():
     """People who contradict each other are no yardstick."""
-    rows = agreement("gpt-4", "human", "S2", 0.5, 12, reach=0.25), agreement("human", "human", "S2", 0.0, 6, reach=0.3)
-    result = said(Audit(agreement=rows))
+    result = said(Audit(agreement=beside(0.5, people=0.0, ties=(0.5, 0.0), total=12, reach=0.25)))
     assert not result.may
     assert any("A coin agrees in 50%" in text for text in result.unknown)
 
@@ -517,6 +524,30 @@ def test_long_names_that_differ_at_their_end_look_different():
     assert len(set(labels)) == 3
     assert {len(label) for label in labels} == {LABEL}
     assert short("gpt-4") == "gpt-4"
+
+
+def test_no_rating_is_a_negative_zero():
+    row = Rating(
+        benchmark="b", rater="j", protocol="p", model="m", rating=-1e-18, lower=-0.004, upper=0.004, n=1, kind="logit"
+    )
+    text = read(Audit(ratings=(row, replace(row, model="n", kind="score")))).said
+    assert "+0.00" in text
+    assert not re.search(r"-0\.00(?!\d)|e-\d\d", text)
+
+
+def test_a_runs_page_begins_with_its_ratings():
+    audit = full()
+
+    def places(text):
+        return [
+            text.index(one) for one in ('<section id="ratings">', '<div id="verdict">', '<section id="provenance">')
+        ]
+
+    usual, first = page(audit), page(audit, title="mtbench: model a", when="2026-01-02", ratings_first=True)
+    ratings, verdict_, _ = places(usual)
+    assert verdict_ < ratings
+    assert places(first) == sorted(places(first))
+    assert "mtbench: model a <small>2026-01-02</small>" in first
 
 
 @pytest.mark.parametrize("value", [-0.0, -1e-5, 1e-5, -4.9e-4])
@@ -591,7 +622,7 @@ def test_position_by_quality_gap_and_by_category_are_seen():
     assert not by.folded
     assert by.headers[1:] == (
         *("Same verdict in both orders", "Leans first, if inconsistent", "Preference fairness"),
-        "Position effect, equal quality",
+        "Position effect, over all pairs",
     )
     cells = {line[0].text: line for line in by.rows}
     assert cells["many"][2].limits

@@ -3,6 +3,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from evalkit.stats.errors import NotConverged, NotMeasurable
@@ -172,3 +174,57 @@ def test_every_replicate_of_a_minimal_fit_converges():
     judged = ~np.isnan(preference)
     got = bootstrap(preference[judged], length[judged], np.arange(judged.sum()), resamples=100)
     assert got.lower < got.estimate < got.upper
+
+
+def test_lengths_that_never_set_answers_apart_are_not_measurable():
+    """Some 20 standard deviations from 0, tanh is 1 in every row: the constant twice."""
+    rng = np.random.default_rng(3)
+    preference, length = rng.integers(0, 3, 60) / 2, 900 + rng.normal(size=60) * 40
+    with pytest.raises(NotMeasurable, match="all longer, or all shorter"):
+        fit(preference, length)
+    assert fit(preference, length - 900).n == 60
+    with pytest.raises(NotMeasurable, match="all longer, or all shorter"):
+        bootstrap(preference, length, np.arange(60))
+
+
+@pytest.mark.parametrize("other", [1.0, -1.0, 0.999])
+def test_columns_that_say_the_same_have_an_optimum(other):
+    """Such are the rows left in training when the only answer of another length is held out."""
+    x = np.column_stack([np.full(20, other), np.ones(20)])
+    for won in (0, 6, 20):
+        y = np.repeat([1.0, 0.0], [won, 20 - won])
+        got, _ = solve(x, y, np.full((1, 20), 1e4), np.zeros((1, 2)))
+        slope = 1e4 * (1 / (1 + np.exp(-(x @ got[0]))) - y) @ x
+        zero = got[0] == 0
+        assert (np.abs(slope[zero]) <= 1 + 1e-5).all()
+        assert slope[~zero] == pytest.approx(-np.sign(got[0][~zero]), abs=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.integers(-3, 3), st.integers(0, 4)), min_size=1, max_size=30
+    ),
+    st.sampled_from([0, 2, 5, 100]),
+    st.booleans(),
+)
+def test_a_small_table_has_a_result_or_is_not_measurable(rows, shift, difficulties):
+    preference, length, question = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    levels = question % 3 if difficulties else None
+    try:
+        got = bootstrap(preference, length + shift, question.astype(int), levels, resamples=8)
+    except NotMeasurable:
+        return
+    assert 0 <= got.lower <= got.estimate <= got.upper <= 100
+    assert got.estimate == fit(preference, length + shift, levels).win_rate
+
+
+def test_limits_do_not_stop_where_the_penalty_pulls_to():
+    """Where cross-validation shrinks to nothing, every prediction is 50; the limits have to show what was measured."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        length = rng.normal(-0.7, 1, 100)
+        preference = (rng.random(100) < 1 / (1 + np.exp(np.tanh(length) - 0.2))).astype(float)
+        got = bootstrap(preference, length, np.arange(100), resamples=100)
+        assert got.upper - got.lower > 15  # a plain win rate of 100 questions is known to some 20 points
+        assert got.estimate == 50 or 50 not in (got.lower, got.upper)

@@ -1,0 +1,43 @@
+"""Where the result of a verb goes: the format that a file's name says, and the file itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from evalkit.protocols import UsageError
+
+
+def form_of(given: str | None, output: Path | None, formats: Mapping[str, str]) -> str:
+    """The format asked for, or else the one that the file's name says; a name without an ending says ``table``.
+
+    Raises:
+        UsageError: the name ends in something that is no format.
+    """
+    if given is not None:
+        return given
+    ending = output.suffix.lower() if output is not None else ""
+    if not ending:
+        return "table"
+    if ending not in formats:
+        allowed = ", ".join(formats)
+        raise UsageError(f"{str(output)!r}: no format is called {ending!r}; end the name in {allowed}, or say --format")
+    return formats[ending]
+
+
+def write(text: str, output: Path | None, note: Callable[[str], None]) -> None:
+    """Print the text; or write it to a file and say where it is.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    if output is None:
+        sys.stdout.write(text + "\n")
+        return
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {str(output)!r}: {error.strerror}") from error
+    note(f"in {output}")
