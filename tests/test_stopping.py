@@ -15,6 +15,8 @@ import pytest
 
 from tests.fault_server import FaultServer
 
+pytestmark = pytest.mark.slow
+
 EVALKIT = (sys.executable, "-c", "from evalkit.cli import main; main()")
 CALLS = 16
 AT_ONCE = 4
