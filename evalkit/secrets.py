@@ -63,17 +63,18 @@ def load_env_file(path: Path = Path(".env")) -> None:
 
 def scrub(text: str) -> str:
     """``text`` without the secrets of the environment: as they are, URL-encoded, or in base64."""
-    for form in _forms(tuple(value for name, value in os.environ.items() if _SECRET_NAME.search(name))):
-        if form in text:
-            text = text.replace(form, HIDDEN)
-    return text
+    return _hidden(tuple(value for name, value in os.environ.items() if _SECRET_NAME.search(name)), text)
 
 
 def without(secret: str, text: str) -> str:
     """``text`` without one secret, in any of these forms; as it stands, however short it is."""
-    for form in _forms((secret,)):
+    return _hidden((secret,), text).replace(secret, HIDDEN)
+
+
+def _hidden(values: tuple[str, ...], text: str) -> str:
+    for form in _forms(values):
         text = text.replace(form, HIDDEN)
-    return text.replace(secret, HIDDEN)
+    return text
 
 
 @functools.lru_cache(maxsize=8)

@@ -33,7 +33,6 @@ SYNC_INTERVAL = 1.0
 
 READ_AHEAD = 1 << 20
 """Bytes read at a time where a file is read from end to end."""
-
 LONGEST_NAME = 110
 """Characters of one name within a file name; file systems take 255 for all of it."""
 
@@ -193,21 +192,16 @@ class Log(Rows[Row]):
         return self._claims.free(keys) if self._claims else contextlib.nullcontext(set(keys))
 
     def refresh(self) -> bool:
-        """Take in what other processes appended meanwhile; True if anything. Two stats if they did not.
+        """Take in what other processes appended meanwhile; True if anything. One stat if they did not.
 
         Raises:
             StoreError: the file is another one now; it was taken in.
         """
-        if self._replaced():
+        now = self._now()
+        if self._replaced(now):
             raise self._start_over()
         known = self._index.end
-        try:
-            size = (os.stat(self.path) if self._file is None else os.fstat(self._file)).st_size
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise StoreError(f"cannot read {str(self.path)!r}: {error.strerror}") from error
-        if size > max(known, self._torn):
+        if now is not None and now.st_size > max(known, self._torn):
             with self._reading() as file:
                 fcntl.flock(file, fcntl.LOCK_SH)
                 self._catch_up(file.fileno())
@@ -242,7 +236,7 @@ class Log(Rows[Row]):
             StoreError: the row is stored, but in another file than the one that was there before.
         """
         line = self._encoder.encode(row) + b"\n"
-        replaced = self._start_over() if self._replaced() else None
+        replaced = self._start_over() if self._file is not None and self._replaced(self._now()) else None
         try:
             file = self._open(os.O_CREAT)
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -268,12 +262,18 @@ class Log(Rows[Row]):
             self._opened = os.fstat(self._file)
         return self._file
 
-    def _replaced(self) -> bool:
-        """Whether the open file is no longer the one at its path: rows written to it would be lost."""
+    def _now(self) -> os.stat_result | None:
+        """What is at the path; None if nothing is."""
         try:
-            return self._file is not None and not os.path.samestat(os.stat(self.path), self._opened)
-        except OSError:
-            return True
+            return os.stat(self.path)
+        except OSError as error:
+            if self._file is None and not isinstance(error, FileNotFoundError):
+                raise StoreError(f"cannot read {str(self.path)!r}: {error.strerror}") from error
+            return None
+
+    def _replaced(self, now: os.stat_result | None) -> bool:
+        """Whether the open file is no longer the one at its path: rows written to it would be lost."""
+        return self._file is not None and (now is None or not os.path.samestat(now, self._opened))
 
     def _start_over(self) -> StoreError:
         """Take in the file that is at the path now, if any, in place of the one that was. Returns what to tell."""

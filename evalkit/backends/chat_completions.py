@@ -161,9 +161,7 @@ def _spellings(secret: str) -> re.Pattern[bytes]:
 
 def malformed(raw: bytes, secret: str = NO_KEY) -> NoReturn:
     """Raise Malformed, keeping the start of what was sent; minus our key, which a debugging proxy may echo."""
-    sent = mend(raw[:40_000].decode("utf-8", "replace"))[:10_000]
-    if secret != NO_KEY:
-        sent = sent.replace(secret, "***")
+    sent = mend(without(secret, raw[:40_000]).decode("utf-8", "replace"))[:10_000]
     raise Malformed("the server's answer is not a chat completion", body=sent)
 
 

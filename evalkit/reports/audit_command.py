@@ -56,19 +56,18 @@ def one_thread() -> None:
 
 def present(
     found: Audit,
-    form: str | None,
+    form: str,
     output: Path | None,
     console: Console,
     note: Callable[[str], None],
     *,
     about: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Print an audit or write it, in the form asked for or the one that the file's name says.
+    """Print an audit or write it, in this form: table, json or html.
 
     Where a page is written, the tables are printed as well. The page also says what it is ``about``: configuration,
     costs and the like, as names and values.
     """
-    form = form_of(form, output, FORMATS)
     if form != "html" or output is not None:
         for text in found.notes:
             note(plain(text))

@@ -14,7 +14,7 @@ import msgspec
 from evalkit.benchmark import in_order
 from evalkit.rejudging.drift import FIRST, SECOND, TIE, Drift, Part, Side
 from evalkit.report import plain
-from evalkit.reports.output import form_of, write
+from evalkit.reports.output import write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,8 +28,8 @@ FORMATS = {".txt": "table", ".json": "json"}
 """What a file's name says of its format."""
 
 
-def present(drift: Drift, form: str | None, output: Path | None, note: Callable[[str], None]) -> None:
-    """Print a drift report or write it, in the form asked for or the one that the file's name says.
+def present(drift: Drift, form: str, output: Path | None, note: Callable[[str], None]) -> None:
+    """Print a drift report or write it, in this form: table or json.
 
     Raises:
         UsageError: the file cannot be written.
@@ -38,7 +38,6 @@ def present(drift: Drift, form: str | None, output: Path | None, note: Callable[
 
     from evalkit.console import Output
 
-    form = form_of(form, output, FORMATS)
     if form == "table" and output is None:
         show(Output(highlight=False), drift)
         return

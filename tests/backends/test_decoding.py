@@ -146,6 +146,7 @@ def test_an_echoed_key_is_taken_out_however_it_is_spelled(wire, spelling):
     with pytest.raises(Malformed) as caught:
         read(wire, b"no JSON, but " + SPELLINGS[spelling].encode(), SECRET)
     assert caught.value.body == "no JSON, but ***"
+    assert sdk_batches.no_row(SPELLINGS[spelling].encode(), SECRET).body == "***"
 
 
 def test_a_redirect_does_not_take_the_key_into_a_message():

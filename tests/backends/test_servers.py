@@ -49,6 +49,15 @@ def client_of(backend):
     return Client(backend, name="m", price=None, retry=FAST, stopping=asyncio.Event())
 
 
+async def sixty(backend):
+    """Answers to as many requests at once."""
+    client = client_of(backend)
+    await client.open()
+    answers = await asyncio.gather(*(client.ask(request(number)) for number in range(60)))
+    await client.close()
+    return answers
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """Time that passes when told to."""
@@ -267,14 +276,7 @@ def test_a_server_that_hangs_does_not_take_everything():
             servers=tuple(openai(server, concurrency=2, timeout=0.4) for server in (first, second, third))
         )
 
-        async def run():
-            client = client_of(backend)
-            await client.open()
-            answers = await asyncio.gather(*(client.ask(request(number)) for number in range(60)))
-            await client.close()
-            return answers
-
-        assert len(asyncio.run(run())) == 60
+        assert len(asyncio.run(sixty(backend))) == 60
         assert second.count.total() < 20
 
 
@@ -305,15 +307,8 @@ def test_a_server_that_cannot_be_used_is_left_out_with_a_warning_if_another_can(
         elsewhere = OpenAI(model="m", base_url=f"{second.url}/do/404/v1", concurrency=4)
         backend = Servers(servers=(openai(first, concurrency=4), elsewhere, openai(third, concurrency=4)))
 
-        async def run():
-            client = client_of(backend)
-            await client.open()
-            answers = await asyncio.gather(*(client.ask(request(number)) for number in range(60)))
-            await client.close()
-            return answers
-
         with pytest.warns(LeftOut, match=r"model 'm' not found at .*/do/404/v1.*others? .* instead") as told:
-            assert len(asyncio.run(run())) == 60
+            assert len(asyncio.run(sixty(backend))) == 60
         assert len(told) == 1
         assert 0 < second.count.total() <= 4, "those that were under way"
 
