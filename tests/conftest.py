@@ -31,6 +31,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "downloads: may fetch pinned files from the network")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what was not tested for want of data that is not part of the project."""
+    missing = sum("needs public data" in str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
+    if missing:
+        terminalreporter.write_line(
+            f"{missing} tests of published numbers were skipped: they need public data, whose folder "
+            "EVALKIT_SHARED_DATA names"
+        )
+
+
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache a session, so that a pinned file is fetched once; EVALKIT_TEST_CACHE names a lasting one."""

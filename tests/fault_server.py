@@ -169,6 +169,8 @@ class FaultServer:
         self.record = True
         self.count: Counter[str] = Counter()
         self.plan: Plan | None = None
+        self.most = self._waiting = 0
+        """Requests that it held up at once, at the most, while there is a ``latency``."""
         self.ledger: dict[bytes, Account] = {}
         """By body, while there is a plan."""
         self.lives: int | None = None
@@ -286,7 +288,12 @@ class FaultServer:
             said = {"path": request.path_qs, "headers": request.headers.copy(), "body": json.loads(raw)}
             self.seen.append(said | {"port": port})
         if self.latency:
-            await asyncio.sleep(self.latency)
+            self._waiting += 1
+            self.most = max(self.most, self._waiting)
+            try:
+                await asyncio.sleep(self.latency)
+            finally:
+                self._waiting -= 1
         wire = "anthropic" if request.path.endswith("/messages") else "openai"
         if situation == "success" and b'"logprobs":true' not in raw:
             return web.Response(body=self._judgment(wire, raw), content_type="application/json")

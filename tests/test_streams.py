@@ -9,10 +9,11 @@ import pytest
 
 from evalkit import streams
 from evalkit.streams import Stopped, each, gathered, merge, of, tee
+from tests import virtual_time
 
 
 def run(coroutine):
-    """As asyncio.run, but a hang is a failure and no task may be left over."""
+    """In virtual time; a hang is a failure and no task may be left over."""
 
     async def limited():
         async with asyncio.timeout(20):
@@ -21,7 +22,7 @@ def run(coroutine):
         assert asyncio.all_tasks() == {asyncio.current_task()}
         return result
 
-    return asyncio.run(limited())
+    return virtual_time.run(limited())
 
 
 class Work:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import time
 
 import pytest
@@ -217,16 +218,15 @@ def test_requests_spread_over_all():
         async def run():
             client = client_of(backend)
             await client.open()
-            started = time.perf_counter()
             answers = await asyncio.gather(*(client.ask(request(number)) for number in range(48)))
-            took = time.perf_counter() - started
             await client.close()
-            return answers, took
+            return answers
 
-        answers, took = asyncio.run(run())
+        answers = asyncio.run(run())
         assert all(isinstance(answer.completion, Completion) for answer in answers)
-        assert [server.count["success"] for server in three_servers] == [16, 16, 16]
-        assert took >= 4 * 0.05, "no more at once than the servers' concurrency together"
+        assert sum(server.count["success"] for server in three_servers) == 48
+        assert min(server.count["success"] for server in three_servers) >= 4, "the first twelve go to those with room"
+        assert max(server.most for server in three_servers) <= 4, "no more at once than a server's concurrency"
 
 
 def test_a_server_killed_and_started_again_during_a_run(monkeypatch):
@@ -289,16 +289,16 @@ def test_a_server_that_never_answers_is_left_out():
         async def run():
             client = client_of(backend)
             await client.open()
-            asked = 0
-            started = time.monotonic()
-            while time.monotonic() < started + 2.5:
+            started, asked = time.monotonic(), 0
+            while asked < 120:
                 await asyncio.gather(*(client.ask(request(asked + number)) for number in range(4)))
                 asked += 4
             await client.close()
-            return asked
+            return time.monotonic() - started
 
-        assert asyncio.run(run()) > 40
-        assert second.count.total() <= 5, "two at first, then one after 1 s and one 2 s later"
+        took = asyncio.run(run())
+        tries = 2 + math.ceil(math.log2(1 + took))
+        assert second.count.total() <= 1 + tries, "two at first, then one after 1 s, one 2 s later, one 4 s later, ..."
 
 
 def test_a_server_that_cannot_be_used_is_left_out_with_a_warning_if_another_can():

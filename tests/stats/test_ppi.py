@@ -1,5 +1,6 @@
 import json
 from collections import defaultdict
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -41,6 +42,11 @@ def coverage(estimators, repeats, rate, clustered, **design):
             got = estimator(y, f, rest, limits=UNIT, **(clusters if clustered else {})).interval
             hits[i] += got.lower <= rate <= got.upper
     return hits / repeats
+
+
+def figures(interval):
+    """What is compared up to the last digits, which differ between processors."""
+    return astuple(interval)
 
 
 def plain(*args, **kwargs):
@@ -147,9 +153,9 @@ def test_power_0_is_the_mean_of_the_labels():
     y, f, rest = rng.normal(size=30), rng.normal(size=30), rng.normal(size=100)
     got = ppi_mean(y, f, rest, power=0)
     half = 2.0452296421327034 * y.std(ddof=1) / 30**0.5  # t, 29 degrees of freedom
-    assert got.interval == got.classical
+    assert figures(got.interval) == pytest.approx(figures(got.classical))
     assert (got.interval.lower, got.interval.upper) == pytest.approx((y.mean() - half, y.mean() + half))
-    assert ppi_mean(y, f, np.zeros(0), power=0).interval == got.interval
+    assert figures(ppi_mean(y, f, np.zeros(0), power=0).interval) == pytest.approx(figures(got.interval))
     assert (got.interval.n, got.interval.clusters, got.labelled, got.unlabelled) == (30, 30, 30, 100)
 
 
