@@ -52,8 +52,8 @@ class Asked:
         """Carry it out. Returns the exit code."""
         from evalkit import config
         from evalkit.auditing.run_records import read
-        from evalkit.probing import run as probe_run
-        from evalkit.probing.trials import Turns, chosen
+        from evalkit.probes import run as probe_run
+        from evalkit.probes.trials import Turns, chosen
         from evalkit.reports.audit_about import of_run
         from evalkit.reports.audit_command import present, to_json
 
@@ -114,7 +114,7 @@ def _standard() -> Console:
 
 def help_text() -> str:
     """How to use it."""
-    from evalkit.probing.trials import probes
+    from evalkit.probes.library import PROBES
 
-    lines = textwrap.wrap(", ".join(probes()), 84)
+    lines = textwrap.wrap(", ".join(probe.name for probe in PROBES), 84)
     return HELP.format(probes=("\n" + " " * 30).join(lines))

@@ -16,10 +16,11 @@ import pytest
 from rich.console import Console
 
 from evalkit.config import parse
-from evalkit.probing import run as probe_run
-from evalkit.probing.effect import LEAST
-from evalkit.probing.text import filler
-from evalkit.probing.trials import calls, chosen, placebo, probes, rewritten, target
+from evalkit.probes import run as probe_run
+from evalkit.probes.effect import LEAST
+from evalkit.probes.library import PROBES as ALL
+from evalkit.probes.text import filler
+from evalkit.probes.trials import calls, chosen, placebo, rewritten, target
 from evalkit.protocols import UsageError
 from evalkit.schema import Item, Ref, Response
 from tests.fault_server import FaultServer
@@ -39,7 +40,8 @@ TEXTS = {
     "huge markup": "**a** `b` # - " * 70_000,
     "fences": "```" * 50_000,
 }
-EVERY = list(probes())
+PROBES = {probe.name: probe for probe in ALL}
+EVERY = list(PROBES)
 
 
 def test_every_probe_of_the_brief_is_there():
@@ -52,15 +54,15 @@ def test_every_probe_of_the_brief_is_there():
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("kind", TEXTS)
 def test_any_answer_can_be_rewritten(name, kind):
-    probe, text = probes()[name], TEXTS[kind]
+    probe, text = PROBES[name], TEXTS[kind]
     cue, neutral = probe.rewrite(text, "seed"), placebo(probe, text, "seed")
     assert cue == probe.rewrite(text, "seed")
     assert neutral == placebo(probe, text, "seed")
     assert 0.9 * len(cue) <= len(neutral) <= 1.1 * len(cue)
-    if probe.keeps == "text":
+    if probe.preserves == "text":
         assert text in cue
         assert text in neutral
-    if probe.keeps == "words" and "huge" not in kind:
+    if probe.preserves == "words" and "huge" not in kind:
         assert words(text) - words(cue) == Counter()
 
 
@@ -70,7 +72,7 @@ def words(text: str) -> Counter[str]:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_cue_is_not_its_placebo(name):
-    probe = probes()[name]
+    probe = PROBES[name]
     if probe.rewrites in ("answer", "instruction"):
         assert probe.rewrite(ANSWER, "seed") != placebo(probe, ANSWER, "seed")
         assert probe.rewrite(ANSWER, "seed") != ANSWER
@@ -78,33 +80,33 @@ def test_a_cue_is_not_its_placebo(name):
 
 @pytest.mark.parametrize("text", [TEXTS["plain"], ANSWER, "no full stop in sight " * 20, ""])
 def test_padding_says_nothing_new_and_is_half_as_long_again(text):
-    padded = probes()["padding"].rewrite(text, "seed")
+    padded = PROBES["padding"].rewrite(text, "seed")
     assert 1.4 * len(text) <= len(padded) <= 2 * len(text) + 200
     assert "```python\n# stays\nx = __name__\n```" in padded or "```" not in text
 
 
 def test_padding_stretches_sentences_and_leaves_numbers_and_abbreviations():
-    padded = probes()["padding"].rewrite("It is 3.14 metres, e.g. here. That is all, by A. Smith! Is it?", "seed")
+    padded = PROBES["padding"].rewrite("It is 3.14 metres, e.g. here. That is all, by A. Smith! Is it?", "seed")
     assert "3.14 metres, e.g. here, " in padded
     assert "by A. Smith, " in padded
 
 
 def test_code_keeps_what_looks_like_markup():
-    assert "# stays\nx = __name__" in probes()["markdown_off"].rewrite(ANSWER, "")
-    assert "# stays\nx = __name__" in probes()["markdown_on"].rewrite(ANSWER, "")
+    assert "# stays\nx = __name__" in PROBES["markdown_off"].rewrite(ANSWER, "")
+    assert "# stays\nx = __name__" in PROBES["markdown_on"].rewrite(ANSWER, "")
 
 
 @pytest.mark.parametrize("length", [0, 1, 4, 5, 17, 60, 1000])
 @pytest.mark.parametrize("leads", [True, False])
 def test_filler_is_as_long_as_asked_for(length, leads):
-    assert len(filler(length, "seed", leads=leads)) == length
+    assert len(filler(length, "seed", prepends=leads)) == length
 
 
 def test_rewritten_rows_say_what_they_are():
     row = Response(
         key="k", item="1", benchmark="b", category="c", model=Ref("m+second", "f"), turns=("Yes.",), finish=("stop",)
     )
-    cue, neutral = (rewritten(row, probes()["authority"], arm) for arm in ("cue", "placebo"))
+    cue, neutral = (rewritten(row, PROBES["authority"], arm) for arm in ("cue", "placebo"))
     assert (cue.model.name, neutral.model.name) == ("m+authority", "m+authority-placebo")
     assert len({row.key, cue.key, neutral.key}) == 3
     assert len({row.model.fingerprint, cue.model.fingerprint, neutral.model.fingerprint}) == 3

@@ -26,10 +26,11 @@ from evalkit.experiment import Experiment
 from evalkit.forecast import Estimate, count_case, expected, habits_of, priced
 from evalkit.generate import respond
 from evalkit.prices import load_prices
-from evalkit.probing import effect, findings
-from evalkit.probing.judges import Study, fixed_in, single_of
-from evalkit.probing.table import Outcome
-from evalkit.probing.trials import Pair, Probe, Trial, Turns, calls, trials
+from evalkit.probes import effect, findings
+from evalkit.probes.judges import Study, fixed_in, single_of
+from evalkit.probes.library import Probe
+from evalkit.probes.table import Outcome
+from evalkit.probes.trials import Pair, Trial, Turns, calls, trials
 from evalkit.progress import Watch, downloads, watching
 from evalkit.protocols import EvalkitError, Judge, Model, Sampling, UsageError
 from evalkit.run import (

@@ -12,7 +12,8 @@ from evalkit.budget import Amount
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
 from evalkit.judge import Bench
-from evalkit.probing.trials import Probe, Rewrites, Turns, placebo
+from evalkit.probes.library import Probe, Rewrites
+from evalkit.probes.trials import Turns, placebo
 from evalkit.protocols import Judge, JudgeProtocol
 from evalkit.store import Store
 

@@ -36,7 +36,7 @@ def pick(options: Sequence[T], seed: str) -> T:
     return options[int(number(seed) * len(options))]
 
 
-def filler(length: int, seed: str, *, leads: bool = False) -> str:
+def filler(length: int, seed: str, *, prepends: bool = False) -> str:
     """Neutral text of exactly that many characters, set off from an answer that it stands before or after."""
     if length <= 4:
         return " " * max(0, length)
@@ -47,7 +47,7 @@ def filler(length: int, seed: str, *, leads: bool = False) -> str:
     text = (once * (room // len(once) + 1))[:room].rstrip()
     text = text[:-1] + "." if text[-1:] not in (".", "") else text
     gap = " " * (room - len(text))
-    return f"{text}{gap}\n\n" if leads else f"\n\n{text}{gap}"
+    return f"{text}{gap}\n\n" if prepends else f"\n\n{text}{gap}"
 
 
 def sentences(text: str, most: int) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evalkit.probing.trials import Arm
+from evalkit.probes.trials import Arm
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray
@@ -46,8 +46,8 @@ class Table:
                 self._rows.setdefault((row.probe, row.arm), {})[row.item, row.turn, row.repeat, row.order] = row
 
     def of(self, probe: str, arm: Arm) -> Mapping[Key, Outcome]:
-        """Verdicts of one arm; ``base`` and ``again`` are every probe's."""
-        return self._rows.get(("" if arm in ("base", "again") else probe, arm), {})
+        """Verdicts of one arm; ``base`` and ``repeat`` are every probe's."""
+        return self._rows.get(("" if arm in ("base", "repeat") else probe, arm), {})
 
     def shares(self, probe: str, arm: Arm, keys: Sequence[Key]) -> FloatArray:
         """The target's shares."""

@@ -10,14 +10,16 @@ from scipy.stats import binom
 from evalkit.backends.fake import Fake
 from evalkit.judges.pairwise import Pairwise
 from evalkit.judges.single import Single
-from evalkit.probing.effect import Subject
-from evalkit.probing.findings import conclusions, fate, findings
-from evalkit.probing.judges import fixed_in, protocols
-from evalkit.probing.table import Outcome
-from evalkit.probing.trials import chosen, probes, trials
+from evalkit.probes.effect import Subject
+from evalkit.probes.findings import conclusions, findings, warning_effect
+from evalkit.probes.judges import fixed_in, protocols
+from evalkit.probes.library import PROBES as ALL
+from evalkit.probes.table import Outcome
+from evalkit.probes.trials import chosen, trials
 from evalkit.schema import Item, Ref, Response
 from evalkit.stats.resample import Interval
 
+PROBES = {probe.name: probe for probe in ALL}
 SUBJECT = Subject("judge", "pairwise", "study")
 WORDS = ("sea", "lamp", "copper", "window", "river", "seven", "quiet", "paper", "bright", "road", "apple", "stone")
 
@@ -108,7 +110,7 @@ def test_a_judge_that_falls_for_a_cue_is_found_out(name, sign, turns):
     rows, said = audited([name], questions=24 // turns, turns=turns, cues={CUES[name]: 3.0 * sign})
     row = rows[f"probe_{name}"]
     assert found(row, sign), row.sentence
-    assert any(probes()[name].does in caution for caution in said.may_not)
+    assert any(PROBES[name].action in caution for caution in said.may_not)
     assert (row.n, row.questions) == (48, 24 // turns)
 
 
@@ -186,7 +188,7 @@ def test_what_a_warning_does_to_a_lean_ends_in_a_word(bias):
     ],
 )
 def test_words_follow_intervals(lean, warned, change, word):
-    assert fate(*(Interval(*limits, 40, 0.95, 0.1, 40) for limits in (lean, warned, change))) == word
+    assert warning_effect(*(Interval(*limits, 40, 0.95, 0.1, 40) for limits in (lean, warned, change))) == word
 
 
 def test_controls_are_given_or_it_is_said_why_there_is_none():
@@ -207,7 +209,7 @@ def test_what_asking_again_changes_is_no_taste_for_a_label():
     """Of 20 pairs 10 leaned to the first place, called A; asked again none does, nor with the labels swapped."""
     rows = []
     for q in range(20):
-        for probe, arm, leans in (("", "base", q < 10), ("", "again", False), ("rename", "cue", False)):
+        for probe, arm, leans in (("", "base", q < 10), ("", "repeat", False), ("rename", "cue", False)):
             for order in (0, 1):
                 first = 1.0 if leans else float(order == 0)
                 rows.append(Outcome(probe, arm, str(q), order, 0, first if order == 0 else 1 - first, first))
@@ -252,7 +254,7 @@ def test_scores_and_verdicts_of_a_sure_judge_agree_and_those_of_a_coin_do_not():
 def test_a_judge_that_minds_only_quality_is_left_in_peace(studies):
     """Intervals miss zero no more often than one time in twenty, as far as so many can tell; warnings likewise."""
     told = [audited([], study=study, questions=20) for study in range(studies)]
-    missed = {f"probe_{name}": 0 for name in probes()}
+    missed = {f"probe_{name}": 0 for name in PROBES}
     for rows, _ in told:
         for metric in missed:
             missed[metric] += rows[metric].details["excludes_null"]

@@ -2,7 +2,7 @@
 
 Two answers of one model to the same question are nearly equally good, so that a judge has little else to go by than
 what a probe adds. One of the two, drawn by the question, is the target. The judge sees the pair as it is (``base``),
-once more (``again``), with the target rewritten (``cue``), and with as much neutral text instead (``placebo``), each
+once more (``repeat``), with the target rewritten (``cue``), and with as much neutral text instead (``placebo``), each
 in both orders. For scoring alone against ranking in pairs it also sees the rewritten target beside its original
 (``duel``), and by itself the target (``alone``), the other answer (``alone_other``) and the rewritten one
 (``alone_cue``).
@@ -10,97 +10,45 @@ in both orders. For scoring alone against ranking in pairs it also sees the rewr
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import ClassVar, Literal, Protocol
+from typing import Literal
 
 from msgspec.structs import replace
 
-from evalkit.probing.text import filler, number
+from evalkit.probes.library import PADDING, PROBES, Probe
+from evalkit.probes.text import filler, number
 from evalkit.protocols import Case, UsageError
 from evalkit.schema import Item, Ref, Response, digest
 
-Arm = Literal["base", "again", "cue", "placebo", "duel", "alone", "alone_other", "alone_cue"]
-Rewrites = Literal["answer", "instruction", "order", "labels", "alone"]
-"""What a probe changes; ``alone``: whether a judge sees two answers at once or one."""
-Beside = Literal["placebo", "again"]
-Keeps = Literal["text", "words", "nothing"]
+Arm = Literal["base", "repeat", "cue", "placebo", "duel", "alone", "alone_other", "alone_cue"]
 Turns = Literal["first", "both"]
 """Which turns are judged."""
 Pair = tuple[Response, Response]
 
-ORDER = (
-    *("position", "rename", "verbosity", "padding", "markdown_on", "markdown_off", "authority", "bandwagon"),
-    *("distraction", "sentiment", "identity", "model_name", "aware", "alone", "injection", "null_model"),
-)
-"""In which probes are reported; others follow by name."""
-
-PADDED = "padding"
-"""The probe whose rewritten answers are scored alone too."""
-
-
-class Probe(Protocol):
-    """One thing that should not move a verdict. A small frozen dataclass in probes/, without I/O."""
-
-    name: ClassVar[str]
-    does: ClassVar[str]
-    """What is done, as the beginning of a sentence: ``adding a made-up citation``."""
-    rewrites: ClassVar[Rewrites]
-    beside: ClassVar[Beside]
-    """What the effect is measured beside: where length itself is the cue, a placebo of equal length carries it too."""
-    keeps: ClassVar[Keeps]
-    """What of the answer is still there: all of it in one piece, its words with other markup, or nothing."""
-    leads: ClassVar[bool]
-    """Whether its text stands before the answer; the placebo's stands there too."""
-
-    def rewrite(self, text: str, seed: str) -> str:
-        """An answer, or the judge's instruction, with the cue in it. The same for the same seed; never raises.
-
-        The verdict is expected to move towards the rewritten answer.
-        """
-        ...
-
-
-@cache
-def probes() -> Mapping[str, Probe]:
-    """Every class of probes/ that can rewrite, by name."""
-    import evalkit.probes
-
-    found: dict[str, Probe] = {}
-    for module in pkgutil.iter_modules(evalkit.probes.__path__):
-        for value in vars(importlib.import_module(f"evalkit.probes.{module.name}")).values():
-            if isinstance(value, type) and hasattr(value, "rewrite") and value.__module__.endswith(module.name):
-                probe: Probe = value()
-                found[probe.name] = probe
-    known = [name for name in ORDER if name in found]
-    return {name: found[name] for name in (*known, *sorted(set(found) - set(known)))}
-
 
 def chosen(names: Sequence[str]) -> list[Probe]:
-    """Probes by name, in the order they are reported.
+    """Probes by name, in the order they are reported; without names all of them.
 
     Raises:
         UsageError: there is no such probe.
     """
-    known = probes()
+    known = [probe.name for probe in PROBES]
     for name in names:
         if name not in known:
             raise UsageError(f"no probe {name!r}; there are: {', '.join(known)}")
-    return [probe for name, probe in known.items() if name in names or not names]
+    return [probe for probe in PROBES if probe.name in names or not names]
 
 
 def placebo(probe: Probe, text: str, seed: str) -> str:
     """The text with neutral words in place of the cue, as long as with the cue."""
     length = len(probe.rewrite(text, seed))
-    if probe.keeps == "nothing":
+    if probe.preserves == "nothing":
         return filler(length, seed)
     if length <= len(text):
         return text[:length]
-    extra = filler(length - len(text), seed, leads=probe.leads)
-    return extra + text if probe.leads else text + extra
+    extra = filler(length - len(text), seed, prepends=probe.prepends)
+    return extra + text if probe.prepends else text + extra
 
 
 def rewritten(answer: Response, probe: Probe, arm: Arm, turn: int = 1) -> Response:
@@ -148,11 +96,11 @@ def target(item: Item) -> int:
     return int(number(digest("target", item.id)) * 2)
 
 
-def trials(items: Sequence[Item], pairs: Mapping[str, Pair], chosen_: Sequence[Probe], repeats: int) -> Iterator[Trial]:
+def trials(items: Sequence[Item], pairs: Mapping[str, Pair], tried: Sequence[Probe], repeats: int) -> Iterator[Trial]:
     """Everything the judge is asked."""
     for item in items:
         for turn in range(1, len(item.turns) + 1 if item.id in pairs else 1):
-            yield from _about(_Shown(item, turn, pairs[item.id], target(item), repeats), chosen_)
+            yield from _about(_Shown(item, turn, pairs[item.id], target(item), repeats), tried)
 
 
 @dataclass(frozen=True)
@@ -175,7 +123,7 @@ class _Shown:
         self, probe: str, arm: Arm, *, pair: Pair | None = None, which: int | None = None, variant: str = ""
     ) -> Iterator[Trial]:
         pair, which = pair or self.pair, self.which if which is None else which
-        start = self.repeats if arm == "again" else 0
+        start = self.repeats if arm == "repeat" else 0
         for order in (0, 1):
             shown = pair if order == 0 else (pair[1], pair[0])
             slot = which if order == 0 else 1 - which
@@ -188,12 +136,12 @@ class _Shown:
             yield Trial(probe, arm, 0, draw, 0, probe, Case(self.item, self.turn, (answer,), draw))
 
 
-def _about(pair: _Shown, chosen_: Sequence[Probe]) -> Iterator[Trial]:
+def _about(pair: _Shown, tried: Sequence[Probe]) -> Iterator[Trial]:
     yield from pair.both_orders("", "base")
-    yield from pair.both_orders("", "again")
+    yield from pair.both_orders("", "repeat")
     arms: tuple[Arm, Arm] = ("cue", "placebo")
     original = pair.pair[pair.which]
-    for probe in chosen_:
+    for probe in tried:
         match probe.rewrites:
             case "answer":
                 if original.created and pair.rewritten(probe, "cue").turns == original.turns:
@@ -208,17 +156,17 @@ def _about(pair: _Shown, chosen_: Sequence[Probe]) -> Iterator[Trial]:
             case "labels":
                 yield from pair.both_orders(probe.name, "cue", variant=probe.name)
             case "alone":
-                padded = pair.rewritten(probes()[PADDED], "cue")
-                if all(other.name != PADDED for other in chosen_):
-                    yield from pair.both_orders(PADDED, "cue", pair=pair.with_target(padded))
+                padded = pair.rewritten(PADDING, "cue")
+                if all(other.name != PADDING.name for other in tried):
+                    yield from pair.both_orders(PADDING.name, "cue", pair=pair.with_target(padded))
                 yield from pair.both_orders(probe.name, "duel", pair=(padded, original), which=0)
                 yield from pair.alone(probe.name, "alone", original)
                 yield from pair.alone(probe.name, "alone_other", pair.pair[1 - pair.which])
                 yield from pair.alone(probe.name, "alone_cue", padded)
 
 
-def calls(probes_: Sequence[Probe], repeats: int) -> int:
+def calls(tried: Sequence[Probe], repeats: int) -> int:
     """How many questions are put to a judge about one turn of one pair."""
     each = {"answer": 4, "instruction": 4, "order": 0, "labels": 2, "alone": 5}
-    padded = any(one.name == PADDED for one in probes_)
-    return repeats * (4 + sum(each[one.rewrites] + 2 * (one.rewrites == "alone" and not padded) for one in probes_))
+    padded = any(one.name == PADDING.name for one in tried)
+    return repeats * (4 + sum(each[one.rewrites] + 2 * (one.rewrites == "alone" and not padded) for one in tried))

@@ -41,7 +41,7 @@ def effect(values: FloatArray, items: Sequence[str]) -> Effect:
     return flips.effect(values, questions)
 
 
-def lacking(items: Iterable[str]) -> str | None:
+def missing(items: Iterable[str]) -> str | None:
     """What is missing if verdicts are there for these questions only; None if nothing."""
     found = len(set(items))
     there = "there is 1" if found == 1 else f"there are {found}"
@@ -67,7 +67,7 @@ def finding(subject: Subject, metric: str, found: Interval, details: Mapping[str
         details={
             "unit": "signed",
             "null": 0.0,
-            "excludes_null": not silent(found),
+            "excludes_null": not includes_zero(found),
             "detectable": found.detectable(),
             "p_clustered": getattr(found, "p", None),
             **details,
@@ -75,12 +75,12 @@ def finding(subject: Subject, metric: str, found: Interval, details: Mapping[str
     )
 
 
-def silent(found: Interval) -> bool:
+def includes_zero(found: Interval) -> bool:
     """Whether it may be none."""
     return found.lower is None or found.upper is None or found.lower <= 0 <= found.upper
 
 
-def said(found: Interval) -> str:
+def format_effect(found: Interval) -> str:
     """In figures, with its sign."""
     if found.lower is None or found.upper is None:
         return _figure(found.estimate)
