@@ -143,7 +143,7 @@ def test_no_import_cycles():
 
 def test_the_graph_is_not_empty():
     """A guard of the tests above: imports are seen at all, in modules and in functions."""
-    assert "evalkit.protocols" in imported(Path("evalkit/cli.py"))
+    assert "evalkit.protocols" in imported(Path("evalkit/cli/main.py"))
     compose = Path("evalkit/compose.py")
     assert "hydra" in imported(compose, inside_functions=True) - imported(compose)
     assert "numpy" in imported(Path("evalkit/stats/resample.py"))

@@ -55,7 +55,7 @@ class Asked:
         from evalkit.probes import run as probe_run
         from evalkit.probes.trials import Turns, chosen
         from evalkit.reports.audit_about import of_run
-        from evalkit.reports.audit_command import present, to_json
+        from evalkit.reports.audit_output import present, to_json
 
         plain = dict(composed)
         turns = plain.pop("turns", "first")
@@ -100,7 +100,7 @@ def asked(arguments: Sequence[str]) -> Asked:
     else:
         rest.append(f"benchmark={questions}")
     rest += [f"{key}={value}" for key, value in DEFAULTS.items() if key not in given]
-    from evalkit.reports.audit_command import FORMATS
+    from evalkit.reports.audit_output import FORMATS
     from evalkit.reports.output import form_of
 
     return Asked(rest, form_of(options.format, options.output, FORMATS), options.output)

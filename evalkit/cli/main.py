@@ -10,7 +10,8 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from evalkit import compose, options, secrets
+from evalkit import compose, secrets
+from evalkit.cli import arguments as options
 from evalkit.protocols import EvalkitError, UsageError
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _faithful(about: Spec) -> Mapping[str, str]:
 
 
 def _experiments(arguments: list[str]) -> int:
-    from evalkit.reports import probe_command
+    from evalkit.cli import probe as probe_command
 
     if {"-h", "--help"} & set(arguments):
         sys.stdout.write(probe_command.help_text())
@@ -132,7 +133,7 @@ def _experiments(arguments: list[str]) -> int:
 
 
 def _rejudge(arguments: list[str]) -> int:
-    from evalkit.reports import rejudge_command
+    from evalkit.cli import rejudge as rejudge_command
 
     if not arguments or {"-h", "--help"} & set(arguments):
         sys.stdout.write(rejudge_command.HELP)
@@ -160,14 +161,14 @@ def _failed(error: EvalkitError) -> int:
 
 
 def _leaderboard(given: argparse.Namespace) -> int:
-    from evalkit.reports.leaderboard_command import run
+    from evalkit.cli.leaderboard import run
 
     run(given, _console(stderr=False), _note)
     return DONE
 
 
 def _audit(given: argparse.Namespace) -> int:
-    from evalkit.reports.audit_command import run
+    from evalkit.reports.audit_output import run
 
     run(given, _console(stderr=False), _note)
     return DONE
@@ -210,14 +211,14 @@ def _questions_of(path: Path) -> Iterator[Item]:
 
 
 def _list(given: argparse.Namespace) -> int:
-    from evalkit.catalogue import catalogue
+    from evalkit.cli.list_ import catalogue
 
     catalogue(given.what, _console(stderr=False), given.config_dir)
     return DONE
 
 
 def _doctor(given: argparse.Namespace) -> int:
-    from evalkit.doctor import examine
+    from evalkit.cli.doctor import examine
 
     return DONE if examine(given.results_dir, _console(stderr=False)) else FAILED
 
