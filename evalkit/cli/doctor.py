@@ -1,13 +1,14 @@
-"""`evalkit doctor`: what is installed, which keys are set (never their values), what can run here."""
+"""The verb ``evalkit doctor``: what is installed, which keys are set (never their values), what can run here."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Literal
 
 from evalkit import __version__
 from evalkit.artifacts import cache_dir, cached, registry
+from evalkit.cli import messages
+from evalkit.cli.arguments import parse
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,13 +26,22 @@ State = Literal["ok", "missing", "broken"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """One thing that was looked at."""
 
     what: str
     state: State
     """missing: not here, but only some runs need it. broken: no run can work like this."""
     detail: str
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Read the command line and carry it out. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="evalkit doctor")
+    where = "where results go, to see that they can be written (default: results)"
+    parser.add_argument("--results-dir", type=Path, default=Path("results"), metavar="DIR", help=where)
+    given = parse(parser, arguments)
+    return messages.DONE if examine(given.results_dir, messages.console(stderr=False)) else messages.FAILED
 
 
 def examine(results: Path, console: Console) -> bool:
@@ -50,9 +62,9 @@ def examine(results: Path, console: Console) -> bool:
     return all(finding.state != "broken" for finding in findings)
 
 
-def look(results: Path) -> Iterator[Finding]:
+def look(results: Path) -> Iterator[Check]:
     """Everything that decides whether a run can work here."""
-    yield Finding("evalkit", "ok", f"{__version__} on Python {platform.python_version()}")
+    yield Check("evalkit", "ok", f"{__version__} on Python {platform.python_version()}")
     for package, needed_for in (("openai", "OpenAI and compatible servers"), ("anthropic", "Claude")):
         yield _package(package, needed_for, f"pip install {package}")
     yield _package("xllamacpp", "model=smollm2: models inside this program", "pip install 'evalkit[local]'")
@@ -60,48 +72,48 @@ def look(results: Path) -> Iterator[Finding]:
     yield _gpu()
     for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HF_TOKEN"):
         present = bool(os.environ.get(variable))
-        yield Finding(variable, "ok" if present else "missing", "set" if present else "not set")
+        yield Check(variable, "ok" if present else "missing", "set" if present else "not set")
     for variable in ("OPENAI_BASE_URL", "ANTHROPIC_BASE_URL"):
         if os.environ.get(variable):
-            yield Finding(variable, "ok", "set: requests go there, without the vendor's key")
+            yield Check(variable, "ok", "set: requests go there, without the vendor's key")
     yield _writable("cache", cache_dir())
     here = sum(1 for name in registry() if cached(name))
-    yield Finding(
+    yield Check(
         "pinned files",
         "ok" if here else "missing",
         f"{here} of {len(registry())} in the cache; the rest come when needed",
     )
     yield _writable("results", results)
     free = shutil.disk_usage(_existing(results)).free / 2**30
-    yield Finding("disk", "ok" if free > 1 else "broken", f"{free:.0f} GiB free for results")
+    yield Check("disk", "ok" if free > 1 else "broken", f"{free:.0f} GiB free for results")
 
 
-def _package(name: str, needed_for: str, cure: str) -> Finding:
+def _package(name: str, needed_for: str, cure: str) -> Check:
     try:
-        return Finding(name, "ok", f"{version(name)} ({needed_for})")
+        return Check(name, "ok", f"{version(name)} ({needed_for})")
     except PackageNotFoundError:
-        return Finding(name, "missing", f"needed for {needed_for}: {cure}")
+        return Check(name, "missing", f"needed for {needed_for}: {cure}")
 
 
-def _gpu() -> Finding:
+def _gpu() -> Check:
     program = shutil.which("nvidia-smi") or shutil.which("rocm-smi")
     if program is None:
-        return Finding("GPU", "missing", "none found (no nvidia-smi or rocm-smi); use model=smollm2 or a server")
+        return Check("GPU", "missing", "none found (no nvidia-smi or rocm-smi); use model=smollm2 or a server")
     query = ["--query-gpu=name,memory.total", "--format=csv,noheader"] if program.endswith("nvidia-smi") else []
     try:
         done = subprocess.run([program, *query], capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        return Finding("GPU", "missing", f"{Path(program).name} failed: {error}")
-    return Finding("GPU", "ok", "; ".join(done.stdout.strip().splitlines()[:8]))
+        return Check("GPU", "missing", f"{Path(program).name} failed: {error}")
+    return Check("GPU", "ok", "; ".join(done.stdout.strip().splitlines()[:8]))
 
 
-def _writable(what: str, folder: Path) -> Finding:
+def _writable(what: str, folder: Path) -> Check:
     """Whether files can be made in a folder, or in the nearest one above it that exists; leaves nothing behind."""
     try:
         with tempfile.TemporaryFile(dir=_existing(folder)):
-            return Finding(what, "ok", f"{folder} can be written")
+            return Check(what, "ok", f"{folder} can be written")
     except OSError as error:
-        return Finding(what, "broken", f"{folder} cannot be written: {error.strerror}")
+        return Check(what, "broken", f"{folder} cannot be written: {error.strerror}")
 
 
 def _existing(folder: Path) -> Path:

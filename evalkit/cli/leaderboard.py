@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit import leaderboard, rate, report
+from evalkit.cli import messages
+from evalkit.cli.arguments import OUTPUT, parse
 from evalkit.protocols import UsageError
 from evalkit.ratings import battle_table
 from evalkit.ratings.beside import side_by_side
@@ -38,6 +40,37 @@ BELONGS = {
     "permutations": ("elo",),
 }
 """Which options mean something to which methods."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Read the command line and carry it out. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="evalkit leaderboard")
+    add_options(parser)
+    run(parse(parser, arguments), messages.console(stderr=False), messages.note)
+    return messages.DONE
+
+
+def add_options(board: argparse.ArgumentParser) -> None:
+    """The options of a leaderboard."""
+    add = board.add_argument
+    paths = "results folders, judgments files, or battle tables (.csv, .jsonl, .parquet: model_a, model_b, winner)"
+    add("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=paths)
+    methods = "mean scores; win rates; length-controlled win rates; Bradley-Terry; online Elo (default: what fits)"
+    add("--method", choices=["score", "winrate", "lc", "bt", "elo"], help=methods)
+    add("--by", choices=["category"], help="one table for each category of questions")
+    add("--judge", metavar="NAME", help="only this judge; human: all people together")
+    orders = "what verdicts in the two orders come to (default: average); each: every showing counts by itself"
+    add("--aggregate", choices=["average", "consistent", "probability", "each"], help=orders)
+    add("--baseline", metavar="NAME", help="winrate, lc: the model to compare with")
+    add("--ties", choices=["half", "davidson", "rao_kupper", "drop"], help="bt: what a tie is (default: half a win)")
+    add("--style", action="store_true", help="bt: also ratings at equal length and markdown, from the answers' texts")
+    add("--strong-weight", type=float, metavar="W", help="how often A>>B counts (default: 1; Arena-Hard: 3)")
+    add("--difficulties", type=Path, metavar="CSV", help="lc: difficulty of each instruction, by item id or text")
+    add("--gamed", type=Path, metavar="CSV", help="lc: the baseline against longer and shorter versions of itself")
+    add("--permutations", type=int, metavar="N", help="elo: random orders (default: 1000; 0: the order stored)")
+    add("--format", choices=["table", "json", "csv", "md", "html"], help="default: table, or what FILE ends in")
+    add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)
+    add("--all", action="store_true", help="also configurations that a newer one of the name replaced")
 
 
 def run(options: argparse.Namespace, console: Console, note: Note) -> None:

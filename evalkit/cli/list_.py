@@ -1,17 +1,31 @@
-"""`evalkit list`: what there is to choose from, read from the YAML itself."""
+"""The verb ``evalkit list``: what there is to choose from, read from the YAML itself."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit import benchmark, members
+from evalkit.cli import messages
+from evalkit.cli.arguments import parse
 from evalkit.protocols import UsageError
 from evalkit.shipped import shipped
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Read the command line and carry it out. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="evalkit list")
+    add = parser.add_argument
+    add("what", choices=["models", "judges", "benchmarks", "protocols"])
+    add("--config-dir", type=Path, metavar="DIR", help="a folder of your own YAML: list what it adds")
+    given = parse(parser, arguments)
+    catalogue(given.what, messages.console(stderr=False), given.config_dir)
+    return messages.DONE
 
 
 def entries(what: str, own: Path | None = None) -> Iterator[tuple[str, str, str]]:

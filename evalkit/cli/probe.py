@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
+from evalkit.cli import messages
 from evalkit.protocols import UsageError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 OURS = ("probes", "turns")
 """Keys that a run does not take."""
@@ -48,7 +47,7 @@ class Asked:
     form: str
     output: Path | None
 
-    def run(self, composed: Mapping[str, Any], console: Console, note: Callable[[str], None]) -> int:
+    def run(self, composed: Mapping[str, Any]) -> int:
         """Carry it out. Returns the exit code."""
         from evalkit import config
         from evalkit.auditing.run_records import read
@@ -65,16 +64,27 @@ class Asked:
         listed = [named] if isinstance(named, str) else named or []
         if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
             raise UsageError(f"probes={named!r}: write probes=[NAME,NAME]")
-        found = probe_run.go(config.parse(plain), chosen(listed), console, turns=turns)
+        found = probe_run.go(config.parse(plain), chosen(listed), messages.console(), turns=turns)
         if found.audit is not None and found.folder is not None:
             (found.folder / "audit.json").write_text(to_json(found.audit) + "\n", encoding="utf-8")
             record = read(found.folder / "manifest.json")
             about = [(f"experiments: {name}", value) for name, value in found.about.items()]
             about += of_run(record) if record else []
-            present(found.audit, self.form, self.output, _standard(), note, about=about)
+            present(found.audit, self.form, self.output, messages.console(stderr=False), messages.note, about=about)
         if found.trouble is not None:
             raise found.trouble
         return found.code
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Read the command line and carry it out. Returns the exit code."""
+    if {"-h", "--help"} & set(arguments):
+        sys.stdout.write(help_text())
+        return messages.DONE
+    read = asked(arguments)
+    from evalkit import compose
+
+    return compose.jobs(read.arguments, read.run, failed=messages.failed, also=OURS)
 
 
 def asked(arguments: Sequence[str]) -> Asked:
@@ -104,12 +114,6 @@ def asked(arguments: Sequence[str]) -> Asked:
     from evalkit.reports.output import form_of
 
     return Asked(rest, form_of(options.format, options.output, FORMATS), options.output)
-
-
-def _standard() -> Console:
-    from evalkit.console import Output
-
-    return Output(highlight=False)
 
 
 def help_text() -> str:

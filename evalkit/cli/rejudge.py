@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalkit.cli import messages
 from evalkit.protocols import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from evalkit.rejudging.old import Old
 
 HELP = """\
@@ -62,20 +62,31 @@ class Asked:
     form: str
     output: Path | None
 
-    def run(self, composed: Mapping[str, Any], console: Console, note: Callable[[str], None]) -> int:
+    def run(self, composed: Mapping[str, Any]) -> int:
         """Carry it out. Returns the exit code."""
         from evalkit import config, rejudge
         from evalkit.reports.rejudge_tables import present, to_json
 
         if self.old.replaced:
-            note(f"{self.old.replaced:,} judgments of earlier configurations of the old judge are left out")
-        found = rejudge.go(config.parse(composed), self.old, console, name=self.name)
+            messages.note(f"{self.old.replaced:,} judgments of earlier configurations of the old judge are left out")
+        found = rejudge.go(config.parse(composed), self.old, messages.console(), name=self.name)
         if found.drift is not None and found.folder is not None:
             (found.folder / "rejudge.json").write_text(to_json(found.drift) + "\n", encoding="utf-8")
-            present(found.drift, self.form, self.output, note)
+            present(found.drift, self.form, self.output, messages.note)
         if found.trouble is not None:
             raise found.trouble
         return found.code
+
+
+def main(arguments: list[str]) -> int:
+    """Read the command line and carry it out. Returns the exit code."""
+    if not arguments or {"-h", "--help"} & set(arguments):
+        sys.stdout.write(HELP)
+        return messages.DONE if arguments else messages.USAGE
+    read = asked(arguments)
+    from evalkit import compose
+
+    return compose.jobs(read.arguments, read.run, failed=messages.failed, also=OURS)
 
 
 def asked(arguments: Sequence[str]) -> Asked:

@@ -1,8 +1,7 @@
-"""The verb ``evalkit audit``: stored judgments -> a summary on the terminal, JSON, or a page."""
+"""An audit as it leaves the program: a summary on the terminal, JSON, or a page."""
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import os
@@ -13,36 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from evalkit.analyse import audit
 from evalkit.auditing.findings import Audit
 from evalkit.report import plain
-from evalkit.reports.output import form_of, write
+from evalkit.reports.output import write
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 FORMATS = {".txt": "table", ".json": "json", ".html": "html", ".htm": "html"}
 """What a file's name says of its format."""
-
-
-def run(options: argparse.Namespace, console: Console, note: Callable[[str], None]) -> None:
-    """Audit and print or write it.
-
-    Args:
-        options: as parsed by the command line.
-        console: where the summary goes.
-        note: says something to the user beside the data.
-
-    Raises:
-        UsageError: there is nothing to audit, or a file cannot be read or written.
-    """
-    from evalkit.reports.audit_about import about
-
-    form = form_of(options.format, options.output, FORMATS)
-    one_thread()
-    found = audit(options.paths, options.human, options.judge)
-    told = about(options.paths, options.human, found)
-    present(found, form, options.output, console, note, about=told)
 
 
 def one_thread() -> None:
