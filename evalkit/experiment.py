@@ -88,6 +88,11 @@ class Experiment:
         for candidate in self.candidates:
             yield from stored(self.benchmark.items, candidate, store.responses(candidate.model.name), self.ask_again)
 
+    def judgments(self, store: Store) -> Iterator[Judgment]:
+        """What its judges said about its answers, by what is stored."""
+        for judge in self.judges:
+            yield from filter(self.owns, store.judgments(judge.name, judge.protocol.name))
+
     def answers_to(self, item: str) -> int:
         """How many answers to an item there are to judge, those of a baseline that is not asked included."""
         return len(self.models) + (self.baseline_of(item) in self.only_stored)

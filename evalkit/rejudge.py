@@ -24,7 +24,7 @@ from evalkit.budget import Amount
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
 from evalkit.forecast import Estimate, count_case, earlier, habits_of, priced, sent
-from evalkit.judge import Bench
+from evalkit.judge import JudgeRunner
 from evalkit.prices import load_prices
 from evalkit.progress import Watch, downloads, watching
 from evalkit.protocols import Case, EvalkitError, Judge, UsageError
@@ -110,7 +110,7 @@ async def _run(settings: config.Config, old: Old, console: Console, name: str | 
     store = Store(old.root.parent, old.root.name)
     log = store.judgments(judge.name, judge.protocol.name)
     elsewhere = None if judge.batch else Elsewhere(store.batches(judge.name, judge.protocol.name))
-    bench = Bench(judge, clients.of(judge.model), log, experiment.ask_again, elsewhere)
+    bench = JudgeRunner(judge, clients.of(judge.model), log, experiment.ask_again, elsewhere)
     try:
         if settings.dry_run:
             estimates = [_forecast(plan, bench, experiment, clients, store)]
@@ -210,12 +210,12 @@ def _first(rows: Sequence[Said], limit: int | None) -> set[str]:
     return set(kept)
 
 
-def _used(plan: Plan, bench: Bench, clients: Clients) -> Amount:
+def _used(plan: Plan, bench: JudgeRunner, clients: Clients) -> Amount:
     """What the new judge's replies cost, by its name; those included that have been asked for again."""
     return judgments(bench.log, lambda row: row.item in plan.old.items, clients.price(bench.judge.model))
 
 
-def _forecast(plan: Plan, bench: Bench, experiment: Experiment, clients: Clients, store: Store) -> Estimate:
+def _forecast(plan: Plan, bench: JudgeRunner, experiment: Experiment, clients: Clients, store: Store) -> Estimate:
     estimate = Estimate("judge", bench.judge.name, sent=sent(bench.judge, store))
     habits = habits_of(((row.usage,), row.latency) for row in earlier(bench.log, Judgment))
     for case in plan.cases():
@@ -226,7 +226,7 @@ def _forecast(plan: Plan, bench: Bench, experiment: Experiment, clients: Clients
 async def _carry_out(
     plan: Plan,
     experiment: Experiment,
-    bench: Bench,
+    bench: JudgeRunner,
     clients: Clients,
     store: Store,
     folder: Path,
@@ -261,7 +261,7 @@ async def _carry_out(
 
 
 def _judgments(
-    plan: Plan, experiment: Experiment, bench: Bench, store: Store, watch: Watch
+    plan: Plan, experiment: Experiment, bench: JudgeRunner, store: Store, watch: Watch
 ) -> AsyncGenerator[Judgment, None]:
     work = of(plan.cases())
     if bench.judge.batch:

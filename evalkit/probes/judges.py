@@ -11,7 +11,7 @@ from evalkit import config, spending
 from evalkit.budget import Amount
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
-from evalkit.judge import Bench
+from evalkit.judge import JudgeRunner
 from evalkit.probes.library import Probe, Rewrites
 from evalkit.probes.trials import Turns, placebo
 from evalkit.protocols import Judge, JudgeProtocol
@@ -44,11 +44,11 @@ class Study:
             result[variant] = Judge(name, judge.model, protocol, judge.references)
         return result
 
-    def benches(self, judge: Judge, clients: Clients, store: Store) -> dict[str, Bench]:
+    def benches(self, judge: Judge, clients: Clients, store: Store) -> dict[str, JudgeRunner]:
         """Every form of the judge at work."""
         ask_again = self.experiment.ask_again
         return {
-            variant: Bench(one, clients.of(one.model), store.judgments(one.name, one.protocol.name), ask_again)
+            variant: JudgeRunner(one, clients.of(one.model), store.judgments(one.name, one.protocol.name), ask_again)
             for variant, one in self.forms(judge).items()
         }
 
