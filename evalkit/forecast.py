@@ -97,9 +97,7 @@ async def forecast(experiment: Experiment, clients: Clients, store: Store) -> li
         estimate = Estimate("judge", judge.name, sent=sent(judge, store))
         habits = habits_of(((row.usage,), row.latency) for row in earlier(judgments, Judgment))
         bench = JudgeRunner(judge, clients.of(judge.model), judgments, experiment.ask_again)
-        arrivals = CaseBuilder(
-            items, shows=judge.protocol.shows, pairing=experiment.pairing, repeats=experiment.repeats
-        )
+        builder = CaseBuilder(items, shows=judge.protocol.shows, pairing=experiment.pairing, repeats=experiment.repeats)
         async for case in cases(of(answered), builder):
             count_case(case, bench, habits, experiment, estimate)
         result.append(priced(estimate, judge.model, clients, habits, batch=judge.batch))

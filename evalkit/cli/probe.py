@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import sys
 import textwrap
@@ -51,6 +52,7 @@ class Asked:
         """Carry it out. Returns the exit code."""
         from evalkit import config
         from evalkit.auditing.run_records import read
+        from evalkit.files import replace_file
         from evalkit.probes import run as probe_run
         from evalkit.probes.trials import Turns, chosen
         from evalkit.reports.audit_about import of_run
@@ -64,13 +66,17 @@ class Asked:
         listed = [named] if isinstance(named, str) else named or []
         if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
             raise UsageError(f"probes={named!r}: write probes=[NAME,NAME]")
-        found = probe_run.go(config.parse(plain), chosen(listed), messages.console(), turns=turns)
-        if found.audit is not None and found.folder is not None:
-            (found.folder / "audit.json").write_text(to_json(found.audit) + "\n", encoding="utf-8")
+        found = asyncio.run(probe_run.run(config.parse(plain), chosen(listed), messages.console(), turns=turns))
+        if found.value is not None and found.folder is not None:
+            replace_file(found.folder / "audit.json", to_json(found.value) + "\n")
             record = read(found.folder / "manifest.json")
-            about = [(f"experiments: {name}", value) for name, value in found.about.items()]
+            design = found.more["probes"]
+            about = [
+                (f"experiments: {name}", ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+                for name, value in design.items()
+            ]
             about += of_run(record) if record else []
-            present(found.audit, self.form, self.output, messages.console(stderr=False), messages.note, about=about)
+            present(found.value, self.form, self.output, messages.console(stderr=False), messages.note, about=about)
         if found.trouble is not None:
             raise found.trouble
         return found.code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import re
 import sys
@@ -64,15 +65,17 @@ class Asked:
 
     def run(self, composed: Mapping[str, Any]) -> int:
         """Carry it out. Returns the exit code."""
-        from evalkit import config, rejudge
+        from evalkit import config
+        from evalkit.files import replace_file
+        from evalkit.rejudge import rejudge
         from evalkit.reports.rejudge_tables import present, to_json
 
         if self.old.replaced:
             messages.note(f"{self.old.replaced:,} judgments of earlier configurations of the old judge are left out")
-        found = rejudge.go(config.parse(composed), self.old, messages.console(), name=self.name)
-        if found.drift is not None and found.folder is not None:
-            (found.folder / "rejudge.json").write_text(to_json(found.drift) + "\n", encoding="utf-8")
-            present(found.drift, self.form, self.output, messages.note)
+        found = asyncio.run(rejudge(config.parse(composed), self.old, messages.console(), name=self.name))
+        if found.value is not None and found.folder is not None:
+            replace_file(found.folder / "rejudge.json", to_json(found.value) + "\n")
+            present(found.value, self.form, self.output, messages.note)
         if found.trouble is not None:
             raise found.trouble
         return found.code

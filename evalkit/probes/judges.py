@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,11 +44,19 @@ class Study:
             result[variant] = Judge(name, judge.model, protocol, judge.references)
         return result
 
-    def benches(self, judge: Judge, clients: Clients, store: Store) -> dict[str, JudgeRunner]:
-        """Every form of the judge at work."""
+    def runners(
+        self, judge: Judge, clients: Clients, store: Store, on_new: Callable[[str], object] = str
+    ) -> dict[str, JudgeRunner]:
+        """Every form of the judge at work; ``on_new`` is called with the key of each row that is made."""
         ask_again = self.experiment.ask_again
         return {
-            variant: JudgeRunner(one, clients.of(one.model), store.judgments(one.name, one.protocol.name), ask_again)
+            variant: JudgeRunner(
+                one,
+                clients.of(one.model),
+                store.judgments(one.name, one.protocol.name),
+                ask_again,
+                on_new=on_new,
+            )
             for variant, one in self.forms(judge).items()
         }
 

@@ -5,46 +5,33 @@ Resumes like any run: answers, rewritten answers and verdicts are stored as they
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec.structs import replace
 
-from evalkit import benchmark, config
+from evalkit import config
 from evalkit.auditing.findings import Audit, Finding, Subject
 from evalkit.benchmark import Benchmark
+from evalkit.budget import Amount
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
 from evalkit.forecast import Estimate, count_case, expected, habits_of, priced
-from evalkit.generate import respond
-from evalkit.prices import load_prices
+from evalkit.generate import answers
 from evalkit.probes import effect, findings
 from evalkit.probes.judges import Study, fixed_in, single_of
 from evalkit.probes.library import Probe
 from evalkit.probes.table import Outcome
 from evalkit.probes.trials import Pair, Trial, Turns, calls, trials
-from evalkit.progress import Watch, downloads, watching
-from evalkit.protocols import EvalkitError, Judge, Model, Sampling, UsageError
-from evalkit.run import (
-    begin,
-    exit_code,
-    open_all,
-    print_closing,
-    print_forecast,
-    print_shortfall,
-    run_folder,
-    stop_on_interrupt,
-)
+from evalkit.progress import Watch, downloads
+from evalkit.protocols import Judge, Model, Sampling, UsageError
 from evalkit.schema import Judgment, Response
-from evalkit.shipped import shipped
+from evalkit.session import SessionResult
 from evalkit.store import Store
 from evalkit.streams import each, of
 
@@ -55,22 +42,9 @@ TEMPERATURE = 0.7
 """Of both answers, as in MT-Bench's study of position bias."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """What an experiment came to."""
-
-    audit: Audit | None
-    """None after a dry run."""
-    folder: Path | None
-    trouble: BaseException | None
-    """What ended it early; the audit covers what was stored until then."""
-    code: int = 0
-    """Exit code, where nothing did."""
-    about: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """What was tried and how it was drawn."""
-
-
-async def run(settings: config.Config, probes: Sequence[Probe], console: Console, *, turns: Turns = "first") -> Found:
+async def run(
+    settings: config.Config, probes: Sequence[Probe], console: Console, *, turns: Turns = "first"
+) -> SessionResult[Audit]:
     """Carry out the experiments.
 
     Args:
@@ -79,37 +53,33 @@ async def run(settings: config.Config, probes: Sequence[Probe], console: Console
         console: for people.
         turns: whether second turns are judged too.
     """
-    prices = load_prices(Path(settings.prices) if settings.prices else shipped("conf") / "prices.yaml")
     with downloads(console):
-        loaded = await benchmark.load(
-            settings.benchmark,
-            questions=settings.questions,
-            fields=settings.fields,
-            references=settings.references,
-            limit=settings.limit,
-        )
+        loaded = await config.load_benchmark(settings, limit=settings.limit)
         experiment = _prepared(await config.experiment(settings, _questions(loaded, turns)))
     singles = {judge.name: single_of(judge, settings.judge[judge.name]) for judge in experiment.judges}
     study = Study(experiment, probes, turns, singles)
-    clients = Clients(prices, settings.retry, usd=settings.budget.usd, tokens=settings.budget.tokens)
-    store = Store(Path(settings.results_dir), experiment.benchmark.spec.name)
-    try:
+    record = {"probes": [probe.name for probe in probes], "turns": turns}
+    name = experiment.benchmark.spec.name
+    async with config.session(settings, console, Path(settings.results_dir), name, record) as session:
+        clients, store = session.clients, session.store
+
+        def used() -> Amount:
+            return study.used_before(clients, store)
+
         if settings.dry_run:
-            estimates = forecast(study, clients, store)
-            print_forecast(console, estimates, prices.as_of)
-            if clients.budget.capped:
-                print_shortfall(console, estimates, study.used_before(clients, store), settings.budget)
-            return Found(None, None, None)
-        if clients.budget.capped:
-            clients.budget.spent_before(study.used_before(clients, store))
-        await open_all(experiment, clients, console)
-        folder = run_folder(experiment, store, settings)
-        with (folder / "config.yaml").open("ab") as file:
-            file.write(msgspec.yaml.encode({"probes": [probe.name for probe in probes], "turns": turns}))
-        return await _carry_out(study, clients, store, folder, console)
-    finally:
-        await clients.close()
-        store.close()
+            session.show_forecast(forecast(study, clients, store), used)
+            return SessionResult(None)
+        await session.open(experiment, used)
+        total = study.pairs * calls(study.probes, experiment.repeats) * len(experiment.judges)
+        heard: dict[str, list[tuple[Trial, Judgment]]] = {judge.name: [] for judge in experiment.judges}
+        expected_answers, design = 2 * len(experiment.benchmark.items), {"probes": _design(study)}
+        with session.asking(experiment, answers=expected_answers, judgments=total, more=design) as watch:
+            pairs = await _answers(experiment, clients, store, watch)
+            for judge in experiment.judges:
+                await _verdicts(study, judge, pairs, clients, store, watch, heard[judge.name])
+        audit = audited(study, heard)
+        session.show_closing(experiment.ask_again)
+        return session.result(audit)
 
 
 def _questions(loaded: Benchmark, turns: Turns) -> Benchmark:
@@ -150,39 +120,6 @@ def _seeded(model: Model, step: int) -> Model:
     return dataclasses.replace(model, name=model.name + ("+second" if step else ""), sampling=sampling)
 
 
-async def _carry_out(study: Study, clients: Clients, store: Store, folder: Path, console: Console) -> Found:
-    experiment = study.experiment
-    total = study.pairs * calls(study.probes, experiment.repeats) * len(experiment.judges)
-    trouble: EvalkitError | None = None
-    heard: dict[str, list[tuple[Trial, Judgment]]] = {judge.name: [] for judge in experiment.judges}
-    with watching(console, clients, 2 * len(experiment.benchmark.items), total) as watch:
-        design = _design(study)
-        record = begin(folder, experiment, clients, store, watch, console, more={"probes": design})
-        try:
-            with stop_on_interrupt(clients, console):
-                pairs = await _answers(experiment, clients, store, watch)
-                for judge in experiment.judges:
-                    await _verdicts(study, judge, pairs, clients, store, watch, heard[judge.name])
-        except EvalkitError as error:
-            trouble = error
-        except KeyboardInterrupt:  # the second one
-            record.end("dropped")
-            raise
-    outcome = "error" if trouble else clients.stopped_by or "done"
-    record.end(outcome, trouble)
-    audit = audited(study, heard)
-    print_closing(console, store, folder, clients, watch, experiment.ask_again)
-    about = {
-        name: ", ".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in design.items()
-    }
-    if trouble is not None:
-        return Found(audit, folder, trouble, about=about)
-    try:
-        return Found(audit, folder, None, exit_code(clients, watch, console), about)
-    except KeyboardInterrupt as stopped:
-        return Found(audit, folder, stopped, about=about)
-
-
 def _design(study: Study) -> dict[str, Any]:
     """What was tried and how the answers were drawn; which is rewritten, and how, the question alone decides."""
     return {
@@ -197,14 +134,11 @@ def _design(study: Study) -> dict[str, Any]:
 async def _answers(experiment: Experiment, clients: Clients, store: Store, watch: Watch) -> dict[str, Pair]:
     """Both answers to each question; a question that lacks one takes no part."""
     rows: dict[str, list[Response]] = {}
+    items = experiment.benchmark.items
     for candidate in experiment.candidates:
-        client = clients.of(candidate.model)
-        log = store.responses(candidate.model.name)
-        answer = partial(respond, candidate=candidate, client=client, log=log, ask_again=experiment.ask_again)
-        stream = each(of(experiment.benchmark.items), answer, workers=client.backend.concurrency)
+        stream = answers(candidate, items, clients, store, watch, ask_again=experiment.ask_again)
         async with aclosing(stream):
             async for row in stream:
-                watch.answered(row)
                 if row.error is None:
                     rows.setdefault(row.item, []).append(row)
     if experiment.in_turns:
@@ -221,13 +155,13 @@ async def _verdicts(
     watch: Watch,
     heard: list[tuple[Trial, Judgment]],
 ) -> None:
-    benches = study.benches(judge, clients, store)
-    planned = [one for one in _planned(study, pairs) if one.variant in benches]
+    runners = study.runners(judge, clients, store, watch.new)
+    planned = [one for one in _planned(study, pairs) if one.variant in runners]
     _keep(planned, store)
     watch.judgments.total -= study.pairs * calls(study.probes, study.experiment.repeats) - len(planned)
 
     async def ask(trial: Trial) -> tuple[Trial, Judgment]:
-        return trial, await benches[trial.variant].judgment(trial.case)
+        return trial, await runners[trial.variant].judgment(trial.case)
 
     client = clients.of(judge.model)
     async with aclosing(each(of(planned), ask, workers=client.backend.concurrency)) as stream:
@@ -305,16 +239,11 @@ def forecast(study: Study, clients: Clients, store: Store) -> list[Estimate]:
         result.append(priced(estimate, candidate.model, clients, habits))
     both = {item: (rows[0], rows[1]) for item, rows in pairs.items() if len(rows) == 2}
     for judge in experiment.judges:
-        benches = study.benches(judge, clients, store)
+        runners = study.runners(judge, clients, store)
         estimate = Estimate("judge", judge.name)
-        habits = habits_of(((row.usage,), row.latency) for row in benches[""].log)
+        habits = habits_of(((row.usage,), row.latency) for row in runners[""].log)
         for trial in _planned(study, both):
-            if trial.variant in benches:
-                count_case(trial.case, benches[trial.variant], habits, experiment, estimate)
+            if trial.variant in runners:
+                count_case(trial.case, runners[trial.variant], habits, experiment, estimate)
         result.append(priced(estimate, judge.model, clients, habits))
     return result
-
-
-def go(settings: config.Config, probes: Sequence[Probe], console: Console, *, turns: Turns = "first") -> Found:
-    """``run``, for a caller without an event loop."""
-    return asyncio.run(run(settings, probes, console, turns=turns))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
@@ -133,11 +134,11 @@ def experiment(folder, names, *, model="judge", turns="first", **judge):
         "results_dir": str(folder),
         **judge,
     }
-    return probe_run.go(parse(settings), chosen(names), Console(file=io.StringIO()), turns=turns)
+    return asyncio.run(probe_run.run(parse(settings), chosen(names), Console(file=io.StringIO()), turns=turns))
 
 
 def of(found):
-    return {row.metric: row for row in found.audit.findings}
+    return {row.metric: row for row in found.value.findings}
 
 
 @pytest.mark.parametrize("scoring", ["text", "logprobs"])
@@ -149,7 +150,7 @@ def test_a_planted_position_bias_is_found(tmp_path, bias, scoring):
     assert row.lower * row.upper > 0
     assert row.details["p"] < 0.01
     assert ("first" if bias > 0 else "second") in row.sentence
-    assert any("showing an answer first" in caution for caution in found.audit.subjects[0].cautions)
+    assert any("showing an answer first" in caution for caution in found.value.subjects[0].cautions)
     if scoring == "logprobs":
         assert of(found)["probe_position_shift"].lower * bias > 0 or of(found)["probe_position_shift"].upper * bias > 0
 
@@ -163,7 +164,7 @@ def test_a_planted_length_bias_is_found(tmp_path, bias):
     assert row.details["flips_again"] == 0
     assert "net of asking again unchanged" in row.sentence
     assert "net of neutral text of the same length" in row.sentence
-    assert any("padding an answer" in caution for caution in found.audit.subjects[0].cautions)
+    assert any("padding an answer" in caution for caution in found.value.subjects[0].cautions)
 
 
 def test_an_unbiased_judge_is_silent(tmp_path):
@@ -180,7 +181,7 @@ def test_nothing_is_asked_twice_and_everything_shown_is_stored(tmp_path):
     asked = [sum(totals["asked"] for totals in one.values()) for one in traffic]
     skipped = 8 * 4  # markdown_off: the fake's answers have no markup
     assert asked == [16 + 8 * calls(chosen([]), 1) - skipped, 0]
-    assert first.audit.findings == again.audit.findings
+    assert first.value.findings == again.value.findings
     root = tmp_path / "audit-pocket"
     stored = {one for path in (root / "answers").glob("*.jsonl") for one in ids(path)}
     shown = {
@@ -202,9 +203,9 @@ def ids(path):
 def test_failed_verdicts_are_no_verdicts(tmp_path):
     found = experiment(tmp_path, ["position", "verbosity", "aware"], backend={"mumble": 1.0}, limit=1)
     assert found.code == 1
-    assert all(row.not_measurable for row in found.audit.findings)
+    assert all(row.not_measurable for row in found.value.findings)
     assert f"on {LEAST} questions: there are 0" in of(found)["probe_verbosity"].not_measurable
-    assert found.audit.subjects[0].failed == {"unparsed": 8 * 12}
+    assert found.value.subjects[0].failed == {"unparsed": 8 * 12}
 
 
 def test_answers_without_markup_cannot_lose_it(tmp_path):
@@ -221,7 +222,7 @@ def test_repeats_are_asked_and_counted(tmp_path):
 def test_a_judge_that_goes_by_the_place_alone_shows_nothing_else(tmp_path, scoring):
     planted = {"position_bias": 20.0, "length_bias": 2.0}
     found = experiment(tmp_path, ["verbosity"], backend=planted, protocol={"scoring": scoring})
-    row, box = of(found)["probe_verbosity"], found.audit.subjects[0]
+    row, box = of(found)["probe_verbosity"], found.value.subjects[0]
     assert row.details["fixed"]
     assert "goes by the place alone" in row.sentence
     assert not box.conclusions
