@@ -71,6 +71,14 @@ class SessionResult(Generic[T]):
     """What else the record says that it was about."""
 
 
+def write_or_say(path: Path, content: str, say: Callable[[str], object]) -> None:
+    """Write a file of a run in one step; where that fails, say so: what was paid for is stored apart from it."""
+    try:
+        replace_file(path, content + "\n")
+    except OSError as error:  # a full disk, say
+        say(f"cannot write {str(path)!r}: {error.strerror}")
+
+
 class Session:
     """One asking of models, from its forecast to its record. An asynchronous context manager: frees what it opened.
 
@@ -138,9 +146,11 @@ class Session:
         soft = not self.console.is_terminal
         self.console.print(report.plain(text), style="yellow", markup=False, soft_wrap=soft)
 
-    def show_forecast(self, estimates: Sequence[Estimate], used: Callable[[], Amount]) -> None:
+    def show_forecast(
+        self, estimates: Sequence[Estimate], used: Callable[[], Amount], title: str = "dry run: nothing was asked"
+    ) -> None:
         """Print what a run would ask, and whether the budget is enough for it with what was ``used`` before."""
-        print_forecast(self.console, estimates, self.prices.as_of)
+        print_forecast(self.console, estimates, self.prices.as_of, title)
         budget = self.clients.budget
         if not budget.capped:
             return
@@ -232,12 +242,8 @@ class Session:
         self.say(f"warning: {change}")
 
     def write(self, name: str, content: str) -> None:
-        """Write a file into the run's folder; where that fails, say so and go on: a later run makes it again."""
-        path = self.folder / name
-        try:
-            replace_file(path, content + "\n")
-        except OSError as error:
-            self.say(f"cannot write {str(path)!r}: {error.strerror}")
+        """Write a file into the run's folder; where that fails, say so and go on: the same command makes it again."""
+        write_or_say(self.folder / name, content, self.say)
 
     def show_closing(self, ask_again: Set[str]) -> None:
         """Print what failed first of each kind, what else there is to know, what it took, and where everything is."""
@@ -373,13 +379,13 @@ def stop_on_interrupt(clients: Clients, console: Console, within: float = STOP_W
             loop.remove_signal_handler(one)
 
 
-def print_forecast(console: Console, estimates: Sequence[Estimate], as_of: str) -> None:
-    """Print the dry run's table; ``as_of`` is the date of the prices."""
+def print_forecast(console: Console, estimates: Sequence[Estimate], as_of: str, title: str) -> None:
+    """Print a table of what will be asked; ``as_of`` is the date of the prices."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="dry run: nothing was asked", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for column in ("", "name"):
         table.add_column(column)
     for column in ("calls", "stored", "prompt tokens", "new tokens", "cost", "time"):

@@ -23,14 +23,14 @@ HELP = """\
 usage: evalkit audit judge=NAME [key=value ...] [--format table|json|html] [-o FILE]
 
 Experiments on a live judge: two answers of one model to each question, rewritten in ways that should not matter.
+What they will ask is printed first.
 
   evalkit audit judge=smollm2 probes=[position,verbosity]      no GPU and no key
-  evalkit audit judge=gpt4 dry_run=true                        calls, tokens and cost; asks nothing
+  evalkit audit judge=gpt4 probes=all dry_run=true             calls, tokens and cost; asks nothing
 
 keys:
   judge=NAME | [NAME,...]     whom to examine
-  probes=[NAME,...]           {probes}
-                              (default: all of them)
+  probes=[NAME,...] | all     {probes}
   questions=NAME | FILE       default: pocket
   turns=first | both          default: first; with both, second turns are asked too, and judged with the second changed
   model=NAME                  whose answers are shown; default: smollm2
@@ -52,23 +52,30 @@ class Asked:
         """Carry it out. Returns the exit code."""
         from evalkit import config
         from evalkit.auditing.run_records import read
-        from evalkit.files import replace_file
         from evalkit.probes import run as probe_run
+        from evalkit.probes.library import PROBES
         from evalkit.probes.trials import Turns, chosen
         from evalkit.reports.audit_about import of_run
         from evalkit.reports.audit_output import present, to_json
+        from evalkit.session import write_or_say
 
         plain = dict(composed)
         turns = plain.pop("turns", "first")
         if turns not in get_args(Turns):
             raise UsageError(f"turns={turns!r}: write turns=first or turns=both")
         named = plain.pop("probes", None)
-        listed = [named] if isinstance(named, str) else named or []
+        if not named:
+            raise UsageError(
+                f"say which probes to run: probes=[NAME,NAME], or probes=all. There are: "
+                f"{', '.join(probe.name for probe in PROBES)}. With dry_run=true you see what they ask, and ask nothing"
+            )
+        listed = [named] if isinstance(named, str) else named
         if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
-            raise UsageError(f"probes={named!r}: write probes=[NAME,NAME]")
-        found = asyncio.run(probe_run.run(config.parse(plain), chosen(listed), messages.console(), turns=turns))
+            raise UsageError(f"probes={named!r}: write probes=[NAME,NAME], or probes=all")
+        probes = chosen([] if listed == ["all"] else listed)
+        found = asyncio.run(probe_run.run(config.parse(plain), probes, messages.console(), turns=turns))
         if found.value is not None and found.folder is not None:
-            replace_file(found.folder / "audit.json", to_json(found.value) + "\n")
+            write_or_say(found.folder / "audit.json", to_json(found.value), messages.note)
             record = read(found.folder / "manifest.json")
             design = found.more["probes"]
             about = [

@@ -66,15 +66,15 @@ class Asked:
     def run(self, composed: Mapping[str, Any]) -> int:
         """Carry it out. Returns the exit code."""
         from evalkit import config
-        from evalkit.files import replace_file
         from evalkit.rejudge import rejudge
         from evalkit.reports.rejudge_tables import present, to_json
+        from evalkit.session import write_or_say
 
         if self.old.replaced:
             messages.note(f"{self.old.replaced:,} judgments of earlier configurations of the old judge are left out")
         found = asyncio.run(rejudge(config.parse(composed), self.old, messages.console(), name=self.name))
         if found.value is not None and found.folder is not None:
-            replace_file(found.folder / "rejudge.json", to_json(found.value) + "\n")
+            write_or_say(found.folder / "rejudge.json", to_json(found.value), messages.note)
             present(found.value, self.form, self.output, messages.note)
         if found.trouble is not None:
             raise found.trouble

@@ -66,8 +66,9 @@ async def run(
         def used() -> Amount:
             return study.used_before(clients, store)
 
+        title = "dry run: nothing was asked" if settings.dry_run else "forecast: what this asks"
+        session.show_forecast(forecast(study, clients, store), used, title)
         if settings.dry_run:
-            session.show_forecast(forecast(study, clients, store), used)
             return SessionResult(None)
         await session.open(experiment, used)
         total = study.pairs * calls(study.probes, experiment.repeats) * len(experiment.judges)
