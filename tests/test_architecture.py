@@ -143,7 +143,7 @@ def test_no_import_cycles():
 
 def test_the_graph_is_not_empty():
     """A guard of the tests above: imports are seen at all, in modules and in functions."""
-    assert "evalkit.protocols" in imported(Path("evalkit/cli/main.py"))
+    assert "evalkit.protocols" in imported(Path("evalkit/cli/messages.py"))
     compose = Path("evalkit/compose.py")
     assert "hydra" in imported(compose, inside_functions=True) - imported(compose)
     assert "numpy" in imported(Path("evalkit/stats/resample.py"))
@@ -180,6 +180,27 @@ def test_help_is_quick():
     assert "doctor" in done.stdout
     print(f"evalkit --help: {min(took):.2f} s")
     assert min(took) < 1.0
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--version"]])
+def test_help_loads_nothing_but_the_grammar(arguments):
+    code = f"""
+import sys
+from evalkit.cli import main
+try:
+    main({arguments})
+finally:
+    ours = sorted(name for name in sys.modules if name.startswith(("evalkit.", "msgspec")))
+    print(ours, file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stderr.strip() == "['evalkit.cli', 'evalkit.cli.arguments', 'evalkit.cli.main']", done.stderr
+
+
+def test_reports_know_no_verb():
+    verbs = {"evalkit.cli", "evalkit.session", "evalkit.run", "evalkit.rejudge", "evalkit.probes"}
+    for path in files_of("reports"):
+        assert within(imported(path, inside_functions=True), verbs) == set(), path
 
 
 PROTOCOL_FILES = [path for path in files_of("judges") if path.name != "__init__.py"]

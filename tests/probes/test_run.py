@@ -348,6 +348,27 @@ def rows_of(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.parametrize("more", [(), ("dry_run=true",), ("turns=both",)])
+def test_which_probes_must_be_said(cli, tmp_path, more):
+    code, out, err = cli(*FAKES, *more)
+    assert (code, out) == (2, "")
+    assert "probes=[NAME,NAME], or probes=all" in " ".join(err.split())
+    assert all(name in err for name in EVERY)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_probes(cli):
+    code, _, err = cli(*FAKES, "probes=all", "dry_run=true")
+    assert code == 0
+    assert f" {8 * calls(chosen([]), 1)} " in err
+
+
+def test_the_forecast_comes_before_anything_is_asked(cli, tmp_path):
+    err = cli(*FAKES, "probes=[position]").err
+    assert err.index("forecast: what this asks") < err.index("answers 16/16")
+    assert re.search(r"judge +fake +32 ", err)
+
+
 def test_turns_are_first_or_both(cli):
     code, _, err = cli(*FAKES, "probes=[position]", "turns=2")
     assert code == 2
