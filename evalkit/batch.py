@@ -18,7 +18,7 @@ from evalkit.batches.ledger import Ledger
 from evalkit.batches.submit import SETTLING, Submitter
 from evalkit.budget import Amount, bound
 from evalkit.claims import LONGEST_WAIT
-from evalkit.judge import Bench
+from evalkit.judge import JudgeRunner
 from evalkit.protocols import Case, Rejected
 from evalkit.schema import Batch, Judgment
 from evalkit.store import Log
@@ -46,7 +46,7 @@ class Chunk:
 
 def batched(
     work: AsyncIterable[Case],
-    bench: Bench,
+    bench: JudgeRunner,
     log: Log[Batch],
     settings: BatchSettings,
     show: Show,
@@ -78,7 +78,7 @@ def batched(
     return _batched(work, bench, backend, ledger, under_way, settings, show)
 
 
-def _under_way(bench: Bench, intents: Sequence[Batch], known: Iterable[Case]) -> list[Pending]:
+def _under_way(bench: JudgeRunner, intents: Sequence[Batch], known: Iterable[Case]) -> list[Pending]:
     """What is with the provider, with the cases of this run that wait for it."""
     found = [Pending(intent) for intent in intents]
     holder = {key: pending for pending in found for key in pending.intent.keys}
@@ -92,7 +92,7 @@ def _under_way(bench: Bench, intents: Sequence[Batch], known: Iterable[Case]) ->
 
 async def _batched(
     work: AsyncIterable[Case],
-    bench: Bench,
+    bench: JudgeRunner,
     backend: BatchBackend,
     ledger: Ledger,
     under_way: Sequence[Pending],
@@ -122,7 +122,7 @@ class _Desk:
 
     def __init__(
         self,
-        bench: Bench,
+        bench: JudgeRunner,
         api: Batches,
         ledger: Ledger,
         under_way: Sequence[Pending],
@@ -195,7 +195,7 @@ class _Desk:
         pending = self._holder.get(key)
         if pending is not None and pending.awaited is not None:
             pending.awaited.discard(key)
-        if row := self._bench.settled(key, case, request):
+        if row := self._bench.known_without_asking(key, case, request):
             await self.out.put(row)
         elif pending is not None:
             pending.cases.setdefault(key, []).append(case)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from msgspec import Struct
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
+from evalkit import streams
 from evalkit.budget import Amount, Budget, amount, bound
 from evalkit.pace import Meter, Pace
 from evalkit.prices import FREE, Price, PriceTable
@@ -392,6 +393,17 @@ class Clients:
     def traffic(self) -> list[tuple[str, Traffic]]:
         """Totals by client."""
         return [(client.name, client.traffic) for client in self._clients]
+
+    def together(
+        self, members: Sequence[tuple[Model, AsyncGenerator[T, None]]], *, in_turns: bool
+    ) -> AsyncGenerator[T, None]:
+        """Items of the streams of several models as they come.
+
+        With ``in_turns``, stream by stream, each model's backend freed before the next one loads.
+        """
+        if in_turns:
+            return streams.in_turns(*(streams.then(stream, self.of(model).close) for model, stream in members))
+        return streams.merge(*(stream for _, stream in members))
 
     async def close(self) -> None:
         """Free every backend."""

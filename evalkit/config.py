@@ -15,11 +15,12 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 from msgspec import Struct
 
+from evalkit import benchmark
 from evalkit.artifacts import fetch
 from evalkit.backends.ray import spread
 from evalkit.backends.servers import Servers
@@ -32,6 +33,10 @@ from evalkit.protocols import Backend, Caps, Judge, JudgeProtocol, Model, Sampli
 from evalkit.retry import RetryPolicy
 from evalkit.schema import ErrorKind
 from evalkit.secrets import CREDENTIAL, credential_in_config
+from evalkit.session import STOP_WITHIN, Session
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -74,11 +79,13 @@ class RayConfig(Struct, frozen=True, forbid_unknown_fields=True):
     gpus: float | None = None
 
 
-class RunName(Struct, frozen=True, forbid_unknown_fields=True):
-    """The run's own folder."""
+class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The run's own folder, and how it ends."""
 
     name: str | None = None
     """None: the time it began."""
+    stop_within: float = STOP_WITHIN
+    """Seconds that what is under way has to finish after the run is told to stop."""
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -96,7 +103,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     limit: int | None = None
     repeats: int = 1
     results_dir: str = "results"
-    run: RunName = RunName()
+    run: RunConfig = RunConfig()
     dry_run: bool = False
     ask_again: tuple[ErrorKind, ...] = ("transport",)
     prices: str | None = None
@@ -140,6 +147,7 @@ def parse(composed: Mapping[str, Any]) -> Config:
         _at_least(1, config.ray.actors, "ray.actors")
     _at_least(0, config.ray.cpus, "ray.cpus")
     _at_least(0, config.ray.gpus or 0.0, "ray.gpus")
+    _at_least(0, config.run.stop_within, "run.stop_within")
     _at_least(1, config.retry.attempts, "retry.attempts")
     _at_least(1, config.retry.give_up_after, "retry.give_up_after")
     _at_least(0, config.retry.first_wait, "retry.first_wait")
@@ -376,6 +384,30 @@ def near(name: str, known: Iterable[str]) -> str:
     return (f"; did you mean {close[0]!r}? There" if close else "; there") + f" are: {', '.join(names)}"
 
 
-def dump(config: Config, path: Path) -> None:
-    """Write the configuration as YAML, as the run's record; it is never read back."""
-    path.write_bytes(msgspec.yaml.encode(config))
+async def load_benchmark(config: Config, *, limit: int | None = None) -> Benchmark:
+    """The benchmark that the configuration names, with its questions; the first ``limit`` of each category."""
+    return await benchmark.load(
+        config.benchmark,
+        questions=config.questions,
+        fields=config.fields,
+        references=config.references,
+        limit=limit,
+    )
+
+
+def session(
+    config: Config, console: Console, results: Path, benchmark_name: str, more: Mapping[str, Any] | None = None
+) -> Session:
+    """A session as the configuration says, over one benchmark's folder; ``more`` is recorded beside it."""
+    return Session(
+        console,
+        results=results,
+        benchmark=benchmark_name,
+        config={**msgspec.structs.asdict(config), **(more or {})},
+        name=config.run.name,
+        prices=Path(config.prices) if config.prices else None,
+        retry=config.retry,
+        usd=config.budget.usd,
+        tokens=config.budget.tokens,
+        stop_within=config.run.stop_within,
+    )

@@ -11,7 +11,7 @@ from evalkit.benchmark import Benchmark
 from evalkit.generate import ASK_AGAIN, Candidate, stored
 from evalkit.judge import Pairing, count
 from evalkit.protocols import Judge, Model
-from evalkit.schema import ErrorKind, Judged, Judgment, Ref, Response
+from evalkit.schema import ErrorKind, Judged, Judgment, Ref, Response, digest
 from evalkit.store import Store
 
 
@@ -87,6 +87,19 @@ class Experiment:
         yield from self.baselines(store)
         for candidate in self.candidates:
             yield from stored(self.benchmark.items, candidate, store.responses(candidate.model.name), self.ask_again)
+
+    def judgments(self, store: Store) -> Iterator[Judgment]:
+        """What its judges said about its answers, by what is stored."""
+        for judge in self.judges:
+            yield from filter(self.owns, store.judgments(judge.name, judge.protocol.name))
+
+    def state(self, store: Store) -> str:
+        """A hash of what is stored of it; another one as soon as a row is added, whatever the clock says."""
+        paths = [store.responses(name).path for name in (*(model.name for model in self.models), *self.only_stored)]
+        paths += [store.judgments(judge.name, judge.protocol.name).path for judge in self.judges]
+        sizes = [path.stat().st_size if path.exists() else 0 for path in paths]
+        models, judges = [one.ref for one in self.candidates], [judge.ref for judge in self.judges]
+        return digest(models, judges, sorted(self.item_ids), self.pairing, sizes)
 
     def answers_to(self, item: str) -> int:
         """How many answers to an item there are to judge, those of a baseline that is not asked included."""

@@ -14,7 +14,7 @@ from evalkit.budget import Amount
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
 from evalkit.generate import Candidate
-from evalkit.judge import Arrivals, Bench, cases
+from evalkit.judge import CaseBuilder, JudgeRunner, cases
 from evalkit.protocols import Case, Judge, Model, Request
 from evalkit.schema import Batch, Item, Judgment, Response, Usage
 from evalkit.store import Log, Row, Store
@@ -96,9 +96,9 @@ async def forecast(experiment: Experiment, clients: Clients, store: Store) -> li
         judgments = store.judgments(judge.name, judge.protocol.name)
         estimate = Estimate("judge", judge.name, sent=sent(judge, store))
         habits = habits_of(((row.usage,), row.latency) for row in earlier(judgments, Judgment))
-        bench = Bench(judge, clients.of(judge.model), judgments, experiment.ask_again)
-        arrivals = Arrivals(items, shows=judge.protocol.shows, pairing=experiment.pairing, repeats=experiment.repeats)
-        async for case in cases(of(answered), arrivals):
+        bench = JudgeRunner(judge, clients.of(judge.model), judgments, experiment.ask_again)
+        builder = CaseBuilder(items, shows=judge.protocol.shows, pairing=experiment.pairing, repeats=experiment.repeats)
+        async for case in cases(of(answered), builder):
             count_case(case, bench, habits, experiment, estimate)
         result.append(priced(estimate, judge.model, clients, habits, batch=judge.batch))
     return result
@@ -131,7 +131,7 @@ def expected(
     return replace(row, turns=tuple(turns), error=None)
 
 
-def count_case(case: Case, bench: Bench, habits: Habits, experiment: Experiment, estimate: Estimate) -> None:
+def count_case(case: Case, bench: JudgeRunner, habits: Habits, experiment: Experiment, estimate: Estimate) -> None:
     """Counts a case, unless its verdict is stored."""
     request = bench.request(case)
     key = bench.key(case, request)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from evalkit.benchmark import Generation
 from evalkit.budget import unsaid
-from evalkit.client import Answer, Client
+from evalkit.client import Answer, Client, Clients
 from evalkit.protocols import Malformed, Message, Model, Rejected, Request, Sampling, Transport
 from evalkit.schema import ErrorKind, Failure, Item, Ref, Response, Usage, digest
-from evalkit.store import Log
+from evalkit.store import Log, Store
+from evalkit.streams import each, of
+
+if TYPE_CHECKING:
+    from evalkit.progress import Watch
 
 ASK_AGAIN: frozenset[ErrorKind] = frozenset({"transport"})
 """Failures a later run asks again; the others were answered."""
@@ -81,10 +86,39 @@ def stored_first(
     return sorted(items, key=lambda item: item.id not in there)
 
 
+def answers(
+    candidate: Candidate,
+    items: Sequence[Item],
+    clients: Clients,
+    store: Store,
+    watch: Watch,
+    *,
+    ask_again: frozenset[ErrorKind] = ASK_AGAIN,
+) -> AsyncGenerator[Response, None]:
+    """One model's answers to items, those that are stored first; each is counted the moment it is there."""
+    client, log = clients.of(candidate.model), store.responses(candidate.model.name)
+    work = of(stored_first(items, candidate, log, ask_again))
+
+    async def answer(item: Item) -> Response:
+        row = await respond(item, candidate, client, log, ask_again, watch.new)
+        watch.answered(row)
+        return row
+
+    return each(work, answer, workers=client.backend.concurrency)
+
+
 async def respond(
-    item: Item, candidate: Candidate, client: Client, log: Log[Response], ask_again: frozenset[ErrorKind] = ASK_AGAIN
+    item: Item,
+    candidate: Candidate,
+    client: Client,
+    log: Log[Response],
+    ask_again: frozenset[ErrorKind] = ASK_AGAIN,
+    on_new: Callable[[str], object] = str,
 ) -> Response:
-    """The model's answers to every turn of an item; picks up after the last turn that is stored."""
+    """The model's answers to every turn of an item; picks up after the last turn that is stored.
+
+    ``on_new`` is called with the row's key if anything is asked.
+    """
     empty = candidate.begin(item)
     if (row := log.get(empty.key)) and _final(row, item, ask_again):
         return row
@@ -94,6 +128,7 @@ async def respond(
         if _final(row, item, ask_again):
             return row
         row = replace(row, error=None)
+        on_new(row.key)
         while len(row.turns) < len(item.turns) and row.error is None:
             request = candidate.request(item, row.turns)
             try:

@@ -63,8 +63,8 @@ class Pairing:
         return ((second, first) if draw.choices([False, True], k=1)[0] else (first, second),)
 
 
-class Arrivals:
-    """The answers there are so far, and what each that arrives lets a judge be asked.
+class CaseBuilder:
+    """Builds cases out of the answers there are so far: what each that arrives lets a judge be asked.
 
     Args:
         items: by id.
@@ -112,7 +112,7 @@ class Arrivals:
             arrived.append(response)
 
 
-async def cases(responses: AsyncIterable[Response], arrivals: Arrivals) -> AsyncGenerator[Case, None]:
+async def cases(responses: AsyncIterable[Response], arrivals: CaseBuilder) -> AsyncGenerator[Case, None]:
     """What can be judged, as soon as the answers it needs are there."""
     async for response in responses:
         for case in arrivals.add(response):
@@ -132,8 +132,17 @@ def count(items: Sequence[Item], models: Sequence[str], shows: int, pairing: Pai
     return total
 
 
-class Bench:
-    """One judge at work: its prompts, the client it is asked through, and the log its judgments go to."""
+class JudgeRunner:
+    """One judge at work: its prompts, the client it is asked through, and the log its judgments go to.
+
+    Args:
+        judge: who judges.
+        client: it is asked through.
+        log: of its judgments.
+        ask_again: kinds of failure that earlier runs left and this one asks again.
+        elsewhere: tells why a key must not be asked for here, as a provider has it in a batch; None where it may.
+        on_new: called with the key of each row that this run makes, before the row is returned.
+    """
 
     def __init__(
         self,
@@ -142,12 +151,14 @@ class Bench:
         log: Log[Judgment],
         ask_again: frozenset[ErrorKind] = ASK_AGAIN,
         elsewhere: Callable[[str], str | None] | None = None,
+        on_new: Callable[[str], object] = str,
     ) -> None:
         self.judge = judge
         self.client = client
         self.log = log
         self._ask_again = ask_again
         self._elsewhere = elsewhere
+        self._on_new = on_new
         self._identity = digest(judge.model.identity(), judge.protocol.name)
         self._asked = Sampling()
         self._sampling = judge.model.sampling.without(judge.model.unsupported)
@@ -202,7 +213,7 @@ class Bench:
             return row
         async with self.log.claim(key, self.client.stopping):
             self.log.refresh()  # another run may have stored it meanwhile
-            if row := self.settled(key, case, request):
+            if row := self.known_without_asking(key, case, request):
                 return row
             if self._elsewhere is not None and (why := self._elsewhere(key)):
                 raise UsageError(f"{self.judge.name!r} was asked already: {why}")
@@ -212,12 +223,12 @@ class Bench:
                 return self.record(key, case, request, error)
             return self.record(key, case, request, answer.completion, latency=answer.latency, cost=answer.cost)
 
-    def settled(self, key: str, case: Case, request: Request) -> Judgment | None:
+    def known_without_asking(self, key: str, case: Case, request: Request) -> Judgment | None:
         """The judgment where the judge need not be asked: it is stored, or a rule says that equal answers tie."""
         row = self.stored(key, case, request)
         if row is None and self.judge.protocol.identical_is_tie and len(set(case.answers())) == 1:
             row = self._row(key, case, request, None, created=time.time(), scores=(0.5, 0.5), label="identical")
-            self.log.append(row)
+            self._keep(row)
         return row
 
     def record(
@@ -236,8 +247,12 @@ class Bench:
             row = self._row(key, case, request, None, failure=said.failure(), raw=raw, created=time.time())
         else:
             row = self._row(key, case, request, said, latency=latency, cost=cost, created=time.time())
-        self.log.append(row)
+        self._keep(row)
         return row
+
+    def _keep(self, row: Judgment) -> None:
+        self.log.append(row)
+        self._on_new(row.key)
 
     def _row(
         self,

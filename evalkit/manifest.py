@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import platform
 import subprocess
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +15,7 @@ import msgspec
 from evalkit import __version__
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
+from evalkit.files import replace_file
 from evalkit.progress import Watch
 from evalkit.protocols import Judge, UsageError
 from evalkit.schema import digest
@@ -95,7 +93,7 @@ class Manifest:
     def _write(self, outcome: str, error: Exception | None, code: int | None) -> None:
         watch = self._watch
         manifest = self._fixed | {
-            "seconds": round(time.time() - watch.started, 3),
+            "seconds": round(watch.seconds, 3),
             "outcome": outcome,
             "exit": code,
             "error": str(error) if error else None,
@@ -113,16 +111,9 @@ class Manifest:
             "warnings": [*map(str, watch.snapshots.changes), *watch.notes],
             "earlier": self._earlier,
         }
-        new = self._path.with_suffix(".new")
         try:
-            with new.open("wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._path)
+            replace_file(self._path, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
         except OSError as trouble:
-            with contextlib.suppress(OSError):
-                new.unlink()
             raise NotStored(
                 f"cannot write {str(self._path)!r}: {trouble.strerror}. Answers and judgments are stored apart from it "
                 "and are safe; free space or mend permissions"

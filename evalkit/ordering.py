@@ -9,35 +9,77 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
+from functools import partial
 from itertools import groupby
+from typing import TYPE_CHECKING
 
-from evalkit.judge import Arrivals, Bench, cases
-from evalkit.protocols import Case
+from evalkit.batch import batched
+from evalkit.batches.ledger import Elsewhere
+from evalkit.client import Clients
+from evalkit.experiment import Experiment
+from evalkit.judge import CaseBuilder, JudgeRunner, cases
+from evalkit.protocols import Case, Judge
 from evalkit.schema import Judgment, Response
+from evalkit.store import Store
 from evalkit.streams import each, each_of_groups
+
+if TYPE_CHECKING:
+    from evalkit.progress import Watch
+
+
+def verdicts(
+    judge: Judge,
+    responses: AsyncIterable[Response],
+    experiment: Experiment,
+    clients: Clients,
+    store: Store,
+    watch: Watch,
+) -> AsyncGenerator[Judgment, None]:
+    """What one judge of an experiment says about answers: asked one by one as they arrive, or in batches."""
+    items = {item.id: item for item in experiment.benchmark.items}
+    builder = partial(
+        CaseBuilder,
+        items,
+        shows=judge.protocol.shows,
+        pairing=experiment.pairing,
+        repeats=experiment.repeats,
+    )
+    batches = store.batches(judge.name, judge.protocol.name)
+    runner = JudgeRunner(
+        judge,
+        clients.of(judge.model),
+        store.judgments(judge.name, judge.protocol.name),
+        experiment.ask_again,
+        None if judge.batch else Elsewhere(batches),
+        watch.new,
+    )
+    if not judge.batch:
+        return judged(runner, responses, builder(), experiment.answers_to)
+    known, work = builder().of(experiment.answered(store)), cases(responses, builder())
+    return batched(work, runner, batches, experiment.batch, watch.waits, known=known)
 
 
 def judged(
-    bench: Bench, responses: AsyncIterable[Response], arrivals: Arrivals, expected: Callable[[str], int]
+    runner: JudgeRunner, responses: AsyncIterable[Response], builder: CaseBuilder, expected: Callable[[str], int]
 ) -> AsyncGenerator[Judgment, None]:
     """What a judge says about all that can be judged, asked as answers arrive or in the order that suits its engine.
 
     Args:
-        bench: the judge at work.
+        runner: the judge at work.
         responses: answered and failed ones.
-        arrivals: deals out the cases.
+        builder: builds the cases.
         expected: how many responses there will be to the item of an id.
     """
-    backend = bench.client.backend
+    backend = runner.client.backend
     if backend.prefix_cache is None:
-        return each(cases(responses, arrivals), bench.judgment, workers=backend.concurrency)
+        return each(cases(responses, builder), runner.judgment, workers=backend.concurrency)
     whole = backend.prefix_cache == "slots"
-    groups = in_groups(responses, arrivals, expected, whole=whole)
-    return each_of_groups(groups, bench.judgment, workers=backend.concurrency)
+    groups = in_groups(responses, builder, expected, whole=whole)
+    return each_of_groups(groups, runner.judgment, workers=backend.concurrency)
 
 
 async def in_groups(
-    responses: AsyncIterable[Response], arrivals: Arrivals, expected: Callable[[str], int], *, whole: bool = True
+    responses: AsyncIterable[Response], builder: CaseBuilder, expected: Callable[[str], int], *, whole: bool = True
 ) -> AsyncGenerator[list[Case], None]:
     """Cases that begin alike, item by item, as soon as all answers to an item are there.
 
@@ -52,15 +94,15 @@ async def in_groups(
         if seen[response.item] < expected(response.item):
             yield []
             continue
-        for group in _dealt(waiting.pop(response.item), arrivals, whole):
+        for group in _dealt(waiting.pop(response.item), builder, whole):
             yield group
     for rows in waiting.values():  # items that lack an answer which will not come
-        for group in _dealt(rows, arrivals, whole):
+        for group in _dealt(rows, builder, whole):
             yield group
 
 
-def _dealt(responses: Iterable[Response], arrivals: Arrivals, whole: bool) -> Iterator[list[Case]]:
-    for group in alike(case for response in responses for case in arrivals.add(response)):
+def _dealt(responses: Iterable[Response], builder: CaseBuilder, whole: bool) -> Iterator[list[Case]]:
+    for group in alike(case for response in responses for case in builder.add(response)):
         yield from [group] if whole else ([case] for case in group)
 
 

@@ -41,13 +41,13 @@ class Stage:
     last: float = 0.0
     """Monotonic time of the latest new row."""
 
-    def count(self, row: Response | Judgment, since: float) -> None:
-        """One more row is final; ``since`` is the Unix time the run began."""
+    def count(self, row: Response | Judgment, *, new: bool) -> None:
+        """One more row is final; ``new``: this run made it."""
         self.done += 1
-        if row.created < since:
-            self.stored += 1
-        else:
+        if new:
             self.last = time.monotonic()
+        else:
+            self.stored += 1
         if row.error:
             self.failed[row.error.kind] += 1
             self.examples.setdefault(row.error.kind, row.error.message)
@@ -79,6 +79,7 @@ class Watch:
 
     def __init__(self, answers: int, judgments: int) -> None:
         self.started = time.time()
+        self._began = time.monotonic()
         self.answers = Stage("answers", answers)
         self.judgments = Stage("judgments", judgments)
         self.snapshots = Snapshots()
@@ -87,20 +88,38 @@ class Watch:
         self._answers: Counter[str] = Counter()
         self._empty: Counter[str] = Counter()
         """Answers by model, and those of them with nothing in a turn."""
+        self._new: set[str] = set()
+        """Keys of rows that this run made and that are not counted yet. No clock could tell: clocks are set anew."""
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken so far."""
+        return time.monotonic() - self._began
+
+    def new(self, key: str) -> None:
+        """The row of this key is being made by this run; it is counted when it is final."""
+        self._new.add(key)
+
+    def _is_new(self, row: Response | Judgment) -> bool:
+        new = row.key in self._new
+        self._new.discard(row.key)
+        return new
 
     def answered(self, response: Response) -> None:
         """A response is final."""
-        self.answers.count(response, self.started)
+        new = self._is_new(response)
+        self.answers.count(response, new=new)
         self._answers[response.model.name] += 1
         if not all(text.strip() for text in response.turns):
             self._empty[response.model.name] += 1
-        if response.created >= self.started:
+        if new:
             self.snapshots.add(response)
 
     def judged(self, judgment: Judgment) -> None:
         """A judgment is final."""
-        self.judgments.count(judgment, self.started)
-        if judgment.created >= self.started:
+        new = self._is_new(judgment)
+        self.judgments.count(judgment, new=new)
+        if new:
             self.snapshots.add(judgment)
 
     def waits(self, key: str, waiting: Waiting | None) -> None:

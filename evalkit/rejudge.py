@@ -6,12 +6,10 @@ any run: the same command goes on where it was stopped, and nothing is asked twi
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -24,43 +22,19 @@ from evalkit.budget import Amount
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
 from evalkit.forecast import Estimate, count_case, earlier, habits_of, priced, sent
-from evalkit.judge import Bench
-from evalkit.prices import load_prices
-from evalkit.progress import Watch, downloads, watching
-from evalkit.protocols import Case, EvalkitError, Judge, UsageError
+from evalkit.judge import JudgeRunner
+from evalkit.progress import Watch, downloads
+from evalkit.protocols import Case, Judge, UsageError
 from evalkit.rejudging.drift import Coverage, Drift, Said, Twin, measure
 from evalkit.rejudging.old import Answers, Old, questions_in
-from evalkit.run import (
-    begin,
-    exit_code,
-    open_all,
-    print_closing,
-    print_forecast,
-    print_shortfall,
-    run_folder,
-    stop_on_interrupt,
-)
 from evalkit.schema import Item, Judgment
-from evalkit.shipped import shipped
+from evalkit.session import SessionResult
 from evalkit.spending import judgments
 from evalkit.store import Store
 from evalkit.streams import each, of
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """What a rejudge came to."""
-
-    drift: Drift | None
-    """None after a dry run."""
-    folder: Path | None
-    trouble: BaseException | None
-    """What ended it early; the drift covers what was stored until then."""
-    code: int = 0
-    """Exit code, where nothing did."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +57,9 @@ class Plan:
                 yield Case(self.items[row.item], row.turn, shown, row.repeat)
 
 
-def go(settings: config.Config, old: Old, console: Console, *, name: str | None = None) -> Found:
+async def rejudge(
+    settings: config.Config, old: Old, console: Console, *, name: str | None = None
+) -> SessionResult[Drift]:
     """Put the old judge's cases to the new one, and compare.
 
     Args:
@@ -95,37 +71,36 @@ def go(settings: config.Config, old: Old, console: Console, *, name: str | None 
     Raises:
         UsageError: the judge compares another number of answers, or the questions are not known.
     """
-    return asyncio.run(_run(settings, old, console, name))
-
-
-async def _run(settings: config.Config, old: Old, console: Console, name: str | None) -> Found:
-    prices = load_prices(Path(settings.prices) if settings.prices else shipped("conf") / "prices.yaml")
     with downloads(console):
         loaded = await _questions(settings, old)
         experiment = await config.experiment(settings, loaded)
     judge = _named(experiment.judges, name, old)
     experiment = dataclasses.replace(experiment, models=(), judges=(judge,))
     plan = _plan(old, {item.id: item for item in loaded.items}, settings.limit)
-    clients = Clients(prices, settings.retry, usd=settings.budget.usd, tokens=settings.budget.tokens)
-    store = Store(old.root.parent, old.root.name)
-    log = store.judgments(judge.name, judge.protocol.name)
-    elsewhere = None if judge.batch else Elsewhere(store.batches(judge.name, judge.protocol.name))
-    bench = Bench(judge, clients.of(judge.model), log, experiment.ask_again, elsewhere)
-    try:
+    async with config.session(settings, console, old.root.parent, old.root.name) as session:
+        clients, store = session.clients, session.store
+        log = store.judgments(judge.name, judge.protocol.name)
+        elsewhere = None if judge.batch else Elsewhere(store.batches(judge.name, judge.protocol.name))
+        runner = JudgeRunner(judge, clients.of(judge.model), log, experiment.ask_again, elsewhere, session.new)
+
+        def used() -> Amount:  # by the new judge's name; replies that have been asked for again are included
+            return judgments(log, lambda row: row.item in old.items, clients.price(judge.model))
+
         if settings.dry_run:
-            estimates = [_forecast(plan, bench, experiment, clients, store)]
-            print_forecast(console, estimates, prices.as_of)
-            if clients.budget.capped:
-                print_shortfall(console, estimates, _used(plan, bench, clients), settings.budget)
-            return Found(None, None, None)
-        if clients.budget.capped:
-            clients.budget.spent_before(_used(plan, bench, clients))
-        await open_all(experiment, clients, console)
-        folder = run_folder(experiment, store, settings)
-        return await _carry_out(plan, experiment, bench, clients, store, folder, console)
-    finally:
-        await clients.close()
-        store.close()
+            session.show_forecast([_forecast(plan, runner, experiment, clients, store)], used)
+            return SessionResult(None)
+        await session.open(experiment, used)
+        verdicts: dict[tuple[str, int, tuple[str, ...], int], Said] = {}
+        more = {"rejudged": {"judge": old.judge.name, "fingerprint": old.judge.fingerprint}}
+        with session.asking(experiment, answers=0, judgments=len(plan.rows), more=more) as watch:
+            async with aclosing(_judgments(plan, experiment, runner, store, watch)) as stream:
+                async for row in stream:
+                    watch.judged(row)
+                    one = Said.of(row)
+                    verdicts[one.case] = one
+        drift = _compared(plan, judge, verdicts)
+        session.show_closing(experiment.ask_again)
+        return session.result(drift)
 
 
 async def _questions(settings: config.Config, old: Old) -> Benchmark:
@@ -136,12 +111,7 @@ async def _questions(settings: config.Config, old: Old) -> Benchmark:
     """
     stored = questions_in(old.root)
     if settings.benchmark != old.benchmark or old.benchmark in benchmark.names():
-        loaded = await benchmark.load(
-            settings.benchmark,
-            questions=settings.questions,
-            fields=settings.fields,
-            references=settings.references,
-        )
+        loaded = await config.load_benchmark(settings)
         known = {item.id: item for item in loaded.items}
         items = stored | known
     else:
@@ -210,64 +180,22 @@ def _first(rows: Sequence[Said], limit: int | None) -> set[str]:
     return set(kept)
 
 
-def _used(plan: Plan, bench: Bench, clients: Clients) -> Amount:
-    """What the new judge's replies cost, by its name; those included that have been asked for again."""
-    return judgments(bench.log, lambda row: row.item in plan.old.items, clients.price(bench.judge.model))
-
-
-def _forecast(plan: Plan, bench: Bench, experiment: Experiment, clients: Clients, store: Store) -> Estimate:
-    estimate = Estimate("judge", bench.judge.name, sent=sent(bench.judge, store))
-    habits = habits_of(((row.usage,), row.latency) for row in earlier(bench.log, Judgment))
+def _forecast(plan: Plan, runner: JudgeRunner, experiment: Experiment, clients: Clients, store: Store) -> Estimate:
+    estimate = Estimate("judge", runner.judge.name, sent=sent(runner.judge, store))
+    habits = habits_of(((row.usage,), row.latency) for row in earlier(runner.log, Judgment))
     for case in plan.cases():
-        count_case(case, bench, habits, experiment, estimate)
-    return priced(estimate, bench.judge.model, clients, habits, batch=bench.judge.batch)
-
-
-async def _carry_out(
-    plan: Plan,
-    experiment: Experiment,
-    bench: Bench,
-    clients: Clients,
-    store: Store,
-    folder: Path,
-    console: Console,
-) -> Found:
-    trouble: EvalkitError | None = None
-    said: dict[tuple[str, int, tuple[str, ...], int], Said] = {}
-    with watching(console, clients, 0, len(plan.rows)) as watch:
-        more = {"rejudged": {"judge": plan.old.judge.name, "fingerprint": plan.old.judge.fingerprint}}
-        record = begin(folder, experiment, clients, store, watch, console, more=more)
-        try:
-            with stop_on_interrupt(clients, console):
-                async with aclosing(_judgments(plan, experiment, bench, store, watch)) as stream:
-                    async for row in stream:
-                        watch.judged(row)
-                        one = Said.of(row)
-                        said[one.case] = one
-        except EvalkitError as error:
-            trouble = error
-        except KeyboardInterrupt:  # the second one
-            record.end("dropped")
-            raise
-    record.end("error" if trouble else clients.stopped_by or "done", trouble)
-    drift = _compared(plan, bench.judge, said)
-    print_closing(console, store, folder, clients, watch, experiment.ask_again)
-    if trouble is not None:
-        return Found(drift, folder, trouble)
-    try:
-        return Found(drift, folder, None, exit_code(clients, watch, console))
-    except KeyboardInterrupt as stopped:
-        return Found(drift, folder, stopped)
+        count_case(case, runner, habits, experiment, estimate)
+    return priced(estimate, runner.judge.model, clients, habits, batch=runner.judge.batch)
 
 
 def _judgments(
-    plan: Plan, experiment: Experiment, bench: Bench, store: Store, watch: Watch
+    plan: Plan, experiment: Experiment, runner: JudgeRunner, store: Store, watch: Watch
 ) -> AsyncGenerator[Judgment, None]:
     work = of(plan.cases())
-    if bench.judge.batch:
-        batches = store.batches(bench.judge.name, bench.judge.protocol.name)
-        return batched(work, bench, batches, experiment.batch, watch.waits, known=plan.cases())
-    return each(work, bench.judgment, workers=bench.client.backend.concurrency)
+    if runner.judge.batch:
+        batches = store.batches(runner.judge.name, runner.judge.protocol.name)
+        return batched(work, runner, batches, experiment.batch, watch.waits, known=plan.cases())
+    return each(work, runner.judgment, workers=runner.client.backend.concurrency)
 
 
 def _compared(plan: Plan, judge: Judge, said: Mapping[tuple[str, int, tuple[str, ...], int], Said]) -> Drift:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import Final, Generic, TypeVar
 
@@ -75,17 +76,6 @@ class _Source(Generic[T]):
 async def _close(stream: AsyncIterable[T]) -> None:
     if isinstance(stream, AsyncGenerator):
         await stream.aclose()
-
-
-def tapped(do: Callable[[T], Awaitable[R]], tap: Callable[[R], object]) -> Callable[[T], Awaitable[R]]:
-    """``do``, with each result shown to ``tap`` the moment it is there, however late it is read."""
-
-    async def done(item: T) -> R:
-        result = await do(item)
-        tap(result)
-        return result
-
-    return done
 
 
 def each(work: AsyncIterable[T], do: Callable[[T], Awaitable[R]], *, workers: int) -> AsyncGenerator[R, None]:
@@ -206,6 +196,22 @@ async def merge(*streams: AsyncIterable[T]) -> AsyncGenerator[T, None]:
         await asyncio.gather(*pumps, return_exceptions=True)
     for finished in pumps:
         await finished
+
+
+async def in_turns(*streams: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """Items of several streams, one stream after the other."""
+    for stream in streams:
+        async with aclosing(stream):
+            async for item in stream:
+                yield item
+
+
+async def then(stream: AsyncGenerator[T, None], end: Callable[[], Awaitable[object]]) -> AsyncGenerator[T, None]:
+    """A stream after whose last item something is done."""
+    async with aclosing(stream):
+        async for item in stream:
+            yield item
+    await end()
 
 
 def tee(stream: AsyncIterable[T], n: int) -> tuple[AsyncIterator[T], ...]:

@@ -93,7 +93,7 @@ def test_statistics_know_nothing_of_the_harness(path):
     assert names - within(names, allowed) - {"evalkit"} == set()
 
 
-@pytest.mark.parametrize("path", files_of("judges") + files_of("biases") + files_of("probes"), ids=str)
+@pytest.mark.parametrize("path", [*files_of("judges"), *files_of("biases"), Path("evalkit/probes/library.py")], ids=str)
 def test_judges_probes_and_biases_do_no_input_or_output(path):
     assert within(imported(path, inside_functions=True), INPUT_AND_OUTPUT) == set()
     calls = {
@@ -141,7 +141,7 @@ def test_no_import_cycles():
 
 def test_the_graph_is_not_empty():
     """A guard of the tests above: imports are seen at all, in modules and in functions."""
-    assert "evalkit.protocols" in imported(Path("evalkit/cli.py"))
+    assert "evalkit.protocols" in imported(Path("evalkit/cli/messages.py"))
     compose = Path("evalkit/compose.py")
     assert "hydra" in imported(compose, inside_functions=True) - imported(compose)
     assert "numpy" in imported(Path("evalkit/stats/resample.py"))
@@ -173,6 +173,27 @@ def test_help_imports_nothing_heavy():
     assert "leaderboard" in done.stdout
     assert "doctor" in done.stdout
     assert {"numpy", "scipy", "pandas", "hydra", "omegaconf", "openai", "anthropic"}.isdisjoint(done.stdout.split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--version"]])
+def test_help_loads_nothing_but_the_grammar(arguments):
+    code = f"""
+import sys
+from evalkit.cli import main
+try:
+    main({arguments})
+finally:
+    ours = sorted(name for name in sys.modules if name.startswith(("evalkit.", "msgspec")))
+    print(ours, file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stderr.strip() == "['evalkit.cli', 'evalkit.cli.arguments', 'evalkit.cli.main']", done.stderr
+
+
+def test_reports_know_no_verb():
+    verbs = {"evalkit.cli", "evalkit.session", "evalkit.run", "evalkit.rejudge", "evalkit.probes"}
+    for path in files_of("reports"):
+        assert within(imported(path, inside_functions=True), verbs) == set(), path
 
 
 PROTOCOL_FILES = [path for path in files_of("judges") if path.name != "__init__.py"]

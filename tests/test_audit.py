@@ -15,7 +15,7 @@ from rich.console import Console
 from evalkit.analyse import audited
 from evalkit.auditing.gather import gather
 from evalkit.cli import main
-from evalkit.reports.audit_command import to_json
+from evalkit.reports.audit_output import to_json
 from evalkit.reports.audit_tables import show
 from evalkit.schema import Ref
 from evalkit.store import Store

@@ -13,7 +13,7 @@ from evalkit.auditing.gather import Vote, gather
 from evalkit.cli import main
 from evalkit.comparisons import HUMAN
 from evalkit.protocols import UsageError
-from evalkit.reports.audit_command import to_json
+from evalkit.reports.audit_output import to_json
 from evalkit.reports.audit_page import page
 from evalkit.reports.audit_tables import show
 from evalkit.schema import Failure, Ref, Response

@@ -27,7 +27,7 @@ from evalkit.batches.follow import TRIES, Waiting
 from evalkit.batches.ledger import Ledger
 from evalkit.budget import Amount
 from evalkit.client import Clients, Unreachable
-from evalkit.judge import Bench
+from evalkit.judge import JudgeRunner
 from evalkit.judges.single import Single
 from evalkit.prices import Price, PriceTable
 from evalkit.progress import Watch
@@ -94,7 +94,7 @@ class Run:
         work = list(cases() if work is None else work)
         stream = batched(
             arriving or of(work),
-            Bench(self.judge, client, log),
+            JudgeRunner(self.judge, client, log),
             store.batches("judge", "single"),
             settings,
             self.show,
@@ -153,7 +153,7 @@ def test_a_batch_run_leaves_the_rows_of_a_live_one(wire, server, tmp_path):
 
     async def live():
         clients = Clients(PRICES, RETRY)
-        bench = Bench(
+        bench = JudgeRunner(
             run.judge, clients.of(run.judge.model), Store(tmp_path / "live", "b").judgments("judge", "single")
         )
         found = [await bench.judgment(case) for case in cases()]
@@ -265,7 +265,7 @@ def test_a_run_that_ends_before_the_id_is_noted_finds_its_batch(wire, server, tm
         client = clients.of(run.judge.model)
         await client.open()
         store = Store(tmp_path, "b")
-        bench, api = Bench(run.judge, client, store.judgments("judge", "single")), client.backend.batches()
+        bench, api = JudgeRunner(run.judge, client, store.judgments("judge", "single")), client.backend.batches()
         keys = {bench.key(case, bench.request(case)): bench.request(case) for case in work}
         intent = Ledger(store.batches("judge", "single")).begin(list(keys), api.provider, Amount())
         if sent:
@@ -531,7 +531,7 @@ def test_backends_without_batches(tmp_path):
 
     async def go():
         client = Clients(PRICES).of(model)
-        bench = Bench(run.judge, client, Store(tmp_path, "b").judgments("judge", "single"))
+        bench = JudgeRunner(run.judge, client, Store(tmp_path, "b").judgments("judge", "single"))
         log = Store(tmp_path, "b").batches("judge", "single")
         return await gathered(batched(of(cases()), bench, log, BatchSettings(), lambda *_: None))
 

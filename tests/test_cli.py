@@ -499,6 +499,37 @@ def test_help_of_export_lists_its_formats(cli):
     assert all(name in out for name in ("fastchat", "alpaca_eval", "arena_hard", "battles"))
 
 
+FORMAT = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Format:
+    benchmark: str | None = None
+
+    def read(self, path):
+        yield from ()
+"""
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_new_format_is_known_by_being_there(cli, tmp_path, monkeypatch, writes):
+    from evalkit import interop
+
+    (tmp_path / "mine").mkdir()
+    text = FORMAT + ("\n    def write(self, rows, out):\n        return {}\n" if writes else "")
+    (tmp_path / "mine" / "brand_new.py").write_text(text)
+    monkeypatch.setattr(interop, "__path__", [*interop.__path__, str(tmp_path / "mine")])
+    monkeypatch.delitem(sys.modules, "evalkit.interop.brand_new", raising=False)
+    (tmp_path / "results").mkdir()
+    assert "brand_new" in cli("import", "--help").out
+    assert ("brand_new" in cli("export", "--help").out) == writes
+    refused = " ".join(cli("export", "llmbar", "-o", "out").err.split())
+    assert "llmbar cannot be exported; formats that can: alpaca_eval, arena_hard, battles" in refused
+    assert ("brand_new" in refused) == writes
+    assert ("cannot be exported" in cli("export", "brand_new", "-o", "out").err) != writes
+    monkeypatch.delitem(sys.modules, "evalkit.interop.brand_new", raising=False)
+
+
 def test_keys_are_never_stored(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret123")
     cli(*POCKET)

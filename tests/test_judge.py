@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from evalkit.client import Client
-from evalkit.judge import Arrivals, Bench, Pairing, cases
+from evalkit.judge import CaseBuilder, JudgeRunner, Pairing, cases
 from evalkit.judges.single import Single
 from evalkit.protocols import (
     Case,
@@ -117,7 +117,7 @@ def judged(path, *script, protocol=None, case=None, references="none", ask_again
         client = Client(backend, name="j", price=None, retry=RetryPolicy(attempts=1), stopping=asyncio.Event())
         options = {} if ask_again is None else {"ask_again": frozenset(ask_again)}
         try:
-            return await Bench(judge, client, log, **options).judgment(case or Case(ITEM, 1, (answer(),)))
+            return await JudgeRunner(judge, client, log, **options).judgment(case or Case(ITEM, 1, (answer(),)))
         finally:
             log.close()
 
@@ -311,7 +311,7 @@ def test_rows_of_a_setting_that_made_no_difference_become_the_judges_own(path):
 
 
 def all_cases(*responses, **options):
-    return asyncio.run(gathered(cases(of(responses), Arrivals({"7": ITEM}, **options))))
+    return asyncio.run(gathered(cases(of(responses), CaseBuilder({"7": ITEM}, **options))))
 
 
 def test_every_turn_of_every_answer_and_repeat():
@@ -330,7 +330,7 @@ def test_a_failed_answer_is_not_judged():
 
 @pytest.mark.parametrize("order", list(permutations(["base", "one", "two", "three"])), ids="-".join)
 def test_all_meet_the_baseline_whenever_it_comes_and_no_more_answers_are_held(order):
-    arrivals = Arrivals({"7": ITEM}, shows=2, pairing=Pairing({ITEM.category: "base"}))
+    arrivals = CaseBuilder({"7": ITEM}, shows=2, pairing=Pairing({ITEM.category: "base"}))
     dealt = [
         [response.model.name for response in case.shown] for name in order for case in arrivals.add(answer(name=name))
     ]

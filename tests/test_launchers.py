@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from evalkit.compose import JobFailed
-from evalkit.run import _new_folder
 from evalkit.schema import Judgment, Response
+from evalkit.session import new_folder
 from evalkit.store import Log
 
 ROOT = Path(__file__).parents[1]
@@ -97,7 +97,7 @@ def test_a_failed_job_survives_the_way_home():
 
 def test_runs_that_begin_together_have_folders_of_their_own(tmp_path):
     with ThreadPoolExecutor(16) as pool:
-        made = list(pool.map(lambda _: _new_folder(tmp_path / "runs", "now"), range(64)))
+        made = list(pool.map(lambda _: new_folder(tmp_path / "runs", "now"), range(64)))
     assert len(set(made)) == 64
     assert {path.name for path in made} == {"now", *(f"now-{number}" for number in range(2, 65))}
 

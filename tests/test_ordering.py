@@ -19,7 +19,7 @@ from evalkit.backends.fake import Fake
 from evalkit.backends.llamacpp import LlamaCpp
 from evalkit.backends.vllm import VLLM
 from evalkit.client import Client
-from evalkit.judge import Arrivals, Bench, Pairing, cases
+from evalkit.judge import CaseBuilder, JudgeRunner, Pairing, cases
 from evalkit.judges.arena_hard import ArenaHard
 from evalkit.judges.pairwise import Pairwise
 from evalkit.judges.single import Single
@@ -64,7 +64,7 @@ def told_apart(case):
 
 
 def groups_of(responses, expected=5, whole=True, **options):
-    stream = in_groups(of(responses), Arrivals(ITEMS, **options), lambda _: expected, whole=whole)
+    stream = in_groups(of(responses), CaseBuilder(ITEMS, **options), lambda _: expected, whole=whole)
     return asyncio.run(gathered(stream))
 
 
@@ -86,7 +86,7 @@ def test_no_case_is_lost_or_doubled(rows, expected, shows, repeats, pairing, who
     responses = [response(*who, error=failure if failed else None) for who, failed in rows]
     options = {"shows": shows, "repeats": repeats, "pairing": pairing}
     groups = groups_of(responses, expected, whole, **options)
-    arriving = asyncio.run(gathered(cases(of(responses), Arrivals(ITEMS, **options))))
+    arriving = asyncio.run(gathered(cases(of(responses), CaseBuilder(ITEMS, **options))))
     together = [case for group in groups for case in group]
     assert Counter(map(told_apart, together)) == Counter(map(told_apart, arriving))
     for group in groups:
@@ -118,7 +118,7 @@ def test_an_item_is_dealt_as_soon_as_its_answers_are_there():
 
     async def run():
         seen = []
-        async for group in in_groups(arriving(), Arrivals(ITEMS, shows=2), lambda _: 3):
+        async for group in in_groups(arriving(), CaseBuilder(ITEMS, shows=2), lambda _: 3):
             seen.append((len(group), len(read)))
         return seen
 
@@ -170,7 +170,10 @@ def judge_all(path, backend, responses, expected=5, protocol=None):
         log = Log(path, Judgment)
         client = Client(backend, name="j", price=None, retry=RetryPolicy(attempts=1), stopping=asyncio.Event())
         stream = judged(
-            Bench(judge, client, log), arriving(), Arrivals(ITEMS, shows=judge.protocol.shows), lambda _: expected
+            JudgeRunner(judge, client, log),
+            arriving(),
+            CaseBuilder(ITEMS, shows=judge.protocol.shows),
+            lambda _: expected,
         )
         try:
             async with aclosing(stream):

@@ -115,7 +115,7 @@ def test_output_that_is_held_back_until_the_end_and_then_wanted_by_nobody(tmp_pa
 # Signals.
 
 
-@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGXCPU])
 def test_a_scheduler_or_a_lost_terminal_stops_a_run_in_order(server, tmp_path, which):
     with started(server, tmp_path, stderr=subprocess.DEVNULL) as running:
         for _ in range(2):  # a terminal's end is told by the kernel and by the shell
@@ -124,6 +124,24 @@ def test_a_scheduler_or_a_lost_terminal_stops_a_run_in_order(server, tmp_path, w
     assert running.returncode == 130
     assert stored(tmp_path) == len(server.seen) < CALLS
     assert outcome(tmp_path) == "interrupted"
+
+
+def test_what_does_not_finish_in_time_is_dropped_and_what_came_is_stored(cli, tmp_path):
+    """A provider that answers some requests and never the others; one signal, as a scheduler sends it."""
+    with FaultServer(latency=0.1) as server:
+        server.provoke("success", "success", *["hang"] * 30)
+        with started(server, tmp_path, "run.stop_within=1", stderr=subprocess.PIPE) as running:
+            wait_for(lambda: judgments(tmp_path).exists() and stored(tmp_path) == 2 and len(server.seen) == 2 + AT_ONCE)
+            running.send_signal(signal.SIGTERM)
+            err = running.stderr.read().decode()
+        assert running.returncode == 130, err
+        assert "did not finish within 1 s and is dropped" in err
+        assert "Traceback" not in err
+        assert stored(tmp_path) == 2
+        assert outcome(tmp_path) == "dropped"
+        server.script.clear()
+        assert cli(*command(server)).code == 0
+        assert stored(tmp_path) == CALLS
 
 
 def test_nohup_is_heeded(server, tmp_path):

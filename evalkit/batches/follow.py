@@ -17,7 +17,7 @@ from evalkit.batches.ledger import most
 from evalkit.batches.submit import Submitter
 from evalkit.budget import Amount, amount, unsaid
 from evalkit.client import Unreachable
-from evalkit.judge import Bench
+from evalkit.judge import JudgeRunner
 from evalkit.protocols import BackendError, Case, Misconfigured, Transport, UsageError
 from evalkit.schema import Batch, Failure, Judgment, Usage
 
@@ -105,7 +105,7 @@ class Follower:
 
     def __init__(
         self,
-        bench: Bench,
+        bench: JudgeRunner,
         submitter: Submitter,
         settings: BatchSettings,
         show: Show,
@@ -248,7 +248,7 @@ class Follower:
     async def _read(self, key: str, line: bytes, pending: Pending) -> None:
         case = pending.cases[key][0]
         request = self._bench.request(case)
-        row = self._bench.settled(key, case, request)
+        row = self._bench.known_without_asking(key, case, request)
         if row is None:
             try:
                 said = self._api.completion(line, request)
@@ -269,7 +269,7 @@ class Follower:
         """A request that was not answered: once more, unless that was tried often enough."""
         case = pending.cases[key][0]
         request = self._bench.request(case)
-        row = self._bench.settled(key, case, request)
+        row = self._bench.known_without_asking(key, case, request)
         if row is None:
             self._tries[key] += 1
             if self._tries[key] < TRIES or self._trouble is not None:
@@ -282,7 +282,7 @@ class Follower:
         await self._out.put(row)
         for twin in cases[1:]:
             request = self._bench.request(twin)
-            await self._out.put(self._bench.settled(row.key, twin, request) or row)
+            await self._out.put(self._bench.known_without_asking(row.key, twin, request) or row)
 
     async def _released(self, pending: Pending) -> tuple[Case, ...]:
         """The batch is over; the cases that still wait are returned."""
@@ -299,7 +299,7 @@ class Follower:
         self._show(intent.key, Waiting(intent.provider, intent.batch, intent.n, done))
 
 
-def spent(bench: Bench, usage: Usage) -> Amount:
+def spent(bench: JudgeRunner, usage: Usage) -> Amount:
     """What these tokens come to in a batch."""
     price = bench.client.price
     return amount(usage, price, share=price.batch if price else 1.0)

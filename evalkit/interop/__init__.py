@@ -15,6 +15,11 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if hasattr(_module(module.name), "Format"))
 
 
+def exportable() -> list[str]:
+    """The formats that results can be written in: those that have ``write``."""
+    return [name for name in names() if hasattr(_module(name).Format, "write")]
+
+
 def _module(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name}")
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from evalkit.interop import load
+from evalkit.interop import exportable, load
 from evalkit.interop.importing import foreign_log
-from evalkit.interop.records import Imported, key
+from evalkit.interop.records import Exporter, Imported, key
 from evalkit.items import NAME, Items
 from evalkit.protocols import UsageError
 from evalkit.results import answer_logs, judgment_logs
@@ -33,7 +33,8 @@ def export_results(format_name: str, paths: Iterable[Path], out: Path, items: It
         UsageError: the format cannot be exported, or there are no results.
     """
     plugin = load(format_name)
-    plugin.write((), out)  # says at once if the format cannot be exported
+    if not isinstance(plugin, Exporter):
+        raise UsageError(f"{format_name} cannot be exported; formats that can: {', '.join(exportable())}")
     places = list(paths)
     answers, judged = answer_logs(places), judgment_logs(places)
     asked = [path.parent for place in places for path in sorted(place.rglob(NAME))]

@@ -6,8 +6,7 @@ samples of one model. What a reward model says of each answer is a single score,
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -17,7 +16,6 @@ from msgspec import Struct
 from evalkit.interop.records import Asked, Imported, Ledger, judge_ref, model_ref
 from evalkit.interop.sources import Record, files, records
 from evalkit.judges.parsing import excerpt
-from evalkit.protocols import UsageError
 from evalkit.schema import Failure, Item, Ref
 
 _SCORES: Final = {"A>B": (1.0, 0.0), "B>A": (0.0, 1.0), "A=B": (0.5, 0.5)}
@@ -62,10 +60,6 @@ class Format:
         for file in files(path, "*.jsonl"):
             for source in records(file):
                 yield from self._pair(source, ledger)
-
-    def write(self, rows: Iterable[Imported], out: Path) -> Counter[str]:
-        """JudgeBench is read only."""
-        raise UsageError("judgebench cannot be exported; formats that can: alpaca_eval, arena_hard, battles, fastchat")
 
     def _pair(self, source: Record, ledger: Ledger) -> Iterator[Imported]:
         where, record = source

@@ -6,8 +6,7 @@ Gold labels are judgments of a judge named ``gold``; a judge's last verdict in e
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -17,7 +16,6 @@ from msgspec import Struct, field
 from evalkit.interop.records import Asked, Imported, Ledger, judge_ref, model_ref
 from evalkit.interop.sources import Record, files, records
 from evalkit.judges.parsing import excerpt
-from evalkit.protocols import UsageError
 from evalkit.schema import Failure, Item, Response, digest
 
 _SCORES: Final[dict[int | str, tuple[float, float]]] = {
@@ -64,10 +62,6 @@ class Format:
         for file in files(path, "result.json", "dataset.json"):
             for source in records(file):
                 yield from self._pair(source, ledger)
-
-    def write(self, rows: Iterable[Imported], out: Path) -> Counter[str]:
-        """LLMBar is read only."""
-        raise UsageError("llmbar cannot be exported; formats that can: alpaca_eval, arena_hard, battles, fastchat")
 
     def _pair(self, source: Record, ledger: Ledger) -> Iterator[Imported]:
         where, record = source

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -70,10 +70,6 @@ class Format:
                 continue
             for source in records(file):
                 yield from (_question if kind == 0 else _answer)(source, benchmark, ledger)
-
-    def write(self, rows: Iterable[Imported], out: Path) -> Counter[str]:
-        """PRD is read only."""
-        raise UsageError("prd cannot be exported; formats that can: alpaca_eval, arena_hard, battles, fastchat")
 
 
 def _kind(file: Path) -> int:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 from msgspec import Struct
@@ -55,6 +55,11 @@ class Plugin(Protocol):
     def read(self, path: Path) -> Iterator[Imported]:
         """Everything in a file or folder: items, then answers, then judgments; same input, same order."""
         ...
+
+
+@runtime_checkable
+class Exporter(Plugin, Protocol):
+    """A format that results can be written in, too."""
 
     def write(self, rows: Iterable[Imported], out: Path) -> Counter[str]:
         """Write files of this format below ``out``; how many rows of each kind, and what was left out."""

@@ -1,27 +1,126 @@
-"""Scoring alone against ranking in pairs: what is made of the same answers, and of one that is padded."""
+"""Scoring alone against ranking in pairs: the same answers, and a padded one -> Findings. No input or output."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from evalkit.probing.trials import Beside, Keeps, Rewrites
+from evalkit.auditing.findings import Finding, counted
+from evalkit.probes.effect import Subject, effect, finding, fixed, format_effect, missing, unmeasured
+from evalkit.probes.library import PADDING, Probe
+from evalkit.probes.table import Table, Unit
+
+if TYPE_CHECKING:
+    from evalkit.stats.resample import Interval
 
 
-@dataclass(frozen=True)
-class Alone:
-    """Has the judge score each answer by itself, and a padded one too, which it also compares with its original.
+NO_PLACEBO = "neutral text of equal length is padding too"
+NO_AGAIN = "asking either way again favours neither answer"
 
-    Pairwise comparison can amplify a taste that scoring hardly shows (Jeong et al. 2024, arXiv 2406.12319).
-    """
 
-    name: ClassVar[str] = "alone"
-    does: ClassVar[str] = "scoring answers alone rather than ranking them in pairs"
-    rewrites: ClassVar[Rewrites] = "alone"
-    beside: ClassVar[Beside] = "again"
-    keeps: ClassVar[Keeps] = "text"
-    leads: ClassVar[bool] = False
+def alone(subject: Subject, table: Table, probe: Probe) -> Iterator[Finding]:
+    """Whether scores and verdicts order two answers alike, whether verdicts go in circles, and which padding moves."""
+    yield _gain(subject, table, probe)
+    yield _differing(subject, table, probe)
+    yield _circles(subject, table, probe)
 
-    def rewrite(self, text: str, seed: str) -> str:
-        """The text as it is: what is shown padded is padded by that probe."""
-        return text
+
+def _gain(subject: Subject, table: Table, probe: Probe) -> Finding:
+    """What padding gains in pairs beyond what it gains by itself: padded answer against its own original."""
+    import numpy as np
+
+    metric, pairs = f"probe_{probe.name}", table.wins(probe.name, "duel")
+    scores = _above(table.scores(probe.name, "alone_cue"), table.scores(probe.name, "alone"))
+    both = [unit for unit in pairs if unit in scores]
+    items = [item for item, _, _ in both]
+    if needs := missing(items):
+        return unmeasured(subject, metric, needs)
+    paired = np.array([0.5 + pairs[unit] / 2 for unit in both])
+    single = np.array([0.5 + scores[unit] / 2 for unit in both])
+    found = effect(paired - single, items)
+    details: dict[str, Any] = {
+        "won_in_pairs": float(paired.mean()),
+        "won_alone": float(single.mean()),
+        "fixed": fixed(lean for lean, _ in table.leans("", "base").values()),
+        "controls": {"placebo": f"none: {NO_PLACEBO}", "again": f"none: {NO_AGAIN}"},
+    }
+    details["brief"] = (
+        f"Padded, an answer wins {details['won_in_pairs']:.0%} of {counted(len(both), 'pair')} with its original, by "
+        f"scores {details['won_alone']:.0%}: comparing adds {format_effect(found)}."
+    )
+    sentence = (
+        f"Stretched with empty words, an answer beats its own original in {details['won_in_pairs']:.0%} of "
+        f"{counted(len(both), 'pair')} when both are shown, and in {details['won_alone']:.0%} when each is scored "
+        f"alone, ties as half: comparing gives it {format_effect(found)} more. There is no placebo, as {NO_PLACEBO}; "
+        f"nor a plain re-ask, as {NO_AGAIN}."
+    )
+    return finding(subject, metric, found, details, sentence)
+
+
+def _differing(subject: Subject, table: Table, probe: Probe) -> Finding:
+    """Share of pairs that scores and verdicts do not order alike, a tie being an order too."""
+    import numpy as np
+
+    from evalkit.stats.shares import clustered_share
+
+    metric, pairs, again = f"probe_{probe.name}_differs", table.wins("", "base"), table.wins("", "repeat")
+    scores = _above(table.scores(probe.name, "alone"), table.scores(probe.name, "alone_other"))
+    both = [unit for unit in pairs if unit in scores and unit in again]
+    items = [item for item, _, _ in both]
+    if needs := missing(items):
+        return unmeasured(subject, metric, needs)
+    paired, single = (np.array([rows[unit] for unit in both]) for rows in (pairs, scores))
+    differs = (paired != single).astype(np.float64)
+    found = clustered_share(differs, np.unique(items, return_inverse=True)[1])
+    noise = (paired != np.array([again[unit] for unit in both])).astype(np.float64)
+    beyond = effect(differs - noise, items)
+    details = {
+        "differs_again": float(noise.mean()),
+        "beside_again": [beyond.estimate, beyond.lower, beyond.upper],
+        "opposite": int((paired * single < 0).sum()),
+        "tied_in_pairs": int((paired == 0).sum()),
+        "tied_alone": int((single == 0).sum()),
+    }
+    sentence = (
+        f"Scored alone, {int(differs.sum())} of {counted(len(both), 'pair')} of answers come out otherwise than "
+        f"compared ({found.estimate:.0%}{_limits(found)}): {details['opposite']} the other way round; equal are "
+        f"{details['tied_alone']} by their scores, and {details['tied_in_pairs']} by tie or by a verdict that went "
+        f"with the order. Compared once more, {noise.mean():.0%} do: {format_effect(beyond)} beyond that."
+    )
+    return finding(subject, metric, found, {**details, **SHARE}, sentence)
+
+
+def _circles(subject: Subject, table: Table, probe: Probe) -> Finding:
+    """Share of circles (x beats y beats z beats x) among two answers and a padded one; scores cannot go in circles."""
+    import numpy as np
+
+    from evalkit.stats.shares import clustered_share
+
+    metric = f"probe_{probe.name}_circles"
+    sides = (table.wins("", "base"), table.wins(probe.name, "duel"), table.wins(PADDING.name, "cue"))
+    plain, duel, cue = ({unit: won for unit, won in side.items() if won} for side in sides)
+    decided = [unit for unit in plain if unit in duel and unit in cue]
+    items = [item for item, _, _ in decided]
+    if needs := missing(items):
+        return unmeasured(subject, metric, f"{needs}, all three pairs decided alike in both orders")
+    # The original beats the other, the other beats the padded one, which beats the original; or all of it reversed.
+    cyclic = np.array([float(plain[unit] == duel[unit] == -cue[unit]) for unit in decided])
+    found = clustered_share(cyclic, np.unique(items, return_inverse=True)[1])
+    sentence = (
+        f"Of {counted(len(decided), 'triple')} of answers with three decided verdicts, {int(cyclic.sum())} went in a "
+        f"circle ({found.estimate:.0%}{_limits(found)}); of verdicts by a coin a quarter would, of scores none can."
+    )
+    return finding(subject, metric, found, SHARE, sentence)
+
+
+SHARE = {"unit": "share", "null": None, "excludes_null": None}
+"""Descriptive: no judge is expected to be without."""
+
+
+def _above(scores: Mapping[Unit, float], others: Mapping[Unit, float]) -> dict[Unit, int]:
+    """+1 where the score is higher than the other, -1 where lower, 0 where equal."""
+    return {unit: (score > others[unit]) - (score < others[unit]) for unit, score in scores.items() if unit in others}
+
+
+def _limits(found: Interval) -> str:
+    return "" if found.lower is None or found.upper is None else f", 95% {found.lower:.0%} to {found.upper:.0%}"

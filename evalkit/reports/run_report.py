@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.files import replace_file
 from evalkit.protocols import EvalkitError, UsageError
 
 if TYPE_CHECKING:
     from evalkit.experiment import Experiment
 
 NAME = "report.html"
+MARK = "<!-- of the rows {state} -->\n"
+"""The last line of a page: which rows it was made of."""
 NAMED = 4
 """Models, or judges, that a title names."""
 UNFORESEEN = (ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
 """What a calculation raises on data that nobody thought of: a run that was paid for ends with a message even then."""
 
 
-def write(folder: Path, results: Path, experiment: Experiment) -> Path | None:
+def find(results: Path, state: str) -> Path | None:
+    """A report of earlier runs that was made of exactly these rows; None if there is none.
+
+    Args:
+        results: of the benchmark.
+        state: of the rows, as ``Experiment.state`` gives it.
+    """
+    end = MARK.format(state=state).encode()
+    for path in sorted(results.glob(f"runs/*/{NAME}")):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - len(end)))
+            if file.read() == end:
+                return path
+    return None
+
+
+def write(folder: Path, results: Path, experiment: Experiment, state: str) -> Path | None:
     """Write the page into the run's folder, which has its manifest.
 
     Args:
         folder: of the run.
         results: of the benchmark: other judges' rows there are left out, votes of people are compared with.
         experiment: what ran.
+        state: of the rows, by which the page can be found.
 
     Returns:
         The page; None where there is nothing to say, as after a run in which every judgment failed to arrive.
@@ -35,7 +56,7 @@ def write(folder: Path, results: Path, experiment: Experiment) -> Path | None:
     from evalkit.stats.errors import StatisticsError
 
     try:
-        return _write(folder, results, experiment)
+        return _write(folder, results, experiment, state)
     except (StatisticsError, *UNFORESEEN) as error:
         raise EvalkitError(
             f"the run is complete and stored, but its report could not be made ({type(error).__name__}: {error}). That "
@@ -43,7 +64,7 @@ def write(folder: Path, results: Path, experiment: Experiment) -> Path | None:
         ) from error
 
 
-def _write(folder: Path, results: Path, experiment: Experiment) -> Path | None:
+def _write(folder: Path, results: Path, experiment: Experiment, state: str) -> Path | None:
     from evalkit.analyse import audit
     from evalkit.auditing.run_records import read
     from evalkit.reports.audit_about import of_run
@@ -63,7 +84,7 @@ def _write(folder: Path, results: Path, experiment: Experiment) -> Path | None:
         when = f"{record.started[:16].replace('T', ' ')} UTC" if record else ""
         about = of_run(record) if record else ()
         text = page(found, title=_title(experiment), when=when, about=about, ratings_first=True)
-        path.write_text(text + "\n", encoding="utf-8")
+        replace_file(path, f"{text}\n{MARK.format(state=state)}")
     except OSError as error:
         raise UsageError(f"cannot write {str(path)!r}: {error.strerror}. Everything judged is stored") from error
     return path

@@ -271,7 +271,7 @@ def test_elo_by_people_beside_elo_by_the_judge(mtbench):
 
 
 def test_json_has_them(mtbench):
-    from evalkit.reports.audit_command import to_json
+    from evalkit.reports.audit_output import to_json
 
     data = json.loads(to_json(mtbench))
     assert {"elo", "elo_lower", "elo_upper"} <= set(data["ratings"][0])

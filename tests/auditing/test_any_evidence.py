@@ -15,7 +15,7 @@ from evalkit.auditing.evidence import Kin
 from evalkit.auditing.gather import GOLD, Grade, Vote, gather
 from evalkit.comparisons import HUMAN
 from evalkit.protocols import UsageError
-from evalkit.reports.audit_command import to_json
+from evalkit.reports.audit_output import to_json
 from evalkit.reports.audit_page import page
 from evalkit.schema import Failure, Judgment, Ref, Response
 from tests.biases.simulated import scored

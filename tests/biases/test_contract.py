@@ -8,7 +8,7 @@ import pytest
 from evalkit.analyse import biases
 from evalkit.auditing.evidence import Evidence
 from evalkit.auditing.gather import gather
-from evalkit.reports.audit_command import _json
+from evalkit.reports.audit_output import _json
 from tests.biases.simulated import Study, scored
 from tests.ratings.rows import judged
 

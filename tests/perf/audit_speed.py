@@ -24,8 +24,8 @@ MODELS, PAIRS, VOTES, VOTERS = 20, 100, 20_000, 25
 AUDIT = """
 import sys, time, resource
 from pathlib import Path
-import evalkit.reports.audit_command
-evalkit.reports.audit_command.one_thread()
+import evalkit.reports.audit_output
+evalkit.reports.audit_output.one_thread()
 import numpy, scipy.special, scipy.sparse.csgraph
 import evalkit.analyse, evalkit.auditing.agreement_statistics, evalkit.auditing.rankings_compared
 import evalkit.auditing.corrections
@@ -33,7 +33,7 @@ import evalkit.stats.covariates, evalkit.stats.paired_ratings
 evalkit.analyse.biases()
 start = time.perf_counter()
 found = evalkit.analyse.audit([Path(sys.argv[1])])
-evalkit.reports.audit_command.to_json(found)
+evalkit.reports.audit_output.to_json(found)
 took = time.perf_counter() - start
 measured = sum(row.estimate is not None for row in found.findings)
 print(took, time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, measured)

@@ -44,7 +44,7 @@ def served(core):
 
 
 def made(url, in_flight):
-    """The judge, and as many cases as wanted: questions and answers about as long as those of MT-Bench."""
+    """The judge, and as many cases as wanted: questions and answers about as long as those of MT-JudgeRunner."""
     from evalkit.backends.openai import OpenAI
     from evalkit.judges.single import Single
     from evalkit.protocols import Case, Judge, Model, Sampling
@@ -69,10 +69,10 @@ def made(url, in_flight):
 
 async def ours(judge, client, store, cases, in_flight):
     """As pipeline.judge does."""
-    from evalkit.judge import Bench
+    from evalkit.judge import JudgeRunner
     from evalkit.streams import each, of
 
-    bench = Bench(judge, client, store.judgments(judge.name, judge.protocol.name))
+    bench = JudgeRunner(judge, client, store.judgments(judge.name, judge.protocol.name))
     done = 0
     async for row in each(of(cases), bench.judgment, workers=in_flight):
         assert row.scores == (7.0,), row
@@ -123,7 +123,7 @@ async def measured(coroutine):
 
 async def measure(url, options):
     from evalkit.client import Clients
-    from evalkit.judge import Bench
+    from evalkit.judge import JudgeRunner
     from evalkit.prices import PriceTable
     from evalkit.store import Store
 
@@ -143,7 +143,7 @@ async def measure(url, options):
         for repeat in range(options.repeats + 1):
             count = options.judgments if repeat else 300  # the first warms up
             cases = [case(f"repeat-{repeat}", number) for number in range(count)]
-            bench = Bench(judge, client, store.judgments("unused", "single"))
+            bench = JudgeRunner(judge, client, store.judgments("unused", "single"))
             requests = [bench.request(one) for one in cases]
             for side in list(speeds) if repeat % 2 else reversed(speeds):
                 if side == "sdk":

@@ -24,7 +24,7 @@ from pathlib import Path
 from evalkit.backends.llamacpp import LlamaCpp
 from evalkit.benchmark import load
 from evalkit.client import Client
-from evalkit.judge import Arrivals, Bench
+from evalkit.judge import CaseBuilder, JudgeRunner
 from evalkit.judges.pairwise import Pairwise
 from evalkit.ordering import judged
 from evalkit.protocols import Judge, Model
@@ -76,11 +76,13 @@ async def work(backend, items, responses, models, folder):
     judge = Judge("judge", Model(name="judge", backend=backend), protocol)
     client = Client(backend, name="judge", price=None, retry=RetryPolicy(attempts=1), stopping=asyncio.Event())
     log = Log(folder / f"{type(backend).__name__}.jsonl", Judgment)
-    arrivals = Arrivals({item.id: item for item in items}, shows=2)
+    arrivals = CaseBuilder({item.id: item for item in items}, shows=2)
     await client.open()
     start, rows = time.perf_counter(), []
     try:
-        async with aclosing(judged(Bench(judge, client, log), of(responses), arrivals, lambda _: models)) as stream:
+        async with aclosing(
+            judged(JudgeRunner(judge, client, log), of(responses), arrivals, lambda _: models)
+        ) as stream:
             async for row in stream:
                 assert row.finish is not None, row.error
                 rows.append(row)

@@ -1,0 +1,5 @@
+"""What a person types: one module a verb."""
+
+from evalkit.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,50 @@
+"""The grammar of the command line: which verbs there are, and how options are read. Loads no verb."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from evalkit import __version__
+
+VERBS = {
+    "run": "answer a benchmark, judge the answers, print the scores",
+    "rejudge": "put stored answers to another judge, and report the drift",
+    "leaderboard": "rate models from stored judgments or battle tables",
+    "audit": "how far can the judges of stored judgments be trusted?",
+    "import": "read another tool's results",
+    "export": "write results as another tool's files",
+    "list": "what there is to choose from",
+    "doctor": "what is installed, which keys are set, what can run here",
+}
+"""What each verb is for."""
+
+RESULTS = "results folders (default: results)"
+OUTPUT = "write to this file (default: standard output)"
+
+
+def parse_top(arguments: Sequence[str]) -> None:
+    """Read a command line that does not begin with a verb. Ends the process: over help, the version, or an error."""
+    top = argparse.ArgumentParser(
+        prog="evalkit",
+        description="LLM-as-judge evaluation: how good is this model, and how far can the judge be trusted?",
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"evalkit {__version__}")
+    verbs = top.add_subparsers(title="verbs", required=True, metavar="VERB")
+    for name, about in VERBS.items():
+        verbs.add_parser(name, help=about, add_help=False)
+    _, rest = top.parse_known_args(arguments)
+    top.error(f"unrecognized arguments: {' '.join(rest or arguments)}")
+
+
+def parse(verb: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """Read a verb's options. Ends the process over one that cannot be read, and names one that is like it."""
+    parsed, rest = verb.parse_known_args(arguments)
+    if rest:
+        import difflib
+
+        options = [name for name in verb._option_string_actions if name.startswith("--")]
+        close = difflib.get_close_matches(rest[0].partition("=")[0], options, n=1)
+        verb.error(f"unrecognized arguments: {' '.join(rest)}" + (f"; did you mean {close[0]}?" if close else ""))
+    return parsed

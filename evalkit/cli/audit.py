@@ -1,0 +1,57 @@
+"""The verb ``evalkit audit``: stored judgments -> a summary on the terminal, JSON, or a page."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from evalkit.cli.arguments import OUTPUT, parse
+from evalkit.cli.messages import DONE, console, note
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Read the command line and carry it out. Returns the exit code.
+
+    Raises:
+        UsageError: there is nothing to audit, or a file cannot be read or written.
+    """
+    if any(re.match(r"[+~]*[\w.]+=", one) for one in arguments):
+        from evalkit.cli.probe import main as experiments
+
+        return experiments(arguments)
+    parser = argparse.ArgumentParser(prog="evalkit audit")
+    add_options(parser)
+    given = parse(parser, arguments)
+    from evalkit.reports.audit_output import FORMATS, one_thread, present
+    from evalkit.reports.output import form_of
+
+    form = form_of(given.format, given.output, FORMATS)
+    one_thread()
+    from evalkit.analyse import audit
+    from evalkit.reports.audit_about import about
+
+    found = audit(given.paths, given.human, given.judge)
+    told = about(given.paths, given.human, found)
+    present(found, form, given.output, console(stderr=False), note, about=told)
+    return DONE
+
+
+def add_options(audit: argparse.ArgumentParser) -> None:
+    """The options of an audit of stored judgments."""
+    add = audit.add_argument
+    add(
+        "paths",
+        nargs="*",
+        type=Path,
+        default=[Path("results")],
+        metavar="PATH",
+        help="results folders or judgments files",
+    )
+    votes = "votes of people: imported results, or JSONL with item, turn, model_a, model_b, winner, annotator"
+    add("--human", type=Path, metavar="FILE", help=votes)
+    add("--judge", metavar="NAME", help="only this judge")
+    add("--format", choices=["table", "json", "html"], help="default: table, or what FILE ends in")
+    add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)
+    audit.epilog = "Experiments on a live judge: `evalkit audit judge=NAME probes=[position,...]`; add -h for its keys."

@@ -1,0 +1,228 @@
+"""The verb ``evalkit leaderboard``: what was asked for -> tables on stdout or in a file, notes on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalkit import leaderboard, rate, report
+from evalkit.cli import messages
+from evalkit.cli.arguments import OUTPUT, parse
+from evalkit.protocols import UsageError
+from evalkit.ratings import battle_table
+from evalkit.ratings.beside import side_by_side
+from evalkit.ratings.standing import named
+from evalkit.reports import leaderboard_grid, leaderboard_page, leaderboard_tables, score_tables
+from evalkit.reports.output import form_of, write
+from evalkit.results import answer_logs, judgment_logs
+from evalkit.schema import Judgment
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Note = Callable[[str], None]
+
+FORMATS = {".txt": "table", ".json": "json", ".csv": "csv", ".md": "md", ".html": "html", ".htm": "html"}
+"""What a file's name says of its format."""
+
+BELONGS = {
+    "aggregate": ("winrate", "lc", "bt", "elo"),
+    "strong_weight": ("winrate", "bt"),
+    "baseline": ("winrate", "lc"),
+    "ties": ("bt",),
+    "style": ("bt",),
+    "difficulties": ("lc",),
+    "gamed": ("lc",),
+    "permutations": ("elo",),
+}
+"""Which options mean something to which methods."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Read the command line and carry it out. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="evalkit leaderboard")
+    add_options(parser)
+    run(parse(parser, arguments), messages.console(stderr=False), messages.note)
+    return messages.DONE
+
+
+def add_options(board: argparse.ArgumentParser) -> None:
+    """The options of a leaderboard."""
+    add = board.add_argument
+    paths = "results folders, judgments files, or battle tables (.csv, .jsonl, .parquet: model_a, model_b, winner)"
+    add("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=paths)
+    methods = "mean scores; win rates; length-controlled win rates; Bradley-Terry; online Elo (default: what fits)"
+    add("--method", choices=["score", "winrate", "lc", "bt", "elo"], help=methods)
+    add("--by", choices=["category"], help="one table for each category of questions")
+    add("--judge", metavar="NAME", help="only this judge; human: all people together")
+    orders = "what verdicts in the two orders come to (default: average); each: every showing counts by itself"
+    add("--aggregate", choices=["average", "consistent", "probability", "each"], help=orders)
+    add("--baseline", metavar="NAME", help="winrate, lc: the model to compare with")
+    add("--ties", choices=["half", "davidson", "rao_kupper", "drop"], help="bt: what a tie is (default: half a win)")
+    add("--style", action="store_true", help="bt: also ratings at equal length and markdown, from the answers' texts")
+    add("--strong-weight", type=float, metavar="W", help="how often A>>B counts (default: 1; Arena-Hard: 3)")
+    add("--difficulties", type=Path, metavar="CSV", help="lc: difficulty of each instruction, by item id or text")
+    add("--gamed", type=Path, metavar="CSV", help="lc: the baseline against longer and shorter versions of itself")
+    add("--permutations", type=int, metavar="N", help="elo: random orders (default: 1000; 0: the order stored)")
+    add("--format", choices=["table", "json", "csv", "md", "html"], help="default: table, or what FILE ends in")
+    add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)
+    add("--all", action="store_true", help="also configurations that a newer one of the name replaced")
+
+
+def run(options: argparse.Namespace, console: Console, note: Note) -> None:
+    """Print or write the leaderboard.
+
+    Args:
+        options: as parsed by the command line.
+        console: where tables go.
+        note: says something to the user beside the data.
+
+    Raises:
+        UsageError: nothing to show, or options that do not fit each other.
+    """
+    form = form_of(options.format, options.output, FORMATS)
+    found = leaderboard.kinds(options.paths, options.judge)
+    method = options.method or ("score" if found.single or not found.pairwise else "bt")
+    for name, methods in BELONGS.items():
+        if getattr(options, name) not in (None, False) and method not in methods:
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag} has no meaning for --method {method}; it goes with: {', '.join(methods)}")
+    if method == "score":
+        text = _scores(options, form, console, note)
+    else:
+        text = _ratings(options, method, form, console, note, found.judges)
+    if text is not None:
+        write(text, options.output, note)
+    if options.method is None and found.single and found.pairwise:
+        note("there are pairwise judgments too; --method bt, winrate, lc or elo rates those")
+
+
+def _ratings(
+    options: argparse.Namespace, method: str, form: str, console: Console, note: Note, judges: Iterable[str]
+) -> str | None:
+    given = {name: getattr(options, name) for name in BELONGS if getattr(options, name) is not None}
+    choices = leaderboard.Choices(
+        paths=tuple(options.paths),
+        method=method,
+        judge=options.judge,
+        by_category=bool(options.by),
+        every_configuration=options.all,
+        **given,
+    )
+    board = leaderboard.rate(choices)
+    if not board.standings:
+        raise UsageError(_nothing(choices, judges))
+    standings = board.standings
+    if form in ("json", "csv"):
+        for about in leaderboard_tables.tables(standings, by_category=choices.by_category):
+            for text in about["notes"]:
+                note(f"{about['benchmark']}, {about['judge']}: {text}")
+        for text in board.notes:
+            note(text)
+        if form == "csv":
+            return leaderboard_tables.to_csv(standings, by_category=choices.by_category)
+        return leaderboard_tables.to_json(standings, board.notes, by_category=choices.by_category)
+    grids = leaderboard_grid.all_grids(standings, side_by_side(standings))
+    return _for_people(grids, board.notes, form, options.output, console, note)
+
+
+def _nothing(choices: leaderboard.Choices, judges: Iterable[str]) -> str:
+    """Why there is nothing to show, and what to do."""
+    where = ", ".join(str(path) for path in choices.paths)
+    known = sorted(judges)
+    if choices.judge and known:
+        return f"no pairwise judgments by {choices.judge!r} in {where}; there are judgments by: {named(known, 12)}"
+    return (
+        f"no pairwise judgments in {where}; --method score rates single grading, and `evalkit run BENCHMARK "
+        "protocol=pairwise` compares answers"
+    )
+
+
+def _scores(options: argparse.Namespace, form: str, console: Console, note: Note) -> str | None:
+    if tables := [path for path in options.paths if battle_table.is_battle_table(path)]:
+        raise UsageError(f"{tables[0]} holds comparisons, which have no scores; --method bt, winrate or elo rates them")
+
+    def chosen() -> Iterator[Judgment]:
+        for log in judgment_logs(options.paths):
+            yield from (row for row in log if options.judge in (None, row.judge.name))
+
+    answers = (row for log in answer_logs(options.paths) for row in log)
+    table = rate.scores(chosen(), answers, every_configuration=options.all)
+    if not table:
+        raise UsageError(_no_scores(options))
+    hidden = 0 if options.all else rate.replaced(chosen())
+    notes = []
+    if hidden:
+        notes.append(
+            f"{hidden} judgments of earlier configurations (prompt, sampling, model) are not counted; --all shows them"
+        )
+    data = report.rows(table, by_category=bool(options.by))
+    writers: dict[str, Callable[[list[dict[str, Any]]], str]] = {
+        "json": report.to_json,
+        "csv": report.to_csv,
+        "md": report.to_markdown,
+    }
+    if form == "html":
+        return leaderboard_page.page(leaderboard_grid.of_scores(table), notes)
+    for text in notes:
+        note(text)
+    if form in writers:
+        return writers[form](data)
+    with _Captured(console, options.output) as shown:
+        score_tables.show(shown.console, table)
+    return shown.text
+
+
+def _no_scores(options: argparse.Namespace) -> str:
+    where = ", ".join(str(path) for path in options.paths)
+    judges = {row.judge.name for log in judgment_logs(options.paths) for row in log}
+    if options.judge and judges:
+        return f"no judgments by {options.judge!r} in {where}; there are some by: {', '.join(sorted(judges))}"
+    return f"no judgments of single grading in {where}; `evalkit run <benchmark>` makes some"
+
+
+def _for_people(
+    grids: list[leaderboard_grid.Grid], notes: list[str], form: str, output: Path | None, console: Console, note: Note
+) -> str | None:
+    if form == "html":
+        return leaderboard_page.page(grids, notes)
+    for text in notes:
+        note(text)
+    if form == "md":
+        for grid in grids:
+            for text in grid.notes:
+                note(text)
+        return leaderboard_tables.to_markdown(grids)
+    with _Captured(console, output) as shown:
+        leaderboard_tables.show(shown.console, grids)
+    return shown.text
+
+
+WIDE = 10_000
+"""Columns of text where no terminal limits them."""
+
+
+class _Captured:
+    """The terminal; where there is none, or a file was asked for, as wide as the tables are."""
+
+    def __init__(self, console: Console, output: Path | None) -> None:
+        self.console = console
+        self.text: str | None = None
+        self._buffer = io.StringIO() if output else None
+
+    def __enter__(self) -> _Captured:
+        if self._buffer is not None:
+            from rich.console import Console
+
+            self.console = Console(file=self._buffer, width=WIDE, highlight=False)
+        elif not self.console.is_terminal and "COLUMNS" not in os.environ:
+            self.console.width = WIDE
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._buffer is not None:
+            self.text = self._buffer.getvalue().rstrip("\n")

@@ -1,0 +1,102 @@
+"""An effect of a probe as a Finding: estimate, interval, what could have been seen, and how to say it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from evalkit.auditing.findings import Finding
+
+if TYPE_CHECKING:
+    from evalkit.stats.arrays import FloatArray, IntArray
+    from evalkit.stats.flips import Effect
+    from evalkit.stats.resample import Interval
+
+LEAST = 5
+"""Questions with verdicts on both sides of a comparison, below which nothing is said."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whom the findings are about."""
+
+    judge: str
+    protocol: str
+    benchmark: str
+
+
+def effect(values: FloatArray, items: Sequence[str]) -> Effect:
+    """Mean of signed values, questions as clusters.
+
+    Args:
+        values: [N] between -1 and 1.
+        items: question of each.
+    """
+    import numpy as np
+
+    from evalkit.stats import flips
+
+    questions: IntArray = np.unique(items, return_inverse=True)[1]
+    return flips.effect(values, questions)
+
+
+def missing(items: Iterable[str]) -> str | None:
+    """What is missing if verdicts are there for these questions only; None if nothing."""
+    found = len(set(items))
+    there = "there is 1" if found == 1 else f"there are {found}"
+    return None if found >= LEAST else f"needs verdicts with and without it on {LEAST} questions: {there}"
+
+
+def unmeasured(subject: Subject, metric: str, why: str) -> Finding:
+    """A finding that there is none."""
+    return Finding(**vars(subject), metric=metric, not_measurable=why, details={"unit": "signed"})
+
+
+def finding(subject: Subject, metric: str, found: Interval, details: Mapping[str, Any], sentence: str) -> Finding:
+    """An effect whose null is zero; ``details`` may say otherwise."""
+    return Finding(
+        **vars(subject),
+        metric=metric,
+        estimate=found.estimate,
+        lower=found.lower,
+        upper=found.upper,
+        n=found.n,
+        questions=found.clusters,
+        sentence=sentence,
+        details={
+            "unit": "signed",
+            "null": 0.0,
+            "excludes_null": not includes_zero(found),
+            "detectable": found.detectable(),
+            "p_clustered": getattr(found, "p", None),
+            **details,
+        },
+    )
+
+
+def includes_zero(found: Interval) -> bool:
+    """Whether it may be none."""
+    return found.lower is None or found.upper is None or found.lower <= 0 <= found.upper
+
+
+def format_effect(found: Interval) -> str:
+    """In figures, with its sign."""
+    if found.lower is None or found.upper is None:
+        return _figure(found.estimate)
+    return f"{_figure(found.estimate)} (95% {_figure(found.lower)} to {_figure(found.upper)})"
+
+
+def _figure(value: float) -> str:
+    return f"{value:+z.2f}"
+
+
+def fixed(leans: Iterable[float]) -> bool:
+    """Whether every verdict went to one and the same place."""
+    values = list(leans)
+    return bool(values) and abs(sum(values)) == len(values)
+
+
+def capital(text: str) -> str:
+    """As the beginning of a sentence."""
+    return text[0].upper() + text[1:]

@@ -1,0 +1,250 @@
+"""Experiments on a live judge: two answers a question, what probes make of them, the judge's verdicts, the findings.
+
+Resumes like any run: answers, rewritten answers and verdicts are stored as they arrive, and nothing is asked twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from evalkit import config
+from evalkit.auditing.findings import Audit, Finding, Subject
+from evalkit.benchmark import Benchmark
+from evalkit.budget import Amount
+from evalkit.client import Clients
+from evalkit.experiment import Experiment
+from evalkit.forecast import Estimate, count_case, expected, habits_of, priced
+from evalkit.generate import answers
+from evalkit.probes import effect, findings
+from evalkit.probes.judges import Study, fixed_in, single_of
+from evalkit.probes.library import Probe
+from evalkit.probes.table import Outcome
+from evalkit.probes.trials import Pair, Trial, Turns, calls, trials
+from evalkit.progress import Watch, downloads
+from evalkit.protocols import Judge, Model, Sampling, UsageError
+from evalkit.schema import Judgment, Response
+from evalkit.session import SessionResult
+from evalkit.store import Store
+from evalkit.streams import each, of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+TEMPERATURE = 0.7
+"""Of both answers, as in MT-Bench's study of position bias."""
+
+
+async def run(
+    settings: config.Config, probes: Sequence[Probe], console: Console, *, turns: Turns = "first"
+) -> SessionResult[Audit]:
+    """Carry out the experiments.
+
+    Args:
+        settings: as for a run; its benchmark gives the questions.
+        probes: which of them.
+        console: for people.
+        turns: whether second turns are judged too.
+    """
+    with downloads(console):
+        loaded = await config.load_benchmark(settings, limit=settings.limit)
+        experiment = _prepared(await config.experiment(settings, _questions(loaded, turns)))
+    singles = {judge.name: single_of(judge, settings.judge[judge.name]) for judge in experiment.judges}
+    study = Study(experiment, probes, turns, singles)
+    record = {"probes": [probe.name for probe in probes], "turns": turns}
+    name = experiment.benchmark.spec.name
+    async with config.session(settings, console, Path(settings.results_dir), name, record) as session:
+        clients, store = session.clients, session.store
+
+        def used() -> Amount:
+            return study.used_before(clients, store)
+
+        title = "dry run: nothing was asked" if settings.dry_run else "forecast: what this asks"
+        session.show_forecast(forecast(study, clients, store), used, title)
+        if settings.dry_run:
+            return SessionResult(None)
+        await session.open(experiment, used)
+        total = study.pairs * calls(study.probes, experiment.repeats) * len(experiment.judges)
+        heard: dict[str, list[tuple[Trial, Judgment]]] = {judge.name: [] for judge in experiment.judges}
+        expected_answers, design = 2 * len(experiment.benchmark.items), {"probes": _design(study)}
+        with session.asking(experiment, answers=expected_answers, judgments=total, more=design) as watch:
+            pairs = await _answers(experiment, clients, store, watch)
+            for judge in experiment.judges:
+                await _verdicts(study, judge, pairs, clients, store, watch, heard[judge.name])
+        audit = audited(study, heard)
+        session.show_closing(experiment.ask_again)
+        return session.result(audit)
+
+
+def _questions(loaded: Benchmark, turns: Turns) -> Benchmark:
+    """The same questions under a name of their own, without what comes after the first turn unless it is asked for."""
+    spec = replace(loaded.spec, name=f"audit-{loaded.spec.name}" + ("-turns" if turns == "both" else ""), baseline=None)
+    most = 1 if turns == "first" else None
+    items = tuple(
+        replace(item, benchmark=spec.name, turns=item.turns[:most], reference=item.reference[:most])
+        for item in loaded.items
+    )
+    return replace(loaded, spec=spec, items=items)
+
+
+def _prepared(experiment: Experiment) -> Experiment:
+    """With one model twice: the second time from another seed.
+
+    Raises:
+        UsageError: several models, or judges that do not compare.
+    """
+    if len(experiment.models) != 1:
+        raise UsageError("an audit takes one model, whose answers are shown to the judge; give model=NAME")
+    for judge in experiment.judges:
+        if judge.batch:
+            raise UsageError(
+                f"judge {judge.name!r} cannot have batch=true here: probes are asked one by one, at the full price; "
+                "leave it out, and see what they cost with dry_run=true"
+            )
+        if judge.protocol.shows != 2:
+            raise UsageError(f"probes need a judge that compares two answers; protocol={judge.protocol.name} does not")
+        if judge.protocol.identical_is_tie:
+            raise UsageError(f"probes need every pair to be asked; protocol={judge.protocol.name} skips some")
+    model = experiment.models[0]
+    return dataclasses.replace(experiment, models=(_seeded(model, 0), _seeded(model, 1)))
+
+
+def _seeded(model: Model, step: int) -> Model:
+    sampling = Sampling(temperature=TEMPERATURE, seed=(model.sampling.seed or 0) + step).over(model.sampling)
+    return dataclasses.replace(model, name=model.name + ("+second" if step else ""), sampling=sampling)
+
+
+def _design(study: Study) -> dict[str, Any]:
+    """What was tried and how the answers were drawn; which is rewritten, and how, the question alone decides."""
+    return {
+        "names": [probe.name for probe in study.probes],
+        "turns": study.turns,
+        "repeats": study.experiment.repeats,
+        "temperature": study.experiment.models[0].sampling.temperature,
+        "seeds": [model.sampling.seed for model in study.experiment.models],
+    }
+
+
+async def _answers(experiment: Experiment, clients: Clients, store: Store, watch: Watch) -> dict[str, Pair]:
+    """Both answers to each question; a question that lacks one takes no part."""
+    rows: dict[str, list[Response]] = {}
+    items = experiment.benchmark.items
+    for candidate in experiment.candidates:
+        stream = answers(candidate, items, clients, store, watch, ask_again=experiment.ask_again)
+        async with aclosing(stream):
+            async for row in stream:
+                if row.error is None:
+                    rows.setdefault(row.item, []).append(row)
+    if experiment.in_turns:
+        await clients.of(experiment.models[0]).close()
+    return {item: (found[0], found[1]) for item, found in rows.items() if len(found) == 2}
+
+
+async def _verdicts(
+    study: Study,
+    judge: Judge,
+    pairs: Mapping[str, Pair],
+    clients: Clients,
+    store: Store,
+    watch: Watch,
+    heard: list[tuple[Trial, Judgment]],
+) -> None:
+    runners = study.runners(judge, clients, store, watch.new)
+    planned = [one for one in _planned(study, pairs) if one.variant in runners]
+    _keep(planned, store)
+    watch.judgments.total -= study.pairs * calls(study.probes, study.experiment.repeats) - len(planned)
+
+    async def ask(trial: Trial) -> tuple[Trial, Judgment]:
+        return trial, await runners[trial.variant].judgment(trial.case)
+
+    client = clients.of(judge.model)
+    async with aclosing(each(of(planned), ask, workers=client.backend.concurrency)) as stream:
+        async for trial, judgment in stream:
+            watch.judged(judgment)
+            heard.append((trial, judgment))
+    if study.experiment.in_turns:
+        await client.close()
+
+
+def _planned(study: Study, pairs: Mapping[str, Pair]) -> list[Trial]:
+    return list(trials(study.experiment.benchmark.items, pairs, study.probes, study.experiment.repeats))
+
+
+def _keep(planned: Iterable[Trial], store: Store) -> None:
+    """Store the rewritten answers before anyone is shown them."""
+    for trial in planned:
+        for row in trial.case.shown:
+            log = store.responses(row.model.name)
+            if log.entry(row.key) is None:
+                log.append(replace(row, created=time.time()))
+
+
+def audited(study: Study, heard: Mapping[str, Sequence[tuple[Trial, Judgment]]]) -> Audit:
+    """The audit of what was heard."""
+    experiment, probes = study.experiment, study.probes
+    subjects: list[Subject] = []
+    rows: list[Finding] = []
+    for judge in experiment.judges:
+        about = effect.Subject(judge.name, judge.protocol.name, experiment.benchmark.spec.name)
+        outcomes = [_outcome(trial, judgment) for trial, judgment in heard[judge.name]]
+        mine = list(findings.findings(about, outcomes, probes, beyond=fixed_in(judge.protocol)))
+        said = findings.conclusions(mine, probes)
+        failed: Counter[str] = Counter(row.error.kind for _, row in heard[judge.name] if row.error is not None)
+        rows += mine
+        subjects.append(
+            Subject(
+                **vars(about),
+                shows=2,
+                judgments=len(outcomes),
+                failed=dict(failed),
+                models=(experiment.models[0].name,),
+                questions=len({row.item for row in outcomes}),
+                votes=0,
+                conclusions=tuple(said.may),
+                cautions=tuple(said.may_not),
+                unknown=tuple(said.unknown),
+            )
+        )
+    note = (
+        f"{experiment.models[0].name} answered every question twice, at temperature {TEMPERATURE:g}: between answers "
+        "that are nearly equally good a judge is moved most easily"
+    )
+    return Audit(subjects=tuple(subjects), findings=tuple(rows), notes=(note,))
+
+
+def _outcome(trial: Trial, judgment: Judgment) -> Outcome:
+    scores = judgment.scores
+    share, first = (scores[trial.slot], scores[0]) if scores is not None else (None, None)
+    return Outcome(trial.probe, trial.arm, judgment.item, trial.order, trial.repeat, share, first, judgment.turn)
+
+
+def forecast(study: Study, clients: Clients, store: Store) -> list[Estimate]:
+    """What it would ask, with what is stored taken off."""
+    experiment = study.experiment
+    result: list[Estimate] = []
+    pairs: dict[str, list[Response]] = {}
+    for candidate in experiment.candidates:
+        log = store.responses(candidate.model.name)
+        estimate, habits = Estimate("model", candidate.model.name), habits_of((row.usage, row.latency) for row in log)
+        for item in experiment.benchmark.items:
+            row = expected(item, candidate, log, habits, experiment, estimate)
+            if row.error is None:
+                pairs.setdefault(item.id, []).append(row)
+        result.append(priced(estimate, candidate.model, clients, habits))
+    both = {item: (rows[0], rows[1]) for item, rows in pairs.items() if len(rows) == 2}
+    for judge in experiment.judges:
+        runners = study.runners(judge, clients, store)
+        estimate = Estimate("judge", judge.name)
+        habits = habits_of(((row.usage,), row.latency) for row in runners[""].log)
+        for trial in _planned(study, both):
+            if trial.variant in runners:
+                count_case(trial.case, runners[trial.variant], habits, experiment, estimate)
+        result.append(priced(estimate, judge.model, clients, habits))
+    return result

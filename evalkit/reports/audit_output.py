@@ -1,0 +1,107 @@
+"""An audit as it leaves the program: a summary on the terminal, JSON, or a page."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from evalkit.auditing.findings import Audit
+from evalkit.report import plain
+from evalkit.reports.output import write
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FORMATS = {".txt": "table", ".json": "json", ".html": "html", ".htm": "html"}
+"""What a file's name says of its format."""
+
+
+def one_thread() -> None:
+    """Have NumPy, not imported yet, use one thread for its products, unless the environment says how many.
+
+    An audit's matrices are small: threads do not make it faster, and where other programs keep the processor busy they
+    wait for each other longer than the rest of the audit takes.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def present(
+    found: Audit,
+    form: str,
+    output: Path | None,
+    console: Console,
+    note: Callable[[str], None],
+    *,
+    about: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Print an audit or write it, in this form: table, json or html.
+
+    Where a page is written, the tables are printed as well. The page also says what it is ``about``: configuration,
+    costs and the like, as names and values.
+    """
+    if form != "html" or output is not None:
+        for text in found.notes:
+            note(plain(text))
+    if form == "json":
+        write(to_json(found), output, note)
+    elif form == "html":
+        from evalkit.reports.audit_page import page
+
+        write(page(found, about=about), output, note)
+        if output is not None:
+            _summary(found, console)
+    elif output is None:
+        _summary(found, console)
+    else:
+        from rich.console import Console as Captured
+
+        buffer = io.StringIO()
+        _summary(found, Captured(file=buffer, width=140, highlight=False))
+        write(buffer.getvalue().rstrip("\n"), output, note)
+
+
+def to_json(found: Audit) -> str:
+    """The audit as data, schema ``evalkit.audit/1``."""
+    data: dict[str, Any] = {
+        "schema": "evalkit.audit/1",
+        "findings": [
+            {name: value for name, value in vars(row).items() if name not in _EITHER or value is not None}
+            for row in found.findings
+        ],
+        "agreement": [vars(row) for row in found.agreement],
+        "subjects": [asdict(row) for row in found.subjects],
+        "ratings": [vars(row) for row in found.ratings],
+        "histograms": [vars(row) for row in found.histograms],
+        "examples": [vars(row) for row in found.examples],
+        "notes": list(found.notes),
+    }
+    try:
+        return msgspec.json.format(msgspec.json.encode(data, enc_hook=_json), indent=1).decode()
+    except UnicodeEncodeError:  # half a surrogate pair, which only escapes can spell
+        return json.dumps(data, default=_json, indent=1)
+
+
+_EITHER = ("estimate", "lower", "upper", "not_measurable")
+"""A finding has these or those."""
+
+
+def _json(value: object) -> object:
+    """NumPy's numbers and arrays, and read-only mappings, as JSON has them."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def _summary(found: Audit, console: Console) -> None:
+    from evalkit.reports.audit_tables import show
+
+    show(console, found)
