@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from evalkit.budget import unsaid
+from evalkit.budget import usage_bound_if_unreported
 from evalkit.client import Client
 from evalkit.generate import ASK_AGAIN
 from evalkit.protocols import (
@@ -256,7 +256,7 @@ class Bench:
                 "raw": completion.text,
                 "finish": completion.finish,
                 "usage": completion.usage,
-                "bound": unsaid(completion.usage, request),
+                "bound": usage_bound_if_unreported(completion.usage, request),
                 "snapshot": completion.model,
                 "logprobs": completion.logprobs[0] if completion.logprobs else None,
             }

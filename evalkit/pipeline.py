@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from evalkit import leaderboard, rate
 from evalkit.batch import batched
-from evalkit.batches.ledger import Elsewhere
+from evalkit.batches.ledger import Ledger, open_batch_conflict
 from evalkit.client import Client, Clients
 from evalkit.comparisons import comparisons
 from evalkit.experiment import Experiment
@@ -74,7 +74,7 @@ async def judge(
     for member, copy in zip(experiment.judges, tee(responses, len(experiment.judges)), strict=True):
         client = clients.of(member.model)
         batches = store.batches(member.name, member.protocol.name)
-        sent = None if member.batch else Elsewhere(batches)
+        sent = None if member.batch else partial(open_batch_conflict, Ledger(batches))
         log = store.judgments(member.name, member.protocol.name)
         bench = Bench(member, client, log, experiment.ask_again, sent)
         shows = member.protocol.shows

@@ -11,6 +11,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from msgspec.structs import replace
 
 from evalkit import benchmark, config
 from evalkit.batch import batched
-from evalkit.batches.ledger import Elsewhere
+from evalkit.batches.ledger import Ledger, open_batch_conflict
 from evalkit.benchmark import Benchmark
 from evalkit.budget import Amount
 from evalkit.client import Clients
@@ -109,7 +110,9 @@ async def _run(settings: config.Config, old: Old, console: Console, name: str | 
     clients = Clients(prices, settings.retry, usd=settings.budget.usd, tokens=settings.budget.tokens)
     store = Store(old.root.parent, old.root.name)
     log = store.judgments(judge.name, judge.protocol.name)
-    elsewhere = None if judge.batch else Elsewhere(store.batches(judge.name, judge.protocol.name))
+    elsewhere = (
+        None if judge.batch else partial(open_batch_conflict, Ledger(store.batches(judge.name, judge.protocol.name)))
+    )
     bench = Bench(judge, clients.of(judge.model), log, experiment.ask_again, elsewhere)
     try:
         if settings.dry_run:
