@@ -27,7 +27,7 @@ from evalkit.budget import Amount, amount, bound, usage_bound_if_unreported
 from evalkit.claims import LONGEST_WAIT
 from evalkit.client import Unreachable
 from evalkit.judge import Bench
-from evalkit.protocols import BackendError, Case, Misconfigured, Rejected, Transport, UsageError
+from evalkit.protocols import BackendError, Case, Misconfigured, Rejected, Request, Transport, UsageError
 from evalkit.schema import Batch, Failure, Judgment, Usage
 from evalkit.store import Log
 from evalkit.streams import BUFFER, Stopped
@@ -85,6 +85,15 @@ class OpenBatch:
     """Monotonic time of the next poll."""
     left: bool = False
     """A later run collects it."""
+    lost: dict[str, Transport | Misconfigured] = field(default_factory=dict)
+    """Why a request was not answered, by key."""
+    used: Amount = field(default_factory=Amount)
+    """What its answers came to."""
+
+    @property
+    def under_way(self) -> bool:
+        """Whether cases of this run wait for it."""
+        return bool(self.cases) and not self.left
 
 
 def batched(
@@ -200,9 +209,9 @@ class BatchScheduler:
         try:
             while True:
                 await self._take_arrived(reader)
-                await self._give_back()
-                await self._submit()
+                await self._release_unneeded()
                 await self._poll()
+                await self._submit()
                 ahead = [batch.poll_at for batch in self._batches.values() if self._awaited(batch)]
                 if self._all_came and not ahead and not self._unsent:
                     break
@@ -213,7 +222,7 @@ class BatchScheduler:
         finally:
             self.halted = True
             for batch in self._batches.values():
-                await self._leave(batch)  # first, as the cases to come may wait for its budget
+                await self._release(batch)  # first, as the cases to come may wait for its budget
             while not reader.done():
                 while not self._arrived.empty():
                     self._arrived.get_nowait()
@@ -244,8 +253,12 @@ class BatchScheduler:
             self._all_came = True
             await self._close_finished()
 
-    async def _take(self, case: Case) -> None:
-        """Put a case where it belongs: its judgment out if there is one, else with the batch it is in, else unsent."""
+    async def _take(self, *cases: Case) -> None:
+        """Put cases where they belong: with a judgment, it goes out; else with the batch they are in; else unsent."""
+        for case in cases:
+            await self._take_one(case)
+
+    async def _take_one(self, case: Case) -> None:
         request = self._bench.request(case)
         key = self._bench.key(case, request)
         holder = self._holder(key)
@@ -279,13 +292,6 @@ class BatchScheduler:
                 for batch in filter(over, self._ledger.open):
                     self._ledger.finish(batch)
 
-    async def _give_back(self) -> None:
-        """Free what is reserved for batches that no case waits for any more: another run has stored their rows."""
-        for batch in self._batches.values():
-            if batch.reserved != Amount() and not batch.cases and (self._all_came or batch.expected == set()):
-                reserved, batch.reserved = batch.reserved, Amount()
-                await self._budget.commit(reserved, Amount())
-
     # Submitting.
 
     async def _submit(self) -> None:
@@ -293,7 +299,7 @@ class BatchScheduler:
         claimed_by_others: dict[str, list[Case]] = {}
         while self._unsent and time.monotonic() >= self._submit_at:
             chunk, full = self._chunk()
-            under_way = any(batch.cases and not batch.left for batch in self._batches.values())
+            under_way = any(batch.under_way for batch in self._batches.values())
             if not (full or self._all_came) or (self._over_quota and under_way):
                 break
             requests = {key: self._bench.request(self._unsent[key][0]) for key in chunk}
@@ -302,29 +308,35 @@ class BatchScheduler:
             if (under_way or reserved) and not self._budget.has_room(cost):
                 break  # what is under way may come to less than it could
             await self._budget.reserve(cost)
-            sent: Batch | None = None
-            cases = {key: self._unsent.pop(key) for key in chunk}
-            try:
-                async with self._ledger.lock(self._sleep):
-                    with self._bench.log.claim_free(chunk) as claimed:
-                        self._bench.log.refresh()
-                        for key in chunk:  # another process may have asked for it meanwhile, or stored it
-                            if self._bench.has(key) or self._holder(key) is not None:
-                                await self._place(cases.pop(key))
-                            elif key not in claimed:
-                                claimed_by_others[key] = cases.pop(key)
-                        if cases:
-                            lines = [self._api.line(key, requests[key]) for key in cases]
-                            sent = await self._submitter.submit(list(cases), lines, cost)
-            finally:
-                if sent is None:
-                    await self._budget.commit(cost, Amount())
-            if sent is not None:
-                self._batches[sent.key] = OpenBatch(cases, expected=set(), reserved=cost)
-                self._tell(sent)
+            claimed_by_others |= await self._send(requests, cost)
         if claimed_by_others:
             self._unsent |= claimed_by_others
             self._submit_at = time.monotonic() + LONGEST_WAIT
+
+    async def _send(self, requests: dict[str, Request], cost: Amount) -> dict[str, list[Case]]:
+        """Submit one batch, for which ``cost`` is reserved. Returns the cases that others are asking just now."""
+        claimed_by_others: dict[str, list[Case]] = {}
+        cases = {key: self._unsent.pop(key) for key in requests}
+        sent: Batch | None = None
+        try:
+            async with self._ledger.lock(self._sleep):
+                with self._bench.log.claim_free(requests) as claimed:
+                    self._bench.log.refresh()
+                    for key in requests:
+                        if self._bench.has(key) or self._holder(key) is not None:  # another process was faster
+                            await self._take(*cases.pop(key))
+                        elif key not in claimed:
+                            claimed_by_others[key] = cases.pop(key)
+                    if cases:
+                        lines = [self._api.line(key, requests[key]) for key in cases]
+                        sent = await self._submitter.submit(list(cases), lines, cost)
+        finally:
+            if sent is None:
+                await self._budget.commit(cost, Amount())
+        if sent is not None:
+            self._batches[sent.key] = OpenBatch(cases, expected=set(), reserved=cost)
+            self._tell(sent)
+        return claimed_by_others
 
     def _chunk(self) -> tuple[list[str], bool]:
         """Keys of unsent requests that make a batch, and whether no more would fit in."""
@@ -341,10 +353,6 @@ class BatchScheduler:
                 return chunk, True
         return chunk, False
 
-    async def _place(self, cases: Iterable[Case]) -> None:
-        for case in cases:
-            await self._take(case)
-
     def _cost(self, usage: Usage) -> Amount:
         price = self._client.price
         return amount(usage, price, share=price.batch if price else 1.0)
@@ -353,69 +361,81 @@ class BatchScheduler:
 
     def _awaited(self, batch: OpenBatch) -> bool:
         """Whether this run waits for a batch: cases of its own are in it, and all of these have come."""
-        return bool(batch.cases) and not batch.left and (self._all_came or batch.expected == set())
+        return batch.under_way and (self._all_came or batch.expected == set())
 
     def _tell(self, batch: Batch, done: int = 0) -> None:
         self._show(batch.key, Waiting(batch.provider, batch.batch, batch.n, done))
 
     async def _poll(self) -> None:
-        """Look at every batch that is due, side by side, before what went wrong with one is raised."""
-        now = time.monotonic()
-        due = [key for key, batch in self._batches.items() if self._awaited(batch) and batch.poll_at <= now]
-        outcomes = await asyncio.gather(*map(self._look, due), return_exceptions=True)
-        for outcome in sorted(filter(None, outcomes), key=lambda outcome: isinstance(outcome, Stopped)):
-            raise outcome
-
-    async def _look(self, key: str) -> None:
-        """Poll one batch; collect it if it has ended, leave it to a later run if that is wished, else wait on.
+        """Ask for the state of every batch that is due, all at once; then deal with them one after the other.
 
         Raises:
-            UsageError: the provider refused it, or does not know it.
+            UsageError: the provider refused one, or does not know it; the others have been dealt with.
             Unreachable: the provider does not answer.
             Stopped: the run is to end.
         """
-        open_batch, batch, done = self._batches[key], self._ledger.get(key), 0
-        first = not open_batch.interval
-        if batch is not None and batch.batch is None and not first:
-            batch = await self._found(batch)
-        if batch is None:
-            await self._retry(key)
-            return
-        if first:
-            self._tell(batch)
-        if batch.batch is not None:
-            with self._errors(batch):
-                state = await self._client.with_retries(partial(self._api.state, batch.batch))
-            if state.error is not None:
-                await self._refused(batch, state)
-                return
-            if state.ended:
-                await self._collect(batch, state.done)
-                return
-            done = state.done
-        self._tell(batch, done)
-        open_batch.interval = min(1.5 * open_batch.interval or FIRST_POLL * self._settings.poll, self._settings.poll)
-        wait = open_batch.interval
-        if batch.batch is None:  # whoever submitted it may have died just now: the provider is given time to show it
-            wait = max(wait, self._submitter.settling)
-        open_batch.poll_at = time.monotonic() + wait
-        if not self._settings.wait and not (first and batch.batch is None):
-            await self._leave(open_batch)
+        now = time.monotonic()
+        due = [key for key, batch in self._batches.items() if self._awaited(batch) and batch.poll_at <= now]
+        states = await asyncio.gather(*map(self._state, due), return_exceptions=True)
+        errors = [state for state in states if isinstance(state, BaseException)]
+        for key, state in zip(due, states, strict=True):
+            batch = self._ledger.get(key)
+            try:
+                if isinstance(state, BaseException):
+                    continue
+                if batch is None:  # another process has finished it, or the provider never had it
+                    await self._retry(key)
+                elif state.error is not None:
+                    await self._refused(batch, state)
+                elif state.ended:
+                    await self._collect_finished(batch, state.done)
+                else:
+                    await self._wait_on(batch, state.done)
+            except UsageError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
-    async def _found(self, batch: Batch) -> Batch | None:
-        """Find out whether a batch without an id is with the provider: with its id then; None if it is not."""
-        async with self._ledger.lock(self._sleep):
-            found = self._ledger.get(batch.key)  # another process may know by now
-            if found is None or found.batch is not None:
-                return found
-            with self._errors(batch):
-                name, undecided = await self._client.with_retries(partial(self._submitter.find, batch))
-            if name is not None:
-                return self._ledger.submitted(batch, name)
-            if undecided:
-                return batch
+    async def _state(self, key: str) -> BatchState:
+        """How far a batch is. One without an id may turn out to have one, or to have never reached the provider."""
+        batch, pending = self._ledger.get(key), BatchState(ended=False, done=0)
+        if batch is None:
+            return pending
+        if not self._batches[key].interval:
+            self._tell(batch)
+            if batch.batch is None:  # whoever submitted it may have died just now: the provider needs time to show it
+                return pending
+        if batch.batch is None:
+            async with self._ledger.lock(self._sleep):
+                batch = self._ledger.get(key)  # another process may know by now
+                if batch is not None and batch.batch is None:
+                    batch = await self._find(batch)
+            if batch is None or batch.batch is None:
+                return pending
+        with self._errors(batch):
+            return await self._client.with_retries(partial(self._api.state, batch.batch))
+
+    async def _find(self, batch: Batch) -> Batch | None:
+        """Ask the provider for a batch without an id: with its id if it is there, None if it is not."""
+        with self._errors(batch):
+            name, undecided = await self._client.with_retries(partial(self._submitter.find, batch))
+        if name is not None:
+            return self._ledger.submitted(batch, name)
+        if not undecided:
             self._ledger.finish(batch, Failure("transport", "never reached the provider"))
             return None
+        return batch
+
+    async def _wait_on(self, batch: Batch, done: int) -> None:
+        """Plan the next poll of a batch, or leave it to a later run if that is wished."""
+        self._tell(batch, done)
+        open_batch, longest = self._batches[batch.key], self._settings.poll
+        looked_for = batch.batch is not None or open_batch.interval > 0
+        open_batch.interval = min(1.5 * open_batch.interval or FIRST_POLL * longest, longest)
+        wait = open_batch.interval if batch.batch else max(open_batch.interval, self._submitter.settling)
+        open_batch.poll_at = time.monotonic() + wait
+        if looked_for and not self._settings.wait:
+            await self._release(open_batch)
 
     async def _refused(self, batch: Batch, state: BatchState) -> None:
         """None of it was processed. Where the provider's queue was full, there will be room again."""
@@ -423,7 +443,7 @@ class BatchScheduler:
             if self._ledger.get(batch.key) is not None:
                 self._ledger.finish(batch, Failure("rejected", str(state.error)))
         cases = self._batches[batch.key].cases
-        if not any(other.cases and not other.left for key, other in self._batches.items() if key != batch.key):
+        if not any(other.under_way for key, other in self._batches.items() if key != batch.key):
             self._submit_at = time.monotonic() + self._settings.poll  # nothing of ours is in that queue
             for key in cases:
                 self._unanswered[key].add(batch.key)
@@ -434,59 +454,39 @@ class BatchScheduler:
             raise UsageError(f"{self._api.provider} did not process batch {batch.batch}: {state.error}{hint}")
         self._over_quota = True
 
-    async def _leave(self, batch: OpenBatch) -> None:
+    async def _release(self, batch: OpenBatch) -> None:
         """Leave a batch to a later run: whoever waits for the budget it may need is told."""
         reserved, batch.reserved, batch.left = batch.reserved, Amount(), True
         if reserved != Amount():
             await self._budget.release(reserved)
 
+    async def _release_unneeded(self) -> None:
+        """Free what is reserved for batches that no case waits for any more: another run has stored their rows."""
+        for batch in self._batches.values():
+            if batch.reserved != Amount() and not batch.cases and (self._all_came or batch.expected == set()):
+                reserved, batch.reserved = batch.reserved, Amount()
+                await self._budget.commit(reserved, Amount())
+
     # Collecting.
 
-    async def _collect(self, batch: Batch, done: int) -> None:
+    async def _collect_finished(self, batch: Batch, done: int) -> None:
         """Store and hand out what a batch brought, once; what was not answered is asked again, or given up."""
-        assert batch.batch is not None
-        name, cases = batch.batch, self._batches[batch.key].cases
-        mine = set(cases)
-        lost: dict[str, BackendError | UsageError] = {}
-        used = Amount()
-
-        async def download() -> None:
-            """Store rows as they arrive; of several for one request the first answer counts, others' are skipped."""
-            nonlocal used
-            async with aclosing(complete(self._api, name, done)) as rows:
-                async for key, line in rows:
-                    if key not in cases:
-                        continue
-                    case = cases[key][0]
-                    request = self._bench.request(case)
-                    if (row := self._bench.settled(key, case, request)) is None:
-                        try:
-                            said = self._api.completion(line, request)
-                        except (Transport, Misconfigured) as error:
-                            lost[key] = error
-                            continue
-                        except BackendError as error:
-                            row = self._bench.record(key, case, request, error)
-                        else:
-                            used += self._cost(usage_bound_if_unreported(said.usage, request) or said.usage)
-                            cost = self._client.record_batched(said.usage)
-                            row = self._bench.record(key, case, request, said, cost=cost)
-                    await self._hand_out(row, cases.pop(key))
-
+        open_batch = self._batches[batch.key]
+        cases, lost, mine = open_batch.cases, open_batch.lost, set(open_batch.cases)
         async with self._ledger.lock(self._sleep):
             self._bench.log.refresh()
             if self._ledger.get(batch.key) is not None:  # else another process has stored it all
                 with self._errors(batch):
-                    await self._client.with_retries(download)
+                    await self._client.with_retries(partial(self._download, batch, open_batch, done))
             # The user must act on these; then the requests are asked again.
-            trouble = next((lost[key] for key in cases if isinstance(lost.get(key), UsageError)), None)
+            trouble = next((error for key in cases if isinstance(error := lost.get(key), Misconfigured)), None)
             for key in list(cases):
                 case = cases[key][0]
                 request = self._bench.request(case)
                 row = self._bench.settled(key, case, request)
                 self._unanswered[key].add(batch.key)
                 if row is None and len(self._unanswered[key]) >= TRIES and trouble is None:
-                    why = lost.get(key, f"batch {name} has no row for it")
+                    why = lost.get(key, f"batch {batch.batch} has no row for it")
                     row = self._bench.record(key, case, request, Transport(str(why)))
                 if row is not None:
                     await self._hand_out(row, cases.pop(key))
@@ -495,22 +495,46 @@ class BatchScheduler:
             if self._ledger.get(batch.key) is not None and all(here):
                 self._ledger.finish(batch)
         self._over_quota = False
-        await self._retry(batch.key, used)
+        await self._retry(batch.key)
         if trouble is not None:
             raise trouble
+
+    async def _download(self, batch: Batch, open_batch: OpenBatch, done: int) -> None:
+        """Store rows as they arrive; of several for one request the first answer counts, others' are skipped."""
+        assert batch.batch is not None
+        async with aclosing(complete(self._api, batch.batch, done)) as rows:
+            async for key, line in rows:
+                if key not in open_batch.cases:
+                    continue
+                case = open_batch.cases[key][0]
+                request = self._bench.request(case)
+                row = self._bench.settled(key, case, request)
+                if row is None:
+                    try:
+                        said = self._api.completion(line, request)
+                    except (Transport, Misconfigured) as error:
+                        open_batch.lost[key] = error
+                        continue
+                    except BackendError as error:
+                        row = self._bench.record(key, case, request, error)
+                    else:
+                        open_batch.used += self._cost(usage_bound_if_unreported(said.usage, request) or said.usage)
+                        cost = self._client.record_batched(said.usage)
+                        row = self._bench.record(key, case, request, said, cost=cost)
+                await self._hand_out(row, open_batch.cases.pop(key))
 
     async def _hand_out(self, row: Judgment, cases: list[Case]) -> None:
         for _ in cases:  # of equal prompts, one was asked
             await self.out.put(row)
 
-    async def _retry(self, key: str, used: Amount = Amount()) -> None:
+    async def _retry(self, key: str) -> None:
         """A batch is over: count what it came to, and put the cases that still wait where they belong now."""
         batch = self._batches[key]
         self._batches[key] = OpenBatch(expected=batch.expected)
         self._show(key, None)
-        await self._budget.commit(batch.reserved, used)
+        await self._budget.commit(batch.reserved, batch.used)
         for cases in batch.cases.values():
-            await self._place(cases)
+            await self._take(*cases)
         # Those that were tried before go first.
         self._unsent = {key: self._unsent[key] for key in batch.cases if key in self._unsent} | self._unsent
 

@@ -88,7 +88,7 @@ class Budget:
         self.pending += most
 
     def adopt_pending(self, most: Amount) -> None:
-        """Turn a pending amount into a reservation: this run waits for those batches, and will commit what they cost."""
+        """Turn a pending amount into a reservation: this run waits for those batches, and commits what they cost."""
         self.pending -= most
         self._reserved += most
 
