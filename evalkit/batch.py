@@ -297,6 +297,8 @@ class BatchScheduler:
     async def _submit(self) -> None:
         """Submit what is in no batch: full batches at once, the rest when all cases have come."""
         claimed_by_others: dict[str, list[Case]] = {}
+        if self._bench.given_up:
+            self._unsent.clear()
         while self._unsent and time.monotonic() >= self._submit_at:
             chunk, full = self._chunk()
             under_way = any(batch.under_way for batch in self._batches.values())
@@ -307,7 +309,8 @@ class BatchScheduler:
             reserved = any(batch.reserved != Amount() for batch in self._batches.values())
             if (under_way or reserved) and not self._budget.has_room(cost):
                 break  # what is under way may come to less than it could
-            await self._budget.reserve(cost)
+            unlimited = any(not request.sampling.max_tokens for request in requests.values())
+            await self._budget.reserve(cost, unlimited=self._client.name if unlimited else None)
             claimed_by_others |= await self._send(requests, cost)
         if claimed_by_others:
             self._unsent |= claimed_by_others

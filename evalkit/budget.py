@@ -70,6 +70,8 @@ class Budget:
         """What batches with a provider may come to that nobody in this run waits for."""
         self.reached: Amount | None = None
         """What the request that did not fit could have come to."""
+        self._unlimited: str | None = None
+        """The model of that request, if nothing limits its reply."""
         self._stopping = stopping
         self._reserved = Amount()
         self._changed = asyncio.Condition()
@@ -103,8 +105,12 @@ class Budget:
         """Whether a request that may come to so much could be sent at once."""
         return self._fits(most, self.used + self.pending + self._reserved)
 
-    async def reserve(self, most: Amount) -> None:
+    async def reserve(self, most: Amount, *, unlimited: str | None = None) -> None:
         """Reserve the most a request can cost; waits while only reservations of others are in the way.
+
+        Args:
+            most: that amount.
+            unlimited: the model that is asked, if its request sets no max_tokens; for the message.
 
         Raises:
             Stopped: it could pass the cap.
@@ -114,7 +120,8 @@ class Budget:
                 if self._stopping.is_set():
                     raise Stopped
                 if not self._fits(most, self.used + self.pending):
-                    self.reached = self.reached or most
+                    if self.reached is None:
+                        self.reached, self._unlimited = most, unlimited
                     self._stopping.set()
                     self._changed.notify_all()
                     raise Stopped
@@ -150,8 +157,12 @@ class Budget:
         if self.tokens is not None:
             aside = f", {pending.tokens:,} set aside for batches that are not collected" if pending.tokens else ""
             parts.append(f"{used.tokens:,} of {self.tokens:,} tokens used{aside}, the next could take {more.tokens:,}")
+        why = (
+            f" {self._unlimited!r} has no max_tokens, so a reply of it is counted as {LONGEST_REPLY:,} tokens: set "
+            "sampling.max_tokens=N for it, and more fits in."
+        )
         lost = f" ({self.lost.tokens:,} tokens of it for requests that were never answered, but may be charged)"
         return (
-            f"budget reached: {'; '.join(parts)}{lost if self.lost.tokens else ''}. "
+            f"budget reached: {'; '.join(parts)}{lost if self.lost.tokens else ''}.{why if self._unlimited else ''} "
             "The same command with a higher budget goes on from here"
         )

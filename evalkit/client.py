@@ -105,6 +105,8 @@ class Client:
         self.pace = pace or Pace(backend.concurrency, stopping, start=backend.concurrency)
         self.budget = budget or Budget(None, None, stopping)
         self.traffic = Traffic()
+        self.notes: list[str] = []
+        """What a reader of the results should know."""
         self._retry = retry
         self._stopping = stopping
         self._slots = asyncio.Semaphore(backend.concurrency)
@@ -220,7 +222,7 @@ class Client:
         if not self.budget.capped:
             return await self._sent(request)
         most = amount(bound(request), self.price)
-        await self.budget.reserve(most)
+        await self.budget.reserve(most, unlimited=None if request.sampling.max_tokens else self.name)
         used, lost = Amount(), True
         try:
             completion = await self._sent(request)
@@ -392,6 +394,11 @@ class Clients:
     def traffic(self) -> list[tuple[str, Traffic]]:
         """Totals by client."""
         return [(client.name, client.traffic) for client in self._clients]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the results should know, of all clients."""
+        return [note for client in self._clients for note in client.notes]
 
     async def close(self) -> None:
         """Free every backend."""

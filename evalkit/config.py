@@ -26,7 +26,7 @@ from evalkit.backends.servers import Servers
 from evalkit.batches.api import BatchSettings, batch_backend
 from evalkit.benchmark import Benchmark, Fields
 from evalkit.experiment import Experiment
-from evalkit.judge import Orders, Pairing
+from evalkit.judge import STOP_UNPARSED, Orders, Pairing
 from evalkit.members import is_member
 from evalkit.protocols import Backend, Caps, Judge, JudgeProtocol, Model, Sampling, UsageError
 from evalkit.retry import RetryPolicy
@@ -99,6 +99,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     run: RunName = RunName()
     dry_run: bool = False
     ask_again: tuple[ErrorKind, ...] = ("transport",)
+    stop_unparsed: int | None = STOP_UNPARSED
     prices: str | None = None
     budget: BudgetConfig = BudgetConfig()
     retry: RetryPolicy = RetryPolicy()
@@ -130,6 +131,8 @@ def parse(composed: Mapping[str, Any]) -> Config:
         members[group] = {name: convert(_merged(node, shared), kind, f"{group}.{name}") for name, node in nodes.items()}
     config: Config = convert({**composed, "model": {}, "judge": {}}, Config, "")
     _at_least(1, config.repeats, "repeats")
+    if config.stop_unparsed is not None:
+        _at_least(1, config.stop_unparsed, "stop_unparsed")
     for name, value in (("usd", config.budget.usd), ("tokens", config.budget.tokens)):
         if value is not None:
             _at_least(0, value, f"budget.{name}")
@@ -229,6 +232,7 @@ async def experiment(config: Config, benchmark: Benchmark) -> Experiment:
         pairing=_pairing(config, benchmark),
         repeats=config.repeats,
         ask_again=frozenset(config.ask_again),
+        stop_unparsed=config.stop_unparsed,
         batch=config.batch,
     )
 

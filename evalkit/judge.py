@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -30,6 +30,13 @@ from evalkit.protocols import (
 )
 from evalkit.schema import ErrorKind, Failure, Item, Judgment, Response, digest
 from evalkit.store import Log
+from evalkit.streams import Stopped
+
+STOP_UNPARSED = 20
+"""Unreadable replies, the first of a run, after which a judge is asked no more."""
+
+UNREADABLE: frozenset[ErrorKind] = frozenset({"unparsed", "truncated"})
+"""Failures of a judge whose reply arrived and holds no verdict."""
 
 NO_REPLY: frozenset[ErrorKind] = frozenset({"transport", "malformed", "rejected"})
 """Failures that left no reply of the judge's to read."""
@@ -142,12 +149,18 @@ class Bench:
         log: Log[Judgment],
         ask_again: frozenset[ErrorKind] = ASK_AGAIN,
         elsewhere: Callable[[str], str | None] | None = None,
+        stop_unparsed: int | None = None,
     ) -> None:
         self.judge = judge
         self.client = client
         self.log = log
         self._ask_again = ask_again
         self._elsewhere = elsewhere
+        self.given_up = False
+        """Whether no more is asked, as none of its first replies could be read."""
+        self._stop_unparsed = stop_unparsed
+        self._unreadable: Counter[ErrorKind] | None = Counter()
+        """Replies without a readable verdict, by kind; None once one was read."""
         self._identity = digest(judge.model.identity(), judge.protocol.name)
         self._asked = Sampling()
         self._sampling = judge.model.sampling.without(judge.model.unsupported)
@@ -204,6 +217,8 @@ class Bench:
             self.log.refresh()  # another run may have stored it meanwhile
             if row := self.settled(key, case, request):
                 return row
+            if self.given_up:
+                raise Stopped
             if self._elsewhere is not None and (why := self._elsewhere(key)):
                 raise UsageError(f"{self.judge.name!r} was asked already: {why}")
             try:
@@ -237,7 +252,26 @@ class Bench:
         else:
             row = self._row(key, case, request, said, latency=latency, cost=cost, created=time.time())
         self.log.append(row)
+        self._give_up_unparsed(row)
         return row
+
+    def _give_up_unparsed(self, row: Judgment) -> None:
+        """Ask no more when this run's first replies are all unreadable: the rest would be paid for in vain."""
+        if row.error is None:
+            self._unreadable = None
+        elif self._unreadable is not None and row.error.kind in UNREADABLE:
+            self._unreadable[row.error.kind] += 1
+            if self._unreadable.total() == self._stop_unparsed:
+                self.given_up = True
+                kinds = " and ".join(f"{n} {kind}" for kind, n in self._unreadable.items())
+                cut = "truncated" in self._unreadable
+                look = "raise its sampling.max_tokens, " if cut else ""
+                self.client.notes.append(
+                    f"judge {self.judge.name!r} was stopped: in none of its first {self._stop_unparsed} replies a "
+                    f"verdict could be read ({kinds}). The last begins {row.raw[:120]!r}. Look at the field raw in "
+                    f"{str(self.log.path)!r}; {look}choose a protocol or a model whose replies it can read, and run "
+                    "the same command again. stop_unparsed=null asks on regardless"
+                )
 
     def _row(
         self,

@@ -76,7 +76,7 @@ async def judge(
         batches = store.batches(member.name, member.protocol.name)
         sent = None if member.batch else partial(open_batch_conflict, Ledger(batches))
         log = store.judgments(member.name, member.protocol.name)
-        bench = Bench(member, client, log, experiment.ask_again, sent)
+        bench = Bench(member, client, log, experiment.ask_again, sent, experiment.stop_unparsed)
         shows = member.protocol.shows
         arrivals = partial(Arrivals, items, shows=shows, pairing=experiment.pairing, repeats=experiment.repeats)
         if member.batch:

@@ -113,7 +113,7 @@ async def _run(settings: config.Config, old: Old, console: Console, name: str | 
     elsewhere = (
         None if judge.batch else partial(open_batch_conflict, Ledger(store.batches(judge.name, judge.protocol.name)))
     )
-    bench = Bench(judge, clients.of(judge.model), log, experiment.ask_again, elsewhere)
+    bench = Bench(judge, clients.of(judge.model), log, experiment.ask_again, elsewhere, experiment.stop_unparsed)
     try:
         if settings.dry_run:
             estimates = [_forecast(plan, bench, experiment, clients, store)]

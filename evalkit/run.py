@@ -293,7 +293,7 @@ def print_closing(
             f"ask_again=[{','.join(sorted(failed))}]"
         )
         console.print(text, style="yellow", markup=False, soft_wrap=not console.is_terminal)
-    for note in watch.notes:
+    for note in (*clients.notes, *watch.notes):
         console.print(report.plain(note), style="yellow", markup=False, soft_wrap=not console.is_terminal)
     for waiting in watch.waiting.values():
         console.print(report.plain(str(waiting)), style="yellow", markup=False, soft_wrap=not console.is_terminal)

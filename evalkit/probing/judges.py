@@ -45,9 +45,9 @@ class Study:
 
     def benches(self, judge: Judge, clients: Clients, store: Store) -> dict[str, Bench]:
         """Every form of the judge at work."""
-        ask_again = self.experiment.ask_again
+        again, stop = self.experiment.ask_again, self.experiment.stop_unparsed
         return {
-            variant: Bench(one, clients.of(one.model), store.judgments(one.name, one.protocol.name), ask_again)
+            variant: Bench(one, clients.of(one.model), store.judgments(one.name, one.protocol.name), again, None, stop)
             for variant, one in self.forms(judge).items()
         }
 
