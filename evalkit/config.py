@@ -131,8 +131,7 @@ def parse(composed: Mapping[str, Any]) -> Config:
         members[group] = {name: convert(_merged(node, shared), kind, f"{group}.{name}") for name, node in nodes.items()}
     config: Config = convert({**composed, "model": {}, "judge": {}}, Config, "")
     _at_least(1, config.repeats, "repeats")
-    if config.stop_unparsed is not None:
-        _at_least(1, config.stop_unparsed, "stop_unparsed")
+    _at_least(1, 1 if config.stop_unparsed is None else config.stop_unparsed, "stop_unparsed")
     for name, value in (("usd", config.budget.usd), ("tokens", config.budget.tokens)):
         if value is not None:
             _at_least(0, value, f"budget.{name}")
