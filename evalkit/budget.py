@@ -47,13 +47,13 @@ def bound(request: Request) -> Usage:
     return Usage(prompt, request.sampling.max_tokens or LONGEST_REPLY)
 
 
-def unsaid(usage: Usage, request: Request) -> Usage | None:
-    """What a reply is counted as whose tokens the server did not count: the most it can have been. None if it did."""
+def usage_bound_if_unreported(usage: Usage, request: Request) -> Usage | None:
+    """The most tokens a reply can have taken whose server reported no usage; None where usage was reported."""
     return bound(request) if usage == Usage() else None
 
 
 class Budget:
-    """What may be used, what was, and what is held for requests under way.
+    """What may be used, what was used, and what is reserved for requests under way.
 
     Args:
         usd: US dollars; None for no cap.
@@ -70,9 +70,11 @@ class Budget:
         """What batches with a provider may come to that nobody in this run waits for."""
         self.reached: Amount | None = None
         """What the request that did not fit could have come to."""
+        self._unlimited: str | None = None
+        """The model of that request, if nothing limits its reply."""
         self._stopping = stopping
-        self._held = Amount()
-        self._settled = asyncio.Condition()
+        self._reserved = Amount()
+        self._changed = asyncio.Condition()
 
     @property
     def capped(self) -> bool:
@@ -83,54 +85,59 @@ class Budget:
         """Count what earlier runs of the same experiment used."""
         self.used += used
 
-    def carry(self, most: Amount) -> None:
-        """Count what batches may come to that an earlier run submitted, whether they fit or not."""
+    def add_pending(self, most: Amount) -> None:
+        """Count batches of earlier runs at the most they can cost, whether that fits or not."""
         self.pending += most
 
-    def take_up(self, most: Amount) -> None:
-        """This run waits for such batches now, so that what they do not come to will be free again."""
+    def adopt_pending(self, most: Amount) -> None:
+        """Turn a pending amount into a reservation: this run waits for those batches, and commits what they cost."""
         self.pending -= most
-        self._held += most
+        self._reserved += most
 
-    async def put_back(self, most: Amount) -> None:
-        """It does so no longer: a later run collects them."""
-        async with self._settled:
-            self._held -= most
+    async def release(self, most: Amount) -> None:
+        """Turn a reservation into a pending amount: a later run collects those batches, this one waits no longer."""
+        async with self._changed:
+            self._reserved -= most
             self.pending += most
-            self._settled.notify_all()
+            self._changed.notify_all()
 
     def has_room(self, most: Amount) -> bool:
         """Whether a request that may come to so much could be sent at once."""
-        return self._fits(most, self.used + self.pending + self._held)
+        return self._fits(most, self.used + self.pending + self._reserved)
 
-    async def hold(self, most: Amount) -> None:
-        """Set aside what a request may come to; waits for those under way where only they are in the way.
+    async def reserve(self, most: Amount, *, unlimited: str | None = None) -> None:
+        """Reserve the most a request can cost; waits while only reservations of others are in the way.
+
+        Args:
+            most: that amount.
+            unlimited: the model that is asked, if its request sets no max_tokens; for the message.
 
         Raises:
             Stopped: it could pass the cap.
         """
-        async with self._settled:
+        async with self._changed:
             while not self.has_room(most):
                 if self._stopping.is_set():
                     raise Stopped
                 if not self._fits(most, self.used + self.pending):
-                    self.reached = self.reached or most
+                    if self.reached is None:
+                        self.reached, self._unlimited = most, unlimited
                     self._stopping.set()
-                    self._settled.notify_all()
+                    self._changed.notify_all()
                     raise Stopped
-                with contextlib.suppress(TimeoutError):  # looking up now and then: an interrupted run settles nothing
+                with contextlib.suppress(TimeoutError):  # looking up now and then: an interrupted run commits nothing
                     async with asyncio.timeout(NAP):
-                        await self._settled.wait()
-            self._held += most
+                        await self._changed.wait()
+            self._reserved += most
 
-    async def settle(self, held: Amount, used: Amount, *, lost: bool = False) -> None:
-        """Put the true figure in the place of what was held."""
-        async with self._settled:
-            self._held -= held
+    async def commit(self, reserved: Amount, used: Amount, *, lost: bool = False) -> None:
+        """Replace a reservation by what was really used; ``lost`` where that was never answered."""
+        async with self._changed:
+            self._reserved -= reserved
             self.used += used
             if lost:
                 self.lost += used
-            self._settled.notify_all()
+            self._changed.notify_all()
 
     def _fits(self, most: Amount, taken: Amount) -> bool:
         """What costs nothing always does."""
@@ -150,8 +157,12 @@ class Budget:
         if self.tokens is not None:
             aside = f", {pending.tokens:,} set aside for batches that are not collected" if pending.tokens else ""
             parts.append(f"{used.tokens:,} of {self.tokens:,} tokens used{aside}, the next could take {more.tokens:,}")
+        why = (
+            f" {self._unlimited!r} has no max_tokens, so a reply of it is counted as {LONGEST_REPLY:,} tokens: set "
+            "sampling.max_tokens=N for it, and more fits in."
+        )
         lost = f" ({self.lost.tokens:,} tokens of it for requests that were never answered, but may be charged)"
         return (
-            f"budget reached: {'; '.join(parts)}{lost if self.lost.tokens else ''}. "
+            f"budget reached: {'; '.join(parts)}{lost if self.lost.tokens else ''}.{why if self._unlimited else ''} "
             "The same command with a higher budget goes on from here"
         )

@@ -40,8 +40,8 @@ T = TypeVar("T")
 FIRST_REPLY = 300
 """Tokens a reply is thought to have before any arrived, where nothing limits it."""
 
-SILENCE = 2.0
-"""Time-outs' worth of silence, while several requests wait, after which a backend counts as dead."""
+DEAD_AFTER = 2.0
+"""Multiples of the time-out without a response, while several requests wait, after which a backend counts as dead."""
 
 TOO_MANY = 429
 """The HTTP status that says the provider's limits are reached."""
@@ -106,13 +106,15 @@ class Client:
         self.pace = pace or Pace(backend.concurrency, stopping, start=backend.concurrency)
         self.budget = budget or Budget(None, None, stopping)
         self.traffic = Traffic()
+        self.notes: list[str] = []
+        """What a reader of the results should know."""
         self._retry = retry
         self._stopping = stopping
         self._slots = asyncio.Semaphore(backend.concurrency)
         self.caps = caps or Caps()
         self._meter = Meter(self.caps) if self.caps != Caps() else None
         self._tokens = 0.0
-        """Of an answered request, on average."""
+        """Mean tokens per answered request."""
         self._lost_in_a_row = 0
         self._dead = False
         self._asking = 0
@@ -167,7 +169,7 @@ class Client:
                 self._lost_in_a_row += 1
                 if self._dead or self._silent or self._lost_in_a_row >= self._retry.give_up_after:
                     self._dead = True
-                    raise Unreachable(self._obituary(error)) from error
+                    raise Unreachable(self._unreachable_message(error)) from error
                 raise
             except (Rejected, Malformed):
                 self._lost_in_a_row = 0
@@ -179,8 +181,8 @@ class Client:
             self._count(completion.usage, cost)
             return Answer(completion, time.monotonic() - start, cost)
 
-    async def insist(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Make a call that is not a request for a completion, as often and as patiently as those are made.
+    async def with_retries(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call under the client's retry policy.
 
         Raises:
             Transport: every attempt failed.
@@ -195,8 +197,8 @@ class Client:
         )
         return await retrying(call)
 
-    def bought(self, usage: Usage) -> float | None:
-        """Count an answer that came in a batch. Returns US dollars; None where the price is unknown."""
+    def record_batched(self, usage: Usage) -> float | None:
+        """Count an answer that came in a batch; returns its cost in US dollars, None where the price is unknown."""
         self.traffic.asked += 1
         cost = self.price.of(usage, batch=True) if self.price else None
         self._count(usage, cost)
@@ -214,14 +216,14 @@ class Client:
                 raise failed.pop()
             return await self._attempt(request)
 
-        return await self.insist(attempt)
+        return await self.with_retries(attempt)
 
     async def _attempt(self, request: Request) -> Completion:
         """Ask once: within the budget, in turn, within the time allowed."""
         if not self.budget.capped:
             return await self._sent(request)
         most = amount(bound(request), self.price)
-        await self.budget.hold(most)
+        await self.budget.reserve(most, unlimited=None if request.sampling.max_tokens else self.name)
         used, lost = Amount(), True
         try:
             completion = await self._sent(request)
@@ -235,7 +237,7 @@ class Client:
             used = most
             raise
         finally:
-            await self.budget.settle(most, used, lost=lost)
+            await self.budget.commit(most, used, lost=lost)
 
     async def _sent(self, request: Request) -> Completion:
         expected = 0.0
@@ -257,11 +259,11 @@ class Client:
             raise
         finally:
             self.pace.leave()
-        self._heard(completion, expected)
+        self._on_response(completion, expected)
         return completion
 
-    def _heard(self, completion: Completion, expected: float) -> None:
-        """What an answer tells about the pace."""
+    def _on_response(self, completion: Completion, expected: float) -> None:
+        """Adapt pace and meter to an answer."""
         self._heard_at = time.monotonic()
         self._dead = False
         self.pace.answered()
@@ -275,7 +277,7 @@ class Client:
     @property
     def _silent(self) -> bool:
         """One request may be what the server hangs at; several are not."""
-        return self._asking > 1 and time.monotonic() - self._heard_at >= SILENCE * self.backend.timeout
+        return self._asking > 1 and time.monotonic() - self._heard_at >= DEAD_AFTER * self.backend.timeout
 
     def _enough(self, state: RetryCallState) -> bool:
         """All attempts made; or a few, where nothing ever answered: most likely a wrong address. Or it is silent."""
@@ -298,7 +300,7 @@ class Client:
         else:
             self.traffic.cost += cost
 
-    def _obituary(self, last: Transport) -> str:
+    def _unreachable_message(self, last: Transport) -> str:
         why = f"{self._lost_in_a_row} requests in a row failed on every attempt"
         if self._silent:
             why = f"not a sign of life for {time.monotonic() - self._heard_at:.0f} s"
@@ -404,6 +406,11 @@ class Clients:
         if in_turns:
             return streams.in_turns(*(streams.then(stream, self.of(model).close) for model, stream in members))
         return streams.merge(*(stream for _, stream in members))
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the results should know, of all clients."""
+        return [note for client in self._clients for note in client.notes]
 
     async def close(self) -> None:
         """Free every backend."""

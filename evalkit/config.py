@@ -27,7 +27,7 @@ from evalkit.backends.servers import Servers
 from evalkit.batches.api import BatchSettings, batch_backend
 from evalkit.benchmark import Benchmark, Fields
 from evalkit.experiment import Experiment
-from evalkit.judge import Orders, Pairing
+from evalkit.judge import STOP_UNPARSED, Orders, Pairing
 from evalkit.members import is_member
 from evalkit.protocols import Backend, Caps, Judge, JudgeProtocol, Model, Sampling, UsageError
 from evalkit.retry import RetryPolicy
@@ -106,6 +106,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     run: RunConfig = RunConfig()
     dry_run: bool = False
     ask_again: tuple[ErrorKind, ...] = ("transport",)
+    stop_unparsed: int | None = STOP_UNPARSED
     prices: str | None = None
     budget: BudgetConfig = BudgetConfig()
     retry: RetryPolicy = RetryPolicy()
@@ -137,6 +138,7 @@ def parse(composed: Mapping[str, Any]) -> Config:
         members[group] = {name: convert(_merged(node, shared), kind, f"{group}.{name}") for name, node in nodes.items()}
     config: Config = convert({**composed, "model": {}, "judge": {}}, Config, "")
     _at_least(1, config.repeats, "repeats")
+    _at_least(1, 1 if config.stop_unparsed is None else config.stop_unparsed, "stop_unparsed")
     for name, value in (("usd", config.budget.usd), ("tokens", config.budget.tokens)):
         if value is not None:
             _at_least(0, value, f"budget.{name}")
@@ -237,6 +239,7 @@ async def experiment(config: Config, benchmark: Benchmark) -> Experiment:
         pairing=_pairing(config, benchmark),
         repeats=config.repeats,
         ask_again=frozenset(config.ask_again),
+        stop_unparsed=config.stop_unparsed,
         batch=config.batch,
     )
 

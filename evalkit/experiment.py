@@ -9,7 +9,7 @@ from functools import cached_property
 from evalkit.batches.api import BatchSettings
 from evalkit.benchmark import Benchmark
 from evalkit.generate import ASK_AGAIN, Candidate, stored
-from evalkit.judge import Pairing, count
+from evalkit.judge import STOP_UNPARSED, Pairing, count
 from evalkit.protocols import Judge, Model
 from evalkit.schema import ErrorKind, Judged, Judgment, Ref, Response, digest
 from evalkit.store import Store
@@ -28,6 +28,8 @@ class Experiment:
     """How often each case is put to each judge."""
     ask_again: frozenset[ErrorKind] = ASK_AGAIN
     """Kinds of failure that earlier runs left and this one asks again."""
+    stop_unparsed: int | None = STOP_UNPARSED
+    """A judge is asked no more when so many replies, the first of a run, hold no readable verdict; None: it is."""
     batch: BatchSettings = field(default_factory=BatchSettings)
     """How judges that are asked in batches are."""
 

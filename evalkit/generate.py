@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from evalkit.benchmark import Generation
-from evalkit.budget import unsaid
+from evalkit.budget import usage_bound_if_unreported
 from evalkit.client import Answer, Client, Clients
 from evalkit.protocols import Malformed, Message, Model, Rejected, Request, Sampling, Transport
 from evalkit.schema import ErrorKind, Failure, Item, Ref, Response, Usage, digest
@@ -150,7 +150,7 @@ def _extended(row: Response, answer: Answer, request: Request) -> Response:
     """The row with one more answer, or with the refusal that came in its place."""
     completion = answer.completion
     known = not row.usage or row.cost is not None
-    bound = unsaid(completion.usage, request)
+    bound = usage_bound_if_unreported(completion.usage, request)
     row = replace(
         row,
         usage=(*row.usage, completion.usage),

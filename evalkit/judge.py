@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from evalkit.budget import unsaid
+from evalkit.budget import usage_bound_if_unreported
 from evalkit.client import Client
 from evalkit.generate import ASK_AGAIN
 from evalkit.protocols import (
@@ -30,6 +30,13 @@ from evalkit.protocols import (
 )
 from evalkit.schema import ErrorKind, Failure, Item, Judgment, Response, digest
 from evalkit.store import Log
+from evalkit.streams import Stopped
+
+STOP_UNPARSED = 20
+"""Unreadable replies, the first of a run, after which a judge is asked no more."""
+
+UNREADABLE: frozenset[ErrorKind] = frozenset({"unparsed", "truncated"})
+"""Failures of a judge whose reply arrived and holds no verdict."""
 
 NO_REPLY: frozenset[ErrorKind] = frozenset({"transport", "malformed", "rejected"})
 """Failures that left no reply of the judge's to read."""
@@ -152,6 +159,7 @@ class JudgeRunner:
         ask_again: frozenset[ErrorKind] = ASK_AGAIN,
         elsewhere: Callable[[str], str | None] | None = None,
         on_new: Callable[[str], object] = str,
+        stop_unparsed: int | None = None,
     ) -> None:
         self.judge = judge
         self.client = client
@@ -159,6 +167,11 @@ class JudgeRunner:
         self._ask_again = ask_again
         self._elsewhere = elsewhere
         self._on_new = on_new
+        self.given_up = False
+        """Whether no more is asked, as none of its first replies could be read."""
+        self._stop_unparsed = stop_unparsed
+        self._unreadable: Counter[ErrorKind] | None = Counter()
+        """Replies without a readable verdict, by kind; None once one was read."""
         self._identity = digest(judge.model.identity(), judge.protocol.name)
         self._asked = Sampling()
         self._sampling = judge.model.sampling.without(judge.model.unsupported)
@@ -215,6 +228,8 @@ class JudgeRunner:
             self.log.refresh()  # another run may have stored it meanwhile
             if row := self.known_without_asking(key, case, request):
                 return row
+            if self.given_up:
+                raise Stopped
             if self._elsewhere is not None and (why := self._elsewhere(key)):
                 raise UsageError(f"{self.judge.name!r} was asked already: {why}")
             try:
@@ -248,11 +263,30 @@ class JudgeRunner:
         else:
             row = self._row(key, case, request, said, latency=latency, cost=cost, created=time.time())
         self._keep(row)
+        self._give_up_unparsed(row)
         return row
 
     def _keep(self, row: Judgment) -> None:
         self.log.append(row)
         self._on_new(row.key)
+
+    def _give_up_unparsed(self, row: Judgment) -> None:
+        """Ask no more when this run's first replies are all unreadable: the rest would be paid for in vain."""
+        if row.error is None:
+            self._unreadable = None
+        elif self._unreadable is not None and row.error.kind in UNREADABLE:
+            self._unreadable[row.error.kind] += 1
+            if self._unreadable.total() == self._stop_unparsed:
+                self.given_up = True
+                kinds = " and ".join(f"{n} {kind}" for kind, n in self._unreadable.items())
+                cut = "truncated" in self._unreadable
+                look = "raise its sampling.max_tokens, " if cut else ""
+                self.client.notes.append(
+                    f"judge {self.judge.name!r} was stopped: in none of its first {self._stop_unparsed} replies a "
+                    f"verdict could be read ({kinds}). The last begins {row.raw[:120]!r}. Look at the field raw in "
+                    f"{str(self.log.path)!r}; {look}choose a protocol or a model whose replies it can read, and run "
+                    "the same command again. stop_unparsed=null asks on regardless"
+                )
 
     def _row(
         self,
@@ -271,7 +305,7 @@ class JudgeRunner:
                 "raw": completion.text,
                 "finish": completion.finish,
                 "usage": completion.usage,
-                "bound": unsaid(completion.usage, request),
+                "bound": usage_bound_if_unreported(completion.usage, request),
                 "snapshot": completion.model,
                 "logprobs": completion.logprobs[0] if completion.logprobs else None,
             }

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from evalkit.batch import batched
-from evalkit.batches.ledger import Elsewhere
+from evalkit.batches.ledger import Ledger, open_batch_conflict
 from evalkit.client import Clients
 from evalkit.experiment import Experiment
 from evalkit.judge import CaseBuilder, JudgeRunner, cases
@@ -50,8 +50,9 @@ def verdicts(
         clients.of(judge.model),
         store.judgments(judge.name, judge.protocol.name),
         experiment.ask_again,
-        None if judge.batch else Elsewhere(batches),
+        None if judge.batch else partial(open_batch_conflict, Ledger(batches)),
         watch.new,
+        experiment.stop_unparsed,
     )
     if not judge.batch:
         return judged(runner, responses, builder(), experiment.answers_to)

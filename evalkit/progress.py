@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.progress import TaskID
 
-    from evalkit.batches.follow import Waiting
+    from evalkit.batch import Waiting
     from evalkit.client import Clients
 
 PLAIN_INTERVAL = 10.0

@@ -10,13 +10,14 @@ import dataclasses
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from evalkit import benchmark, config
 from evalkit.batch import batched
-from evalkit.batches.ledger import Elsewhere
+from evalkit.batches.ledger import Ledger, open_batch_conflict
 from evalkit.benchmark import Benchmark
 from evalkit.budget import Amount
 from evalkit.client import Clients
@@ -80,8 +81,11 @@ async def rejudge(
     async with config.session(settings, console, old.root.parent, old.root.name) as session:
         clients, store = session.clients, session.store
         log = store.judgments(judge.name, judge.protocol.name)
-        elsewhere = None if judge.batch else Elsewhere(store.batches(judge.name, judge.protocol.name))
-        runner = JudgeRunner(judge, clients.of(judge.model), log, experiment.ask_again, elsewhere, session.new)
+        batches = store.batches(judge.name, judge.protocol.name)
+        elsewhere = None if judge.batch else partial(open_batch_conflict, Ledger(batches))
+        runner = JudgeRunner(
+            judge, clients.of(judge.model), log, experiment.ask_again, elsewhere, session.new, experiment.stop_unparsed
+        )
 
         def used() -> Amount:  # by the new judge's name; replies that have been asked for again are included
             return judgments(log, lambda row: row.item in old.items, clients.price(judge.model))

@@ -257,7 +257,7 @@ class Session:
                 f"the same command does not ask again for what is {' or '.join(final)}; to do so, add "
                 f"ask_again=[{','.join(sorted(failed))}]"
             )
-        for note in [*watch.notes, *map(str, watch.waiting.values())]:
+        for note in [*self.clients.notes, *watch.notes, *map(str, watch.waiting.values())]:
             self.say(note)
         asked = sum(totals.asked for _, totals in self.clients.traffic)
         took = duration(watch.seconds)

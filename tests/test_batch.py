@@ -20,10 +20,9 @@ from evalkit.backends.anthropic import Anthropic
 from evalkit.backends.fake import Fake
 from evalkit.backends.openai import OpenAI
 from evalkit.backends.openai_batches import OpenAIBatches
-from evalkit.batch import batched
+from evalkit.batch import TRIES, Waiting, batched
 from evalkit.batches import ledger as ledger_module
 from evalkit.batches.api import BatchSettings
-from evalkit.batches.follow import TRIES, Waiting
 from evalkit.batches.ledger import Ledger
 from evalkit.budget import Amount
 from evalkit.client import Clients, Unreachable
@@ -624,8 +623,8 @@ def test_a_batch_of_an_earlier_run_is_collected_before_all_cases_have_come(serve
     async def arriving():
         for case in cases(5):
             yield case
-        await run.clients.budget.hold(rest)
-        await run.clients.budget.settle(rest, Amount())
+        await run.clients.budget.reserve(rest)
+        await run.clients.budget.commit(rest, Amount())
         yield list(cases(6))[5]
 
     assert len(asyncio.run(asyncio.wait_for(run.go(cases(5), arriving()), 30))) == 6
@@ -672,8 +671,8 @@ async def with_a_model_that_costs(run, first, then):
     for case in first:
         yield case
     with contextlib.suppress(Stopped):
-        await run.clients.budget.hold(Amount(tokens=1000))
-        await run.clients.budget.settle(Amount(tokens=1000), Amount())
+        await run.clients.budget.reserve(Amount(tokens=1000))
+        await run.clients.budget.commit(Amount(tokens=1000), Amount())
         yield then
 
 

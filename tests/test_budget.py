@@ -177,10 +177,10 @@ def test_no_prompt_has_more_tokens_than_the_bound(text):
 def test_lost_requests_are_said():
     async def main():
         budget = Budget(1.0, None, asyncio.Event())
-        await budget.hold(Amount(0.9, 100))
-        await budget.settle(Amount(0.9, 100), Amount(0.9, 100), lost=True)
+        await budget.reserve(Amount(0.9, 100))
+        await budget.commit(Amount(0.9, 100), Amount(0.9, 100), lost=True)
         with pytest.raises(Stopped):
-            await budget.hold(Amount(0.2, 50))
+            await budget.reserve(Amount(0.2, 50))
         return budget.message()
 
     assert "100 tokens of it for requests that were never answered" in asyncio.run(main())
@@ -189,10 +189,10 @@ def test_lost_requests_are_said():
 def test_batches_of_an_earlier_run_leave_room_only_for_what_is_free():
     async def main():
         budget = Budget(1.0, None, asyncio.Event())
-        budget.carry(Amount(2.0, 100))
-        await budget.hold(Amount(0.0, 50))
+        budget.add_pending(Amount(2.0, 100))
+        await budget.reserve(Amount(0.0, 50))
         with pytest.raises(Stopped):
-            await budget.hold(Amount(0.1, 50))
+            await budget.reserve(Amount(0.1, 50))
         return budget.message()
 
     assert "$0.0000 of $1 used, $2.0000 set aside for batches that are not collected" in asyncio.run(main())
@@ -202,17 +202,17 @@ def test_what_a_run_waits_for_makes_others_wait_until_it_says_so_no_longer():
     async def main(done):
         budget = Budget(1.0, None, asyncio.Event())
         held = Amount(0.9, 100)
-        budget.carry(held)
-        budget.take_up(held)
-        waiting = asyncio.create_task(budget.hold(Amount(0.5, 50)))
+        budget.add_pending(held)
+        budget.adopt_pending(held)
+        waiting = asyncio.create_task(budget.reserve(Amount(0.5, 50)))
         await asyncio.sleep(0)
         assert not waiting.done()
         await done(budget, held)
         await waiting
 
-    asyncio.run(main(lambda budget, held: budget.settle(held, Amount(0.1, 10))))
+    asyncio.run(main(lambda budget, held: budget.commit(held, Amount(0.1, 10))))
     with pytest.raises(Stopped):
-        asyncio.run(main(Budget.put_back))
+        asyncio.run(main(Budget.release))
 
 
 # --- on the command line

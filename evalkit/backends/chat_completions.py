@@ -76,6 +76,7 @@ class _Details(Struct):
 class _Usage(Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    total_tokens: int | None = None
     prompt_tokens_details: _Details | None = None
 
 
@@ -269,13 +270,24 @@ def _usage(usage: _Usage | None) -> Usage:
     if usage is None:
         return Usage()
     details = usage.prompt_tokens_details
-    return counted(usage.prompt_tokens, usage.completion_tokens, details.cached_tokens if details else None)
+    cached = details.cached_tokens if details else None
+    return counted(usage.prompt_tokens, usage.completion_tokens, cached, usage.total_tokens)
 
 
-def counted(prompt: int | None, completion: int | None, cached: int | None) -> Usage:
-    """What a server says it used; nothing, where that cannot be."""
+def counted(prompt: int | None, completion: int | None, cached: int | None, total: int | None = None) -> Usage:
+    """What a server says it used; nothing, where that cannot be.
+
+    Some servers (xAI's, Gemini's) leave reasoning tokens out of ``completion`` and have them in ``total`` alone: what
+    the total has beyond the prompt was generated, and is charged as such.
+    """
     counts = (prompt or 0, completion or 0, cached or 0)
-    return Usage(*counts) if all(0 <= count <= MOST_TOKENS for count in counts) else Usage()
+    if not all(0 <= count <= MOST_TOKENS for count in counts):
+        return Usage()
+    if total is None or not sum(counts[:2]) < total <= MOST_TOKENS:
+        return Usage(*counts)
+    if prompt is None and completion:  # what is missing is the prompt
+        return Usage(total - completion, completion, counts[2])
+    return Usage(counts[0], total - counts[0], counts[2])
 
 
 def _merged(token: _Token) -> dict[str, float]:

@@ -23,38 +23,13 @@ LOCK_WAIT = 0.1
 
 
 def by_request(batches: Iterable[Batch]) -> dict[str, Batch]:
-    """Which of these batches holds a request that is not collected, by the request's key; of several, the latest."""
+    """The open batch that holds each request, by the request's key; of several, the latest."""
     return {key: batch for batch in batches if batch.finished is None for key in batch.keys}
 
 
 def most(batch: Batch) -> Amount:
-    """What it may come to."""
+    """The most a batch can cost."""
     return Amount(batch.usd, batch.tokens)
-
-
-class Elsewhere:
-    """Why a request should not be sent by itself: it was paid for in a batch that is not collected.
-
-    Args:
-        log: the batches; other processes may add to it at any time.
-    """
-
-    def __init__(self, log: Log[Batch]) -> None:
-        self._log = log
-        self._found = by_request(log)
-
-    def __call__(self, key: str) -> str | None:
-        """The reason, None if it may be sent. To be asked while the request is claimed."""
-        if self._log.refresh():
-            self._found = by_request(self._log)
-        row = self._found.get(key)
-        if row is None:
-            return None
-        return (
-            f"{row.n} requests are with {row.provider} in batch {row.batch}. Give batch=true for this judge to pick "
-            "them up; to give them up and pay for them again, delete that batch's lines in "
-            f"{str(self._log.path)!r}"
-        )
 
 
 class Ledger:
@@ -66,16 +41,24 @@ class Ledger:
 
     def __init__(self, log: Log[Batch]) -> None:
         self.log = log
-        self._open = self._read()
+        self._open: dict[str, Batch] = {}
+        self._holder: dict[str, Batch] | None = None
+        self._read()
 
     @property
     def open(self) -> list[Batch]:
-        """Those whose rows are not all stored, oldest first."""
+        """The batches whose rows are not all stored, oldest first."""
         return list(self._open.values())
 
     def get(self, key: str) -> Batch | None:
-        """One of them, None if it is done with."""
+        """An open batch by its key; None if it is done with."""
         return self._open.get(key)
+
+    def holder(self, request: str) -> Batch | None:
+        """The open batch that holds a request, by the request's key; of several, the latest."""
+        if self._holder is None:
+            self._holder = by_request(self.open)
+        return self._holder.get(request)
 
     def ids(self) -> set[str]:
         """The provider's ids of all batches known here, done with or not."""
@@ -84,7 +67,7 @@ class Ledger:
     def refresh(self) -> None:
         """Take in what other processes have written."""
         if self.log.refresh():
-            self._open = self._read()
+            self._read()
 
     def begin(self, keys: Sequence[str], provider: str, most: Amount) -> Batch:
         """Write down that these requests are about to be submitted, and what they may come to."""
@@ -135,8 +118,9 @@ class Ledger:
         finally:
             os.close(file)  # which gives the lock back
 
-    def _read(self) -> dict[str, Batch]:
-        return {row.key: row for row in self.log if row.finished is None}
+    def _read(self) -> None:
+        self._open = {row.key: row for row in self.log if row.finished is None}
+        self._holder = None
 
     def _write(self, row: Batch) -> Batch:
         self.log.append(row)
@@ -145,7 +129,24 @@ class Ledger:
             self._open[row.key] = row
         else:
             self._open.pop(row.key, None)
+        self._holder = None
         return row
+
+
+def open_batch_conflict(ledger: Ledger, key: str) -> str | None:
+    """Why a request may not be sent by itself: it was paid for in a batch that is not collected. None if it may.
+
+    Call it while the request is claimed: other processes may add to the ledger at any time.
+    """
+    ledger.refresh()
+    row = ledger.holder(key)
+    if row is None:
+        return None
+    return (
+        f"{row.n} requests are with {row.provider} in batch {row.batch}. Give batch=true for this judge to pick "
+        "them up; to give them up and pay for them again, delete that batch's lines in "
+        f"{str(ledger.log.path)!r}"
+    )
 
 
 def _locked(file: int) -> bool:

@@ -66,7 +66,7 @@ class Submitter:
                 raise
 
         try:
-            batch = await self.client.insist(attempt)
+            batch = await self.client.with_retries(attempt)
         except (EvalkitError, Stopped) as error:
             if not unsure:
                 self.ledger.finish(intent, Failure("transport", f"not submitted: {error}"))

@@ -39,6 +39,7 @@ keys:
   judge.batch=true            use the provider's batch API, at half the price
   backend=ray                 spread engines of this program over a Ray cluster
   ask_again=[KIND,...]        failures of earlier runs to ask again (default: transport)
+  stop_unparsed=N|null        ask a judge no more when its first N replies hold no verdict (default: 20)
   results_dir=DIR  run.name=NAME  prices=FILE
 
 Everything else of Hydra works: -m for several jobs, --cfg job for the composed config, --config-dir for your own YAML.

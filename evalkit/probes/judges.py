@@ -48,14 +48,14 @@ class Study:
         self, judge: Judge, clients: Clients, store: Store, on_new: Callable[[str], object] = str
     ) -> dict[str, JudgeRunner]:
         """Every form of the judge at work; ``on_new`` is called with the key of each row that is made."""
-        ask_again = self.experiment.ask_again
         return {
             variant: JudgeRunner(
                 one,
                 clients.of(one.model),
                 store.judgments(one.name, one.protocol.name),
-                ask_again,
+                self.experiment.ask_again,
                 on_new=on_new,
+                stop_unparsed=self.experiment.stop_unparsed,
             )
             for variant, one in self.forms(judge).items()
         }
