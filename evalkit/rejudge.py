@@ -26,8 +26,8 @@ from evalkit.forecast import Estimate, count_case, earlier, habits_of, priced, s
 from evalkit.judge import JudgeRunner
 from evalkit.progress import Watch, downloads
 from evalkit.protocols import Case, Judge, UsageError
-from evalkit.rejudging.drift import Coverage, Drift, Said, Twin, measure
-from evalkit.rejudging.old import Answers, Old, questions_in
+from evalkit.rejudging.drift import CompactJudgment, Coverage, Drift, VerdictPair, measure
+from evalkit.rejudging.old import Answers, SourceJudgments, questions_in
 from evalkit.schema import Item, Judgment
 from evalkit.session import SessionResult
 from evalkit.spending import judgments
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 class Plan:
     """The cases that can be put to the new judge, and what became of the other rows."""
 
-    old: Old
+    old: SourceJudgments
     items: Mapping[str, Item]
-    rows: Sequence[Said]
+    rows: Sequence[CompactJudgment]
     beyond_limit: int
     no_question: int
     no_answer: int
@@ -59,7 +59,7 @@ class Plan:
 
 
 async def rejudge(
-    settings: config.Config, old: Old, console: Console, *, name: str | None = None
+    settings: config.Config, old: SourceJudgments, console: Console, *, name: str | None = None
 ) -> SessionResult[Drift]:
     """Put the old judge's cases to the new one, and compare.
 
@@ -94,20 +94,20 @@ async def rejudge(
             session.show_forecast([_forecast(plan, runner, experiment, clients, store)], used)
             return SessionResult(None)
         await session.open(experiment, used)
-        verdicts: dict[tuple[str, int, tuple[str, ...], int], Said] = {}
+        verdicts: dict[tuple[str, int, tuple[str, ...], int], CompactJudgment] = {}
         more = {"rejudged": {"judge": old.judge.name, "fingerprint": old.judge.fingerprint}}
         with session.asking(experiment, answers=0, judgments=len(plan.rows), more=more) as watch:
             async with aclosing(_judgments(plan, experiment, runner, store, watch)) as stream:
                 async for row in stream:
                     watch.judged(row)
-                    one = Said.of(row)
+                    one = CompactJudgment.of(row)
                     verdicts[one.case] = one
         drift = _compared(plan, judge, verdicts)
         session.show_closing(experiment.ask_again)
         return session.result(drift)
 
 
-async def _questions(settings: config.Config, old: Old) -> Benchmark:
+async def _questions(settings: config.Config, old: SourceJudgments) -> Benchmark:
     """The items that the old judgments are about: of the benchmark, and those stored beside them.
 
     Raises:
@@ -135,7 +135,7 @@ async def _questions(settings: config.Config, old: Old) -> Benchmark:
     return Benchmark(spec=spec, items=tuple(items.values()), references="stored", hashes={})
 
 
-def _named(judges: Sequence[Judge], name: str | None, old: Old) -> Judge:
+def _named(judges: Sequence[Judge], name: str | None, old: SourceJudgments) -> Judge:
     if len(judges) != 1:
         raise UsageError(f"a rejudge takes one judge, not {len(judges)}; run it once for each")
     judge = dataclasses.replace(judges[0], name=name) if name else judges[0]
@@ -152,7 +152,7 @@ def _named(judges: Sequence[Judge], name: str | None, old: Old) -> Judge:
     return judge
 
 
-def _plan(old: Old, items: Mapping[str, Item], limit: int | None) -> Plan:
+def _plan(old: SourceJudgments, items: Mapping[str, Item], limit: int | None) -> Plan:
     """What can be put to the new judge."""
     chosen = _first(old.rows, limit)
     within = [row for row in old.rows if row.item in chosen]
@@ -171,7 +171,7 @@ def _plan(old: Old, items: Mapping[str, Item], limit: int | None) -> Plan:
     )
 
 
-def _first(rows: Sequence[Said], limit: int | None) -> set[str]:
+def _first(rows: Sequence[CompactJudgment], limit: int | None) -> set[str]:
     """The first items of each category, in the order stored."""
     if limit is not None and limit < 1:
         raise UsageError(f"limit={limit}: must be at least 1, the number of items of each category")
@@ -202,8 +202,8 @@ def _judgments(
     return each(work, runner.judgment, workers=runner.client.backend.concurrency)
 
 
-def _compared(plan: Plan, judge: Judge, said: Mapping[tuple[str, int, tuple[str, ...], int], Said]) -> Drift:
-    twins = [Twin(row, said[row.case]) for row in plan.rows if row.case in said]
+def _compared(plan: Plan, judge: Judge, said: Mapping[tuple[str, int, tuple[str, ...], int], CompactJudgment]) -> Drift:
+    twins = [VerdictPair(row, said[row.case]) for row in plan.rows if row.case in said]
     coverage = Coverage(
         rows=len(plan.old.rows),
         beyond_limit=plan.beyond_limit,

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from evalkit import benchmark
-from evalkit.rejudging.drift import Coverage, Said, Twin, measure
+from evalkit.rejudging.drift import CompactJudgment, Coverage, VerdictPair, measure
 from evalkit.schema import Judgment, Ref
 from evalkit.store import Log
 from tests.shared_data import shared_data
@@ -304,8 +304,12 @@ def twins(*rows):
         for score in scores:
             failed = "unparsed" if score is None else None
             given = None if score is None else (float(score),)
-            both.append(Said(item, "c", 1, (f"{item}{model}",), (Ref(model, model),), 0, given, failed, "p", None, 0.0))
-        made.append(Twin(*both))
+            both.append(
+                CompactJudgment(
+                    item, "c", 1, (f"{item}{model}",), (Ref(model, model),), 0, given, failed, "p", None, 0.0
+                )
+            )
+        made.append(VerdictPair(*both))
     return made
 
 

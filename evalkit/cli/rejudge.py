@@ -17,7 +17,7 @@ from evalkit.cli import messages
 from evalkit.protocols import UsageError
 
 if TYPE_CHECKING:
-    from evalkit.rejudging.old import Old
+    from evalkit.rejudging.old import SourceJudgments
 
 HELP = """\
 usage: evalkit rejudge PATH judge=NAME [of=NAME] [key=value ...] [--format table|json] [-o FILE]
@@ -58,7 +58,7 @@ class Asked:
 
     arguments: list[str]
     """For Hydra."""
-    old: Old
+    old: SourceJudgments
     name: str | None
     form: str
     output: Path | None
@@ -157,7 +157,7 @@ def _stored_name(protocol: str) -> str:
     return _protocols().get(protocol, (protocol, 0))[0]
 
 
-def _file_name(found: Old) -> str:
+def _file_name(found: SourceJudgments) -> str:
     """The protocol to choose so that the new judge is asked as the old one was."""
     files = [name for name, (stored, _) in _protocols().items() if stored == found.protocol]
     if not files:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FIRST, SECOND, TIE = "first", "second", "tie"
 
 
-class Said(NamedTuple):
+class CompactJudgment(NamedTuple):
     """One verdict, without what the judge wrote."""
 
     item: str
@@ -36,7 +36,7 @@ class Said(NamedTuple):
     created: float
 
     @classmethod
-    def of(cls, row: Judgment) -> Said:
+    def of(cls, row: Judgment) -> CompactJudgment:
         """Of a stored row."""
         kind = row.error.kind if row.error else None
         return cls(
@@ -58,15 +58,15 @@ class Said(NamedTuple):
         return TIE if self.scores[0] == self.scores[1] else FIRST if self.scores[0] > self.scores[1] else SECOND
 
 
-class Twin(NamedTuple):
+class VerdictPair(NamedTuple):
     """The same case before both judges."""
 
-    old: Said
-    new: Said
+    old: CompactJudgment
+    new: CompactJudgment
 
 
 @dataclass(frozen=True)
-class Side:
+class JudgeSummary:
     """One of the two judges, on the cases that were put to both."""
 
     judge: Ref
@@ -136,8 +136,8 @@ class Drift:
     benchmark: str
     protocol: str
     shows: int
-    old: Side
-    new: Side
+    old: JudgeSummary
+    new: JudgeSummary
     coverage: Coverage
     overall: Part | None
     """None: not one case has both verdicts."""
@@ -164,7 +164,7 @@ class Drift:
 
 
 def measure(
-    benchmark: str, old: tuple[Ref, str], new: tuple[Ref, str], twins: Sequence[Twin], coverage: Coverage
+    benchmark: str, old: tuple[Ref, str], new: tuple[Ref, str], twins: Sequence[VerdictPair], coverage: Coverage
 ) -> Drift:
     """Compare.
 
@@ -195,9 +195,9 @@ def measure(
     )
 
 
-def _side(judge: Ref, protocol: str, said: Sequence[Said]) -> Side:
+def _side(judge: Ref, protocol: str, said: Sequence[CompactJudgment]) -> JudgeSummary:
     times = [one.created for one in said if one.created > 0]
-    return Side(
+    return JudgeSummary(
         judge=judge,
         protocol=protocol,
         parsers=tuple(dict.fromkeys(one.parser for one in said)),
@@ -209,7 +209,7 @@ def _side(judge: Ref, protocol: str, said: Sequence[Said]) -> Side:
     )
 
 
-def _part(category: str | None, both: Sequence[Twin], pooled: bool) -> Part:
+def _part(category: str | None, both: Sequence[VerdictPair], pooled: bool) -> Part:
     import numpy as np
 
     from evalkit.stats.agreement import agreement, cohen_kappa
@@ -238,12 +238,12 @@ def _part(category: str | None, both: Sequence[Twin], pooled: bool) -> Part:
     )
 
 
-def _score(said: Said) -> float:
+def _score(said: CompactJudgment) -> float:
     assert said.scores is not None
     return said.scores[0]
 
 
-def _standings(both: Iterable[Twin], pooled: bool) -> Iterator[Standing]:
+def _standings(both: Iterable[VerdictPair], pooled: bool) -> Iterator[Standing]:
     """Models by what the old judge thinks of them."""
     import numpy as np
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from evalkit.comparisons import HUMAN
 from evalkit.items import Items
 from evalkit.protocols import UsageError
-from evalkit.rejudging.drift import Said
+from evalkit.rejudging.drift import CompactJudgment
 from evalkit.results import answer_logs, judgment_logs
 from evalkit.schema import Item, Judgment, Ref, Response
 from evalkit.store import Log
 
 
 @dataclasses.dataclass(frozen=True)
-class Old:
+class SourceJudgments:
     """The judgments of one judge, in the configuration that judged last."""
 
     root: Path
@@ -26,7 +26,7 @@ class Old:
     benchmark: str
     judge: Ref
     protocol: str
-    rows: tuple[Said, ...]
+    rows: tuple[CompactJudgment, ...]
     """In the order stored; the latest of each case."""
     replaced: int
     """Rows of its earlier configurations, left out."""
@@ -42,7 +42,7 @@ class Old:
         return frozenset(row.item for row in self.rows)
 
 
-def old(path: Path, *, of: str | None, new: str, protocol: str | None) -> Old:
+def old(path: Path, *, of: str | None, new: str, protocol: str | None) -> SourceJudgments:
     """Find the judgments to re-judge.
 
     Args:
@@ -87,18 +87,18 @@ def _kind(log: Log[Judgment]) -> tuple[str, str] | None:
     return row.judge.name, row.protocol
 
 
-def _read(log: Log[Judgment], root: Path) -> Old:
+def _read(log: Log[Judgment], root: Path) -> SourceJudgments:
     """The rows of the configuration that judged last, without the judge's texts."""
-    by_judge: dict[Ref, dict[object, Said]] = {}
+    by_judge: dict[Ref, dict[object, CompactJudgment]] = {}
     newest: Judgment | None = None
     for row in log:
-        said = Said.of(row)
+        said = CompactJudgment.of(row)
         by_judge.setdefault(row.judge, {})[said.case] = said
         newest = row
     assert newest is not None
     rows = tuple(by_judge[newest.judge].values())
     replaced = sum(map(len, by_judge.values())) - len(rows)
-    return Old(root, newest.benchmark, newest.judge, newest.protocol, rows, replaced)
+    return SourceJudgments(root, newest.benchmark, newest.judge, newest.protocol, rows, replaced)
 
 
 class Answers:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from evalkit.benchmark import in_order
-from evalkit.rejudging.drift import FIRST, SECOND, TIE, Drift, Part, Side
+from evalkit.rejudging.drift import FIRST, SECOND, TIE, Drift, JudgeSummary, Part
 from evalkit.report import plain
 from evalkit.reports.output import write
 
@@ -80,7 +80,7 @@ def to_json(drift: Drift) -> str:
     return msgspec.json.format(msgspec.json.encode(data), indent=1).decode()
 
 
-def _side(side: Side) -> dict[str, Any]:
+def _side(side: JudgeSummary) -> dict[str, Any]:
     data = dataclasses.asdict(side)
     return data | {"judge": side.judge.name, "fingerprint": side.judge.fingerprint}
 

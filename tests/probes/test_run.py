@@ -267,9 +267,9 @@ def test_the_dry_run_counts_and_asks_nothing(cli, tmp_path):
         (["judge=fake", "probes=[nope]"], "no probe 'nope'; there are: position"),
         (["judge=fake", "probes=3"], "probes=3: write probes=[NAME,NAME]"),
         (["judge=fake", "benchmark=pocket"], "takes its questions by questions=pocket"),
-        (["judge=fake", "model=fake", "protocol=single"], "protocol=single does not"),
-        (["judge=fake", "model=[fake,smollm2]"], "an audit takes one model"),
-        (["judge=fake", "model=fake", "questions=none.jsonl"], "none.jsonl"),
+        (["judge=fake", "model=fake", "protocol=single", "probes=all"], "protocol=single does not"),
+        (["judge=fake", "model=[fake,smollm2]", "probes=all"], "an audit takes one model"),
+        (["judge=fake", "model=fake", "questions=none.jsonl", "probes=all"], "none.jsonl"),
     ],
 )
 def test_what_cannot_be_done_is_said(cli, arguments, message):
