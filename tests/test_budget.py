@@ -295,6 +295,15 @@ def test_a_reply_that_is_read_again_has_cost_nothing_more(cli, tmp_path):
     store.close()
 
 
+def test_a_missing_limit_of_the_reply_is_said_when_it_is_what_does_not_fit(cli, dear):
+    unlimited = cli(*POCKET, *dear, "judge.sampling.max_tokens=null", "budget=0.1")
+    assert unlimited.code == 3
+    said = " ".join(unlimited.err.split())
+    assert "$0.0000 of $0.1 used" in said
+    assert "'fake' has no max_tokens, so a reply of it is counted as 16,384 tokens: set sampling.max_tokens=N" in said
+    assert "max_tokens" not in cli(*POCKET, *dear, "budget=0.1").err
+
+
 def test_tokens_can_be_capped(cli, tmp_path, dear):
     ended = cli(*POCKET, "budget.tokens=20000", "limit=1")
     assert ended.code == 3

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,46 @@ def test_failures_are_exit_code_1_and_named(cli):
     again = cli(*POCKET, "judge.fake.backend.mumble=1.0")
     assert again.code == 1, "unparsed is an answer: not asked again, and still a failure"
     assert NOTHING_ASKED in again.err
+
+
+MUTE = ("judge.fake.backend.mumble=1.0", "judge.fake.backend.concurrency=1")
+
+
+def test_a_judge_whose_first_replies_all_hold_no_verdict_is_asked_no_more(cli, tmp_path):
+    code, _, err = cli("run", "pocket", "model=fake", "judge=fake", *MUTE)
+    assert code == 1
+    said = " ".join(err.split())
+    assert "judge 'fake' was stopped: in none of its first 20 replies a verdict could be read (20 unparsed)" in said
+    assert "stop_unparsed=null" in said
+    assert len(rows(tmp_path / "results", "judgments")) == 20
+    assert len({row["key"] for row in rows(tmp_path / "results", "answers")}) == 24
+    assert cli("run", "pocket", "model=fake", "judge=fake", *MUTE, "stop_unparsed=null").code == 1
+    assert len(rows(tmp_path / "results", "judgments")) == 48  # it went on from there
+
+
+@pytest.mark.parametrize(("setting", "asked"), [("null", 48), ("5", 5)])
+def test_when_a_judge_is_stopped_can_be_chosen(setting, asked, cli, tmp_path):
+    assert cli("run", "pocket", "model=fake", "judge=fake", *MUTE, f"stop_unparsed={setting}").code == 1
+    assert len(rows(tmp_path / "results", "judgments")) == asked
+
+
+def test_one_readable_reply_among_the_first_keeps_a_judge(cli, tmp_path):
+    script = f"judge.fake.backend.script=[{','.join(['empty'] * 4)},ok]"
+    settings = (*MUTE[1:], "stop_unparsed=5", script)
+    assert cli("run", "pocket", "model=fake", "judge=fake", *settings).code == 1
+    assert len(rows(tmp_path / "results", "judgments")) == 48
+
+
+def test_only_the_judge_that_is_not_understood_is_stopped(cli, tmp_path):
+    conf = tmp_path / "conf" / "judge"
+    conf.mkdir(parents=True)
+    other = "{backend: {_target_: evalkit.backends.fake.Fake, model: %s, mumble: %s, concurrency: 1}}"
+    for name, mumble in (("mute", 1.0), ("clear", 0.0)):
+        (conf / f"{name}.yaml").write_text(f"{name}: {other % (name, mumble)}\n")
+    code, _, err = cli("run", "pocket", "model=fake", "judge=[mute,clear]", f"--config-dir={tmp_path / 'conf'}")
+    assert code == 1, err
+    counts = Counter(row["judge"]["name"] for row in rows(tmp_path / "results", "judgments"))
+    assert counts == {"mute": 20, "clear": 48}
 
 
 def test_scripted_failures(cli, tmp_path):

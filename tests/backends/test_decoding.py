@@ -156,3 +156,60 @@ def test_a_redirect_does_not_take_the_key_into_a_message():
         error = provider.server_error(endpoint, 302, Detail("moved"), model="m", headers=headers)
         assert echoed not in str(error)
         assert "http://elsewhere/?auth=***" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        # xAI: reasoning tokens are in the total alone.
+        (
+            {
+                "prompt_tokens": 100,
+                "completion_tokens": 20,
+                "total_tokens": 1120,
+                "completion_tokens_details": {"reasoning_tokens": 1000},
+            },
+            Usage(100, 1020),
+        ),
+        # OpenAI: they are within completion_tokens.
+        (
+            {
+                "prompt_tokens": 100,
+                "completion_tokens": 1020,
+                "total_tokens": 1120,
+                "completion_tokens_details": {"reasoning_tokens": 1000},
+                "prompt_tokens_details": {"cached_tokens": 64},
+            },
+            Usage(100, 1020, 64),
+        ),
+        ({"prompt_tokens": 100, "completion_tokens": 20}, Usage(100, 20)),
+        ({"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": None}, Usage(100, 20)),
+        ({"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 50}, Usage(100, 20)),
+        ({"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": -1}, Usage(100, 20)),
+        ({"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 10**12}, Usage(100, 20)),
+        ({"prompt_tokens": 100, "completion_tokens": None, "total_tokens": 120}, Usage(100, 20)),
+        ({"prompt_tokens": None, "completion_tokens": 20, "total_tokens": 120}, Usage(100, 20)),
+        ({"total_tokens": 120}, Usage(0, 120)),
+        ({"prompt_tokens": "100", "completion_tokens": "20", "total_tokens": "1120"}, Usage(100, 1020)),
+        (
+            {
+                "prompt_tokens": 100,
+                "completion_tokens": 20,
+                "total_tokens": 1120,
+                "prompt_tokens_details": {"cached_tokens": 90},
+            },
+            Usage(100, 1020, 90),
+        ),
+    ],
+)
+def test_tokens_that_were_generated_are_counted_wherever_a_server_says_so(usage, counted):
+    assert read("openai", reply("openai", "stop", usage)).usage == counted
+
+
+def test_tokens_of_a_stream_are_counted_likewise():
+    usage = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 1120}
+    events = [
+        json.dumps({"choices": [{"delta": {"content": "[[7]]"}, "finish_reason": "stop"}]}).encode(),
+        json.dumps({"choices": [], "usage": usage}).encode(),
+    ]
+    assert chat_completions.decode_stream(events, lambda *_: Malformed("x", body="")).usage == Usage(100, 1020)

@@ -201,7 +201,9 @@ def ids(path):
 
 
 def test_failed_verdicts_are_no_verdicts(tmp_path):
-    found = experiment(tmp_path, ["position", "verbosity", "aware"], backend={"mumble": 1.0}, limit=1)
+    found = experiment(
+        tmp_path, ["position", "verbosity", "aware"], backend={"mumble": 1.0}, limit=1, stop_unparsed=None
+    )
     assert found.code == 1
     assert all(row.not_measurable for row in found.value.findings)
     assert f"on {LEAST} questions: there are 0" in of(found)["probe_verbosity"].not_measurable
