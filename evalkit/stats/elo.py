@@ -224,13 +224,11 @@ def elo_intervals(
         lost = np.where(a == model, 0.0, np.where(b == model, 1.0, outcome))
         won = np.where(a == model, 1.0, np.where(b == model, 0.0, outcome))
         ends = [float(np.median(after(one, shuffled[:11])[:, model])) for one in (lost, won)]
-        one = float(middle[model])
-        found = Interval(
-            one, min(one, float(lower[model])), max(one, float(upper[model])), n, level, float(error[model]), units,
-            replicates, seed,
-        )  # fmt: skip
+        at = float(middle[model])
+        low, high = min(at, float(lower[model])), max(at, float(upper[model]))
+        found = Interval(at, low, high, n, level, float(error[model]), units, replicates, seed)
         own = np.bincount(question[mine], points[mine] - points[mine].mean(), units) / size if mine.any() else size * 0
-        result.append(floored(found, own, (min(ends[0], one), max(ends[1], one))))
+        result.append(floored(found, own, (min(ends[0], at), max(ends[1], at))))
     return result
 
 

@@ -3,10 +3,12 @@
 Cochran's chi-square over the groups' shares, each with a variance clustered by question, and the spread of the true
 shares that it implies. How much rows of one question resemble each other (the design effect) is estimated over all
 groups: that of a few questions of one group varies so much that, used as a weight, it finds differences between groups
-that are alike in 13 of 100 data sets of MT-Bench's shape, and in 27 with two questions a group. The chi-square falls as the spread allowed for grows; the estimate is the spread at which it is
-what chance expects, the number of groups less one (Paule & Mandel 1982, Journal of Research of the National Bureau of
-Standards 87:377), and the limits are those at which it is at its 97.5% and 2.5% quantiles (the Q profile of Viechtbauer
-2007, Statistics in Medicine 26:37), so that the estimate is always between them.
+that are alike in 13 of 100 data sets of MT-Bench's shape, and in 27 with two questions a group.
+
+The chi-square falls as the spread allowed for grows; the estimate is the spread at which it is what chance expects, the
+number of groups less one (Paule & Mandel 1982, Journal of Research of the National Bureau of Standards 87:377), and the
+limits are those at which it is at its 97.5% and 2.5% quantiles (the Q profile of Viechtbauer 2007, Statistics in
+Medicine 26:37), so that the estimate is always between them.
 """
 
 from dataclasses import dataclass
