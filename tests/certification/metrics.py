@@ -22,7 +22,7 @@ from tests.certification.studies import Planted, scores, study, wins
 
 SCALE = (1.0, 10.0)
 RESAMPLES = 1000
-MANY = 20_000  # questions behind a truth that is estimated
+MANY = 6_000  # questions behind a truth that is estimated
 
 
 @dataclass(frozen=True)
