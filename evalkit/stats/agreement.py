@@ -11,8 +11,18 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from evalkit.stats.arrays import FloatArray, IntArray, floats, indices
+from evalkit.stats.bounded import FEWEST, SMALL
 from evalkit.stats.errors import NotMeasurable
-from evalkit.stats.resample import Interval, cluster_mean, percentile_limits, question_counts, wilson
+from evalkit.stats.resample import (
+    Interval,
+    cluster_mean,
+    floored,
+    percentile_limits,
+    question_counts,
+    stratum_of,
+    t_quantile,
+    wilson,
+)
 
 Label: TypeAlias = Hashable
 Scale: TypeAlias = Literal["nominal", "ordinal", "interval"]
@@ -40,6 +50,7 @@ def agreement(
     second: Sequence[Label | None],
     *,
     clusters: IntArray | None = None,
+    strata: IntArray | None = None,
     level: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
@@ -50,6 +61,7 @@ def agreement(
         first: [N] labels of one rater, None where missing.
         second: [N] labels of the other.
         clusters: [N] question of each item, whole numbers from 0.
+        strata: [N] category of each item, where the benchmark fixes the categories.
         level: Coverage of the intervals.
         resamples: Bootstrap replicates of the clustered interval.
         seed: Seed of the draws.
@@ -62,7 +74,11 @@ def agreement(
     clustered = None
     if clusters is not None:
         cluster = indices(clusters, "clusters", length=len(first))[both]
-        clustered = cluster_mean(same, cluster, level=level, resamples=resamples, seed=seed)
+        own = None if strata is None else indices(strata, "strata", length=len(first))[both]
+        cluster = np.unique(cluster, return_inverse=True)[1]
+        clustered = cluster_mean(
+            same, cluster, limits=(0.0, 1.0), strata=own, level=level, resamples=resamples, seed=seed
+        )
     agree = int(same.sum())
     return Agreement(agree, same.size, wilson(agree, same.size, level=level), clustered)
 
@@ -72,6 +88,7 @@ def cohen_kappa(
     second: Sequence[Label | None],
     *,
     clusters: IntArray | None = None,
+    strata: IntArray | None = None,
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
@@ -82,6 +99,7 @@ def cohen_kappa(
         first: [N] labels of one rater, None where missing.
         second: [N] labels of the other.
         clusters: [N] question of each item; each item its own if not given.
+        strata: [N] category of each item, where the benchmark fixes the categories.
         level: Coverage of the interval.
         resamples: Bootstrap replicates. Those in which chance agreement is certain are left out of the limits.
         seed: Seed of the draws.
@@ -93,28 +111,25 @@ def cohen_kappa(
     values = _codes([first[i] for i in both] + [second[i] for i in both])
     size = int(values.max()) + 1
     cells = values[: both.size] * size + values[both.size :]
-    units = np.arange(both.size)
-    if clusters is not None:
-        units = np.unique(indices(clusters, "clusters", length=len(first))[both], return_inverse=True)[1]
+    units, by_stratum = _units(clusters, strata, len(first), both)
     count = int(units.max()) + 1
     table = np.bincount(units * size * size + cells, minlength=count * size * size)
     by_unit = table.reshape(count, size * size).astype(np.float64)
 
-    def kappa(tables: FloatArray) -> FloatArray:
+    def kappa(tables: FloatArray) -> tuple[FloatArray, FloatArray]:
         share = (tables / tables.sum(axis=1, keepdims=True)).reshape(-1, size, size)
         observed = share.trace(axis1=1, axis2=2)
         chance = (share.sum(axis=2) * share.sum(axis=1)).sum(axis=1)
-        result = np.full(len(tables), np.nan)
-        np.divide(observed - chance, 1 - chance, out=result, where=chance < 1)
-        return result
+        return _beyond_chance(observed, chance)
 
-    return _resampled(kappa, by_unit, n=both.size, level=level, resamples=resamples, seed=seed)
+    return _resampled(kappa, by_unit, n=both.size, level=level, resamples=resamples, seed=seed, strata=by_stratum)
 
 
 def fleiss_kappa(
     counts: FloatArray,
     *,
     clusters: IntArray | None = None,
+    strata: IntArray | None = None,
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
@@ -124,6 +139,7 @@ def fleiss_kappa(
     Args:
         counts: [N, L] how many raters gave each label to each item.
         clusters: [N] question of each item; each item its own if not given.
+        strata: [N] category of each item, where the benchmark fixes the categories.
         level: Coverage of the interval.
         resamples: Bootstrap replicates. Those in which chance agreement is certain are left out of the limits.
         seed: Seed of the draws.
@@ -143,21 +159,19 @@ def fleiss_kappa(
         raise ValueError("every item must have the same number of raters; krippendorff_alpha allows missing ones")
     n = raters[0]
     agreeing = ((counts**2).sum(axis=1) - n) / (n * (n - 1))
-    units = np.arange(len(counts))
-    if clusters is not None:
-        units = np.unique(indices(clusters, "clusters", length=len(counts)), return_inverse=True)[1]
+    units, by_stratum = _units(clusters, strata, len(counts), np.arange(len(counts)))
     by_unit = np.zeros((int(units.max()) + 1, 1 + counts.shape[1]))
     np.add.at(by_unit, units, np.column_stack([agreeing, counts]))
 
-    def kappa(tables: FloatArray) -> FloatArray:
+    def kappa(tables: FloatArray) -> tuple[FloatArray, FloatArray]:
         ratings = tables[:, 1:].sum(axis=1)
         observed = tables[:, 0] * n / ratings
         chance = ((tables[:, 1:] / ratings[:, None]) ** 2).sum(axis=1)
-        result = np.full(len(tables), np.nan)
-        np.divide(observed - chance, 1 - chance, out=result, where=chance < 1)
-        return result
+        return _beyond_chance(observed, chance)
 
-    return _resampled(kappa, by_unit, n=int(counts.sum()), level=level, resamples=resamples, seed=seed)
+    return _resampled(
+        kappa, by_unit, n=int(counts.sum()), level=level, resamples=resamples, seed=seed, strata=by_stratum
+    )
 
 
 def krippendorff_alpha(
@@ -165,6 +179,7 @@ def krippendorff_alpha(
     *,
     scale: Scale = "nominal",
     clusters: IntArray | None = None,
+    strata: IntArray | None = None,
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
@@ -177,6 +192,7 @@ def krippendorff_alpha(
         scale: How far two labels are apart: "nominal" 0 or 1, "ordinal" by the ranks between, "interval" by the
             squared difference.
         clusters: [N] question of each item; each item its own if not given.
+        strata: [N] category of each item, where the benchmark fixes the categories.
         level: Coverage of the interval.
         resamples: Bootstrap replicates. Those without variation are left out of the limits.
         seed: Seed of the draws.
@@ -204,14 +220,12 @@ def krippendorff_alpha(
     size = int(codes.max()) + 1
     item = np.repeat(np.arange(len(kept)), [len(present[i]) for i in kept])
     counts = np.bincount(item * size + codes, minlength=len(kept) * size)
-    units = np.arange(len(kept))
-    if clusters is not None:
-        units = np.unique(indices(clusters, "clusters", length=len(ratings))[kept], return_inverse=True)[1]
+    units, by_stratum = _units(clusters, strata, len(ratings), np.array(kept))
     pairs = _coincidences(counts.reshape(len(kept), size).astype(np.float64))
     by_unit = np.zeros((int(units.max()) + 1, size * size))
     np.add.at(by_unit, units, pairs)
 
-    def alpha(tables: FloatArray) -> FloatArray:
+    def alpha(tables: FloatArray) -> tuple[FloatArray, FloatArray]:
         coincidence = tables.reshape(-1, size, size)
         margin = coincidence.sum(axis=2)
         total = margin.sum(axis=1)
@@ -220,9 +234,11 @@ def krippendorff_alpha(
         expected = (margin[:, :, None] * margin[:, None, :] * distance).sum(axis=(1, 2)) / (total - 1)
         result = np.full(len(tables), np.nan)
         np.divide(observed, expected, out=result, where=expected > 0)
-        return 1 - result
+        worst = np.full(len(tables), np.nan)
+        np.divide(total * distance.max(axis=(1, 2)), expected, out=worst, where=expected > 0)
+        return 1 - result, 1 - worst
 
-    return _resampled(alpha, by_unit, n=len(pooled), level=level, resamples=resamples, seed=seed)
+    return _resampled(alpha, by_unit, n=len(pooled), level=level, resamples=resamples, seed=seed, strata=by_stratum)
 
 
 def _coincidences(counts: FloatArray) -> FloatArray:
@@ -263,24 +279,59 @@ def _codes(labels: Sequence[Label]) -> IntArray:
     return np.array([numbers.setdefault(label, len(numbers)) for label in labels], dtype=np.int64)
 
 
+def _beyond_chance(observed: FloatArray, chance: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Kappa [B], NaN where chance agreement is certain, and the kappa of no agreement at all at the same chance."""
+    kappa, worst = np.full(len(observed), np.nan), np.full(len(observed), np.nan)
+    np.divide(observed - chance, 1 - chance, out=kappa, where=chance < 1)
+    np.divide(-chance, 1 - chance, out=worst, where=chance < 1)
+    return kappa, worst
+
+
+def _units(
+    clusters: IntArray | None, strata: IntArray | None, length: int, kept: IntArray
+) -> tuple[IntArray, IntArray | None]:
+    """What is resampled: the question of each item kept, numbered, and the stratum of each question."""
+    units: IntArray = np.arange(kept.size)
+    if clusters is not None:
+        units = np.unique(indices(clusters, "clusters", length=length)[kept], return_inverse=True)[1]
+    return units, None if strata is None else stratum_of(indices(strata, "strata", length=length)[kept], units)
+
+
 def _resampled(
-    statistic: Callable[[FloatArray], FloatArray],
+    statistic: Callable[[FloatArray], tuple[FloatArray, FloatArray]],
     by_unit: FloatArray,
     *,
     n: int,
     level: float,
     resamples: int,
     seed: int,
+    strata: IntArray | None,
 ) -> Interval:
-    """Interval of a statistic of summed tables [B, K] -> [B] whose units [U, K] are resampled."""
-    estimate = float(statistic(by_unit.sum(axis=0, keepdims=True))[0])
+    """Interval of a statistic of summed tables [B, K] -> [B] whose units [U, K] are resampled.
+
+    The statistic comes with its value for items that do not agree at all, which an unseen question might have: the
+    floor of the interval (see `bounded`) is that of this scale. Up to `SMALL` questions limits are Student's, with the
+    standard error of the jackknife.
+    """
+    whole = by_unit.sum(axis=0, keepdims=True)
+    value, worst = statistic(whole)
+    estimate, units = float(value[0]), len(by_unit)
     if not np.isfinite(estimate):
         raise NotMeasurable("needs at least two labels in use")
-    units = len(by_unit)
-    if units == 1:
-        return Interval(estimate, None, None, n, level, None, 1, 0, seed)
-    draws = [statistic(counts @ by_unit) for counts in question_counts(units, resamples, seed)]
-    replicates = np.concatenate(draws)
-    replicates = replicates[np.isfinite(replicates)]
-    lower, upper = percentile_limits(replicates, level, clusters=units)
-    return Interval(estimate, lower, upper, n, level, float(replicates.std(ddof=1)), units, resamples, seed)
+    if units < FEWEST:
+        return Interval(estimate, None, None, n, level, None, units, 0, seed, f"needs at least {FEWEST} questions")
+    with np.errstate(invalid="ignore", divide="ignore"):  # without its last rating that differs, nothing is left
+        moves = (units - 1) * (estimate - statistic(whole - by_unit)[0])
+    moves = np.where(np.isfinite(moves), moves, 0.0)
+    if units <= SMALL:
+        error, resamples = float(np.sqrt(moves @ moves / (units * (units - 1)))), 0
+        reach = t_quantile(0.5 + level / 2, units - 1) * error
+        lower, upper = estimate - reach, estimate + reach
+    else:
+        counts = question_counts(units, resamples, seed, strata=strata)
+        replicates = np.concatenate([statistic(drawn @ by_unit)[0] for drawn in counts])
+        replicates = replicates[np.isfinite(replicates)]
+        lower, upper = percentile_limits(replicates, level, clusters=units)
+        error = float(replicates.std(ddof=1))
+    found = Interval(estimate, lower, upper, n, level, error, units, resamples, seed)
+    return floored(found, moves, (min(float(worst[0]), estimate), 1.0))

@@ -13,7 +13,7 @@ from evalkit.stats.arrays import FloatArray, IntArray, sigmoid, totals
 from evalkit.stats.battles import Battles, require_connected
 from evalkit.stats.newton import minimise
 from evalkit.stats.resample import Interval
-from evalkit.stats.sandwich import clustered_meat, contrast_interval, inverse
+from evalkit.stats.sandwich import clustered_meat, contrast_interval, floored_covariance, inverse
 
 ELO_PER_LOGIT = 400 / np.log(10)
 
@@ -110,6 +110,10 @@ def bradley_terry(
         entries = [(battles.a, score), (battles.b, -score)]
         meat = clustered_meat(entries, battles.cluster, battles.clusters, size)
         covariance = None if meat is None else bread @ meat @ bread
+    if covariance is not None:
+        met = np.unique((battles.cluster * size + battles.a) * size + battles.b).size
+        repeats = float(battles.mass.sum()) / met if clusters is not None else 1.0
+        covariance = floored_covariance(covariance, bread, repeats, battles.n if clusters is None else clusters)
     return BradleyTerry(ratings, covariance, unclustered, battles.n, clusters, ridge, iterations, tolerance)
 
 

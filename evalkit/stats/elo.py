@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from evalkit.stats.arrays import FloatArray, IntArray, floats, indices, same_length
+from evalkit.stats.bounded import FEWEST
 from evalkit.stats.errors import NotMeasurable
+from evalkit.stats.resample import Interval, floored, percentile_limits_of, question_counts, stratum_of
 
 CHUNK = 1 << 24  # battles times orders held in memory
 
@@ -128,6 +130,106 @@ def elo_over_orders(
     replicates = initial + np.concatenate(parts)
     lower, median, upper = np.quantile(replicates, [(1 - level) / 2, 0.5, (1 + level) / 2], axis=0)
     return Elo(median, lower, upper, k, base, scale, initial, permutations, level, seed)
+
+
+def elo_intervals(
+    a: IntArray,
+    b: IntArray,
+    outcome: FloatArray,
+    *,
+    models: int,
+    clusters: IntArray | None = None,
+    strata: IntArray | None = None,
+    estimates: FloatArray | None = None,
+    replicates: int = 500,
+    level: float = 0.95,
+    seed: int = 0,
+    k: float = 4.0,
+    base: float = 10.0,
+    scale: float = 400.0,
+    initial: float = 1000.0,
+) -> list[Interval]:
+    """Limits of Elo ratings over resampled questions, each replicate in a random order of its own.
+
+    The scale of a rating, which gives the floor of its interval (see `bounded`), reaches from where the model would
+    stand after losing each of its battles to where it would after winning each.
+
+    Args:
+        a: [N] index of the first model.
+        b: [N] index of the second model.
+        outcome: [N] score of the first model in [0, 1]; a tie is .5.
+        models: Number of models M.
+        clusters: [N] question of each battle, whole numbers from 0; each battle its own if not given.
+        strata: [N] category of each battle's question, where the benchmark fixes the categories.
+        estimates: [M] ratings to set limits to; medians over 100 random orders if not given.
+        replicates: Bootstrap replicates.
+        level: Coverage of the intervals.
+        seed: Seed of questions and orders.
+        k: Largest change by one battle.
+        base: Odds at a difference of `scale`.
+        scale: Points.
+        initial: Rating before the first battle.
+
+    Returns:
+        [M] intervals; without limits, but with a reason, for fewer than 4 questions.
+
+    Raises:
+        NotMeasurable: Without battles.
+        ValueError: On an outcome outside [0, 1], or indices out of range.
+    """
+    a, b, outcome = _checked(a, b, outcome, models)
+    n, rate = a.size, float(np.log(base) / scale)
+    question = np.arange(n) if clusters is None else indices(clusters, "clusters", length=n)
+    question = np.unique(question, return_inverse=True)[1]
+    units = int(question.max()) + 1
+
+    def after(won: FloatArray, orders: npt.NDArray[np.int32]) -> FloatArray:
+        # A last row, of a model that does not exist against itself, fills orders up and changes nothing.
+        first, second = np.append(a, models), np.append(b, models)
+        found = _advance(first, second, np.append(won, 0.5), orders, models + 1, k, rate)
+        return initial + found[:, :models]
+
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permuted(np.tile(np.arange(n, dtype=np.int32), (100, 1)), axis=1)
+    middle = np.median(after(outcome, shuffled), axis=0) if estimates is None else floats(estimates, "estimates")
+    if units < FEWEST:
+        reason = f"needs at least {FEWEST} questions"
+        return [Interval(float(one), None, None, n, level, None, units, 0, seed, reason) for one in middle]
+    by_question = np.split(np.argsort(question, kind="stable"), np.cumsum(np.bincount(question))[:-1])
+    by_stratum = None if strata is None else stratum_of(indices(strata, "strata", length=n), question)
+    drawn = np.concatenate(list(question_counts(units, replicates, seed, strata=by_stratum)))
+    # Within strata n / (n - 1) of a question are drawn; battles come whole.
+    copies = (
+        np.floor(drawn + rng.random(drawn.shape)).astype(np.int64) if strata is not None else drawn.astype(np.int64)
+    )
+    values = np.empty((replicates, models))
+    chosen = [
+        np.concatenate([np.zeros(0, np.int64), *(by_question[q] for q in np.repeat(np.arange(units), row))])
+        for row in copies
+    ]
+    rows = max(1, CHUNK // max(one.size for one in chosen))
+    for start in range(0, replicates, rows):
+        part = chosen[start : start + rows]
+        orders = np.full((len(part), max(one.size for one in part)), n, dtype=np.int32)
+        for place, one in enumerate(part):
+            orders[place, : one.size] = rng.permutation(one)
+        values[start : start + rows] = after(outcome, orders)
+    lower, upper = percentile_limits_of(values, level, clusters=units)
+    error = values.std(axis=0, ddof=1)
+    size = np.bincount(question).astype(np.float64)
+    result = []
+    for model in range(models):
+        mine = (a == model) | (b == model)
+        points = np.where(a == model, outcome, 1 - outcome)
+        lost = np.where(a == model, 0.0, np.where(b == model, 1.0, outcome))
+        won = np.where(a == model, 1.0, np.where(b == model, 0.0, outcome))
+        ends = [float(np.median(after(one, shuffled[:11])[:, model])) for one in (lost, won)]
+        at = float(middle[model])
+        low, high = min(at, float(lower[model])), max(at, float(upper[model]))
+        found = Interval(at, low, high, n, level, float(error[model]), units, replicates, seed)
+        own = np.bincount(question[mine], points[mine] - points[mine].mean(), units) / size if mine.any() else size * 0
+        result.append(floored(found, own, (min(ends[0], at), max(ends[1], at))))
+    return result
 
 
 def _advance(

@@ -1,10 +1,14 @@
 """Do groups, such as task categories, share one rate, or do they differ by more than chance?
 
 Cochran's chi-square over the groups' shares, each with a variance clustered by question, and the spread of the true
-shares that it implies. The chi-square falls as the spread allowed for grows; the estimate is the spread at which it is
-what chance expects, the number of groups less one (Paule & Mandel 1982, Journal of Research of the National Bureau of
-Standards 87:377), and the limits are those at which it is at its 97.5% and 2.5% quantiles (the Q profile of Viechtbauer
-2007, Statistics in Medicine 26:37), so that the estimate is always between them.
+shares that it implies. How much rows of one question resemble each other (the design effect) is estimated over all
+groups: that of a few questions of one group varies so much that, used as a weight, it finds differences between groups
+that are alike in 13 of 100 data sets of MT-Bench's shape, and in 27 with two questions a group.
+
+The chi-square falls as the spread allowed for grows; the estimate is the spread at which it is what chance expects, the
+number of groups less one (Paule & Mandel 1982, Journal of Research of the National Bureau of Standards 87:377), and the
+limits are those at which it is at its 97.5% and 2.5% quantiles (the Q profile of Viechtbauer 2007, Statistics in
+Medicine 26:37), so that the estimate is always between them.
 """
 
 from dataclasses import dataclass
@@ -55,7 +59,8 @@ def heterogeneity(values: FloatArray, weights: FloatArray, groups: IntArray, clu
     values, weights = floats(values, "values"), floats(weights, "weights")
     groups, clusters = indices(groups, "groups"), indices(clusters, "clusters")
     same_length(values=values, weights=weights, groups=groups, clusters=clusters)
-    shares, variances, questions, rows = [], [], 0, 0.0
+    shares, independent, questions, rows = [], [], 0, 0.0
+    clustered = expected = 0.0
     for group in np.unique(groups[weights > 0]).tolist():
         mine = (groups == group) & (weights > 0)
         place = np.unique(clusters[mine], return_inverse=True)[1]
@@ -65,14 +70,16 @@ def heterogeneity(values: FloatArray, weights: FloatArray, groups: IntArray, clu
         n, agree = float(weights[mine].sum()), float(values[mine].sum())
         share = agree / n
         residual = totals(place, values[mine] - share * weights[mine], used)
-        clustered = float(residual @ residual) * used / (used - 1) / n**2
         cautious = (agree + 1) / (n + 2)  # groups that agree throughout are not certain
+        clustered += float(residual @ residual) * used / (used - 1) / n
+        expected += share * (1 - share)
         shares.append(share)
-        variances.append(max(clustered, cautious * (1 - cautious) / n))
+        independent.append(cautious * (1 - cautious) / n)
         questions, rows = questions + used, rows + n
     if len(shares) < 2:
         raise NotMeasurable("needs at least two categories with two questions each")
-    return _measured(np.array(shares), np.array(variances), round(rows), questions)
+    effect = max(1.0, clustered / expected) if expected > 0 else 1.0
+    return _measured(np.array(shares), effect * np.array(independent), round(rows), questions)
 
 
 def _measured(shares: FloatArray, variances: FloatArray, rows: int, questions: int) -> Heterogeneity:

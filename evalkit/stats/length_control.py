@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evalkit.stats.arrays import FloatArray, IntArray, floats, indices, same_length, sigmoid
+from evalkit.stats.arrays import FloatArray, IntArray, floats, indices, same_length, sigmoid, totals
+from evalkit.stats.bounded import FEWEST
 from evalkit.stats.errors import NotMeasurable
 from evalkit.stats.l1_logistic import cross_validate, solve
-from evalkit.stats.resample import Interval, percentile_limits, question_counts
+from evalkit.stats.resample import Interval, floored, percentile_limits, question_counts, stratum_of
 
 FOLDS = 5
 CHUNK = 8  # replicates at a time
@@ -136,6 +137,7 @@ def bootstrap(
     *,
     gamed: GamedBaseline | None = None,
     length_scale: float | None = None,
+    strata: IntArray | None = None,
     resamples: int = 200,
     level: float = 0.95,
     seed: int = 0,
@@ -158,6 +160,7 @@ def bootstrap(
         difficulty: [N] difficulty of each instruction, or None for a minimal fit.
         gamed: Regularising rows.
         length_scale: Divisor of the length differences, held fixed.
+        strata: [N] category of each row's instruction, where the benchmark fixes the categories.
         resamples: Bootstrap replicates.
         level: Coverage of the interval.
         seed: Seed of the draws.
@@ -166,7 +169,7 @@ def bootstrap(
         Interval in points; `standard_error` is the standard deviation of the replicates.
 
     Raises:
-        NotMeasurable: With fewer than 2 questions, or where `fit` would.
+        NotMeasurable: With fewer than 4 questions, or where `fit` would.
         NotConverged: If a fit does not reach its tolerance.
     """
     design = _design(preference, length_difference, difficulty, gamed, length_scale)
@@ -177,12 +180,13 @@ def bootstrap(
     question = indices(question, "question", length=len(preference))
     rows = question if gamed is None else np.concatenate([gamed.question, question])
     levels, own = np.unique(question, return_inverse=True)
-    if levels.size < 2 or resamples < 2:
-        raise NotMeasurable("needs at least 2 questions and 2 resamples")
+    if levels.size < FEWEST or resamples < 2:
+        raise NotMeasurable(f"needs at least {FEWEST} questions and 2 resamples")
     position = np.searchsorted(levels, rows).clip(max=levels.size - 1)
     known = levels[position] == rows
     replicates = []
-    for counts in question_counts(levels.size, resamples, seed):
+    by_question = None if strata is None else stratum_of(strata, own)
+    for counts in question_counts(levels.size, resamples, seed, strata=by_question):
         for start in range(0, len(counts), CHUNK):
             drawn = counts[start : start + CHUNK]
             copies = np.where(known, drawn[:, position], 1.0)
@@ -196,7 +200,11 @@ def bootstrap(
     lower, upper = percentile_limits(values, level, clusters=levels.size)
     error = float(values.std(ddof=1))
     n = design.difficulty.size
-    return Interval(estimate, min(lower, estimate), max(upper, estimate), n, level, error, levels.size, resamples, seed)
+    lower, upper = min(lower, estimate), max(upper, estimate)
+    interval = Interval(estimate, lower, upper, n, level, error, levels.size, resamples, seed)
+    # Near the top, replicates that are won throughout leave too little below: preferences as they are have the floor.
+    means = totals(own, design.labels[-own.size :], levels.size) / np.bincount(own)
+    return floored(interval, means - means.mean(), (0.0, 100.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,18 +7,28 @@ per-question sums, so that no row is ever copied.
 
 Plain percentile limits are too narrow when questions are few (MT-Bench has 10 a category): by
 sqrt((Q-1)/Q) and by a normal in place of a t quantile. They are therefore read at the expanded percentiles
-of Hesterberg (2015, The American Statistician 69:371), which differ visibly only below some 40 questions.
+of Hesterberg (2015, The American Statistician 69:371), which differ visibly only below some 40 questions. Up to 8
+questions, whose means resampling cannot leave, limits are Student's. A quantity on a known scale (`limits`) has in
+addition a floor that comes from the number of questions (see `bounded`); without a scale, questions that are all alike
+have no interval, and `reason` says so. Where a benchmark fixes its categories (`strata`), only questions within them
+vary: the error is the stratified one (Cochran 1977, Sampling Techniques, section 5.4), and limits are Student's.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
-from evalkit.stats.arrays import FloatArray, IntArray, floats, indices, same_length
+from evalkit.stats.arrays import BoolArray, FloatArray, IntArray, floats, indices, same_length
+from evalkit.stats.bounded import FEWEST, ROUNDING, SMALL, kurtosis, widened
 from evalkit.stats.errors import NotMeasurable
 
 CHUNK = 1 << 17  # draws held in memory at a time: small enough for the cache
+CELLS = 1 << 24  # replicates times columns held in memory at a time
+
+Limits: TypeAlias = tuple[float, float]
+"""Ends of the scale that a quantity is on, such as (1, 10) for scores and (0, 1) for shares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,7 @@ class Interval:
         clusters: Independent units behind the estimate (questions).
         resamples: Bootstrap replicates behind the limits; 0 for a closed form.
         seed: Seed of those replicates.
+        reason: Why there are no limits, such as "needs at least 4 questions"; None where there are.
     """
 
     estimate: float
@@ -47,6 +58,7 @@ class Interval:
     clusters: int
     resamples: int = 0
     seed: int = 0
+    reason: str | None = None
 
     def detectable(self, power: float = 0.8) -> float | None:
         """Distance from no effect that a true effect must have to be found with this power by a test of this level.
@@ -82,49 +94,205 @@ def question_bootstrap(
     counts: FloatArray,
     *,
     pooled: bool = False,
+    limits: Limits | None = None,
+    strata: IntArray | None = None,
     resamples: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Mean with a percentile interval from resampled questions.
+    """Mean with an interval from resampled questions.
 
     Args:
         sums: [Q] total of each question's rows.
         counts: [Q] number (or weight) of each question's rows. Questions with count 0 take no part.
         pooled: True for `sums.sum() / counts.sum()` (each row counts alike), False for the mean over
             questions of `sums / counts` (each question counts alike).
+        limits: Ends of the scale, which give the interval its floor.
+        strata: [Q] category of each question, where the benchmark fixes the categories.
         resamples: Bootstrap replicates.
         level: Coverage of the interval.
         seed: Seed of the draws; the result is a function of the arguments alone.
 
     Returns:
-        The estimate, its interval and its clustered standard error. One question identifies no interval:
-        `lower`, `upper` and `standard_error` are then None.
+        The estimate, its interval and its clustered standard error. Where the data identify no interval (a single
+        question, questions that are all alike on an unknown scale), `lower`, `upper` and `standard_error` are None.
 
     Raises:
         NotMeasurable: If no question has a row.
-        ValueError: On values that are not finite, negative counts, or a sum without a count.
+        ValueError: On values that are not finite, negative counts, a sum without a count, or a mean off the scale.
     """
     sums, counts = _checked(sums, counts)
-    keep = counts > 0
-    sums, counts = sums[keep], counts[keep]
-    if sums.size == 0:
+    if not (counts > 0).any():
         raise NotMeasurable("needs at least one question with a judged row")
-    total = counts.sum()
+    columns = sums[:, None], counts[:, None]
+    found = question_means(
+        *columns, pooled=pooled, limits=limits, strata=strata, fewest=2, resamples=resamples, level=level, seed=seed
+    )[0]
+    assert found is not None
+    return found
+
+
+def question_means(
+    sums: FloatArray,
+    counts: FloatArray,
+    *,
+    pooled: bool = False,
+    limits: Limits | None = None,
+    strata: IntArray | None = None,
+    fewest: int = FEWEST,
+    resamples: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> list[Interval | None]:
+    """Means of many columns (models, turns, categories of a table) over the same questions, resampled together.
+
+    A column's result is that of `question_bootstrap` for it alone, but the draws are made once for all columns that
+    have the same number of questions.
+
+    Args:
+        sums: [Q, K] total of each question's rows in each column.
+        counts: [Q, K] number (or weight) of those rows; a column is about the questions where it is positive.
+        pooled: True weights rows alike, False questions.
+        limits: Ends of the scale, which give the intervals their floor.
+        strata: [Q] category of each question, where the benchmark fixes the categories.
+        fewest: Questions below which a column has no interval, but a reason.
+        resamples: Bootstrap replicates; 0 for Student's limits throughout.
+        level: Coverage of the intervals.
+        seed: Seed of the draws.
+
+    Returns:
+        [K] intervals, None for a column without rows.
+
+    Raises:
+        ValueError: As `question_bootstrap`.
+    """
+    sums, counts = _checked(sums, counts, ndim=2)
+    _check_level(level)
+    if resamples < 0:
+        raise ValueError(f"resamples must not be negative but is {resamples}")
+    if strata is not None:
+        strata = indices(strata, "strata", length=len(sums))
+    result: list[Interval | None] = [None] * sums.shape[1]
+    size = (counts > 0).sum(axis=0)
+    for number in np.unique(size[size > 0]).tolist():
+        group = np.flatnonzero(size == number)
+        for start in range(0, group.size, max(1, CELLS // max(resamples, number))):
+            columns = group[start : start + max(1, CELLS // max(resamples, number))]
+            present = np.argsort(counts[:, columns] <= 0, axis=0, kind="stable")[:number]
+            one, n = (np.take_along_axis(part[:, columns], present, axis=0) for part in (sums, counts))
+            label = None if strata is None else strata[present]
+            for column, found in zip(
+                columns.tolist(),
+                _columns(one, n, pooled, limits, label, max(fewest, 2), resamples, level, seed),
+                strict=True,
+            ):
+                result[column] = found
+    return result
+
+
+def _columns(
+    sums: FloatArray,
+    counts: FloatArray,
+    pooled: bool,
+    limits: Limits | None,
+    strata: IntArray | None,
+    fewest: int,
+    resamples: int,
+    level: float,
+    seed: int,
+) -> list[Interval]:
+    """Intervals of columns [Q, K] in which every question has a row; strata [Q, K]."""
+    size, rows = len(sums), np.rint(counts.sum(axis=0)).astype(int).tolist()
+    means = sums / counts
     if pooled:
-        estimate = sums.sum() / total
-        influence = (sums - estimate * counts) * (sums.size / total)
+        total = counts.sum(axis=0)
+        estimate = sums.sum(axis=0) / total
+        influence = (sums - estimate * counts) * (size / total)
     else:
-        means = sums / counts
-        estimate = means.mean()
+        estimate = means.mean(axis=0)
         influence = means - estimate
+    if limits is not None:
+        slack = ROUNDING * (limits[1] - limits[0])
+        if estimate.min() < limits[0] - slack or estimate.max() > limits[1] + slack:
+            bad = estimate[(estimate < limits[0] - slack) | (estimate > limits[1] + slack)][0]
+            raise ValueError(f"a mean of {bad:g} is not on the scale from {limits[0]:g} to {limits[1]:g}")
+        estimate = np.clip(estimate, *limits)
 
-    def statistic(draw: IntArray) -> FloatArray:
-        if pooled:
-            return _totals(sums, draw) / _totals(counts, draw)
-        return _totals(means, draw) / means.size
+    def without(reason: str, place: int) -> Interval:
+        return Interval(float(estimate[place]), None, None, rows[place], level, None, size, 0, seed, reason)
 
-    return _interval(estimate, influence, statistic, n=total, resamples=resamples, level=level, seed=seed)
+    if size < fewest:
+        return [without(f"needs at least {fewest} questions", place) for place in range(len(rows))]
+    influence, error, degrees = _clustered(influence, strata)
+    if strata is not None or size <= SMALL or resamples == 0:
+        resamples = 0
+        reach = np.array([t_quantile(0.5 + level / 2, free) for free in degrees.tolist()]) * error
+        lower, upper = estimate - reach, estimate + reach
+    elif pooled:
+        lower, upper = _percentiles([sums, counts], lambda top, bottom: top / bottom, resamples, level, seed)
+    else:
+        lower, upper = _percentiles([means], lambda total: total / size, resamples, level, seed)
+    reasons: list[str | None] = [None] * len(rows)
+    if limits is not None:
+        units = np.full(len(rows), float(size))
+        lower, upper, error = widened(estimate, error, (lower, upper), units, kurtosis(influence), limits, level=level)
+    else:
+        scale = np.maximum(np.abs(means).max(axis=0), 1e-300)
+        for place in np.flatnonzero(error <= ROUNDING * scale).tolist():
+            reasons[place] = "needs questions that differ, or a known scale: all have the same value"
+    return [
+        without(reason, place)
+        if reason
+        else Interval(
+            float(estimate[place]), float(lower[place]), float(upper[place]), rows[place], level,
+            float(error[place]), size, resamples, seed,
+        )
+        for place, reason in enumerate(reasons)
+    ]  # fmt: skip
+
+
+def _percentiles(
+    columns: list[FloatArray], statistic: Callable[..., FloatArray], resamples: int, level: float, seed: int
+) -> tuple[FloatArray, FloatArray]:
+    """Percentile limits [K] of a statistic of resampled column totals [B, K]."""
+    size, width = columns[0].shape
+    stacked = np.concatenate(columns, axis=1)
+    replicates = np.empty((resamples, width))
+    start = 0
+    for counts in question_counts(size, resamples, seed):
+        total = counts @ stacked
+        parts = [total[:, place : place + width] for place in range(0, stacked.shape[1], width)]
+        replicates[start : start + len(counts)] = statistic(*parts)
+        start += len(counts)
+    return percentile_limits_of(replicates, level, clusters=size)
+
+
+def _clustered(influence: FloatArray, strata: IntArray | None) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Residuals [Q, K] within strata, standard errors [K] and degrees of freedom [K] of means of questions.
+
+    Categories of a single question have no spread of their own; they share one.
+    """
+    size, width = influence.shape
+    if strata is None:
+        error = np.sqrt((influence**2).sum(axis=0) / (size * (size - 1)))
+        return influence, error, np.full(width, float(size - 1))
+    variance, doubt = np.zeros(width), np.zeros(width)
+    residual = np.zeros_like(influence)
+    alone = np.zeros((size, width), dtype=np.bool_)
+    for stratum in np.unique(strata).tolist():
+        alone |= (strata == stratum) & ((strata == stratum).sum(axis=0) == 1)
+    groups: list[BoolArray] = [alone, *((strata == stratum) & ~alone for stratum in np.unique(strata).tolist())]
+    for mine in groups:
+        number = mine.sum(axis=0)
+        mean = (influence * mine).sum(axis=0) / np.maximum(number, 1)
+        mean = np.where(number == 1, 0.0, mean)  # the only lone question, against the mean of all
+        own = np.where(mine, influence - mean, 0.0)
+        residual += own
+        part = (own**2).sum(axis=0) * number / np.maximum(number - 1, 1)
+        variance += part
+        doubt += part**2 / np.maximum(number - 1, 1)
+    degrees = np.where(doubt > 0, variance**2 / np.where(doubt > 0, doubt, 1.0), size - 1)  # Satterthwaite
+    return residual, np.sqrt(variance) / size, np.clip(degrees, 1.0, size - 1)
 
 
 def cluster_mean(
@@ -132,6 +300,8 @@ def cluster_mean(
     clusters: IntArray,
     *,
     pooled: bool = True,
+    limits: Limits | None = None,
+    strata: IntArray | None = None,
     resamples: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
@@ -142,6 +312,8 @@ def cluster_mean(
         values: [N] one number a row.
         clusters: [N] the question of each row, any whole numbers from 0.
         pooled: True weights rows alike (the plain mean), False weights questions alike.
+        limits: Ends of the scale, which give the interval its floor.
+        strata: [N] category of each row's question, where the benchmark fixes the categories.
         resamples: Bootstrap replicates.
         level: Coverage of the interval.
         seed: Seed of the draws.
@@ -152,7 +324,25 @@ def cluster_mean(
     """
     values = floats(values, "values")
     sums, counts = cluster_sums(values, clusters)
-    return question_bootstrap(sums, counts, pooled=pooled, resamples=resamples, level=level, seed=seed)
+    by_question = None if strata is None else stratum_of(strata, clusters)
+    return question_bootstrap(
+        sums, counts, pooled=pooled, limits=limits, strata=by_question, resamples=resamples, level=level, seed=seed
+    )
+
+
+def stratum_of(strata: IntArray, clusters: IntArray) -> IntArray:
+    """Stratum [Q] of each question, from that of its rows [N]; 0 for a question without rows.
+
+    Raises:
+        ValueError: If rows of one question have different strata.
+    """
+    strata = indices(strata, "strata", length=len(clusters))
+    result = np.zeros(int(clusters.max(initial=-1)) + 1, dtype=np.int64)
+    result[clusters] = strata
+    if (result[clusters] != strata).any():
+        bad = int(np.asarray(clusters)[result[clusters] != strata][0])
+        raise ValueError(f"rows of one question must have one stratum; those of question {bad} have several")
+    return result
 
 
 def cluster_sums(values: FloatArray, clusters: IntArray) -> tuple[FloatArray, FloatArray]:
@@ -169,6 +359,8 @@ def paired_difference(
     counts_b: FloatArray,
     *,
     pooled: bool = False,
+    limits: Limits | None = None,
+    strata: IntArray | None = None,
     resamples: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
@@ -184,6 +376,8 @@ def paired_difference(
         sums_b: [Q] the same for system b, in the same question order.
         counts_b: [Q] number of rows of b.
         pooled: True for a difference of row means, False for a mean over questions of differences.
+        limits: Ends of the scale of either system's values, which give the interval its floor.
+        strata: [Q] category of each question, where the benchmark fixes the categories.
         resamples: Bootstrap replicates.
         level: Coverage of the interval.
         seed: Seed of the draws.
@@ -202,24 +396,52 @@ def paired_difference(
     if not shared.any():
         raise NotMeasurable("needs a question that both systems were judged on")
     s_a, c_a, s_b, c_b = sums_a[shared], counts_a[shared], sums_b[shared], counts_b[shared]
-    total_a, total_b = c_a.sum(), c_b.sum()
-    difference = s_a / c_a - s_b / c_b
-    if pooled:
-        mean_a, mean_b = s_a.sum() / total_a, s_b.sum() / total_b
-        estimate = mean_a - mean_b
-        influence = s_a.size * ((s_a - mean_a * c_a) / total_a - (s_b - mean_b * c_b) / total_b)
-    else:
-        estimate = difference.mean()
-        influence = difference - estimate
+    label = None if strata is None else indices(strata, "strata", length=len(sums_a))[shared]
+    span = None if limits is None else (limits[0] - limits[1], limits[1] - limits[0])
+    n = int(np.rint(c_a.sum() + c_b.sum()))
+    if not pooled:
+        values, weights = s_a / c_a - s_b / c_b, np.ones(s_a.size)
+        found = question_bootstrap(
+            values, weights, limits=span, strata=label, resamples=resamples, level=level, seed=seed
+        )
+        return replace(found, n=n)
+    # The difference of two ratios, in the shape of one mean: its value and what each question adds to it.
+    mean_a, mean_b = float(s_a.sum() / c_a.sum()), float(s_b.sum() / c_b.sum())
+    influence = s_a.size * ((s_a - mean_a * c_a) / c_a.sum() - (s_b - mean_b * c_b) / c_b.sum())
+    found = question_bootstrap(
+        mean_a - mean_b + influence, np.ones(s_a.size), strata=label, resamples=0, level=level, seed=seed
+    )
+    if strata is None and s_a.size > SMALL and found.lower is not None:
+        lower, upper = _percentiles(
+            [part[:, None] for part in (s_a, c_a, s_b, c_b)],
+            lambda ta, na, tb, nb: ta / na - tb / nb,
+            resamples,
+            level,
+            seed,
+        )
+        found = replace(found, lower=float(lower[0]), upper=float(upper[0]), resamples=resamples)
+    if span is not None and s_a.size > 1:
+        found = floored(found, influence, span)
+    return replace(found, n=n)
 
-    def statistic(draw: IntArray) -> FloatArray:
-        if not pooled:
-            return _totals(difference, draw) / difference.size
-        result: FloatArray = _totals(s_a, draw) / _totals(c_a, draw) - _totals(s_b, draw) / _totals(c_b, draw)
-        return result
 
-    n = total_a + total_b
-    return _interval(estimate, influence, statistic, n=n, resamples=resamples, level=level, seed=seed)
+def floored(interval: Interval, influence: FloatArray, limits: Limits) -> Interval:
+    """The interval with the floor that comes from its number of questions (see `bounded`).
+
+    Args:
+        interval: Of a quantity on this scale; one without limits gets them from the floor alone.
+        influence: [U] what each question adds to the estimate, times U; only its kurtosis is read.
+        limits: Ends of the scale.
+    """
+    one = np.array([interval.estimate])
+    error = np.array([interval.standard_error or 0.0])
+    inner = tuple(one if end is None else np.array([end]) for end in (interval.lower, interval.upper))
+    peak = kurtosis(np.asarray(influence, dtype=np.float64)[:, None])
+    units = np.array([float(interval.clusters)])
+    lower, upper, found = widened(one, error, (inner[0], inner[1]), units, peak, limits, level=interval.level)
+    if not lower[0] < upper[0]:
+        return interval
+    return replace(interval, lower=float(lower[0]), upper=float(upper[0]), standard_error=float(found[0]), reason=None)
 
 
 def wilson(successes: float, n: float, *, level: float = 0.95) -> Interval:
@@ -248,22 +470,47 @@ def wilson(successes: float, n: float, *, level: float = 0.95) -> Interval:
     return Interval(p, lower, upper, int(np.rint(n)), level, error, int(np.rint(n)))
 
 
-def question_counts(questions: int, resamples: int, seed: int) -> Iterator[FloatArray]:
+def question_counts(
+    questions: int, resamples: int, seed: int, *, strata: IntArray | None = None
+) -> Iterator[FloatArray]:
     """Yield the replicates of a question bootstrap as multinomial counts, in chunks of bounded memory.
+
+    Within strata of n questions, n - 1 are drawn and weigh n / (n - 1) each, as the variance of a handful of questions
+    would come out too small else (Rao & Wu 1988, JASA 83:231). Strata of one question are taken together.
 
     Args:
         questions: Q, clusters to draw from.
         resamples: Replicates in total.
         seed: Seed of the draws.
+        strata: [Q] category of each question, where the benchmark fixes the categories.
 
     Yields:
         [B', Q] how often each question was drawn; each row sums to Q; the B' add up to `resamples`.
     """
+    if strata is not None:
+        yield from _stratified_counts(indices(strata, "strata", length=questions), resamples, seed)
+        return
     for draw in _draws(questions, resamples, seed):
         rows = draw.shape[0]
         cells = draw + questions * np.arange(rows)[:, None]
         counts = np.bincount(cells.ravel(), minlength=rows * questions)
         yield counts.reshape(rows, questions).astype(np.float64)
+
+
+def _stratified_counts(strata: IntArray, resamples: int, seed: int) -> Iterator[FloatArray]:
+    rng = np.random.default_rng(seed)
+    label = np.unique(strata, return_inverse=True)[1]
+    label = np.where(np.bincount(label)[label] == 1, -1, label)
+    rows = max(1, CHUNK // strata.size)
+    for start in range(0, resamples, rows):
+        size = min(rows, resamples - start)
+        counts = np.ones((size, strata.size))
+        for stratum in np.unique(label).tolist():
+            mine = np.flatnonzero(label == stratum)
+            if mine.size > 1:
+                drawn = rng.multinomial(mine.size - 1, np.full(mine.size, 1 / mine.size), size=size)
+                counts[:, mine] = drawn * (mine.size / (mine.size - 1))
+        yield counts
 
 
 def percentile_limits(replicates: FloatArray, level: float, *, clusters: int | None = None) -> tuple[float, float]:
@@ -277,13 +524,21 @@ def percentile_limits(replicates: FloatArray, level: float, *, clusters: int | N
     Raises:
         ValueError: If the level is not between 0 and 1.
     """
+    lower, upper = percentile_limits_of(replicates[:, None], level, clusters=clusters)
+    return float(lower[0]), float(upper[0])
+
+
+def percentile_limits_of(
+    replicates: FloatArray, level: float, *, clusters: int | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """The same limits [K] of each column of replicates [B, K]."""
     tail = (1 - _check_level(level)) / 2
     if clusters is not None:
         from scipy.special import ndtr
 
         tail = float(ndtr(-np.sqrt(clusters / (clusters - 1)) * t_quantile(1 - tail, clusters - 1)))
-    lower, upper = np.quantile(replicates, [tail, 1 - tail])
-    return float(lower), float(upper)
+    lower, upper = np.quantile(replicates, [tail, 1 - tail], axis=0)
+    return lower, upper
 
 
 def t_quantile(p: float, degrees: float) -> float:
@@ -300,33 +555,6 @@ def normal_quantile(p: float) -> float:
     return NormalDist().inv_cdf(p)
 
 
-def _interval(
-    estimate: float,
-    influence: FloatArray,
-    statistic: Callable[[IntArray], FloatArray],
-    *,
-    n: float,
-    resamples: int,
-    level: float,
-    seed: int,
-) -> Interval:
-    """Bootstrap a statistic of drawn question indices, [B', Q] -> [B']."""
-    _check_level(level)
-    size, rows = influence.size, int(np.rint(n))
-    if size == 1:
-        return Interval(float(estimate), None, None, rows, level, None, 1, 0, seed)
-    replicates = np.concatenate([statistic(draw) for draw in _draws(size, resamples, seed)])
-    lower, upper = percentile_limits(replicates, level, clusters=size)
-    error = float(np.sqrt(influence @ influence / (size * (size - 1))))
-    return Interval(float(estimate), lower, upper, rows, level, error, size, resamples, seed)
-
-
-def _totals(values: FloatArray, draw: IntArray) -> FloatArray:
-    """Sum of the drawn questions' values, [Q] and [B', Q] -> [B']."""
-    result: FloatArray = values.take(draw).sum(axis=1)
-    return result
-
-
 def _draws(size: int, resamples: int, seed: int) -> Iterator[IntArray]:
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1 but is {resamples}")
@@ -336,8 +564,8 @@ def _draws(size: int, resamples: int, seed: int) -> Iterator[IntArray]:
         yield rng.integers(size, size=(min(rows, resamples - start), size))
 
 
-def _checked(sums: FloatArray, counts: FloatArray) -> tuple[FloatArray, FloatArray]:
-    sums, counts = floats(sums, "sums"), floats(counts, "counts")
+def _checked(sums: FloatArray, counts: FloatArray, *, ndim: int = 1) -> tuple[FloatArray, FloatArray]:
+    sums, counts = floats(sums, "sums", ndim=ndim), floats(counts, "counts", ndim=ndim)
     same_length(sums=sums, counts=counts)
     if (counts < 0).any():
         raise ValueError(f"counts must not be negative but has {counts.min()}")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from evalkit.stats.arrays import FloatArray, IntArray, floats, totals
+from evalkit.stats.bounded import EDGE
 from evalkit.stats.errors import NotMeasurable
 from evalkit.stats.resample import Interval, normal_quantile, t_quantile
 
@@ -36,6 +37,30 @@ def clustered_meat(entries: Sequence[Entry], cluster: IntArray, clusters: int, s
     by_cluster = scores.reshape(clusters, size)
     meat: FloatArray = by_cluster.T @ by_cluster * (used / (used - 1))
     return meat
+
+
+def floored_covariance(covariance: FloatArray, bread: FloatArray, repeats: float, questions: int) -> FloatArray:
+    """The covariance of ratings [M, M], in no direction below the floor that comes from the number of questions.
+
+    Battles that all tie leave residuals of 0, and so no variance; how a further question would come out is not known
+    for that. The floor is what half a question more, lost or won as its ratings expect, would add (see `bounded`).
+
+    Args:
+        covariance: [M, M] sandwich covariance.
+        bread: [M, M] inverse information with battles independent.
+        repeats: Weight of the battles that a pair of models has on a question, on average: these may be copies.
+        questions: Q.
+    """
+    least = bread * (repeats * EDGE / (questions + EDGE + 1))
+    values, vectors = np.linalg.eigh(least)
+    known = values > 1e-9 * values.max(initial=0.0)
+    root = vectors[:, known] * np.sqrt(values[known])
+    back = vectors[:, known] / np.sqrt(values[known])
+    ratio, axes = np.linalg.eigh(back.T @ covariance @ back)
+    short = ratio < 1
+    lift = (root @ axes)[:, short]
+    result: FloatArray = covariance + (lift * (1 - ratio[short])) @ lift.T
+    return result
 
 
 def contrast_interval(

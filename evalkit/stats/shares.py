@@ -1,23 +1,34 @@
 """Means of rows that belong to questions, with intervals that also hold for few rows, all-equal rows, and many rows."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
 from evalkit.stats.errors import NotMeasurable
-from evalkit.stats.resample import Interval, cluster_mean, cluster_sums, t_quantile, wilson
+from evalkit.stats.resample import Interval, Limits, cluster_mean, t_quantile, wilson
 
 MANY = 400
 """Questions from which the bootstrap and the normal limits agree to the digits that are printed."""
 
 
 def clustered_mean(
-    values: FloatArray, questions: IntArray, *, level: float = 0.95, resamples: int = 4000, seed: int = 0
+    values: FloatArray,
+    questions: IntArray,
+    *,
+    limits: Limits | None = None,
+    strata: IntArray | None = None,
+    level: float = 0.95,
+    resamples: int = 4000,
+    seed: int = 0,
 ) -> Interval:
     """Mean with limits clustered by question: bootstrap, or, for many questions, the sandwich with a t quantile.
 
     Args:
         values: [N] one number a row.
         questions: [N] question of each row, whole numbers from 0.
+        limits: Ends of the scale, which give the interval its floor.
+        strata: [N] category of each row's question, where the benchmark fixes the categories.
         level: Coverage.
         resamples: Bootstrap replicates.
         seed: Seed of the draws.
@@ -28,28 +39,30 @@ def clustered_mean(
     if values.size == 0:
         raise NotMeasurable("needs at least one row")
     cluster = np.unique(questions, return_inverse=True)[1]
-    used = int(cluster.max()) + 1
-    if used <= MANY:
-        return cluster_mean(values, cluster, level=level, resamples=resamples, seed=seed)
-    sums, counts = cluster_sums(values, cluster)
-    estimate = float(sums.sum() / values.size)
-    influence = sums - estimate * counts
-    error = float(np.sqrt(influence @ influence * used / (used - 1))) / values.size
-    reach = t_quantile(0.5 + level / 2, used - 1) * error
-    return Interval(estimate, estimate - reach, estimate + reach, values.size, level, error, used)
+    many = int(cluster.max()) + 1 > MANY
+    return cluster_mean(
+        values, cluster, limits=limits, strata=strata, resamples=0 if many else resamples, level=level, seed=seed
+    )
 
 
 def clustered_share(
-    values: FloatArray, questions: IntArray, *, level: float = 0.95, resamples: int = 4000, seed: int = 0
+    values: FloatArray,
+    questions: IntArray,
+    *,
+    strata: IntArray | None = None,
+    level: float = 0.95,
+    resamples: int = 4000,
+    seed: int = 0,
 ) -> Interval:
-    """Share of rows, with the wider of the clustered and the score limits (Wilson 1927).
+    """Share of rows with the widest of the clustered limits, the floor of as many questions, and the score limits.
 
-    A bootstrap of rows that are all alike has no width, and one of a dozen rows too little; the score interval is
-    right for those if rows are independent, so the outer limits of both are never far too narrow.
+    The score limits (Wilson 1927) are those of independent rows, so the outer limits are never far too narrow; the
+    floor (see `bounded`) holds where questions agree throughout, however many rows each has.
 
     Args:
         values: [N] within 0..1; a tie may count half.
-        questions: [N] question of each row.
+        questions: [N] question of each row, whole numbers from 0.
+        strata: [N] category of each row's question, where the benchmark fixes the categories.
         level: Coverage.
         resamples: Bootstrap replicates.
         seed: Seed of the draws.
@@ -57,13 +70,16 @@ def clustered_share(
     Raises:
         NotMeasurable: Without rows.
     """
-    inner = clustered_mean(values, questions, level=level, resamples=resamples, seed=seed)
+    inner = clustered_mean(
+        values, questions, limits=(0.0, 1.0), strata=strata, level=level, resamples=resamples, seed=seed
+    )
+    if inner.lower is None or inner.upper is None:  # one question: all rows may be one
+        outer = wilson(inner.estimate, 1, level=level)
+        return replace(inner, lower=outer.lower, upper=outer.upper)
     outer = wilson(min(float(values.sum()), float(values.size)), values.size, level=level)
-    low, high = outer.lower, outer.upper
-    if inner.lower is not None and inner.upper is not None and low is not None and high is not None:
-        low, high = max(0.0, min(low, inner.lower)), min(1.0, max(high, inner.upper))
-    error = inner.standard_error
-    return Interval(inner.estimate, low, high, inner.n, level, error, inner.clusters, inner.resamples, seed)
+    assert outer.lower is not None
+    assert outer.upper is not None
+    return replace(inner, lower=min(outer.lower, inner.lower), upper=max(outer.upper, inner.upper))
 
 
 def clustered_difference(values: FloatArray, group: BoolArray, questions: IntArray, *, level: float = 0.95) -> Interval:

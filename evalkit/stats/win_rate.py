@@ -18,8 +18,9 @@ class WinRate:
 
     Attributes:
         win_rate: Mean preference for the model.
-        standard_error: Its standard error with rows independent (ddof 1), as AlpacaEval prints it; None for one row.
-        interval: The same estimate with the question-clustered interval.
+        standard_error: Its standard error: AlpacaEval's, of independent rows (ddof 1), where every question has one
+            row, as in AlpacaEval; else clustered by question. None for one question.
+        interval: The same estimate with the question-clustered interval, whose floor comes from the questions.
         n_wins: Rows with a preference above one half.
         n_wins_base: Rows below one half.
         n_draws: Rows at exactly one half.
@@ -44,6 +45,7 @@ def win_rate(
     *,
     convention: Literal["unit", "alpaca_eval"] = "unit",
     clusters: IntArray | None = None,
+    strata: IntArray | None = None,
     resamples: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
@@ -55,6 +57,7 @@ def win_rate(
         convention: "unit": 0 the baseline won, 1 the model won. "alpaca_eval": 1 the baseline, 2 the model, and the
             legacy 0 a draw.
         clusters: [N] question of each row, whole numbers from 0; each row its own question if not given.
+        strata: [N] category of each row's question, where the benchmark fixes the categories.
         resamples: Bootstrap replicates of the interval.
         level: Coverage of the interval.
         seed: Seed of the draws.
@@ -82,10 +85,20 @@ def win_rate(
     rows = np.arange(len(judged)) if clusters is None else np.asarray(clusters)
     if len(rows) != len(judged):
         raise ValueError(f"clusters must have length {len(judged)} but has {len(rows)}")
-    interval = cluster_mean(100 * values, rows[judged], resamples=resamples, level=level, seed=seed)
+    cluster = np.unique(rows[judged], return_inverse=True)[1]
+    interval = cluster_mean(
+        100 * values,
+        cluster,
+        limits=(0.0, 100.0),
+        strata=None if strata is None else np.asarray(strata)[judged],
+        resamples=resamples,
+        level=level,
+        seed=seed,
+    )
+    error = float(values.std(ddof=1) / n**0.5 * 100) if n > 1 else None
     return WinRate(
         win_rate=float(values.mean() * 100),
-        standard_error=float(values.std(ddof=1) / n**0.5 * 100) if n > 1 else None,
+        standard_error=error if cluster.max() + 1 == n else interval.standard_error,
         interval=interval,
         n_wins=wins,
         n_wins_base=losses,

@@ -50,7 +50,7 @@ def test_the_estimate_is_that_of_paule_and_mandel():
     got = heterogeneity(values, weights, groups, clusters)
     share = np.bincount(groups, values) / 30
     cautious = (30 * share + 1) / 32
-    variance = np.maximum(share * (1 - share) / 29, cautious * (1 - cautious) / 30)
+    variance = 30 / 29 * cautious * (1 - cautious) / 30
     weight = 1 / (variance + got.spread**2)
     assert weight @ (share - weight @ share / weight.sum()) ** 2 == pytest.approx(3, rel=1e-6)
     assert got.lower < got.spread < got.upper

@@ -44,7 +44,16 @@ def test_clusters_widen_the_interval():
     rows = win_rate(p)
     questions = win_rate(p, clusters=np.repeat(np.arange(50), 4))
     assert questions.interval.standard_error == pytest.approx(2 * rows.interval.standard_error, rel=0.03)
-    assert questions.standard_error == pytest.approx(rows.standard_error)
+    assert questions.standard_error == pytest.approx(questions.interval.standard_error)  # repeats do not narrow it
+
+
+def test_the_limits_of_a_model_that_won_throughout_come_from_the_questions():
+    ten = win_rate([1.0] * 10)
+    assert 75 < ten.interval.lower < 85
+    assert ten.interval.upper == 100
+    assert ten.interval.standard_error > 4
+    copies = win_rate([1.0] * 40, clusters=np.repeat(np.arange(10), 4))
+    assert copies.interval.lower == pytest.approx(ten.interval.lower)
 
 
 def test_one_row_has_no_error():

@@ -1,0 +1,131 @@
+"""Limits of bounded quantities that also hold at the edges of the scale and for few questions.
+
+A standard error of rows that are (nearly) all alike says little of what was not seen: ten wins in ten leave it at 0.
+Limits here are therefore the wider of two kinds.
+
+1. The usual ones: Student's t with the clustered standard error, or percentiles of a bootstrap.
+2. Beta limits with one half of an unseen question at the edge of the scale. Of n questions with weights drawn from a
+   Dirichlet distribution, and weight W for the edge, the mean is matched in mean and variance by a beta distribution;
+   for questions that are won or lost with W = 1/2 that is Jeffreys' interval (Brown, Cai & DasGupta 2001, Statistical
+   Science 16:101), with W = 1 that of Clopper and Pearson, and for scores of any kind nearly the bound of Gaffke
+   (Learned-Miller & Thomas 2019, arXiv:1905.06208).
+
+The unseen question counts as far as the sample may hide it: fully where its kurtosis is above 4 or where all values are
+equal, and not at all where it is below 2.5 (a few questions that lie close to one end of the scale count, too). So
+intervals in the middle of a scale are the usual ones to the digit. tests/certification measures the coverage.
+"""
+
+import numpy as np
+
+from evalkit.stats.arrays import BoolArray, FloatArray
+
+EDGE = 0.5
+"""Questions assumed at the edge of the scale, unseen."""
+FEWEST = 4
+"""Questions below which scores have no interval: of 3, a nominal 95% covers 73%."""
+SMALL = 8
+"""Questions up to which limits are Student's, as resampling cannot leave the range of so few means."""
+ROUNDING = 1e-9
+"""Standard errors below this part of the scale are rounding errors."""
+
+
+def kurtosis(influence: FloatArray) -> FloatArray:
+    """Fourth moment over the squared second one, of each column [Q, K] of question residuals; infinite without spread.
+
+    Rows of residual 0 that only pad a column must be NaN.
+    """
+    size = np.isfinite(influence).sum(axis=0)
+    square = np.nan_to_num(influence) ** 2
+    second = square.sum(axis=0)
+    none = second <= (ROUNDING**2) * size * np.maximum(square.max(axis=0, initial=0.0), 1e-30)
+    result: FloatArray = np.where(none, np.inf, size * (square**2).sum(axis=0) / np.where(none, 1.0, second) ** 2)
+    return result
+
+
+def edge_limits(
+    estimate: FloatArray,
+    standard_error: FloatArray,
+    units: FloatArray,
+    kurtosis: FloatArray,
+    limits: tuple[FloatArray | float, FloatArray | float],
+    *,
+    level: float = 0.95,
+) -> tuple[FloatArray, FloatArray]:
+    """Beta limits [K] with half an unseen question at either edge (see the module text).
+
+    Args:
+        estimate: [K] means, within the limits.
+        standard_error: [K] their standard errors, clustered by question.
+        units: [K] questions.
+        kurtosis: [K] of the questions' residuals, infinite where they are all alike.
+        limits: Ends of the scale; of each quantity, where they differ.
+        level: Coverage.
+
+    Returns:
+        Lower and upper limits; +inf and -inf where the sample has nothing to hide, so that the usual limits stand.
+    """
+    low, high = (np.broadcast_to(np.asarray(end, dtype=np.float64), estimate.shape) for end in limits)
+    below, above = estimate - low, high - estimate
+    tail = (1 - level) / 2
+    down = _distance(below, above, standard_error, units, kurtosis, tail)
+    up = _distance(above, below, standard_error, units, kurtosis, tail)
+    return low + down, high - up
+
+
+def _distance(
+    mine: FloatArray, other: FloatArray, error: FloatArray, units: FloatArray, kurtosis: FloatArray, tail: float
+) -> FloatArray:
+    """How far from an edge [K] the limit on its side lies: a beta quantile."""
+    from scipy.special import betaincinv
+
+    span = np.maximum(mine + other, 1e-300)
+    alike = error <= ROUNDING * span
+    hidden = np.where(alike, 1.0, np.clip((kurtosis - 2.5) / 1.5, 0.0, 1.0))
+    # A handful of questions near one end may hide the far end whatever their kurtosis says.
+    near = np.clip((mine / np.maximum(other, 1e-12 * span) - 2) / 4, 0.0, 1.0) * np.minimum(1.0, SMALL / units)
+    extra = EDGE * np.maximum(hidden, near)
+    total = units + extra
+    mean = mine * units / total
+    spread = error**2 * np.maximum(units - 1, 0) * units / total + extra * units / total**2 * mine**2
+    m, v = np.clip(mean / span, 0.0, 1.0), spread / (total + 1) / span**2
+    use = (extra > 0) & (m > 0) & (m < 1) & (v > 0)
+    v = np.where(use, np.minimum(v, 0.999999 * m * (1 - m)), 0.1)
+    k = np.where(use, m * (1 - m) / np.where(use, v, 1.0) - 1, 1.0)
+    quantile = betaincinv(np.where(use, m * k, 1.0), np.where(use, (1 - m) * k, 1.0), tail)
+    # At the edge itself, there is nothing beyond.
+    result: FloatArray = np.where(use, quantile * span, np.where(mine <= ROUNDING * span, 0.0, np.inf))
+    return result
+
+
+def widened(
+    estimate: FloatArray,
+    standard_error: FloatArray,
+    inner: tuple[FloatArray, FloatArray],
+    units: FloatArray,
+    kurtosis: FloatArray,
+    limits: tuple[FloatArray | float, FloatArray | float],
+    *,
+    level: float = 0.95,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Lower and upper limits and standard errors [K]: the usual ones, with the floor that comes from n.
+
+    The standard error is that of the interval beside it: where the floor makes an interval more than half as wide again
+    as its analytic standard error would, it is the half width over the t quantile.
+
+    Args:
+        estimate: [K] estimates.
+        standard_error: [K] analytic standard errors.
+        inner: [K] usual limits, of a bootstrap or of Student's t.
+        units: [K] questions, at least 2.
+        kurtosis: [K] of the questions' residuals.
+        limits: Ends of the scale.
+        level: Coverage.
+    """
+    from scipy.special import stdtrit
+
+    low, high = edge_limits(estimate, standard_error, units, kurtosis, limits, level=level)
+    lower = np.maximum(np.minimum(inner[0], low), limits[0])
+    upper = np.minimum(np.maximum(inner[1], high), limits[1])
+    implied = (upper - lower) / (2 * stdtrit(units - 1, 0.5 + level / 2))
+    reach: BoolArray = (implied > 1.5 * standard_error) & ((low < inner[0]) | (high > inner[1]))
+    return lower, upper, np.where(reach, implied, standard_error)

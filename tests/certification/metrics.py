@@ -1,0 +1,266 @@
+"""What is certified: each metric as a function of a random generator, a setting, and a number of questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from evalkit.stats.agreement import agreement, cohen_kappa, fleiss_kappa, krippendorff_alpha
+from evalkit.stats.battles import compress
+from evalkit.stats.bradley_terry import bradley_terry
+from evalkit.stats.elo import elo_intervals
+from evalkit.stats.errors import StatisticsError
+from evalkit.stats.heterogeneity import heterogeneity
+from evalkit.stats.length_control import bootstrap, fit
+from evalkit.stats.resample import paired_difference, question_bootstrap, question_means
+from evalkit.stats.shares import clustered_share
+from evalkit.stats.win_rate import win_rate
+from tests.certification.studies import Planted, scores, study, wins
+
+SCALE = (1.0, 10.0)
+RESAMPLES = 1000
+MANY = 6_000  # questions behind a truth that is estimated
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One row of the table.
+
+    Attributes:
+        name: Quantity.
+        setting: What was planted.
+        measure: Its interval in one data set of so many questions; None or no limits where it gives a reason.
+        truth: Of that many questions; None: the mean of the estimates (a quantity that depends on n).
+        repetitions: Part of the repetitions asked for, for costly ones.
+    """
+
+    name: str
+    setting: str
+    measure: Callable[[np.random.Generator, int], object]
+    truth: Callable[[], float] | None
+    repetitions: float = 1.0
+
+
+def _score(setting, turn=None, categories=1, repeats=1, missing=0.0):
+    def measure(rng, questions):
+        x = scores(rng, setting, questions)
+        x = x if turn is None else x[:, [turn]]
+        x = np.repeat(x, repeats, axis=1)
+        there = (rng.random(x.shape) >= missing).astype(float)
+        sums, counts = (x * there).sum(axis=1), there.sum(axis=1)
+        return question_means(sums[:, None], counts[:, None], limits=SCALE, resamples=RESAMPLES)[0]
+
+    return measure
+
+
+OFFSETS = np.array([-2.2, -1.5, -0.8, 0.0, 0.4, 0.9, 1.4, 1.8])
+
+
+def _stratified(rng, questions, paired=False):
+    size = {8: 2, 20: 4}.get(questions, 8)
+    stratum = np.arange(questions) % size
+    x = np.clip(6.5 + OFFSETS[np.linspace(0, 7, size).astype(int)][stratum] + 0.8 * rng.normal(size=questions), 1, 10)
+    return question_bootstrap(x, np.ones(questions), limits=SCALE, strata=stratum)
+
+
+def _stratified_truth(questions):
+    rng = np.random.default_rng(1)
+    size = {8: 2, 20: 4}.get(questions, 8)
+    offsets = OFFSETS[np.linspace(0, 7, size).astype(int)]
+    return float(np.clip(6.5 + offsets + 0.8 * rng.normal(size=(200_000, size)), 1, 10).mean())
+
+
+@cache
+def _score_truth(setting):
+    return float(scores(np.random.default_rng(1), setting, 400_000).mean())
+
+
+def _win_rate(rate, rows, copies=1):
+    def measure(rng, questions):
+        x = np.repeat(wins(rng, rate, questions, rows), copies, axis=1)
+        found = win_rate(x.ravel(), clusters=np.repeat(np.arange(questions), x.shape[1]), resamples=RESAMPLES)
+        return found.interval.affine(0.01)
+
+    return measure
+
+
+def _share(rate, rows):
+    def measure(rng, questions):
+        x = wins(rng, rate, questions, rows)
+        return clustered_share(x.ravel(), np.repeat(np.arange(questions), rows), resamples=RESAMPLES)
+
+    return measure
+
+
+def _two(rng, rate, questions):
+    """Two models, one battle a question and turn, of two turns that resemble each other."""
+    x = wins(rng, rate, questions, 2)
+    n = x.size
+    return np.zeros(n, dtype=int), np.ones(n, dtype=int), x.ravel(), np.repeat(np.arange(questions), 2)
+
+
+def _bt_two(rate):
+    def measure(rng, questions):
+        a, b, y, question = _two(rng, rate, questions)
+        return bradley_terry(compress(a, b, y, models=2, clusters=question)).difference(0, 1)
+
+    return measure
+
+
+def _elo_two(rate):
+    def measure(rng, questions):
+        a, b, y, question = _two(rng, rate, questions)
+        return elo_intervals(a, b, y, models=2, clusters=question, replicates=300)[0]
+
+    return measure
+
+
+SIX = Planted(abilities=(0.8, 0.4, 0.1, -0.1, -0.4, -0.8), question_effect=0.6, sharpness=1.5)
+
+
+def _bt_six(rng, questions):
+    s = study(rng, SIX, questions)
+    return bradley_terry(compress(s.a, s.b, s.outcome, models=6, clusters=s.question)).interval(0)
+
+
+def _elo_six(rng, questions):
+    s = study(rng, SIX, questions)
+    keep = s.a < s.b
+    found = elo_intervals(s.a[keep], s.b[keep], s.outcome[keep], models=6, clusters=s.question[keep], replicates=200)
+    return found[0]
+
+
+def _lc(constant, point=False):
+    def measure(rng, questions):
+        length = rng.normal(size=questions)
+        p = 1 / (1 + np.exp(-(constant + 0.8 * np.tanh(length))))
+        preference = np.clip((rng.random(questions) < p) * 0.9 + 0.1 * rng.random(questions), 0, 1)
+        if point:
+            return fit(preference, length).win_rate
+        return bootstrap(preference, length, np.arange(questions), resamples=100)
+
+    return measure
+
+
+def _raters(sharp, count=2, few=False):
+    """Labels of raters of this sharpness, of three pairs on each question that share its clearness."""
+
+    def labels(rng, questions):
+        gap = 1.2 * rng.normal(size=(questions, 1)) + 0.8 * rng.normal(size=(questions, 3))
+        said = sharp * gap.ravel()[:, None] + rng.logistic(size=(gap.size, count))
+        return np.where(np.abs(said) < 0.3, "tie", np.where(said > 0, "A", "B")), np.repeat(np.arange(questions), 3)
+
+    return labels
+
+
+def _agreement(sharp, kind):
+    draw = _raters(sharp, 3 if kind in ("alpha", "fleiss") else 2)
+
+    def measure(rng, questions):
+        given, question = draw(rng, questions)
+        resamples = RESAMPLES if questions < MANY else 2
+        if kind == "agreement":
+            return agreement(*given.T.tolist(), clusters=question, resamples=resamples).clustered
+        if kind == "kappa":
+            return cohen_kappa(*given.T.tolist(), clusters=question, resamples=resamples)
+        if kind == "alpha":
+            return krippendorff_alpha(given.tolist(), clusters=question, resamples=resamples)
+        counts = np.stack([(given == label).sum(axis=1) for label in ("A", "B", "tie")], axis=1).astype(float)
+        return fleiss_kappa(counts, clusters=question, resamples=resamples)
+
+    return measure
+
+
+def _large(measure):
+    @cache
+    def truth():
+        return float(measure(np.random.default_rng(1), MANY).estimate)
+
+    return truth
+
+
+def _paired(drop):
+    def measure(rng, questions):
+        hard = 1.8 * rng.normal(size=questions)
+        one, two = (np.clip(6.0 + hard + move + 0.6 * rng.normal(size=questions), 1, 10) for move in (0.0, -drop))
+        ones = np.ones(questions)
+        return paired_difference(two, ones, one, ones, limits=SCALE, resamples=RESAMPLES)
+
+    return measure
+
+
+def _differ(spread):
+    def measure(rng, questions):
+        groups = np.arange(questions) % max(2, min(8, questions // 4))
+        base = np.clip(
+            0.7 + spread * np.linspace(-1, 1, groups.max() + 1)[groups] + 0.18 * rng.normal(size=questions), 0.02, 0.98
+        )
+        question = np.repeat(np.arange(questions), 18)
+        values = (rng.random(question.size) < base[question]).astype(float)
+        return heterogeneity(values, np.ones(values.size), groups[question], question).p_value < 0.05
+
+    return measure
+
+
+def certified() -> list[Metric]:
+    """Every metric and setting."""
+    found = []
+    for setting in ("mid-scale", "whole numbers", "skewed", "ceiling", "high", "two humps"):
+        truth = lambda setting=setting: _score_truth(setting)  # noqa: E731
+        found.append(Metric("score", setting, _score(setting), truth))
+        found.append(Metric("score of a turn", setting, _score(setting, 0), truth))
+    for setting in ("mid-scale", "ceiling"):
+        truth = lambda setting=setting: _score_truth(setting)  # noqa: E731
+        found.append(Metric("score, three copies", setting, _score(setting, repeats=3), truth))
+        found.append(Metric("score, 20% missing", setting, _score(setting, missing=0.2), truth))
+    found.append(Metric("score, fixed categories", "means 4.3 to 8.3", _stratified, None))
+    for rate in (0.5, 0.8, 0.95, 0.997):
+        truth = lambda rate=rate: rate  # noqa: E731
+        found.append(Metric("win rate", f"{rate:.1%}, one row", _win_rate(rate, 1), truth))
+        found.append(Metric("win rate", f"{rate:.1%}, two turns, four copies", _win_rate(rate, 2, 4), truth))
+        found.append(Metric("share", f"{rate:.1%}, ten rows", _share(rate, 10), truth))
+        logit = lambda rate=rate: float(np.log(rate / (1 - rate)))  # noqa: E731
+        found.append(Metric("Bradley-Terry difference", f"{rate:.1%}, two models", _bt_two(rate), logit))
+        found.append(Metric("Elo", f"{rate:.1%}, two models", _elo_two(rate), None, 0.5))
+    found.append(Metric("Bradley-Terry rating", "best of six models", _bt_six, _large(_bt_six), 0.5))
+    found.append(Metric("Elo", "best of six models", _elo_six, None, 0.25))
+    for constant in (0.0, 2.2, 3.2):
+        big = _lc(constant, point=True)
+        truth = cache(lambda big=big: float(big(np.random.default_rng(1), 50_000)))
+        found.append(Metric("length-controlled win rate", f"logit {constant:g}", _lc(constant), truth, 0.5))
+    for sharp, word in ((0.7, "blunt"), (2.5, "sharp"), (12.0, "nearly perfect")):
+        for kind in ("agreement", "kappa", "alpha", "fleiss"):
+            measure = _agreement(sharp, kind)
+            found.append(
+                Metric(
+                    {"alpha": "Krippendorff's alpha", "fleiss": "Fleiss' kappa"}.get(kind, kind),
+                    f"{word} raters",
+                    measure,
+                    _large(measure),
+                )
+            )
+    for drop in (0.0, 0.3):
+        found.append(Metric("paired difference", f"drop {drop:g}", _paired(drop), None))
+    return found
+
+
+def warnings() -> list[Metric]:
+    """Statements that are true or false: how often each is made."""
+    return [
+        Metric("categories differ", "alike", _differ(0.0), None),
+        Metric("categories differ", "70% +- 15", _differ(0.15), None),
+        Metric("paired difference is not 0", "equal models", lambda r, q: _apart(_paired(0.0)(r, q)), None),
+        Metric(
+            "paired difference is not 0", "drop .3 (SD of pairs .85)", lambda r, q: _apart(_paired(0.3)(r, q)), None
+        ),
+    ]
+
+
+def _apart(found) -> bool:
+    return found.lower is not None and not found.lower <= 0 <= found.upper
+
+
+UNMEASURED = (StatisticsError,)
