@@ -1,11 +1,11 @@
-"""Agreement -> a section of the audit page: the overall counts, a heat map by category, and a radar."""
+"""Agreement -> a section of the audit page: the overall counts, and by category as a figure and a heat map."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from evalkit.auditing.findings import AgreementRow, Audit
-from evalkit.reports.audit_figures import Figure, Radar
+from evalkit.reports.audit_figures import Figure, Forest, Mark, SHARES
 from evalkit.reports.audit_parts import NONE, Cell, Section, Table, shade, who
 
 CHANCE = {"S1": 1 / 3, "S2": 1 / 2}
@@ -81,7 +81,7 @@ def agreement(audit: Audit) -> Section | None:
     if any(row.turn is None for row in local):
         local = [row for row in local if row.turn is None]
     if local:
-        parts += _radar(local, called)
+        parts += _by_category(local, called)
         parts += _heat(local, called)
     return Section(id="agreement", title="Agreement", says=SETUPS, parts=tuple(parts))
 
@@ -140,14 +140,18 @@ def _heat(rows: Sequence[AgreementRow], called: Names) -> list[Table]:
     return result
 
 
-def _radar(rows: Sequence[AgreementRow], called: Names) -> list[Figure]:
+def _by_category(rows: Sequence[AgreementRow], called: Names) -> list[Figure]:
     setup = "S2" if any(row.setup == "S2" for row in rows) else "S1"
     mine = [row for row in rows if row.setup == setup]
-    spokes = list(dict.fromkeys(row.category or "" for row in mine))
-    if not 3 <= len(spokes) <= 24:
-        return []
-    cells = {(_label(row, called), row.category): row.agree / row.total for row in mine}
+    categories = list(dict.fromkeys(row.category or "" for row in mine))[:30]
+    cells = {(_label(row, called), row.category): Mark(row.agree / row.total, row.lower, row.upper) for row in mine}
     pairs = list(dict.fromkeys(label for label, _ in cells))[:SERIES]
-    series = {pair: [cells.get((pair, spoke)) for spoke in spokes] for pair in pairs}
-    alt = f"{setup} agreement by category; the table below has the numbers"
-    return [Radar(alt=alt, spokes=tuple(spokes), series=series)]
+    return [
+        Forest(
+            alt=f"{setup} agreement by category; the table below has the numbers",
+            unit=f"{setup} agreement",
+            rows=tuple(categories),
+            series={pair: [cells.get((pair, one)) for one in categories] for pair in pairs},
+            span=SHARES,
+        )
+    ]
