@@ -36,6 +36,8 @@ SIZE = 12.0
 """Points of all text."""
 LINE = 15.0
 """Points from one line of text to the next."""
+NARROW = 13 / 12
+"""How much larger letters are on a narrow screen (``page.html.j2``): labels of rows leave room for it."""
 EDGE = 18.0
 """Points left free at the right, where half of the last tick's label stands."""
 LABEL = 150.0
@@ -96,9 +98,9 @@ def _em(char: str) -> float:
         return 0.0
     if unicodedata.east_asian_width(char) in "WF":
         return 1.0
-    if char in "iljI.,:;'|![]() ":
-        return 0.37
-    return 0.9 if char in "mwMW@%—" else 0.7 if char.isupper() else 0.6
+    if char in "fijlrtI.,:;'|!-/()[] ":
+        return 0.42
+    return 1.0 if char in "mwMW@%—…" else 0.76 if char.isupper() else 0.64
 
 
 def shortened(text: str, width: float) -> str:
@@ -127,9 +129,10 @@ def wrapped(text: str) -> list[str]:
     if text_width(text) <= LABEL:
         return [text]
     text = shortened(text, 1.9 * LABEL)
-    breaks = [place + 1 for place, char in enumerate(text[:-1]) if char in " /_:,-"] or [_fitting(text, LABEL)]
-    at = min(breaks, key=lambda place: max(text_width(text[:place].rstrip()), text_width(text[place:].lstrip())))
-    return [shortened(part.strip(), LABEL) for part in (text[:at], text[at:])]
+    pairs = [(text[: at + 1].rstrip(), text[at + 1 :].lstrip()) for at, char in enumerate(text) if char in " /_:,-"]
+    fitting = [pair for pair in pairs if max(map(text_width, pair)) <= LABEL]
+    at = _fitting(text, LABEL)
+    return list(min(fitting, key=lambda pair: max(map(text_width, pair)), default=(text[:at], text[at:])))
 
 
 def _finite(mark: Mark | None) -> Mark | None:
@@ -186,7 +189,8 @@ def _scale(axes: Axes, which: str, low: float, high: float, ticks: int, *, share
 
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
-    axis.set_major_locator(MaxNLocator(nbins=max(2, ticks), steps=[1, 2, 2.5, 5, 10]))
+    values = MaxNLocator(nbins=max(2, ticks), steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    axis.set_ticks([float(value) for value in values if low <= value <= high])
     axis.set_major_formatter(PercentFormatter(1.0) if share else FuncFormatter(_number))
     axis.grid(True, color=PALETTE["line"], linewidth=1)
 
@@ -241,11 +245,11 @@ def _forest(figure: Forest) -> Drawing:
         _values([mark for row in marks.values() for mark in row if mark is not None])
         + ([] if figure.null is None else [figure.null])
     )
-    step = max(13 + 11.0 * len(names), max(len(lines) for lines in labels) * LINE + 8)
-    left = 18 + max((text_width(line) for lines in labels for line in lines), default=0.0)
+    step = max(13 + 11.0 * len(names), max(map(len, labels), default=1) * LINE + 8)
+    left = 16 + NARROW * max((text_width(line) for lines in labels for line in lines), default=0.0)
     bottom, above = 40.0, 6 + _legend_height(names)
-    sheet = _sheet(bottom + step * len(labels) + above)
-    top = bottom + step * len(labels)
+    top = bottom + step * max(1, len(labels))
+    sheet = _sheet(top + above)
     axes = _axes(sheet, left, bottom, WIDTH - EDGE, top)
     edge = 0.02 * (high - low) if figure.span else 0.0  # a mark on the limit is seen whole
     _scale(axes, "x", low - edge, high + edge, int((WIDTH - EDGE - left) / 55), share=share)
@@ -304,11 +308,14 @@ def _name_points(sheet: Drawing, axes: Axes, points: Sequence[tuple[str, Mark, M
     places = axes.transData.transform([(x.estimate, y.estimate) for _, x, y in points]).tolist() if points else []
     taken: list[Box] = [(x - 5, y - 5, x + 5, y + 5) for x, y in places]
     for _, x, y in points:
-        ends = [(x.lower, y.estimate, x.upper, y.estimate), (x.estimate, y.lower, x.estimate, y.upper)]
-        for x0, y0, x1, y1 in ends:
-            if None not in (x0, y0, x1, y1):
-                (left, bottom), (right, top) = axes.transData.transform([(x0, y0), (x1, y1)]).tolist()
-                taken.append((left - 1, bottom - 1, right + 1, top + 1))
+        ends = []
+        if x.lower is not None and x.upper is not None:
+            ends.append([(x.lower, y.estimate), (x.upper, y.estimate)])
+        if y.lower is not None and y.upper is not None:
+            ends.append([(x.estimate, y.lower), (x.estimate, y.upper)])
+        for interval in ends:
+            (left, bottom), (right, top) = axes.transData.transform(interval).tolist()
+            taken.append((left - 1, bottom - 1, right + 1, top + 1))
     for (label, _, _), (x, y) in zip(points, places, strict=True):
         name = shortened(label, LABEL)
         width = text_width(name)

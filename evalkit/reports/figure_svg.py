@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from matplotlib.backend_bases import GraphicsContextBase, RendererBase
 from matplotlib.colors import to_hex
@@ -69,8 +70,8 @@ class SvgRenderer(RendererBase):
         trans: Transform,
         rgbFace: Any = None,
     ) -> None:
-        codes = marker_path.codes
-        if codes is None or marker_path.CURVE4 not in codes:
+        codes = () if marker_path.codes is None else cast("Iterable[int]", marker_path.codes)
+        if int(marker_path.CURVE4) not in codes:
             super().draw_markers(gc, marker_path, marker_trans, path, trans, rgbFace)
             return
         # The one marker with curves is the circle; as a path it would take 300 bytes.
@@ -88,9 +89,9 @@ class SvgRenderer(RendererBase):
         if width and gc.get_rgb()[3]:
             classes.append(f"s-{NAMES[to_hex(gc.get_rgb())]}")
             more = "" if width == 1 else f' stroke-width="{_short(width)}"'
-            dashes = gc.get_dashes()[1]
-            if dashes is not None:
-                more += f' stroke-dasharray="{" ".join(_short(dash) for dash in dashes)}"'
+            dashes = cast("Iterable[float]", gc.get_dashes()[1] or ())
+            if pattern := " ".join(map(_short, dashes)):
+                more += f' stroke-dasharray="{pattern}"'
         if not classes:
             return
         tip = self._tips[-1]
