@@ -16,7 +16,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "evalkit"
 FILES = sorted(path.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("*.py"))
 HEAVY = {
-    *("vllm", "openai", "anthropic", "pandas", "scipy", "numpy", "xllamacpp", "plotly", "huggingface_hub"),
+    *("vllm", "openai", "anthropic", "pandas", "scipy", "numpy", "xllamacpp", "matplotlib", "huggingface_hub"),
     *("torch", "transformers", "jinja2", "rich", "tenacity.asyncio"),
 }
 INPUT_AND_OUTPUT = {
@@ -113,11 +113,13 @@ def test_only_the_command_line_knows_hydra(path):
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.parts[1] != "stats"], ids=str)
 def test_heavy_libraries_are_imported_where_they_are_used(path):
-    heavy = HEAVY | {"hydra", "omegaconf", "evalkit.stats", "evalkit.console"}
+    heavy = HEAVY | {"hydra", "omegaconf", "evalkit.stats", "evalkit.console", "evalkit.reports.figure_svg"}
     if path == Path("evalkit/backends/vllm_engine.py"):  # runs in the engine's own process
         heavy = heavy - {"vllm"}
     if path == Path("evalkit/console.py"):  # a class of its kind
         heavy = heavy - {"rich"}
+    if path == Path("evalkit/reports/figure_svg.py"):  # a renderer of its kind
+        heavy = heavy - {"matplotlib"}
     assert within(imported(path), heavy) == set()
 
 

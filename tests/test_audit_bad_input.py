@@ -214,11 +214,9 @@ def test_payloads_stay_inert(payload):
     for dangerous in ("\x1b", "\x07", "\x9b", "\u202e", "\u2066", "\ud800"):
         assert dangerous not in text
         assert dangerous not in html
-    own = html.replace("<script>", "", html.count("<script>\n"))
-    assert "<script>alert" not in own
+    assert "<script" not in html
     assert "<svg onload" not in html
-    assert "<img" not in html.split('<script type="application/json"')[0]
-    assert "</script><script>alert" not in html
+    assert "<img" not in html
     assert ">49<" not in html
 
 

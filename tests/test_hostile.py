@@ -153,7 +153,7 @@ class Page(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.tags, self.scripts, self.text = [], 0, ""
+        self.tags, self.text = [], ""
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attrs):
@@ -165,8 +165,7 @@ class Page(HTMLParser):
 
     def check(self):
         tags = [tag for tag, _ in self.tags]
-        assert tags.count("script") == 3, "the data and two of ours"
-        assert not {"img", "iframe", "object", "embed", "base", "form", "link"} & set(tags)
+        assert not {"script", "img", "iframe", "object", "embed", "base", "form", "link"} & set(tags)
         for _, attributes in self.tags:
             assert not any(key.startswith("on") for key in attributes)
             assert all((attributes.get(key) or "#").startswith("#") for key in ("href", "src", "xlink:href", "action"))

@@ -258,7 +258,7 @@ def test_hostile_names_in_files(tmp_path):
 class Reader(HTMLParser):
     def __init__(self):
         super().__init__(convert_charrefs=True)
-        self.tags, self.cells, self.scripts, self.inside = [], [], [], None
+        self.tags, self.cells, self.inside = [], [], None
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
@@ -270,33 +270,25 @@ class Reader(HTMLParser):
     def handle_data(self, data):
         if self.inside == "td":
             self.cells.append(data)
-        if self.inside == "script":
-            self.scripts.append(data)
 
 
 def test_the_page_is_self_contained_and_escapes_everything(tmp_path):
-    import base64
-    import hashlib
-
     found = hostile(tmp_path)
     text = page(all_grids(found.standings, side_by_side(found.standings)), ["<i>note</i>"])
     reader = Reader()
     reader.feed(text)
     assert "49" not in reader.cells  # the template engine did not run a name
     assert any(cell.startswith("<script>alert(1)</script>") for cell in reader.cells)
-    assert [tag for tag, _ in reader.tags].count("script") == 3
+    tags = {tag for tag, _ in reader.tags}
+    assert "svg" in tags
+    assert "script" not in tags
     assert not [attrs for _, attrs in reader.tags if "src" in attrs or "href" in attrs]
     assert not [name for _, attrs in reader.tags for name in attrs if name.startswith("on")]
     assert ("i", {}) not in reader.tags
-    data, library, script = reader.scripts
-    assert HOSTILE[:25] not in text.replace(library, "")
-    assert json.loads(data)[0]["points"]
+    assert HOSTILE[:25] not in text
     (policy,) = [attrs["content"] for tag, attrs in reader.tags if tag == "meta" and "http-equiv" in attrs]
     assert "default-src 'none'" in policy
-    for code in (library, script):
-        digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
-        assert f"'sha256-{digest}'" in policy
-    assert "unsafe-inline" not in policy.split("script-src")[1].split(";")[0]
+    assert "script-src" not in policy
 
 
 def test_an_empty_leaderboard_is_a_usage_error(tmp_path):

@@ -36,6 +36,10 @@ class Sayings:
     question: IntArray
     category: IntArray
     turn: IntArray
+    decided: FloatArray | None = None
+    """[N] in how many of these the other side names a winner."""
+    correct: FloatArray | None = None
+    """[N] in how many of those this side names the same."""
     one: FloatArray | None = None
     """[N] verdicts of each side, where a row is one pair of verdicts."""
     other: FloatArray | None = None
@@ -103,6 +107,8 @@ def with_votes(evidence: Evidence, votes: Votes, setup: Setup) -> Sayings:
         question=votes.question[used],
         category=votes.category[used],
         turn=votes.turn[used],
+        decided=(said != 0.5).astype(np.float64),
+        correct=((said != 0.5) & (judge == said)).astype(np.float64),
         one=judge,
         other=said,
         longer=longer,
@@ -236,12 +242,15 @@ def _within(votes: Votes, setup: Setup, longer: Longer) -> Sayings:
         counts = counts * np.array([1.0, 0.0, 1.0])
     n = counts.sum(axis=1)
     agree, total = (counts * (counts - 1) / 2).sum(axis=1), n * (n - 1) / 2
+    winners = counts * np.array([1.0, 0.0, 1.0])
     return Sayings(
         agree,
         total,
         votes.question[first],
         votes.category[first],
         votes.turn[first],
+        decided=winners.sum(axis=1) * (n - 1) / 2,  # either of two may be the other side
+        correct=(winners * (counts - 1)).sum(axis=1) / 2,
         longer_agree=_at(counts * (n[:, None] - 1) / 2, _signs(cells, longer)),  # either of two may be replaced
     )
 
@@ -306,6 +315,16 @@ def _row(sayings: Sayings, about: AgreementRow) -> AgreementRow:
     interval = _limits(sayings)
     rule = sayings.longer_agree
     size = 0.0 if rule is None else float(sayings.total[np.isfinite(rule)].sum())
+    if about.setup == "S1" and sayings.decided is not None and sayings.correct is not None and sayings.decided.any():
+        named = replace(sayings, agree=sayings.correct, total=sayings.decided).where(sayings.decided > 0)
+        right = _limits(named)
+        about = replace(
+            about,
+            correct=float(named.agree.sum() / named.total.sum()),
+            correct_lower=right.lower,
+            correct_upper=right.upper,
+            correct_total=round(float(named.total.sum())),
+        )
     return replace(
         about,
         agree=agree,

@@ -74,6 +74,16 @@ class AgreementRow:
     """How many those are."""
     length_only_kappa: float | None = None
     """Of that rule."""
+    correct: float | None = None
+    """Where the other side names a winner, ties of the judge included: the share of verdicts that name the same one.
+
+    A judge that often names no winner, or another in each order, gains nothing by it, as it does in S2. In rows of S1.
+    """
+    correct_lower: float | None = None
+    correct_upper: float | None = None
+    """95% limits of ``correct``, clustered by question."""
+    correct_total: int | None = None
+    """Votes of the other side that name a winner; among people, each of two votes is the other side by half."""
     undecided: int | None = None
     """On how many of the votes the judge names no winner, or another in each order."""
     shrunk: float | None = None

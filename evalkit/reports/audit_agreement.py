@@ -1,11 +1,11 @@
-"""Agreement -> a section of the audit page: the overall counts, a heat map by category, and a radar."""
+"""Agreement -> a section of the audit page: the overall counts, and by category as a figure and a heat map."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from evalkit.auditing.findings import AgreementRow, Audit
-from evalkit.reports.audit_figures import Figure, Radar
+from evalkit.reports.audit_figures import SHARES, Figure, Forest, Mark
 from evalkit.reports.audit_parts import NONE, Cell, Section, Table, shade, who
 
 CHANCE = {"S1": 1 / 3, "S2": 1 / 2}
@@ -15,6 +15,7 @@ SERIES = 4
 SETUPS = (
     "S1 counts every vote, a tie being a verdict; chance alone gives 33%. "
     "S2 counts only pairs where neither side calls it a tie; chance alone gives 50%. "
+    "“Same winner” counts the votes that name a winner: a verdict that names none is wrong there. "
     "Shading runs from chance to full agreement. “Length alone” is what a rule that always prefers the longer answer "
     "would get: on the same votes, or on as many as are given, where not all lengths are known; among people it stands "
     "in for either of two. “Shrunk” is a small category's share drawn towards that of the others."
@@ -52,6 +53,8 @@ def _share(row: AgreementRow | None) -> Cell:
     small = [f"{counted} of {row.total:,}"]
     if row.category is not None and row.total < FEW:
         small[0] += " (few)"
+    if row.correct is not None:
+        small.append(f"same winner {row.correct:.1%}")
     if row.shrunk is not None:
         small.append(f"shrunk {row.shrunk:.1%}")
     if row.length_only is not None:
@@ -81,7 +84,7 @@ def agreement(audit: Audit) -> Section | None:
     if any(row.turn is None for row in local):
         local = [row for row in local if row.turn is None]
     if local:
-        parts += _radar(local, called)
+        parts += _by_category(local, called)
         parts += _heat(local, called)
     return Section(id="agreement", title="Agreement", says=SETUPS, parts=tuple(parts))
 
@@ -140,14 +143,28 @@ def _heat(rows: Sequence[AgreementRow], called: Names) -> list[Table]:
     return result
 
 
-def _radar(rows: Sequence[AgreementRow], called: Names) -> list[Figure]:
-    setup = "S2" if any(row.setup == "S2" for row in rows) else "S1"
-    mine = [row for row in rows if row.setup == setup]
-    spokes = list(dict.fromkeys(row.category or "" for row in mine))
-    if not 3 <= len(spokes) <= 24:
-        return []
-    cells = {(_label(row, called), row.category): row.agree / row.total for row in mine}
+def _by_category(rows: Sequence[AgreementRow], called: Names) -> list[Figure]:
+    """Same winners, which a judge cannot raise by naming few; where nothing tells of them, agreement."""
+    mine = [row for row in rows if row.correct is not None]
+    unit = "names the same winner; naming none is wrong"
+    if not mine:
+        setup = "S2" if any(row.setup == "S2" for row in rows) else "S1"
+        mine, unit = [row for row in rows if row.setup == setup], f"{setup} agreement"
+    categories = list(dict.fromkeys(row.category or "" for row in mine))[:30]
+    cells = {(_label(row, called), row.category): _mark(row) for row in mine}
     pairs = list(dict.fromkeys(label for label, _ in cells))[:SERIES]
-    series = {pair: [cells.get((pair, spoke)) for spoke in spokes] for pair in pairs}
-    alt = f"{setup} agreement by category; the table below has the numbers"
-    return [Radar(alt=alt, spokes=tuple(spokes), series=series)]
+    return [
+        Forest(
+            alt=f"{unit}, by category; the table below has the numbers",
+            unit=unit,
+            rows=tuple(categories),
+            series={pair: [cells.get((pair, one)) for one in categories] for pair in pairs},
+            span=SHARES,
+        )
+    ]
+
+
+def _mark(row: AgreementRow) -> Mark:
+    if row.correct is None:
+        return Mark(row.agree / row.total, row.lower, row.upper)
+    return Mark(row.correct, row.correct_lower, row.correct_upper)

@@ -1,28 +1,24 @@
-"""An audit as one self-contained web page. Everything but the plots' interaction works without JavaScript."""
+"""An audit as one self-contained web page without scripts."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from evalkit.auditing.findings import Audit, Example
 from evalkit.report import plain
 from evalkit.reports import web
 from evalkit.reports.audit_agreement import agreement
-from evalkit.reports.audit_figures import Figure, height, plotly
 from evalkit.reports.audit_limits import detectable, lacking
 from evalkit.reports.audit_metrics import key, names
 from evalkit.reports.audit_parts import Cell, Section, Table, finite
 from evalkit.reports.audit_sections import failures, histograms, provenance, ratings, with_failures
-from evalkit.reports.audit_svg import svg
 from evalkit.reports.audit_topics import sections
 from evalkit.reports.audit_verdict import verdict
 
 TEMPLATE = "audit.html.j2"
-SCRIPT = "audit.js"
-LIMIT = 6_000_000
-"""Bytes of a page, Plotly included."""
 LABEL, SENTENCE = 160, 1200
 """Characters of a name and of a sentence that are shown."""
 
@@ -33,21 +29,24 @@ KINDS = {
 }
 
 
-class Room(NamedTuple):
-    """How much is shown of what may be long."""
+class PageLimits(NamedTuple):
+    """How much a page shows of what may be long, so that it stays readable and below two megabytes."""
 
-    judges: int
-    parts: int
+    judges: int = 20
+    parts: int = 20
     """Tables and figures of a section."""
-    rows: int
-    """Of a table."""
-    examples: int
-    text: int
+    figures: int = 40
+    """Figures of the page."""
+    rows: int = 100
+    """Rows of a table."""
+    characters: int = 700_000
+    """Characters of all tables of the page together; the first table of a section is always shown."""
+    examples: int = 9
+    text: int = 3000
     """Characters of an answer."""
 
 
-ROOMS = (Room(40, 40, 250, 16, 3000), Room(12, 12, 80, 8, 1500), Room(4, 4, 25, 3, 500))
-"""The roomiest that keeps the page below its limit."""
+LIMITS = PageLimits()
 
 
 def page(
@@ -58,7 +57,7 @@ def page(
     about: Iterable[tuple[str, str]] = (),
     ratings_first: bool = False,
 ) -> str:
-    """The page. Everything that comes from data is escaped; only the two scripts named by their hash may run.
+    """The page. Everything that comes from data is escaped, and no script may run.
 
     Args:
         audit: what was found.
@@ -67,37 +66,24 @@ def page(
         about: configuration, versions, costs and the like, as names and values.
         ratings_first: how the models did comes before what may be concluded from the judges.
     """
-    facts = list(about)
-    text = ""
-    for room in ROOMS:
-        text = _page(finite(audit), (title, when), facts, room, ratings_first)
-        if len(text.encode()) < LIMIT:
-            break
-    return text
-
-
-def _page(
-    audit: Audit, heading: tuple[str, str], about: Sequence[tuple[str, str]], room: Room, ratings_first: bool
-) -> str:
+    audit = finite(audit)
     listed: list[Section | None] = [
         agreement(audit),
         ratings(audit),
         *with_failures(sections(audit), failures(audit)),
         histograms(audit),
-        _examples(audit, room),
+        _examples(audit),
         lacking(audit),
         detectable(audit),
-        provenance(audit, about),
+        provenance(audit, list(about)),
     ]
-    figures: list[Figure] = []
-    shown = [_section(section, room, figures) for section in listed if section is not None]
+    space = _Space()
+    shown = [_section(section, space) for section in listed if section is not None]
     called = names(audit)
     return web.render(
         TEMPLATE,
-        SCRIPT,
-        [{"height": height(figure), **_plain(plotly(figure))} for figure in figures],
-        title=_name(heading[0]),
-        when=_name(heading[1]),
+        title=_name(title),
+        when=_name(when),
         verdicts=[
             {
                 "judge": _name(called[key(subject)]),
@@ -111,46 +97,60 @@ def _page(
                     for name, said in vars(verdict(audit, subject)).items()
                 },
             }
-            for subject in audit.subjects[: room.judges]
+            for subject in audit.subjects[: LIMITS.judges]
         ],
-        more_judges=max(0, len(audit.subjects) - room.judges),
-        notes=[_name(note, SENTENCE) for note in audit.notes[: room.rows]],
+        more_judges=max(0, len(audit.subjects) - LIMITS.judges),
+        notes=[_name(note, SENTENCE) for note in audit.notes[: LIMITS.rows]],
         above=[one for one in shown if ratings_first and one["id"] == "ratings"],
         sections=[one for one in shown if not (ratings_first and one["id"] == "ratings")],
     )
 
 
-def _section(section: Section, room: Room, figures: list[Figure]) -> dict[str, Any]:
+@dataclass
+class _Space:
+    """What is left of the page for tables and figures."""
+
+    characters: int = LIMITS.characters
+    figures: int = LIMITS.figures
+
+
+def _section(section: Section, space: _Space) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
-    for part in section.parts[: room.parts]:
+    for part in section.parts[: LIMITS.parts]:
         if isinstance(part, Table):
-            parts.append({"kind": "table", "table": _table(part, room)})
-        else:
-            parts.append({"kind": "figure", "number": len(figures), "alt": _name(part.alt), "still": _still(part)})
-            figures.append(part)
-    left = len(section.parts) - room.parts
+            table = _table(part)
+            size = sum(len(cell["text"]) + len(cell["small"]) + 40 for row in table["rows"] for cell in row)
+            size += sum(map(len, table["under"]))
+            if size > space.characters and parts:
+                continue
+            space.characters -= size
+            parts.append({"kind": "table", "table": table})
+        elif space.figures:
+            space.figures -= 1
+            parts.append({"kind": "figure", "picture": web.picture(part)})
+    left = len(section.parts) - len(parts)
     more = [f"{left} more tables and plots: see the JSON form of this audit"] if left > 0 else []
     return {
         "id": section.id,
         "title": _name(section.title),
         "says": _name(section.says, SENTENCE),
         "parts": parts,
-        "examples": [_example(example, room) for example in section.examples],
+        "examples": [_example(example) for example in section.examples],
         "notes": [*(_name(note, SENTENCE) for note in section.notes), *more],
     }
 
 
-def _table(table: Table, room: Room) -> dict[str, Any]:
-    left = len(table.rows) - room.rows
+def _table(table: Table) -> dict[str, Any]:
+    left = len(table.rows) - LIMITS.rows
     more = [f"{left:,} more rows: see the JSON form of this audit"] if left > 0 else []
     return {
         "title": _name(table.title),
         "headers": [_name(header) for header in table.headers],
-        "rows": [[_cell(cell) for cell in row] for row in table.rows[: room.rows]],
+        "rows": [[_cell(cell) for cell in row] for row in table.rows[: LIMITS.rows]],
         "left": table.left,
         "breaks": table.breaks,
         "notes": [*(_name(note, SENTENCE) for note in table.notes), *more],
-        "under": [_name(text, SENTENCE) for text in table.under[: room.rows]],
+        "under": [_name(text, SENTENCE) for text in table.under[: LIMITS.rows]],
         "folded": table.folded,
     }
 
@@ -164,32 +164,17 @@ def _cell(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _still(figure: Figure) -> Any:
-    from markupsafe import Markup
-
-    return Markup(plain(svg(figure)))
-
-
-def _plain(value: Any) -> Any:
-    """The same with every string made safe to look at."""
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return _name(value, 3 * LABEL) if isinstance(value, str) else value
-
-
 def _name(text: str, most: int = LABEL) -> str:
     """One line, cut where it is too long for what it is."""
     return plain(text if len(text) <= most else text[: most - 1] + "…")
 
 
-def _examples(audit: Audit, room: Room) -> Section | None:
+def _examples(audit: Audit) -> Section | None:
     """Some of each kind, in the order of the audit."""
     kinds: dict[str, list[Example]] = {}
     for example in audit.examples:
         kinds.setdefault(example.kind, []).append(example)
-    each = max(1, room.examples // max(1, len(kinds)))
+    each = max(1, LIMITS.examples // max(1, len(kinds)))
     chosen = tuple(example for found in kinds.values() for example in found[:each])
     if not chosen:
         return None
@@ -197,21 +182,21 @@ def _examples(audit: Audit, room: Room) -> Section | None:
     return Section(id="examples", title="Telling examples", says=says, examples=chosen)
 
 
-def _example(example: Example, room: Room) -> dict[str, Any]:
+def _example(example: Example) -> dict[str, Any]:
     return {
         "kind": KINDS[example.kind],
         "where": _name(
             f"{example.benchmark}, {example.category}, question {example.item}, turn {example.turn}", SENTENCE
         ),
-        "question": _text(example.question, room.text // 2),
+        "question": _text(example.question, LIMITS.text // 2),
         "judge": _name(example.judge),
         "judge_says": [_name(text, SENTENCE) for text in example.judge_says[:6]],
         "others_say": [_name(text, SENTENCE) for text in example.others_say[:12]],
         "sides": [
-            {"model": _name(model), **_text(answer, room.text)}
+            {"model": _name(model), **_text(answer, LIMITS.text)}
             for model, answer in ((example.model_a, example.answer_a), (example.model_b, example.answer_b))
         ],
-        "raw": [_text(text, room.text // 2) for text in example.raw[:2]],
+        "raw": [_text(text, LIMITS.text // 2) for text in example.raw[:2]],
     }
 
 

@@ -1,28 +1,26 @@
-"""What every web page here has in common: one file, no network, a strict policy, and nothing from data as markup."""
+"""What every web page here has in common: one file, no network, no script, and nothing from data as markup."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-BASE = "page.html.j2"
+from evalkit.reports.audit_figures import Figure
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 
-def render(template: str, script: str, data: object, **context: Any) -> str:
-    """A self-contained page: Plotly and our script inline, named by their hashes; no other script may run.
+def render(template: str, **context: Any) -> str:
+    """A self-contained page on which no script may run.
 
     Args:
         template: file beside this module that extends ``page.html.j2``; everything it prints is escaped.
-        script: file beside this module that draws the plots.
-        data: what the script reads, as JSON in the element ``plots``.
         **context: what the template prints.
     """
     import jinja2
-    from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
+
+    from evalkit.reports.figure_files import STYLE
 
     environment = jinja2.Environment(
         autoescape=True,
@@ -31,24 +29,16 @@ def render(template: str, script: str, data: object, **context: Any) -> str:
         lstrip_blocks=True,
         loader=jinja2.FunctionLoader(_asset),
     )
-    scripts = [get_plotlyjs(), _asset(script)]
-    return environment.get_template(template).render(
-        **context,
-        data=Markup(as_json(data)),
-        scripts=[Markup(text) for text in scripts],
-        hashes=[script_hash(text) for text in scripts],
-    )
+    return environment.get_template(template).render(**context, figure_style=STYLE)
 
 
-def as_json(value: object) -> str:
-    """JSON that cannot end the script element it stands in; NaN and infinity are refused."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+def picture(figure: Figure) -> Markup:
+    """A figure as a template prints it."""
+    from markupsafe import Markup
 
+    from evalkit.reports.figure_files import inline_svg
 
-def script_hash(script: str) -> str:
-    """As a content security policy names an inline script."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return Markup(inline_svg(figure))
 
 
 def _asset(name: str) -> str:

@@ -276,3 +276,23 @@ def test_json_has_them(mtbench):
     data = json.loads(to_json(mtbench))
     assert {"elo", "elo_lower", "elo_upper"} <= set(data["ratings"][0])
     assert len(data["examples"]) == len(mtbench.examples)
+
+
+def test_same_winner_counts_a_verdict_without_a_winner_as_wrong(mtbench):
+    """What S1 and S2 count between them: S2 leaves out the votes for a winner on which the judge names none."""
+    by = {(row.judge, row.other, row.turn, row.category, row.setup): row for row in mtbench.agreement}
+    checked = 0
+    for (judge, other, *where, setup), whole in by.items():
+        if setup == "S2" or whole.undecided is None:
+            assert setup == "S1" or whole.correct is None
+            continue
+        some = by[judge, other, *where, "S2"]
+        silent = whole.undecided - (whole.agree - some.agree)
+        assert whole.correct_total == some.total + silent
+        assert whole.correct * whole.correct_total == pytest.approx(some.agree)
+        assert whole.correct_lower < whole.correct < whole.correct_upper
+        checked += silent > 0
+    assert checked >= 9
+    math, people = by["gpt4_pair", "human", None, "math", "S1"], by["human", "human", None, "math", "S1"]
+    assert math.correct == pytest.approx(125 / 222)
+    assert people.correct == pytest.approx(210 / 270)

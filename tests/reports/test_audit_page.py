@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import math
 import re
 import shutil
@@ -19,12 +16,12 @@ from evalkit.analyse import audited
 from evalkit.auditing.evidence import signed
 from evalkit.auditing.findings import AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
 from evalkit.auditing.gather import gather
-from evalkit.reports.audit_figures import LABEL, Bars, Cloud, Forest, Mark, Radar, plotly, short
+from evalkit.reports.audit_figures import Bars
 from evalkit.reports.audit_limits import lacking
 from evalkit.reports.audit_metrics import TOPICS, look, number, topic
-from evalkit.reports.audit_page import LIMIT, page
+from evalkit.reports.audit_page import page
 from evalkit.reports.audit_parts import Table
-from evalkit.reports.audit_svg import svg
+from evalkit.reports.audit_sections import histograms
 from evalkit.reports.audit_topics import sections
 from evalkit.reports.audit_verdict import verdict
 from evalkit.stats.resample import Interval
@@ -32,6 +29,8 @@ from tests.biases.simulated import Study
 
 CATEGORIES = ("writing", "roleplay", "reasoning", "math")
 MODELS = ("gpt-4", "claude-v1", "vicuna-13b", "llama-13b")
+LIMIT = 2_000_000
+"""Bytes that no page may pass, whatever was audited."""
 
 
 def finding(metric, estimate=None, reach=0.05, *, judge="gpt-4", category=None, null=None, needs=None, **details):
@@ -214,15 +213,10 @@ def test_everything_in_one_file_and_nothing_from_elsewhere():
     assert not {tag for tag, _ in reader.tags} & {"img", "iframe", "link", "object", "embed", "form", "base"}
     (policy,) = [attrs["content"] for tag, attrs in reader.tags if tag == "meta" and "http-equiv" in attrs]
     assert "default-src 'none'" in policy
-    assert "unsafe-inline" not in policy.split("script-src")[1].split(";")[0]
-    data, library, script = reader.scripts
-    for code in (library, script):
-        assert f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'" in policy
-    rest = text.replace(library, "")
-    assert not re.findall(r"https?://(?!www\.w3\.org)", rest)
-    assert not re.search(r"\b(NaN|Infinity|None|nan|inf)\b", rest.replace(script, ""))
-    plots = json.loads(data)
-    assert len([ident for ident in ids if ident.startswith("plot-")]) == len(plots) >= 7
+    assert "script-src" not in policy
+    assert reader.scripts == []
+    assert not re.findall(r"https?://", text)
+    assert not re.search(r"\b(NaN|Infinity|None|nan|inf)\b", text)
 
 
 def test_the_numbers_are_there_without_a_script():
@@ -238,12 +232,11 @@ def test_the_numbers_are_there_without_a_script():
         assert expected in said, expected
 
 
-def test_every_figure_has_a_still_picture():
+def test_every_figure_is_a_picture_with_words_for_those_who_do_not_see_it():
     reader = read(full())
     pictures = [attrs for tag, attrs in reader.tags if tag == "svg"]
-    assert len(pictures) == len(json.loads(reader.scripts[0]))
-    places = [attrs for _, attrs in reader.tags if attrs.get("class") == "plot"]
-    assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in places)
+    assert len(pictures) >= 7
+    assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in pictures)
     tables = [attrs for _, attrs in reader.tags if attrs.get("class") == "wide"]
     assert all(attrs["tabindex"] == "0" and attrs["aria-label"] for attrs in tables)
 
@@ -296,7 +289,7 @@ def test_numbers_that_are_none_are_left_out():
     text = page(replace(audit, findings=tuple(broken), ratings=tuple(ratings), agreement=tuple(agreed)))
     reader = Reader()
     reader.feed(text)
-    assert not re.search(r"\b(nan|inf|NaN|Infinity)\b", " ".join([*reader.text, reader.scripts[0]]))
+    assert not re.search(r"\b(nan|inf|NaN|Infinity)\b", " ".join(reader.text))
 
 
 PAYLOADS = (
@@ -349,14 +342,12 @@ def hostile(text):
 def test_text_of_models_stays_text(text):
     reader = read(hostile(text), title=text, about=[(text, text)])
     tags = {tag for tag, _ in reader.tags}
-    assert [tag for tag, _ in reader.tags].count("script") == 3
-    assert not tags & {"img", "i"}
+    assert not tags & {"script", "img", "i"}
     assert not [name for _, attrs in reader.tags for name in attrs if name.startswith("on")]
     assert not [attrs for _, attrs in reader.tags if attrs.get("href", "#")[0] != "#"]
     assert "49 " not in reader.said.replace("{{ 7*7 }}", "")
     visible = "".join(reader.text)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", visible)
-    assert "<" not in reader.scripts[0]
 
 
 def test_a_long_answer_is_cut_and_says_so():
@@ -453,10 +444,11 @@ def test_gold_labels_are_held_against_a_coin():
 )
 def test_histograms_show_the_scale(scores, counts, expected):
     histogram = Histogram(benchmark="b", judge="j", protocol="p", scores=scores, counts=counts)
-    (plot,) = json.loads(read(Audit(histograms=(histogram,))).scripts[0])
-    (bars,) = plot["data"]
-    assert bars["x"] == expected if expected else len(bars["x"]) == 10
-    assert sum(bars["y"]) == pytest.approx(1)
+    section = histograms(Audit(histograms=(histogram,)))
+    (bars,) = [part for part in section.parts if isinstance(part, Bars)]
+    assert bars.bins == tuple(expected) if expected else len(bars.bins) == 10
+    (shares,) = bars.series.values()
+    assert sum(shares) == pytest.approx(1)
 
 
 def test_weak_categories_and_failures_are_named():
@@ -519,13 +511,6 @@ def test_a_rate_of_other_pairs_is_no_win_rate_in_the_plot():
     assert any("Rogan-Gladen" in header for header in table.headers)
 
 
-def test_long_names_that_differ_at_their_end_look_different():
-    labels = [short(f"organisation/some-very-long-model-name-{size}") for size in ("7b", "13b", "70b")]
-    assert len(set(labels)) == 3
-    assert {len(label) for label in labels} == {LABEL}
-    assert short("gpt-4") == "gpt-4"
-
-
 def test_no_rating_is_a_negative_zero():
     row = Rating(
         benchmark="b", rater="j", protocol="p", model="m", rating=-1e-18, lower=-0.004, upper=0.004, n=1, kind="logit"
@@ -559,27 +544,6 @@ def test_nothing_is_not_negative(value):
 def test_what_the_audit_itself_concludes_stands():
     result = said(full(), conclusions=("It is fine.",), cautions=("It is not.",))
     assert (result.may, result.may_not) == (["It is fine."], ["It is not."])
-
-
-@pytest.mark.parametrize(
-    "figure",
-    [
-        Forest(
-            alt="a", unit="u", rows=("<b>", "r"), series={"s": [Mark(1.0), None], "t": [Mark(0, -1, 1), Mark(2, 1, 3)]}
-        ),
-        Forest(alt="a", unit="u", rows=("r",), series={"s": [Mark(0.0)]}, null=0.0),
-        Cloud(alt="a", x="x", y="y", points=(("<p>", Mark(1), Mark(1)), ("q", Mark(1), Mark(1)))),
-        Bars(alt="a", x="x", bins=("1", "2"), series={"s": [0.0, 0.0]}),
-        Radar(alt="a", spokes=("a", "b", "<c>"), series={"s": [None, 0.5, 1.0]}),
-    ],
-)
-def test_figures_of_odd_data(figure):
-    spec = json.dumps(plotly(figure), allow_nan=False)
-    assert "<b>" not in spec
-    picture = svg(figure)
-    assert "nan" not in picture
-    assert "<b>" not in picture
-    assert "<c>" not in picture
 
 
 def test_metrics_find_their_heading():
@@ -639,7 +603,7 @@ def test_position_by_quality_gap_and_by_category_are_seen():
 
 
 @pytest.mark.slow
-def test_a_browser_runs_our_scripts_and_nothing_else(tmp_path):
+def test_a_browser_runs_nothing(tmp_path):
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium here")
@@ -656,8 +620,7 @@ def test_a_browser_runs_our_scripts_and_nothing_else(tmp_path):
     reader.feed(done.stdout)
     titles = re.findall(r"<title>(.*?)</title>", done.stdout, re.S)
     assert titles[0] == "How far can this judge be trusted?"
-    assert done.stdout.count('class="main-svg"') > 8  # Plotly drew
-    assert 'class="still"' not in done.stdout
-    assert not {tag for tag, _ in reader.tags} & {"img", "iframe"}
+    assert done.stdout.count('<svg viewBox="0 0 480') >= 7
+    assert not {tag for tag, _ in reader.tags} & {"script", "img", "iframe"}
     assert not [attrs for tag, attrs in reader.tags if tag == "a" and (attrs.get("href") or "#")[0] != "#"]
     assert not [name for _, attrs in reader.tags for name in attrs if name.startswith("on")]
