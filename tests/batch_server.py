@@ -9,11 +9,9 @@ What goes wrong is said per call with ``provoke("create", "500", "lost")`` and p
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import re
-import threading
 import time
 import zlib
 from collections import Counter, defaultdict, deque
@@ -24,7 +22,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.fault_server import body
+from tests.fault_server import ThreadServer, body
 
 CUSTOM_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 STATUSES = {"400": "invalid_request_error", "429": "rate_limit_error", "500": "api_error", "529": "overloaded_error"}
@@ -95,7 +93,7 @@ class Mess:
 
 
 @dataclass
-class BatchServer:
+class BatchServer(ThreadServer):
     """The server, in a thread and event loop of its own; its state may be read and changed from the test."""
 
     delay: float = 0.0
@@ -126,12 +124,7 @@ class BatchServer:
         self.errors: list[Exception] = []
         """What went wrong in the server itself: a client that breaks the protocol."""
         self._script: dict[str, deque[str]] = defaultdict(deque)
-        self._loop = asyncio.new_event_loop()
-        self.port = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        super().__init__()
 
     def provoke(self, call: str, *situations: str) -> None:
         """Put the next calls of a kind, in order, into these situations.
@@ -146,29 +139,12 @@ class BatchServer:
         """From now on, all is well."""
         self._script.clear()
 
-    def __enter__(self) -> BatchServer:
-        ready = threading.Event()
-
-        def run() -> None:
-            asyncio.set_event_loop(self._loop)
-            self._loop.run_until_complete(self._start())
-            ready.set()
-            self._loop.run_forever()
-            self._loop.run_until_complete(self._runner.cleanup())
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.close()
-
-        self._thread = threading.Thread(target=run, daemon=True)
-        self._thread.start()
-        assert ready.wait(30)
-        return self
-
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(30)
+        super().__exit__()
         assert not self.errors, self.errors
 
-    async def _start(self) -> None:
+    async def start(self) -> None:
+        """Listen."""
         app = web.Application(client_max_size=1 << 28)
         add = app.router.add_route
         for wire, base in (("openai", "/v1/batches"), ("anthropic", "/v1/messages/batches")):

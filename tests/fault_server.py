@@ -25,7 +25,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -156,7 +156,46 @@ def _logprobs() -> dict[str, Any]:
     return {"content": [{"token": "7", "logprob": -1.0, "bytes": None, "top_logprobs": top}]}
 
 
-class FaultServer:
+class ThreadServer:
+    """A server in a thread and event loop of its own, so that tests may call ``asyncio.run`` around it."""
+
+    port = 0
+    _runner: web.AppRunner
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Listen: sets ``port`` and ``_runner``."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        ready = threading.Event()
+
+        def run() -> None:
+            asyncio.set_event_loop(self._loop)
+            self._loop.run_until_complete(self.start())
+            ready.set()
+            self._loop.run_forever()
+            self._loop.run_until_complete(self._runner.cleanup())
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+        self._thread = threading.Thread(target=run, daemon=True)
+        self._thread.start()
+        assert ready.wait(30)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(30)
+
+
+class FaultServer(ThreadServer):
     """The server, in a thread and event loop of its own so that tests may call ``asyncio.run`` around it."""
 
     def __init__(self, port: int = 0, latency: float = 0.0, every: tuple[int, str] | None = None) -> None:
@@ -179,39 +218,17 @@ class FaultServer:
         """What it says where nothing goes wrong; None: a verdict."""
         self.location = "http://elsewhere.invalid/v1"
         """Where a redirect points."""
-        self._loop = asyncio.new_event_loop()
+        super().__init__()
         self._hanging = asyncio.Event()
         self._fast: dict[tuple[str, str], bytes] = {}
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     def provoke(self, *situations: str) -> None:
         """Put the next requests, in order, into these situations."""
         self.script.extend(situations)
 
-    def __enter__(self) -> FaultServer:
-        ready = threading.Event()
-
-        def run() -> None:
-            asyncio.set_event_loop(self._loop)
-            self._loop.run_until_complete(self.start())
-            ready.set()
-            self._loop.run_forever()
-            self._loop.run_until_complete(self._runner.cleanup())
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.close()
-
-        self._thread = threading.Thread(target=run, daemon=True)
-        self._thread.start()
-        assert ready.wait(30)
-        return self
-
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._hanging.set)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(30)
+        super().__exit__()
 
     async def start(self) -> None:
         """Listen."""
