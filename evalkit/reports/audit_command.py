@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from evalkit.analyse import audit
-from evalkit.auditing.findings import Audit
+from evalkit.auditing.findings import Audit, Finding
 from evalkit.report import plain
 from evalkit.reports.output import form_of, write
 
@@ -94,7 +94,7 @@ def to_json(found: Audit) -> str:
     data: dict[str, Any] = {
         "schema": "evalkit.audit/1",
         "findings": [
-            {name: value for name, value in vars(row).items() if name not in _EITHER or value is not None}
+            {name: value for name, value in _finding(row).items() if name not in _EITHER or value is not None}
             for row in found.findings
         ],
         "agreement": [vars(row) for row in found.agreement],
@@ -110,8 +110,17 @@ def to_json(found: Audit) -> str:
         return json.dumps(data, default=_json, indent=1)
 
 
-_EITHER = ("estimate", "lower", "upper", "not_measurable")
-"""A finding has these or those."""
+_EITHER = ("estimate", "not_measurable")
+"""A finding has the one or the other."""
+
+
+def _finding(row: Finding) -> dict[str, Any]:
+    """A finding, its metric by name, with what a reader needs to know of it."""
+    about = {"label": row.measure.label, "unit": row.measure.unit.name, "unbiased": row.measure.unbiased}
+    fields = {name: value for name, value in vars(row).items() if name != "measure"}
+    place = list(fields).index("category")
+    items = list(fields.items())
+    return dict([*items[:place], ("metric", row.metric), *items[place:], *about.items()])
 
 
 def _json(value: object) -> object:

@@ -12,7 +12,7 @@ from evalkit.reports import web
 from evalkit.reports.audit_agreement import agreement
 from evalkit.reports.audit_figures import Figure, height, plotly
 from evalkit.reports.audit_limits import detectable, lacking
-from evalkit.reports.audit_metrics import key, names
+from evalkit.reports.audit_metrics import judge_key, judge_labels
 from evalkit.reports.audit_parts import Cell, Section, Table, finite
 from evalkit.reports.audit_sections import failures, histograms, provenance, ratings, with_failures
 from evalkit.reports.audit_svg import svg
@@ -79,19 +79,19 @@ def page(
 def _page(
     audit: Audit, heading: tuple[str, str], about: Sequence[tuple[str, str]], room: Room, ratings_first: bool
 ) -> str:
+    labels = judge_labels(audit)
     listed: list[Section | None] = [
         agreement(audit),
         ratings(audit),
-        *with_failures(sections(audit), failures(audit)),
+        *with_failures(sections(audit, labels), failures(audit, labels)),
         histograms(audit),
         _examples(audit, room),
-        lacking(audit),
-        detectable(audit),
-        provenance(audit, about),
+        lacking(audit, labels),
+        detectable(audit, labels),
+        provenance(audit, labels, about),
     ]
     figures: list[Figure] = []
     shown = [_section(section, room, figures) for section in listed if section is not None]
-    called = names(audit)
     return web.render(
         TEMPLATE,
         SCRIPT,
@@ -100,7 +100,7 @@ def _page(
         when=_name(heading[1]),
         verdicts=[
             {
-                "judge": _name(called[key(subject)]),
+                "judge": _name(labels[judge_key(subject)]),
                 "facts": _name(f"{subject.benchmark}, {subject.protocol}", SENTENCE),
                 "judgments": f"{subject.judgments:,}",
                 "questions": f"{subject.questions:,}",
