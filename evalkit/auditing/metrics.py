@@ -38,7 +38,7 @@ def share(of: str) -> Unit:
 
 
 LOGITS = Unit("logits", "signed", "logits", small=0.3)
-LOGITS_PER_SD = Unit("logits/SD", "signed", "logits per SD", small=0.3)
+LOGITS_PER_SD = Unit("logits/SD", "signed", "logits/SD", small=0.3)
 DIFFERENCE = Unit("difference", "signed", small=0.3)
 BEYOND_CHANCE = Unit("0 by chance", "number")
 CORRELATION = Unit("correlation", "number")

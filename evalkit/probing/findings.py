@@ -39,6 +39,7 @@ ANSWER = Metric(
     question="Does {does} turn verdicts towards the answer that was changed, net of a control?",
     unbiased=0.0,
     risk=CHANGES_NOTHING,
+    needs="`evalkit audit judge=NAME probes=[{probe}]`",
 )
 ANSWER_SHIFT = Metric(
     name="probe_{probe}_shift",
@@ -49,21 +50,21 @@ ANSWER_SHIFT = Metric(
     unbiased=0.0,
     risk=CHANGES_NOTHING,
     stands_in_for=("probe_{probe}",),
-    needs="a judge that gives odds",
+    needs="a judge that gives odds: `evalkit audit judge=NAME probes=[{probe}]`",
 )
 PLACE = replace(
     ANSWER,
     label="Places swapped: leans to the first",
     question="With the places of two answers swapped, does the judge lean to the first place?",
 )
-PLACE_FLIPS = (
-    Metric(  # a judge that any change of the prompt sways is no less fair for it: no value is the unbiased one
-        name="probe_{probe}_flips",
-        label="Places swapped: changes beyond asking again",
-        unit=TURNED,
-        topic=EXPERIMENTS,
-        question="Does swapping the places change more verdicts than asking again does?",
-    )
+# A judge that any change of the prompt sways is no less fair for it: no value is the unbiased one.
+PLACE_FLIPS = Metric(
+    name="probe_{probe}_flips",
+    label="Places swapped: changes beyond asking again",
+    unit=TURNED,
+    topic=EXPERIMENTS,
+    question="Does swapping the places change more verdicts than asking again does?",
+    needs="`evalkit audit judge=NAME probes=[{probe}]`",
 )
 PLACE_SHIFT = replace(
     ANSWER_SHIFT,

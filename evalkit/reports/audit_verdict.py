@@ -25,6 +25,7 @@ interval and never on a point estimate:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import Any
@@ -164,7 +165,7 @@ def _biases(result: Verdict, mine: Sequence[Finding]) -> None:
             result.unknown.append(f"{title}: it cannot be told from so few questions. {_listed(quiet, 1)}.")
             continue
         size = f"{100 * blind:.0f} points" if unit.form == "share" else f"{blind:.2f} {unit.after}".rstrip()
-        said = f"{_listed(quiet, 1)}. On this measure, an effect below {size} could have been missed."
+        said = f"{_listed(quiet, 1)}. An effect below {size} could have been missed."
         if apart or unit.small is None or blind > unit.small:
             result.unknown.append(f"{title}: no bias was found, but these data are coarse. {said}")
         else:
@@ -238,5 +239,5 @@ def _unmeasured(audit: Audit, mine: Sequence[Finding]) -> Iterator[str]:
         rows = [row for row in mine if row.measure.topic.name == topic.name and row.category is None]
         rows = [row for row in rows if row.measure.risk] or rows
         if rows and all(row.estimate is None for row in rows):
-            needs = list(dict.fromkeys(row.not_measurable or "" for row in rows))
-            yield f"{topic.title}: {needs[0]}."
+            ((needs, _),) = Counter(row.not_measurable or "" for row in rows).most_common(1)
+            yield f"{topic.title}: {needs}."
