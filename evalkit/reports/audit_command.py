@@ -93,10 +93,7 @@ def to_json(found: Audit) -> str:
     """The audit as data, schema ``evalkit.audit/1``."""
     data: dict[str, Any] = {
         "schema": "evalkit.audit/1",
-        "findings": [
-            {name: value for name, value in _finding(row).items() if name not in _EITHER or value is not None}
-            for row in found.findings
-        ],
+        "findings": [_finding(row) for row in found.findings],
         "agreement": [vars(row) for row in found.agreement],
         "subjects": [asdict(row) for row in found.subjects],
         "ratings": [vars(row) for row in found.ratings],
@@ -115,12 +112,11 @@ _EITHER = ("estimate", "not_measurable")
 
 
 def _finding(row: Finding) -> dict[str, Any]:
-    """A finding, its metric by name, with what a reader needs to know of it."""
-    about = {"label": row.measure.label, "unit": row.measure.unit.name, "unbiased": row.measure.unbiased}
-    fields = {name: value for name, value in vars(row).items() if name != "measure"}
-    place = list(fields).index("category")
-    items = list(fields.items())
-    return dict([*items[:place], ("metric", row.metric), *items[place:], *about.items()])
+    """A finding, its metric by name, and what that is called, counted in and compared with."""
+    fields = {"metric" if name == "measure" else name: value for name, value in vars(row).items()}
+    fields |= {"metric": row.metric, "label": row.measure.label, "unit": row.measure.unit.name}
+    fields["unbiased"] = row.measure.unbiased
+    return {name: value for name, value in fields.items() if name not in _EITHER or value is not None}
 
 
 def _json(value: object) -> object:

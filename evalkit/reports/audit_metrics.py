@@ -13,7 +13,7 @@ JudgeKey = tuple[str, str, str]
 
 
 def display_name(metric: Metric) -> str:
-    """The label, with the unit where numbers do not show it, such as ``Judge's length slope (logits per SD)``."""
+    """The label, with the unit where numbers do not show it, such as ``Judge's length slope (logits/SD)``."""
     return metric.label if metric.unit.form == "share" else f"{metric.label} ({metric.unit.name})"
 
 
