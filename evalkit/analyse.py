@@ -1,6 +1,7 @@
 """Stored judgments -> Audit: how far each judge can be trusted, from what it has said already.
 
-The biases are the classes in ``biases/`` with a method ``findings``; adding one is adding a module.
+The biases are the classes in ``biases/`` with a method ``findings``; adding one is adding a module. Classes of other
+packages are found by their entry points, group ``evalkit.biases``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ from evalkit.auditing.example_texts import Questions, completed
 from evalkit.auditing.findings import AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
 from evalkit.auditing.gather import GOLD, Gathered, gather
 from evalkit.auditing.labels import read_votes
+from evalkit.auditing.metrics import TOPICS
 from evalkit.comparisons import HUMAN
 from evalkit.protocols import Bias, UsageError
 from evalkit.results import answer_logs, judged_rows
@@ -40,8 +43,8 @@ __all__ = [
     "biases",
 ]
 
-ORDER = ("position", "length", "format", "self_preference", "scale", "hygiene")
-"""In which biases are reported; others follow by name."""
+GROUP = "evalkit.biases"
+"""The entry points of biases in other packages."""
 
 
 def audit(
@@ -189,17 +192,39 @@ def audited(found: Sequence[Gathered], notes: Iterable[str] = ()) -> Audit:
 
 
 def biases() -> list[Bias]:
-    """One of every bias there is."""
+    """One of every bias there is, in the order of their topics.
+
+    Raises:
+        UsageError: a bias of another package cannot be imported, or declares no metrics.
+    """
     import evalkit.biases
 
-    found: dict[str, Bias] = {}
-    names = sorted(module.name for module in pkgutil.iter_modules(evalkit.biases.__path__))
-    for name in sorted(names, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name)):
+    kinds: list[type[Bias]] = []
+    for name in sorted(module.name for module in pkgutil.iter_modules(evalkit.biases.__path__)):
         module = importlib.import_module(f"evalkit.biases.{name}")
-        for value in vars(module).values():
-            if isinstance(value, type) and value.__module__ == module.__name__ and hasattr(value, "findings"):
-                found[value.__qualname__] = value()
-    return list(found.values())
+        kinds += [
+            value
+            for value in vars(module).values()
+            if isinstance(value, type) and value.__module__ == module.__name__ and hasattr(value, "findings")
+        ]
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        try:
+            kinds.append(entry.load())
+        except (ImportError, AttributeError) as error:
+            raise UsageError(f"the bias {entry.name!r} ({entry.value}) cannot be imported: {error}") from error
+    for kind in kinds:
+        if not getattr(kind, "metrics", ()):
+            raise UsageError(
+                f"the bias {kind.__module__}.{kind.__qualname__} declares no metrics; list what its findings "
+                "measure in a class attribute `metrics`, as evalkit/biases/scale.py does"
+            )
+    headings = [topic.name for topic in TOPICS]
+
+    def place(kind: type[Bias]) -> tuple[int, str]:
+        topic = kind.metrics[0].topic.name
+        return headings.index(topic) if topic in headings else len(headings), kind.__qualname__
+
+    return [kind() for kind in sorted(dict.fromkeys(kinds), key=place)]
 
 
 def _subject(evidence: Evidence) -> Subject:

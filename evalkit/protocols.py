@@ -27,6 +27,7 @@ from evalkit.secrets import scrub
 if TYPE_CHECKING:
     from evalkit.auditing.evidence import Evidence
     from evalkit.auditing.findings import Finding
+    from evalkit.auditing.metrics import Metric
 
 
 class EvalkitError(Exception):
@@ -359,8 +360,13 @@ class Judge:
 class Bias(Protocol):
     """One way in which a judge may be led astray, looked for in what is stored. A small dataclass in biases/, no I/O.
 
-    Every class in biases/ with this method, and every finding it can make, is part of every audit.
+    Every class in biases/ with this method, and every finding it can make, is part of every audit: its metrics say
+    what a finding is called, its unit and heading, and what may not be concluded where an interval excludes the
+    unbiased value. So are classes of other packages that are entry points of the group ``evalkit.biases``.
     """
+
+    metrics: ClassVar[tuple[Metric, ...]]
+    """Everything its findings may measure."""
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """What is measured, with intervals clustered by question; or, finding by finding, what the data lack."""

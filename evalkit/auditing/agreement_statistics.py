@@ -10,6 +10,7 @@ from evalkit.auditing.agreement_counts import HUMAN, length_kappa, with_votes
 from evalkit.auditing.evidence import Evidence, percent, signed
 from evalkit.auditing.findings import Finding, Setup
 from evalkit.auditing.gather import Gathered, Group
+from evalkit.auditing.metrics import BEYOND_CHANCE, CORRELATION, PEOPLE, Metric, Unit, share
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -19,6 +20,77 @@ VOTES = "needs votes of people on pairs this judge judged (--human FILE)"
 CELLS = 1_000_000
 """Annotators times items that the alternative annotator test looks at: beyond it, the items most people labelled."""
 SETUPS: tuple[Setup, ...] = ("S1", "S2")
+BY_SETUP = "S1 is every vote, S2 those where neither side says tie"
+KAPPA = Metric(
+    name="agreement_kappa_{setup}",
+    label="Kappa with people, {title}",
+    unit=BEYOND_CHANCE,
+    topic=PEOPLE,
+    question="How much more often than by chance does the judge say what people say ({title})?",
+    chance=0.0,
+    needs="votes of people on the pairs judged",
+    source=f"Cohen 1960, each pair counted both ways round; {BY_SETUP}",
+)
+HETEROGENEITY = Metric(
+    name="agreement_heterogeneity_{setup}",
+    label="Spread between categories, {title}",
+    unit=Unit("standard deviation of shares", "share"),
+    topic=PEOPLE,
+    question="Does agreement with people differ between categories by more than chance ({title})?",
+    needs="votes of people on pairs of two categories or more",
+    source=f"Clustered chi-square; {BY_SETUP}",
+)
+WINNING_RATE = Metric(
+    name="alt_test_winning_rate",
+    label="Annotators it could replace (alt-test)",
+    unit=share("annotators"),
+    topic=PEOPLE,
+    question="How many annotators does the judge match at agreeing with the others, falling short by epsilon at most?",
+    needs="votes of two people or more on the pairs judged",
+    source="Calderon et al. 2025, arXiv:2501.10970; 50% passes",
+)
+ADVANTAGE = Metric(
+    name="alt_test_advantage",
+    label="No farther from people than one of them, by item",
+    unit=share("items, averaged over annotators"),
+    topic=PEOPLE,
+    question="Item by item, how often does the judge agree with the others at least as well as the person left out?",
+    needs="votes of two people or more on the pairs judged",
+    source="Calderon et al. 2025, arXiv:2501.10970; equal counts for both, so that guessing can exceed 50%",
+)
+SCORES = Metric(
+    name="agreement_scores_spearman",
+    label="Scores of answers, Spearman",
+    unit=CORRELATION,
+    topic=PEOPLE,
+    question="Do judge and people put the same answers in the same order?",
+    chance=0.0,
+    needs="scores by people of the answers judged",
+)
+ALPHA = Metric(
+    name="agreement_human_alpha",
+    label="Krippendorff's alpha among people",
+    unit=BEYOND_CHANCE,
+    topic=PEOPLE,
+    question="How much more often than by chance do people agree with one another, over all pairs?",
+    chance=0.0,
+    needs="pairs that two people or more voted on",
+    source="Krippendorff 2011, nominal",
+)
+FLEISS = Metric(
+    name="agreement_human_fleiss",
+    label="Fleiss' kappa among people",
+    unit=BEYOND_CHANCE,
+    topic=PEOPLE,
+    question="How much more often than by chance do people agree, on the pairs with the usual number of votes?",
+    chance=0.0,
+    needs="pairs that two people or more voted on",
+    source="Fleiss 1971, Psychological Bulletin 76:378",
+)
+METRICS = (
+    *(family.of(setup=setup.lower(), title=setup) for family in (KAPPA, HETEROGENEITY) for setup in SETUPS),
+    *(WINNING_RATE, ADVANTAGE, SCORES, ALPHA, FLEISS),
+)
 
 
 def statistics(gathered: Gathered) -> Iterator[Finding]:
@@ -41,7 +113,7 @@ def _kappa(evidence: Evidence) -> Iterator[Finding]:
     from evalkit.stats.errors import NotMeasurable
 
     for setup in SETUPS:
-        metric = f"agreement_kappa_{setup.lower()}"
+        metric = KAPPA.of(setup=setup.lower(), title=setup)
         sayings = with_votes(evidence, evidence.votes, setup)
         one, other = sayings.one, sayings.other
         if one is None or other is None or not one.size:
@@ -62,7 +134,6 @@ def _kappa(evidence: Evidence) -> Iterator[Finding]:
             kappa,
             f"Beyond chance, {evidence.judge} and people agree with kappa {signed(kappa)} ({setup}: "
             f"{'every vote' if setup == 'S1' else 'votes where neither says tie'}, n = {one.size}).{beside}",
-            unit="number",
             length_only=rule,
             length_only_n=known,
         )
@@ -76,7 +147,7 @@ def _heterogeneity(evidence: Evidence) -> Iterator[Finding]:
     if len(evidence.categories) < 2:
         return
     for setup in SETUPS:
-        metric = f"agreement_heterogeneity_{setup.lower()}"
+        metric = HETEROGENEITY.of(setup=setup.lower(), title=setup)
         sayings = with_votes(evidence, evidence.votes, setup)
         try:
             found = heterogeneity(sayings.agree, sayings.total, sayings.category, sayings.question)
@@ -88,7 +159,7 @@ def _heterogeneity(evidence: Evidence) -> Iterator[Finding]:
             judge=evidence.judge,
             protocol=evidence.protocol,
             benchmark=evidence.benchmark,
-            metric=metric,
+            measure=metric,
             estimate=found.spread,
             lower=found.lower,
             upper=found.upper,
@@ -98,12 +169,7 @@ def _heterogeneity(evidence: Evidence) -> Iterator[Finding]:
             f"{found.chi_square:.1f} on {found.degrees} degrees of freedom, p = {found.p_value:.2g}. The categories' "
             f"true shares spread by {100 * found.spread:.1f} points (standard deviation; 95% {100 * found.lower:.1f} "
             f"to {100 * found.upper:.1f}).",
-            details={
-                "chi_square": found.chi_square,
-                "degrees": found.degrees,
-                "p_value": found.p_value,
-                "unit": "share",
-            },
+            details={"chi_square": found.chi_square, "degrees": found.degrees, "p_value": found.p_value},
         )
 
 
@@ -123,7 +189,7 @@ def _alternative(evidence: Evidence) -> Iterator[Finding]:
         columns = grades.grader[has], grades.answer[has], grades.score[has], grades.judged[has], grades.question[has]
         yield from _tested(evidence, *columns, numeric=True)
     else:
-        for metric in ("alt_test_winning_rate", "alt_test_advantage"):
+        for metric in (WINNING_RATE, ADVANTAGE):
             yield evidence.lacking(metric, VOTES)
 
 
@@ -151,7 +217,7 @@ def _tested(
             for epsilon in (EXPERT, SKILLED, CROWD)
         }
     except NotMeasurable as error:
-        for metric in ("alt_test_winning_rate", "alt_test_advantage"):
+        for metric in (WINNING_RATE, ADVANTAGE):
             yield evidence.lacking(metric, error.reason)
         return
     found, advantage = others[headline], others[headline].advantage
@@ -161,7 +227,7 @@ def _tested(
         judge=evidence.judge,
         protocol=evidence.protocol,
         benchmark=evidence.benchmark,
-        metric="alt_test_winning_rate",
+        measure=WINNING_RATE,
         estimate=found.winning_rate,
         n=advantage.n,
         questions=advantage.clusters,
@@ -169,7 +235,6 @@ def _tested(
         f"{len(found.contests)} people at epsilon {headline:g} (what it may fall short for costing less); one half "
         f"passes. It {told}.",
         details={
-            "unit": "share",
             "passed": found.passed,
             "epsilon": headline,
             "false_discovery_rate": found.rate,
@@ -182,11 +247,10 @@ def _tested(
         },
     )
     yield evidence.finding(
-        "alt_test_advantage",
+        ADVANTAGE,
         advantage,
         f"Item by item, {evidence.judge} agrees with the other people at least as well as the person left out in "
         f"{percent(advantage)} of cases, averaged over {len(found.contests)} people.",
-        unit="share",
     )
 
 
@@ -235,7 +299,7 @@ def _scores(evidence: Evidence) -> Iterator[Finding]:
 
     if evidence.scores is None:
         return
-    metric = "agreement_scores_spearman"
+    metric = SCORES
     if evidence.grades is None:
         yield evidence.lacking(metric, "needs scores of single answers by people (--human FILE)")
         return
@@ -252,7 +316,6 @@ def _scores(evidence: Evidence) -> Iterator[Finding]:
         found,
         f"Over {judge.size} answers, Spearman's correlation of {evidence.judge}'s scores with people's is "
         f"{signed(found)}.",
-        unit="number",
         pearson=float(np.corrcoef(judge, people)[0, 1]),
     )
 
@@ -280,7 +343,7 @@ def _alpha(benchmark: str, group: Group) -> Iterator[Finding]:
     units: list[list[float]] = [[] for _ in range(len(counts))]
     for unit, outcome in zip(place.tolist(), (np.sign(group.votes.outcome - 0.5)).tolist(), strict=True):
         units[unit].append(outcome)
-    about = _people(benchmark, "agreement_human_alpha")
+    about = _people(benchmark, ALPHA)
     try:
         both_ways = units + [[-said for said in unit] for unit in units]  # which answer is called a is arbitrary
         alpha = krippendorff_alpha(both_ways, clusters=np.tile(questions, 2), resamples=REPLICATES)
@@ -297,7 +360,6 @@ def _alpha(benchmark: str, group: Group) -> Iterator[Finding]:
         sentence=f"Among people, Krippendorff's alpha is {signed(alpha)}, over all pairs with two votes or more, "
         "judged or not. A judge that gives the most common answer agrees with people at least as often as they do with "
         "one another.",
-        details={"unit": "number"},
     )
 
 
@@ -314,7 +376,7 @@ def _fleiss(benchmark: str, group: Group) -> Iterator[Finding]:
     weight[:2] = 0
     most = int(weight.argmax())
     chosen = raters == most
-    about = _people(benchmark, "agreement_human_fleiss")
+    about = _people(benchmark, FLEISS)
     try:
         if not weight.any():
             raise NotMeasurable("needs pairs that two people or more voted on")
@@ -332,9 +394,9 @@ def _fleiss(benchmark: str, group: Group) -> Iterator[Finding]:
         questions=kappa.clusters,
         sentence=f"Among people, on the {int(chosen.sum())} pairs with {most} votes each, judged or not, Fleiss' kappa "
         f"is {signed(kappa)}.",
-        details={"unit": "number", "votes_a_pair": most},
+        details={"votes_a_pair": most},
     )
 
 
-def _people(benchmark: str, metric: str) -> Mapping[str, Any]:
-    return {"judge": HUMAN, "protocol": "", "benchmark": benchmark, "metric": metric}
+def _people(benchmark: str, metric: Metric) -> Mapping[str, Any]:
+    return {"judge": HUMAN, "protocol": "", "benchmark": benchmark, "measure": metric}

@@ -15,14 +15,58 @@ from typing import TYPE_CHECKING
 
 from evalkit.auditing.evidence import Evidence, percent
 from evalkit.auditing.findings import Finding, counted
+from evalkit.auditing.metrics import CORRECTION, Metric, Unit, share
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
     from evalkit.stats.ppi import Corrected
 
-JUDGE, HUMAN = "win_rate_judge", "win_rate_human"
-CORRECTED, ROGAN_GLADEN = "win_rate_corrected", "win_rate_rogan_gladen"
-PLAN = "labels_needed"
+JUDGE = Metric(
+    name="win_rate_judge",
+    label="By the judge alone",
+    unit=share("pairs"),
+    topic=CORRECTION,
+    question="How often does a model win by the judge alone?",
+    needs="verdicts on pairs",
+    axis="win rate",
+)
+HUMAN = Metric(
+    name="win_rate_human",
+    label="By people alone",
+    unit=share("pairs"),
+    topic=CORRECTION,
+    question="How often does a model win by people alone?",
+    needs="votes of people on some of the pairs judged",
+    axis="win rate",
+)
+CORRECTED = Metric(
+    name="win_rate_corrected",
+    label="By both (PPI++)",
+    unit=share("pairs"),
+    topic=CORRECTION,
+    question="How often does a model win, the judge's errors corrected by people's votes?",
+    needs="votes of people on a random part of the pairs judged",
+    source="Angelopoulos et al. 2023, arXiv:2311.01453",
+    axis="win rate",
+)
+ROGAN_GLADEN = Metric(  # of other pairs, and of outright wins: never on one axis with win rates of all pairs
+    name="win_rate_rogan_gladen",
+    label="Rogan-Gladen: outright wins, pairs without votes",
+    unit=share("pairs without votes"),
+    topic=CORRECTION,
+    question="How often does a model win outright where people did not vote, given the judge's error rates?",
+    needs="votes of people on some of the pairs judged, and a judge clearly better than chance",
+    source="Rogan & Gladen 1978, American Journal of Epidemiology 107:71",
+)
+PLAN = Metric(
+    name="labels_needed",
+    label="Needed for a win rate to within 5 points",
+    unit=Unit("pairs voted on", "number", "pairs"),
+    topic=CORRECTION,
+    question="On how many pairs do people have to vote for a win rate to within 5 points, at the least cost?",
+    needs="votes of people on some of the pairs judged",
+)
+METRICS = (PLAN, JUDGE, HUMAN, CORRECTED, ROGAN_GLADEN)
 PRECISION = 0.05
 """Half the width of the interval that labelling is planned for."""
 COST_RATIO, COST_RATIOS = 0.01, (0.1, 0.01, 0.001)
@@ -135,7 +179,6 @@ def _plan(evidence: Evidence, records: Sequence[Record]) -> Finding:
         without_judge=alone,
         correlation=useful,
         splits={ratio: {"voted": n, "judged_only": more} for ratio, (n, more) in splits.items()},
-        unit="number",
     )
 
 

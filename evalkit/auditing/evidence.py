@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalkit.auditing.findings import Finding
+from evalkit.auditing.metrics import Metric
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
@@ -223,7 +224,7 @@ class Evidence:
 
     def finding(
         self,
-        metric: str,
+        metric: Metric,
         interval: Interval,
         sentence: str,
         *,
@@ -234,13 +235,15 @@ class Evidence:
         """A measured finding.
 
         Args:
-            metric: its name.
+            metric: as declared beside the bias.
             interval: estimate, limits, n and number of questions.
             sentence: in plain words.
             category: None for all together.
-            null: what a judge without the bias would have; adds the smallest effect these data would show.
+            null: the value to compare with; the metric's unbiased one unless given. Where there is one, the details say
+                whether the interval excludes it, and the smallest effect these data would show.
             details: further numbers.
         """
+        null = metric.unbiased if null is None else null
         if null is not None:
             details["null"] = null
             if interval.lower is not None and interval.upper is not None:
@@ -252,7 +255,7 @@ class Evidence:
             judge=self.judge,
             protocol=self.protocol,
             benchmark=self.benchmark,
-            metric=metric,
+            measure=metric,
             category=category,
             estimate=interval.estimate,
             lower=interval.lower,
@@ -263,13 +266,15 @@ class Evidence:
             details=details,
         )
 
-    def lacking(self, metric: str, needs: str, *, category: str | None = None, n: int = 0, **details: Any) -> Finding:
+    def lacking(
+        self, metric: Metric, needs: str, *, category: str | None = None, n: int = 0, **details: Any
+    ) -> Finding:
         """A finding that these data do not allow."""
         return Finding(
             judge=self.judge,
             protocol=self.protocol,
             benchmark=self.benchmark,
-            metric=metric,
+            measure=metric,
             category=category,
             n=n,
             not_measurable=needs if needs.startswith("needs") else f"needs {needs}",

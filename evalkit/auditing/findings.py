@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from evalkit.auditing.metrics import Metric
+
 Setup = Literal["S1", "S2"]
 """MT-Bench's two ways to count: S1 all votes, a tie being a verdict; S2 only where neither side calls it a tie."""
 
@@ -22,8 +24,8 @@ class Finding:
     judge: str
     protocol: str
     benchmark: str
-    metric: str
-    """Such as ``position_consistency``; what it measures, never what it should be."""
+    measure: Metric
+    """What it measures; never what that should be."""
     category: str | None = None
     """None: over all categories."""
     estimate: float | None = None
@@ -44,6 +46,11 @@ class Finding:
         """An estimate or a reason, never both."""
         if (self.estimate is None) == (self.not_measurable is None):
             raise ValueError(f"finding {self.metric!r} must have an estimate or say what it needs, and not both")
+
+    @property
+    def metric(self) -> str:
+        """The metric's name, such as ``position_consistency``."""
+        return self.measure.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +80,7 @@ class AgreementRow:
     length_only_total: int | None = None
     """How many those are."""
     length_only_kappa: float | None = None
-    """Of that rule."""
+    """Kappa of that rule."""
     correct: float | None = None
     """Where the other side names a winner, ties of the judge included: the share of verdicts that name the same one.
 

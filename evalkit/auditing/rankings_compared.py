@@ -10,6 +10,7 @@ from evalkit.auditing.agreement_counts import HUMAN, on_judged_pairs
 from evalkit.auditing.evidence import Evidence, percent, signed, within
 from evalkit.auditing.findings import Finding, Rating, counted
 from evalkit.auditing.gather import Gathered
+from evalkit.auditing.metrics import CORRELATION, PEOPLE, Metric, Unit, share
 from evalkit.auditing.rated_twice import DIGITS, FEW, outcomes, rated_twice
 
 if TYPE_CHECKING:
@@ -24,6 +25,60 @@ ELO_MEAN = 1000.0
 WORK = 1 << 30
 """Numbers gone through for soft pairwise accuracy; beyond it there is no interval."""
 PERMUTATIONS = 400
+SPEARMAN = Metric(
+    name="agreement_spearman",
+    label="Ranking of models, Spearman",
+    unit=CORRELATION,
+    topic=PEOPLE,
+    question="Do judge and people rank the models alike?",
+    chance=0.0,
+    needs="votes or scores of people on three models or more",
+)
+KENDALL = replace(
+    SPEARMAN,
+    name="agreement_kendall",
+    label="Ranking of models, Kendall",
+    question="For how many more pairs of models than not do judge and people agree which one is better?",
+)
+SOFT_PAIRWISE = Metric(
+    name="ranking_soft_pairwise",
+    label="Ranking of models, soft pairwise accuracy",
+    unit=Unit("0 to 1", "number"),
+    topic=PEOPLE,
+    question="Are judge and people equally sure which of two models is better?",
+    needs="votes or scores of people on three models or more",
+    source="Thompson et al. 2024, arXiv:2409.09598",
+)
+CONFIDENCE = Metric(
+    name="ranking_confidence_agreement",
+    label="Pairs of models told apart as people do",
+    unit=Unit("-1 to 1, 0: none told apart", "number"),
+    topic=PEOPLE,
+    question="Where intervals of both tell two models apart, do judge and people name the same one as better?",
+    chance=0.0,
+    needs="ratings with intervals by judge and people, of three models or more",
+    source="Li et al. 2024, arXiv:2406.11939 (agreement with confidence intervals)",
+)
+GOLD = Metric(
+    name="gold_accuracy",
+    label="Right by gold labels",
+    unit=share("showings"),
+    topic=PEOPLE,
+    question="How often does the judge prefer the answer that the gold label calls better?",
+    chance=0.5,
+    needs="gold labels of the pairs judged",
+    source="LLMBar; Zeng et al. 2024, arXiv:2310.07641",
+)
+GOLD_BOTH_ORDERS = Metric(
+    name="gold_accuracy_both_orders",
+    label="Right by gold labels, on balance",
+    unit=share("pairs"),
+    topic=PEOPLE,
+    question="On how many pairs is the judge right in one order and not wrong in the other?",
+    needs="gold labels of the pairs judged",
+    source="JudgeBench; Tan et al. 2024, arXiv:2410.12784",
+)
+METRICS = (SPEARMAN, KENDALL, SOFT_PAIRWISE, CONFIDENCE, GOLD, GOLD_BOTH_ORDERS)
 
 
 def ratings(gathered: Gathered) -> Iterator[Rating]:
@@ -150,7 +205,7 @@ def _rankings(evidence: Evidence) -> Iterator[Finding]:
     from evalkit.stats.ranking import kendall, rank_correlations, spearman
     from evalkit.stats.resample import question_counts
 
-    metrics = (("agreement_spearman", "Spearman", spearman), ("agreement_kendall", "Kendall", kendall))
+    metrics = ((SPEARMAN, "Spearman", spearman), (KENDALL, "Kendall", kendall))
     try:
         two = rated_twice(evidence)
         estimates = [correlation(two.judge, two.people) for _, _, correlation in metrics]
@@ -174,7 +229,6 @@ def _rankings(evidence: Evidence) -> Iterator[Finding]:
             f"{name}'s rank correlation of the {models} models' {two.what} by {evidence.judge} and by people on the "
             f"same {counted(two.n, 'vote' if two.what == 'ratings' else 'answer')}: {signed(interval)}.",
             models=models,
-            unit="number",
         )
 
 
@@ -203,7 +257,7 @@ def _soft_pairwise(evidence: Evidence) -> Iterator[Finding]:
     from evalkit.stats.jackknife import jackknife
     from evalkit.stats.soft_pairwise import soft_pairwise_accuracy
 
-    metric = "ranking_soft_pairwise"
+    metric = SOFT_PAIRWISE
     model, question, judge, people = outcomes(evidence)
     used, row = np.unique(model, return_inverse=True)
     about, column = np.unique(question, return_inverse=True)
@@ -233,7 +287,6 @@ def _soft_pairwise(evidence: Evidence) -> Iterator[Finding]:
         replace(found, n=int(model.size)),
         f"Soft pairwise accuracy of the ranking of {used.size} models is {found.estimate:.2f} ({within(found, 2)}): 1 "
         f"where {evidence.judge} and people are equally sure which of two models is better, for every pair.",
-        unit="number",
         models=int(used.size),
     )
 
@@ -259,12 +312,11 @@ def _confidence(evidence: Evidence, rated: Sequence[Rating]) -> Iterator[Finding
     value = confidence_agreement(*limits)
     pairs = len(shared) * (len(shared) - 1) // 2
     yield evidence.finding(
-        "ranking_confidence_agreement",
+        CONFIDENCE,
         Interval(value, None, None, pairs, 0.95, None, 0),
         f"Of {pairs} pairs of models, counting 1 where the intervals of {evidence.judge}'s ratings and of people's "
         f"separate them alike, -1 where oppositely and 0 where either does not, the mean is {value:+z.2f} "
         "(Arena-Hard's agreement with confidence intervals).",
-        unit="number",
         models=len(shared),
     )
 
@@ -284,7 +336,7 @@ def _accuracy(evidence: Evidence) -> Iterator[Finding]:
         return
     used = used[np.isfinite(pairs.outcome[gold.pair[used]])]
     if not used.size:
-        for metric in ("gold_accuracy", "gold_accuracy_both_orders"):
+        for metric in (GOLD, GOLD_BOTH_ORDERS):
             yield evidence.lacking(metric, "needs verdicts on the pairs that have a gold label; all of them failed")
         return
     pair, sign = gold.pair[used], np.sign(gold.outcome[used] - 0.5)
@@ -297,15 +349,15 @@ def _accuracy(evidence: Evidence) -> Iterator[Finding]:
         question.append(gold.question[used][has])
     share = clustered_share(np.concatenate(values), np.concatenate(question))
     yield evidence.finding(
-        "gold_accuracy",
+        GOLD,
         share,
         f"{evidence.judge} prefers the answer that the gold label calls better in {percent(share)} of {share.n} "
         "showings, a tie counting half; guessing gives 50%.",
-        null=0.5,
+        null=GOLD.chance,
     )
     strict = clustered_share((net > 0).astype(np.float64), gold.question[used])
     yield evidence.finding(
-        "gold_accuracy_both_orders",
+        GOLD_BOTH_ORDERS,
         strict,
         f"Taking both orders together (right in one and not wrong in the other), {evidence.judge} is right on "
         f"{int((net > 0).sum())} of {used.size} pairs: {percent(strict)}.",

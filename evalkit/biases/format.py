@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from evalkit.auditing.compared import made_of_scores, no_votes_on, nothing_compared
 from evalkit.auditing.evidence import Evidence, Pairs, signed
 from evalkit.auditing.findings import Finding
+from evalkit.auditing.metrics import FORMAT, LOGITS_PER_SD, Metric
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -31,6 +32,36 @@ MEANS = {
     "emoji": "emoji",
     "vocabulary": "different words in relation to length",
 }
+EFFECT = Metric(
+    name="format_{feature}_effect",
+    label="{title}, effect",
+    unit=LOGITS_PER_SD,
+    topic=FORMAT,
+    question="At equal ability and length, how much do more {means} move the judge?",
+    needs="the texts of the answers",
+    source="Chatbot Arena's style control, 2024-08-28",
+    axis="logits per SD",
+)
+EXCESS = Metric(
+    name="format_{feature}_excess",
+    label="{title}, in excess of people",
+    unit=LOGITS_PER_SD,
+    topic=FORMAT,
+    question="At equal ability and length, do more {means} win more from the judge than they do from people?",
+    unbiased=0.0,
+    risk="That a model that formats differently is better, unless format is controlled for.",
+    safe="Format matters little to it:",
+    needs="votes of people on the pairs judged, and the texts of the answers",
+    source="Chatbot Arena's style control, 2024-08-28; Holm's adjustment over the features",
+    axis="logits per SD",
+)
+
+
+def of(family: Metric, feature: str) -> Metric:
+    """The metric of one feature."""
+    return family.of(feature=feature, title=feature.capitalize(), means=MEANS[feature])
+
+
 FENCED = re.compile(r"```")
 TABLE = re.compile(r"^\s*\|.*\|\s*$", re.MULTILINE)
 EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf]")
@@ -44,6 +75,8 @@ TEXTS = "needs the texts of the answers"
 class Format:
     """One effect a feature: the judge's own, and in excess of people's."""
 
+    metrics: ClassVar[tuple[Metric, ...]] = tuple(of(family, name) for family in (EFFECT, EXCESS) for name in FEATURES)
+
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Every feature, measured or lacking."""
         import numpy as np
@@ -53,7 +86,7 @@ class Format:
         rows, x, kept = _told_apart(evidence.compared, known)
         if not rows.size:
             for name in FEATURES:
-                yield evidence.lacking(f"format_{name}_excess", nothing_compared(evidence) or TEXTS)
+                yield evidence.lacking(of(EXCESS, name), nothing_compared(evidence) or TEXTS)
             return
         yield from _effects(evidence, rows, x, kept)
         if pairs is not evidence.compared:  # of single grading, those that people voted on
@@ -150,16 +183,15 @@ def _effects(evidence: Evidence, rows: IntArray, x: FloatArray, kept: list[str])
         fitted = fit(pairs.a[rows], pairs.b[rows], pairs.outcome[rows], x, pairs.question[rows], penalise=False)
     except StatisticsError as error:
         for name in kept:
-            yield evidence.lacking(f"format_{name}_effect", _reason(error))
+            yield evidence.lacking(of(EFFECT, name), _reason(error))
         return
     for column, name in enumerate(kept, start=1):
         interval = fitted.ratings.coefficient(column)
         yield evidence.finding(
-            f"format_{name}_effect",
+            of(EFFECT, name),
             interval,
             f"At equal ability and length, one standard deviation more {MEANS[name]} moves {evidence.judge} by "
             f"{signed(interval)} logits. Descriptive: it may be what people want.{made_of_scores(evidence)}",
-            unit="signed",
         )
 
 
@@ -176,10 +208,10 @@ def _excesses(evidence: Evidence, voted: IntArray, x: FloatArray, kept: list[str
     pairs, votes = evidence.pairs, evidence.votes
     for name in FEATURES:
         if name not in kept:
-            yield evidence.lacking(f"format_{name}_excess", f"needs pairs that differ in {MEANS[name]}")
+            yield evidence.lacking(of(EXCESS, name), f"needs pairs that differ in {MEANS[name]}")
     if not voted.size:
         for name in kept:
-            yield evidence.lacking(f"format_{name}_excess", no_votes_on(evidence))
+            yield evidence.lacking(of(EXCESS, name), no_votes_on(evidence))
         return
     a, b, question = votes.a[voted], votes.b[voted], votes.question[voted]
     try:
@@ -192,22 +224,20 @@ def _excesses(evidence: Evidence, voted: IntArray, x: FloatArray, kept: list[str
         intervals = [both.excess(column) for column in range(1, len(kept) + 1)]
     except StatisticsError as error:
         for name in kept:
-            yield evidence.lacking(f"format_{name}_excess", _reason(error))
+            yield evidence.lacking(of(EXCESS, name), _reason(error))
         return
     held = _holm([_p(interval) for interval in intervals])
     for column, (name, interval, p) in enumerate(zip(kept, intervals, held, strict=True), start=1):
         people = both.coefficient(column, second=True)
         finding = evidence.finding(
-            f"format_{name}_excess",
+            of(EXCESS, name),
             interval,
             f"At equal ability and length, the effect of one standard deviation more {MEANS[name]} exceeds people's by "
             f"{signed(interval)} logits (p = {p:.2g}, adjusted for {len(kept)} features): "
             + ("a bias." if p < 0.05 else "no bias shows."),
-            null=0.0,
             p_holm=p,
             judge_effect=both.coefficient(column).estimate,
             human_effect=people.estimate,
-            unit="signed",
         )
         yield replace(finding, details={**finding.details, "excludes_null": p < 0.05})
 

@@ -9,15 +9,61 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from evalkit.auditing.evidence import Evidence, percent
 from evalkit.auditing.findings import Finding, counted
+from evalkit.auditing.metrics import HYGIENE, Metric, share
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
 
-KINDS = ("transport", "refused", "truncated", "unparsed", "malformed", "rejected")
+MEANS = {
+    "transport": "never answered",
+    "refused": "refused",
+    "truncated": "cut off at the token limit, before the verdict",
+    "unparsed": "answered, but no verdict found in the reply",
+    "malformed": "answered with something that is no completion",
+    "rejected": "not taken by the server",
+}
+"""Kinds of failure, in words."""
+FAILED = Metric(
+    name="hygiene_failed",
+    label="Failed",
+    unit=share("judgments"),
+    topic=HYGIENE,
+    question="How many judgments have no verdict?",
+    needs="judgments",
+)
+OF_A_KIND = Metric(
+    name="hygiene_{kind}",
+    label="{title}",
+    unit=share("judgments"),
+    topic=HYGIENE,
+    question="How many judgments failed because the judge's reply was {kind}: {means}?",
+    needs="judgments that failed",
+)
+OF_KIND = {kind: OF_A_KIND.of(kind=kind, title=kind.capitalize(), means=means) for kind, means in MEANS.items()}
+CONSTANT_ANSWERS = Metric(
+    name="hygiene_constant_answers",
+    label="Constant answers",
+    unit=share("a candidate's questions"),
+    topic=HYGIENE,
+    question="Does a candidate give one and the same text to many questions, as null models do to fool judges?",
+    needs="the texts of the answers",
+    source="Zheng et al. 2024, arXiv:2410.07137",
+    names_models=True,
+)
+TEMPLATE_MARKERS = Metric(
+    name="hygiene_template_markers",
+    label="Template markers",
+    unit=share("answers"),
+    topic=HYGIENE,
+    question="How many answers bear marks of a judge's prompt, a chat template or an injection?",
+    needs="the texts of the answers",
+    source="Zheng et al. 2024, arXiv:2410.07137",
+    names_models=True,
+)
 SUSPICIOUS = 0.2
 """Share of questions with one and the same answer from which a candidate is named."""
 MARKED = 0.05
@@ -46,6 +92,8 @@ frames, headings and fields; marks of chat templates; and the plainest injection
 class Hygiene:
     """What failed, and what looks like an attack."""
 
+    metrics: ClassVar[tuple[Metric, ...]] = (FAILED, *OF_KIND.values(), CONSTANT_ANSWERS, TEMPLATE_MARKERS)
+
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Failures first."""
         yield from _failures(evidence)
@@ -58,7 +106,7 @@ def _failures(evidence: Evidence) -> Iterator[Finding]:
     from evalkit.stats.shares import clustered_share
 
     if not evidence.judgments:
-        yield evidence.lacking("hygiene_failed", "needs judgments of the newest configuration")
+        yield evidence.lacking(FAILED, "needs judgments of the newest configuration")
         return
     lost, question = _lost(evidence)
     share = clustered_share(lost, question)
@@ -66,7 +114,7 @@ def _failures(evidence: Evidence) -> Iterator[Finding]:
     told = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
     answers = {kind: count for kind, count in evidence.unanswered.items() if count}
     yield evidence.finding(
-        "hygiene_failed",
+        FAILED,
         share,
         f"{int(lost.sum()):,} of {counted(lost.size, 'judgment')} without a verdict ({percent(share)})"
         + (f": {told}." if told else ".")
@@ -78,13 +126,13 @@ def _failures(evidence: Evidence) -> Iterator[Finding]:
             for category, counts in evidence.failed_by_category.items()
         },
     )
-    for kind in KINDS:
+    for kind, means in MEANS.items():
         by_question = evidence.failed_by_question.get(kind)
         if by_question:
             part = _part(by_question, question)
             interval = clustered_share(part, np.sort(question))
-            told = f"{int(part.sum()):,} of {counted(part.size, 'judgment')}: {_means(kind)}."
-            yield evidence.finding(f"hygiene_{kind}", interval, told)
+            told = f"{int(part.sum()):,} of {counted(part.size, 'judgment')}: {means}."
+            yield evidence.finding(OF_KIND[kind], interval, told)
 
 
 def _part(by_question: Mapping[int, int], question: IntArray) -> FloatArray:
@@ -100,17 +148,6 @@ def _part(by_question: Mapping[int, int], question: IntArray) -> FloatArray:
             counted[code] = count
     result: FloatArray = (place < counted[ordered]).astype(np.float64)
     return result
-
-
-def _means(kind: str) -> str:
-    return {
-        "transport": "never answered",
-        "refused": "refused",
-        "truncated": "cut off at the token limit, before the verdict",
-        "unparsed": "answered, but no verdict found in the reply",
-        "malformed": "answered with something that is no completion",
-        "rejected": "not taken by the server",
-    }[kind]
 
 
 def _lost(evidence: Evidence) -> tuple[FloatArray, IntArray]:
@@ -135,8 +172,8 @@ def _answers(evidence: Evidence) -> Iterator[Finding]:
     texts = _texts(evidence)
     if not texts:
         needs = "needs the texts of the answers"
-        yield evidence.lacking("hygiene_constant_answers", needs)
-        yield evidence.lacking("hygiene_template_markers", needs)
+        yield evidence.lacking(CONSTANT_ANSWERS, needs)
+        yield evidence.lacking(TEMPLATE_MARKERS, needs)
         return
     worst: tuple[float, str, int, int] = (-1.0, "", 0, 0)
     named = []
@@ -175,22 +212,19 @@ def _answers(evidence: Evidence) -> Iterator[Finding]:
         )
         interval = wilson(same, of)
         standing = {name: _standing(evidence, name) for name in named}
-        yield evidence.finding(
-            "hygiene_constant_answers", interval, told, models=named, standing=standing, unit="share"
-        )
+        yield evidence.finding(CONSTANT_ANSWERS, interval, told, models=named, standing=standing)
     else:
-        yield evidence.lacking("hygiene_constant_answers", f"needs a candidate with {FEWEST} answers or more")
+        yield evidence.lacking(CONSTANT_ANSWERS, f"needs a candidate with {FEWEST} answers or more")
     by_model = dict(sorted(marked.items(), key=lambda item: -item[1][0]))
     most_marked = "; ".join(f"{name}: {count:,} of {of:,}" for name, (count, of) in list(by_model.items())[:3])
     yield evidence.finding(
-        "hygiene_template_markers",
+        TEMPLATE_MARKERS,
         clustered_share(np.array(marks, dtype=np.float64), np.array(about)),
         f"{sum(marks):,} of {len(marks):,} answers contain a mark of a judge's prompt, a chat template, a verdict or "
         "an instruction to ignore instructions" + (f" ({most_marked})." if by_model else "."),
         models={name: count for name, (count, _) in by_model.items()},
         named=attackers,
         standing={name: _standing(evidence, name) for name in attackers},
-        unit="share",
     )
 
 

@@ -10,17 +10,75 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from evalkit.auditing.compared import made_of_scores, no_votes_on, nothing_compared
 from evalkit.auditing.evidence import Evidence, percent, signed
 from evalkit.auditing.findings import Finding
+from evalkit.auditing.metrics import DIFFERENCE, LENGTH, LOGITS_PER_SD, Metric, Unit, share
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
 
 LENGTHS = "needs the lengths of the answers"
 WINNERS = "needs verdicts that name a winner, between answers of different length"
+SLOPE_EXCESS = Metric(
+    name="length_slope_excess",
+    label="Length slope beyond people's",
+    unit=LOGITS_PER_SD,
+    topic=LENGTH,
+    question="At equal ability, does a longer answer win more from the judge than it does from people?",
+    unbiased=0.0,
+    risk="That a model that writes at another length is better, unless length is controlled for.",
+    safe="Length matters to it no more than to people:",
+    needs="votes of people on the pairs judged, and the lengths of the answers",
+    source="Both slopes in one Bradley-Terry fit, people's scaled by the judge's sharpness",
+    axis="logits per SD of length",
+)
+SLOPE = Metric(
+    name="length_slope_judge",
+    label="Judge's length slope",
+    unit=LOGITS_PER_SD,
+    topic=LENGTH,
+    question="At equal ability, how much does one standard deviation of length move the judge?",
+    needs="verdicts on answers of known and different length",
+    axis="logits per SD of length",
+)
+PREFER_LONGER = Metric(
+    name="length_prefer_longer",
+    label="Prefers the longer answer",
+    unit=share("decided pairs"),
+    topic=LENGTH,
+    question="Where the judge names a winner, how often is it the longer answer?",
+    needs="verdicts that name a winner, between answers of different length",
+)
+HUMAN_PREFER_LONGER = Metric(
+    name="length_human_prefer_longer",
+    label="People prefer the longer answer",
+    unit=share("votes where both see a winner"),
+    topic=LENGTH,
+    question="Where judge and people name a winner, how often do people name the longer answer?",
+    needs="votes of people on the pairs judged, and the lengths of the answers",
+)
+VERBOSITY = Metric(
+    name="length_verbosity_bias",
+    label="Verbosity bias (Saito et al.)",
+    unit=DIFFERENCE,
+    topic=LENGTH,
+    question="Does the judge contradict people more often where they prefer the shorter answer?",
+    needs="votes for the longer and for the shorter answer",
+    source="Saito et al. 2023, arXiv:2310.10076",
+)
+GAMEABILITY = Metric(
+    name="length_gameability_{way}",
+    label="Win rates change when told to be {way}",
+    unit=Unit("% of the mean win rate", "number", "%"),
+    topic=LENGTH,
+    question="By how much do win rates change when models are told to be {way}?",
+    needs="models beside {way} versions of themselves",
+    source="Dubois et al. 2024, arXiv:2404.04475",
+)
+WAYS = ("verbose", "concise")
 BOTH_WINNERS = "needs votes for the longer and for the shorter answer, where both people and judge see a winner"
 
 
@@ -39,6 +97,11 @@ class _Voted(NamedTuple):
 @dataclass(frozen=True)
 class Length:
     """The slope in excess of people's, then what a plain count would say."""
+
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        *(SLOPE_EXCESS, SLOPE, PREFER_LONGER, HUMAN_PREFER_LONGER, VERBOSITY),
+        *(GAMEABILITY.of(way=way) for way in WAYS),
+    )
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Headline first."""
@@ -75,7 +138,7 @@ def _excess(evidence: Evidence, rows: _Voted) -> Iterator[Finding]:
     from evalkit.auditing.joint_ratings import rows as compared
     from evalkit.stats.errors import NotMeasurable, StatisticsError
 
-    metric = "length_slope_excess"
+    metric = SLOPE_EXCESS
     if not rows.a.size:
         yield evidence.lacking(metric, _no_votes(evidence))
         return
@@ -103,7 +166,6 @@ def _excess(evidence: Evidence, rows: _Voted) -> Iterator[Finding]:
         excess,
         f"At equal ability, and scaled to people's sharpness (k = {k.estimate:.2f}), the slope on length "
         f"exceeds people's by {signed(excess)} logits per standard deviation: {verdict}.",
-        null=0.0,
         judge_slope=judge.estimate,
         judge_slope_limits=[judge.lower, judge.upper],
         human_slope=people.estimate,
@@ -136,7 +198,7 @@ def _slope(evidence: Evidence) -> Iterator[Finding]:
     pairs = evidence.compared
     total = np.nan_to_num(pairs.length_a + pairs.length_b)
     keep = np.isfinite(pairs.outcome) & (total > 0) & (pairs.a != pairs.b)
-    metric = "length_slope_judge"
+    metric = SLOPE
     if not keep.any():
         yield evidence.lacking(metric, nothing_compared(evidence) or LENGTHS)
         return
@@ -171,12 +233,12 @@ def _counts(evidence: Evidence, rows: _Voted) -> Iterator[Finding]:
     decided = known & (pairs.outcome != 0.5) & (pairs.length_a != pairs.length_b)
     if not decided.any():
         lacks = LENGTHS if np.isfinite(pairs.outcome).any() else nothing_compared(evidence) or LENGTHS
-        yield evidence.lacking("length_prefer_longer", WINNERS if known.any() else lacks)
+        yield evidence.lacking(PREFER_LONGER, WINNERS if known.any() else lacks)
         return
     longer = ((pairs.outcome > 0.5) == (pairs.length_a > pairs.length_b))[decided].astype(np.float64)
     share = clustered_share(longer, pairs.question[decided])
     yield evidence.finding(
-        "length_prefer_longer",
+        PREFER_LONGER,
         share,
         f"Where {evidence.judge} prefers one of two answers, it is the longer one in {percent(share)}. Descriptive: "
         "longer answers may be better." + made_of_scores(evidence),
@@ -185,13 +247,13 @@ def _counts(evidence: Evidence, rows: _Voted) -> Iterator[Finding]:
     by_people = ((rows.people > 0.5) == (rows.difference > 0))[decisive]
     by_judge = ((rows.judge > 0.5) == (rows.difference > 0))[decisive]
     if by_people.all() or not by_people.any():
-        yield evidence.lacking("length_verbosity_bias", BOTH_WINNERS if rows.a.size else _no_votes(evidence))
+        yield evidence.lacking(VERBOSITY, BOTH_WINNERS if rows.a.size else _no_votes(evidence))
         return
     question = rows.question[decisive]
     wrong = (by_people != by_judge).astype(np.float64)
     human = clustered_share(by_people.astype(np.float64), question)
     yield evidence.finding(
-        "length_human_prefer_longer",
+        HUMAN_PREFER_LONGER,
         human,
         f"On the same pairs, where both see a winner, people prefer the longer answer in {percent(human)} of votes, "
         f"{evidence.judge} in {100 * by_judge.mean():.1f}%.",
@@ -200,7 +262,7 @@ def _counts(evidence: Evidence, rows: _Voted) -> Iterator[Finding]:
     bias = clustered_difference(wrong, ~by_people, question)
     short, long = float(wrong[~by_people].mean()), float(wrong[by_people].mean())
     yield evidence.finding(
-        "length_verbosity_bias",
+        VERBOSITY,
         bias,
         f"{evidence.judge} is wrong in {100 * short:.1f}% of votes for the shorter answer and {100 * long:.1f}% of "
         f"votes for the longer one: Saito's verbosity bias is {signed(bias, 3)}. Descriptive: it is above 0 for an "
@@ -209,7 +271,6 @@ def _counts(evidence: Evidence, rows: _Voted) -> Iterator[Finding]:
         error_longer=long,
         n_shorter=int((~by_people).sum()),
         n_longer=int(by_people.sum()),
-        unit="signed",
     )
 
 
@@ -232,9 +293,9 @@ def _gameability(evidence: Evidence) -> Iterator[Finding]:
         outcome = outcome[np.isfinite(outcome)]
         if outcome.size:
             rates[name] = 100 * float(outcome.mean())
-    for way in ("verbose", "concise"):
+    for way in WAYS:
         bases = [name for name in rates if f"{name}_{way}" in rates]
-        metric = f"length_gameability_{way}"
+        metric = GAMEABILITY.of(way=way)
         try:
             value = gameability(
                 np.array([rates[name] for name in bases]), np.array([rates[f"{name}_{way}"] for name in bases])
@@ -248,5 +309,4 @@ def _gameability(evidence: Evidence) -> Iterator[Finding]:
             f"Told to be {way}, {len(bases)} models change their win rates by {value:.1f}% (standard deviation over "
             f"mean, averaged over models). Models are too few for an interval.{made_of_scores(evidence)}",
             models=bases,
-            unit="number",
         )

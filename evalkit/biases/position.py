@@ -8,11 +8,12 @@ table 2); preference fairness of Shi et al. 2024 (arXiv:2406.07791), which is (r
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from evalkit.auditing.evidence import Evidence, percent, signed
 from evalkit.auditing.findings import Finding, counted
+from evalkit.auditing.metrics import LOGITS, POSITION, Metric, Unit, share
 from evalkit.auditing.position_effect import logit, showings, within_pairs
 
 if TYPE_CHECKING:
@@ -22,8 +23,102 @@ if TYPE_CHECKING:
 ALONE = "needs two answers in one prompt; single grading shows one, which has no position"
 BOTH = "needs verdicts in both orders of the same pair"
 JOINED = "needs the verdict of each order; these rows join two orders into one"
-SHARES = ("position_consistency", "position_first", "position_last", "position_fairness")
-METRICS = (*SHARES, "position_logit", "position_logit_within_pairs")
+ORDER_RISK = "That a verdict given in one order would stand with the answers swapped; show both and average them."
+ORDER_SAFE = "The order in which answers are shown matters little:"
+ZHENG = "Zheng et al. 2023, arXiv:2306.05685, table 2"
+CONSISTENCY = Metric(
+    name="position_consistency",
+    label="Same verdict in both orders",
+    unit=share("pairs"),
+    topic=POSITION,
+    question="How often does the judge say the same when the two answers change places?",
+    needs="verdicts in both orders of a pair",
+    source=ZHENG,
+    axis="share of pairs",
+)
+LOGIT = Metric(
+    name="position_logit",
+    label="Advantage of the first place, over all pairs",
+    unit=LOGITS,
+    topic=POSITION,
+    question="Given how strong two models are, how much does being shown first add to the odds of winning?",
+    unbiased=0.0,
+    risk=ORDER_RISK,
+    safe=ORDER_SAFE,
+    needs="verdicts in varying orders",
+    source="Bradley-Terry with an order effect; Davidson & Beaver 1977",
+    axis="logits; above 0 favours the first",
+)
+FAIRNESS = Metric(
+    name="position_fairness",
+    label="Preference fairness",
+    unit=Unit("-1 always first, +1 always second", "signed", "from -1 to +1", small=0.3),
+    topic=POSITION,
+    question="Over all pairs, do verdicts go to the second place more often than to the first?",
+    unbiased=0.0,
+    risk=ORDER_RISK,
+    safe=ORDER_SAFE,
+    stands_in_for=(LOGIT.name,),
+    needs="verdicts in both orders of a pair",
+    source="Shi et al. 2024, arXiv:2406.07791",
+)
+FIRST = Metric(
+    name="position_first",
+    label="Leans first, if inconsistent",
+    unit=share("inconsistent pairs"),
+    topic=POSITION,
+    question="Of the pairs whose verdict changes with the order, how many go to the answer shown first?",
+    unbiased=0.5,
+    risk=ORDER_RISK,
+    safe=ORDER_SAFE,
+    stands_in_for=(LOGIT.name, FAIRNESS.name),
+    needs="verdicts in both orders of a pair, some of them inconsistent",
+    source=ZHENG,
+    axis="share of pairs",
+)
+LAST = replace(
+    FIRST,
+    name="position_last",
+    label="Leans second, if inconsistent",
+    question="Of the pairs whose verdict changes with the order, how many go to the answer shown second?",
+    stands_in_for=(LOGIT.name, FAIRNESS.name, FIRST.name),
+)
+WITHIN_PAIRS = Metric(
+    name="position_logit_within_pairs",
+    label="Advantage of the first place, within pairs",
+    unit=LOGITS,
+    topic=POSITION,
+    question="On one and the same pair, how much does being shown first add to the odds of winning?",
+    unbiased=0.0,
+    risk=ORDER_RISK,
+    safe=ORDER_SAFE,
+    stands_in_for=(LOGIT.name, FAIRNESS.name, FIRST.name),
+    needs="pairs that went to the first answer in both orders, and some to the second",
+    source="Conditional logistic regression; Andersen 1970, JRSS B 32:283",
+    axis="logits; above 0 favours the first",
+)
+BY_GAP = Metric(
+    name="position_logit_by_gap",
+    label="Its change with the gap in quality",
+    unit=Unit("logits per logit", "signed", "logits per logit"),
+    topic=POSITION,
+    question="Does the place decide less the further apart two models are in quality?",
+    unbiased=0.0,
+    risk=ORDER_RISK,
+    safe=ORDER_SAFE,
+    stands_in_for=(LOGIT.name, FAIRNESS.name, FIRST.name),
+    needs="three models or more, in varying orders",
+)
+STABILITY = Metric(
+    name="position_repeat_stability",
+    label="Same verdict when asked again",
+    unit=share("repeats"),
+    topic=POSITION,
+    question="Asked the very same thing again, how often does the judge repeat its most frequent verdict?",
+    needs="repeats of the same showing (repeats=3)",
+)
+SHARES = (CONSISTENCY, FIRST, LAST, FAIRNESS)
+EFFECTS = (*SHARES, LOGIT, WITHIN_PAIRS)
 FEWEST = 8
 """Questions of a category from which its position effect is given; below, the limits of so few are too narrow."""
 
@@ -43,10 +138,12 @@ class Lean(NamedTuple):
 class Position:
     """Consistency over the two orders, and where an inconsistent judge leans."""
 
+    metrics: ClassVar[tuple[Metric, ...]] = (*EFFECTS, BY_GAP, STABILITY)
+
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Shares first, then the effect in logits, over all pairs and within them, then what moves it."""
         if evidence.shows != 2:
-            for metric in METRICS:
+            for metric in EFFECTS:
                 yield evidence.lacking(metric, ALONE)
             return
         if evidence.joint:
@@ -83,7 +180,7 @@ def _joined(evidence: Evidence) -> Iterator[Finding]:
     pairs = evidence.pairs
     keep = ~pairs.failed
     if not pairs.inconsistent.any() or not keep.any():
-        yield evidence.lacking("position_consistency", JOINED)
+        yield evidence.lacking(CONSISTENCY, JOINED)
     else:
         parts = [(None, keep)] + [
             (name, keep & (pairs.category == code)) for code, name in enumerate(evidence.categories)
@@ -94,14 +191,14 @@ def _joined(evidence: Evidence) -> Iterator[Finding]:
             same = (~pairs.inconsistent[inside]).astype(float)
             interval = clustered_share(same, pairs.question[inside])
             yield evidence.finding(
-                "position_consistency",
+                CONSISTENCY,
                 interval,
                 f"{_on(category)}The source calls {int((same == 0).sum())} of {same.size} pairs inconsistent between "
                 f"the two orders, so {percent(interval)} are consistent.",
                 category=category,
                 inconsistent=int((same == 0).sum()),
             )
-    for metric in METRICS[1:]:
+    for metric in EFFECTS[1:]:
         yield evidence.lacking(metric, JOINED)
 
 
@@ -123,7 +220,7 @@ def _shares(evidence: Evidence, lean: Lean, category: str | None) -> Iterator[Fi
     interval = clustered_share((lean.lean == 0).astype(np.float64), lean.question)
     lost = f" {lean.lost} more without a verdict in one order or both, not counted." if lean.lost else ""
     yield evidence.finding(
-        "position_consistency",
+        CONSISTENCY,
         interval,
         f"{_on(category)}{evidence.judge} gave the same verdict in both orders for {n - moved} of "
         f"{counted(n, 'pair')}: "
@@ -133,7 +230,7 @@ def _shares(evidence: Evidence, lean: Lean, category: str | None) -> Iterator[Fi
         with_failures=(n - moved) / (n + lean.lost),
     )
     p = min(1.0, 2.0 * float(bdtr(min(first, last), moved, 0.5))) if moved else 1.0
-    for metric, sign, word in (("position_first", 1, "first"), ("position_last", -1, "second")):
+    for metric, sign, word in ((FIRST, 1, "first"), (LAST, -1, "second")):
         if category is not None and sign < 0:
             continue  # what is left of the first
         if not moved:
@@ -146,7 +243,6 @@ def _shares(evidence: Evidence, lean: Lean, category: str | None) -> Iterator[Fi
             f"{_on(category)}Of {counted(moved, 'inconsistent pair')}, {first if sign > 0 else last} went to the "
             f"answer shown {word}: {percent(share)}; a judge without position bias has 50%.",
             category=category,
-            null=0.5,
             exact_p=p,
             counts=counts,
         )
@@ -156,13 +252,12 @@ def _shares(evidence: Evidence, lean: Lean, category: str | None) -> Iterator[Fi
         fair = Interval(0.0, -reach, reach, n, 0.95, None, fair.clusters)
     fair = _as_wide_as_independent(fair, first, last)
     yield evidence.finding(
-        "position_fairness",
+        FAIRNESS,
         fair,
         f"{_on(category)}Fairness is {signed(fair, 3)} on a scale from -1 (always the first) to +1 (always the "
         f"second): {counted(first, 'pair')} went to the first answer, {last} to the second. "
         f"Exact test of no preference: p = {p:.2g}.",
         category=category,
-        null=0.0,
         exact_p=p,
         counts=counts,
     )
@@ -178,8 +273,6 @@ def _as_wide_as_independent(fair: Interval, first: int, last: int) -> Interval:
     Source: the difference of two shares of one sample from the limits of each (Newcombe 1998, Statistics in Medicine
     17:2635), their correlation as in a multinomial sample.
     """
-    from dataclasses import replace
-
     from evalkit.stats.resample import wilson
 
     n = fair.n
@@ -211,13 +304,12 @@ def _category_effect(evidence: Evidence, code: int) -> Finding:
             raise NotMeasurable(f"needs {FEWEST} questions; there {'is' if questions == 1 else 'are'} {questions}")
         interval, fitted = logit(shown)
     except NotMeasurable as error:
-        return evidence.lacking("position_logit", error.reason, category=category, n=int(shown.outcome.size))
+        return evidence.lacking(LOGIT, error.reason, category=category, n=int(shown.outcome.size))
     return evidence.finding(
-        "position_logit",
+        LOGIT,
         interval,
         f"{_on(category)}Over these pairs, being shown first adds {signed(interval)} logits, given the two models.",
         category=category,
-        null=0.0,
         ridge=fitted.ridge if fitted is not None else 0.0,
     )
 
@@ -233,18 +325,17 @@ def _effect(evidence: Evidence) -> Iterator[Finding]:
     try:
         interval, fitted = logit(shown)
     except NotMeasurable as error:
-        yield evidence.lacking("position_logit", error.reason)
+        yield evidence.lacking(LOGIT, error.reason)
         return
     share = float(shown.outcome.mean())
     odds = float(np.exp(abs(interval.estimate)))
     way = "first" if interval.estimate > 0 else "second"
     yield evidence.finding(
-        "position_logit",
+        LOGIT,
         interval,
         f"Over the pairs as they are, given how strong the two models are, being shown {way} multiplies the odds of "
         f"winning by {_times(odds)} (logit {signed(interval)}; above 0 favours the first); between two answers of "
         f"equal quality it is more. Over all showings the first answer gets {100 * share:.1f}% of the wins.",
-        null=0.0,
         first_slot_share=share,
         ridge=fitted.ridge if fitted is not None else 0.0,
     )
@@ -263,11 +354,10 @@ def _effect(evidence: Evidence) -> Iterator[Finding]:
     except StatisticsError:
         return
     yield evidence.finding(
-        "position_logit_by_gap",
+        BY_GAP,
         slope,
         f"For each logit by which two models differ in quality, the position effect changes by {signed(slope)}; "
         "a change towards 0 means that position decides mainly between models of similar quality.",
-        null=0.0,
         by_gap=_by_gap(evidence, ability),
     )
 
@@ -278,7 +368,7 @@ def _within(evidence: Evidence) -> Finding:
 
     from evalkit.stats.errors import NotMeasurable
 
-    metric = "position_logit_within_pairs"
+    metric = WITHIN_PAIRS
     try:
         interval, first, second = within_pairs(evidence.pairs)
     except NotMeasurable as error:
@@ -290,7 +380,6 @@ def _within(evidence: Evidence) -> Finding:
         f"On one and the same pair, whatever its answers are worth, being shown {way} multiplies the odds of winning "
         f"by {_times(float(np.exp(abs(interval.estimate))))} (logit {signed(interval)}): {counted(first, 'pair')} went "
         f"to the first answer in both orders, {second} to the second.",
-        null=0.0,
         counts={"first": first, "last": second},
     )
 
@@ -336,7 +425,7 @@ def _stability(evidence: Evidence) -> Iterator[Finding]:
     from evalkit.stats.shares import clustered_mean
 
     pairs = evidence.pairs
-    metric, lacks = "position_repeat_stability", "needs repeats of the same showing (`evalkit run ... repeats=3`)"
+    metric, lacks = STABILITY, "needs repeats of the same showing (`evalkit run ... repeats=3`)"
     if not (pairs.repeat > 0).any():
         yield evidence.lacking(metric, lacks)
         return

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from evalkit.auditing.evidence import Evidence, percent, signed, within
 from evalkit.auditing.findings import Finding, counted
+from evalkit.auditing.metrics import POINTS, POINTS_APART, SCALE, Metric, Unit, share
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -20,11 +21,72 @@ if TYPE_CHECKING:
 REPLICATES = 1000
 SCORES = "needs scores of single answers"
 HUMAN_SCORES = "needs scores by people of the answers this judge scored (--human FILE)"
+ENTROPY = Metric(
+    name="scale_entropy",
+    label="Use of the scale (entropy, of the most possible)",
+    unit=share("the most possible entropy"),
+    topic=SCALE,
+    question="How evenly does the judge use the levels of its scale?",
+    needs="scores of single answers, on a scale of few levels",
+)
+TOP_BOX = Metric(
+    name="scale_top_box",
+    label="Scores equal to the highest it gave",
+    unit=share("scores"),
+    topic=SCALE,
+    question="How many scores are the highest that the judge gave, so that it sees no difference among them?",
+    needs="scores of single answers, on a scale of few levels",
+)
+MEAN = Metric(
+    name="scale_mean",
+    label="Mean score",
+    unit=POINTS,
+    topic=SCALE,
+    question="What does the judge give on average?",
+    needs="scores of single answers",
+)
+TIES = Metric(
+    name="scale_ties",
+    label="Two models with equal scores",
+    unit=share("pairs of models on a question"),
+    topic=SCALE,
+    question="How often do two models get the very same score on the same question?",
+    needs="scores of several models on the same question",
+)
+ICC = Metric(
+    name="scale_icc",
+    label="Repeatability of scores, ICC",
+    unit=Unit("0 all noise, 1 none", "number"),
+    topic=SCALE,
+    question="Asked again, how much of the variance of its scores is between answers rather than noise?",
+    chance=0.0,
+    needs="repeats of the same judgment (repeats=3)",
+    source="ICC(1); Shrout & Fleiss 1979, Psychological Bulletin 86:420",
+)
+MEAN_EXCESS = Metric(
+    name="scale_mean_excess",
+    label="Mean score above people's",
+    unit=POINTS_APART,
+    topic=SCALE,
+    question="On the same answers, does the judge score higher than people do?",
+    needs="scores by people of the answers judged",
+)
+KS = Metric(
+    name="scale_ks",
+    label="Score distributions apart (KS)",
+    unit=share("answers, at the score where they differ most"),
+    topic=SCALE,
+    question="On the same answers, how far apart are the distributions of the judge's scores and of people's?",
+    needs="scores by people of the answers judged",
+    source="Kolmogorov-Smirnov distance, the two exchanged by question",
+)
 
 
 @dataclass(frozen=True)
 class Scale:
     """Entropy, top score, ties, repeatability."""
+
+    metrics: ClassVar[tuple[Metric, ...]] = (ENTROPY, TOP_BOX, MEAN, TIES, ICC, MEAN_EXCESS, KS)
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """For single grading only."""
@@ -37,7 +99,7 @@ class Scale:
         keep = np.isfinite(evidence.scores.score)
         score, question = evidence.scores.score[keep], evidence.scores.question[keep]
         if not score.size:
-            for metric in ("scale_entropy", "scale_top_box", "scale_ties", "scale_icc"):
+            for metric in (ENTROPY, TOP_BOX, TIES, ICC):
                 yield evidence.lacking(metric, SCORES)
             return
         values, code = np.unique(score, return_inverse=True)
@@ -48,27 +110,23 @@ class Scale:
             entropy = _entropy(code, question, values.size, levels)
             common = max(counts, key=counts.__getitem__)
             yield evidence.finding(
-                "scale_entropy",
+                ENTROPY,
                 entropy,
                 f"{evidence.judge} uses {counted(values.size, 'different score')} of about {levels}; their entropy is "
                 f"{100 * entropy.estimate:.0f}% of the most possible ({within(entropy, 0, 100, '%')}). "
                 f"The most common is {common}, {100 * counts[common] / score.size:.0f}% of {score.size:,}.",
                 distribution=counts,
-                unit="share",
             )
             yield evidence.finding(
-                "scale_top_box",
+                TOP_BOX,
                 top,
                 f"{percent(top)} of the scores are the highest it gives, {values[-1]:g}: among those "
                 "answers it sees no difference.",
-                unit="share",
             )
         else:
-            yield evidence.lacking("scale_entropy", f"needs a scale of few levels; there are {values.size} scores")
+            yield evidence.lacking(ENTROPY, f"needs a scale of few levels; there are {values.size} scores")
         mean = clustered_mean(score, question)
-        yield evidence.finding(
-            "scale_mean", mean, f"The mean score is {mean.estimate:.2f} ({within(mean, 2)}).", unit="number"
-        )
+        yield evidence.finding(MEAN, mean, f"The mean score is {mean.estimate:.2f} ({within(mean, 2)}).")
         yield from _ties(evidence)
         yield from _icc(evidence)
         yield from _beside_people(evidence)
@@ -129,7 +187,7 @@ def _ties(evidence: Evidence) -> Iterator[Finding]:
     np.add.at(same, used // max(values.size, 1), counts * (counts - 1) / 2)
     total = n * (n - 1) / 2
     if not total.sum():
-        yield evidence.lacking("scale_ties", "needs several models on the same question")
+        yield evidence.lacking(TIES, "needs several models on the same question")
         return
     question = np.zeros(cells, dtype=np.int64)
     question[place] = scores.question[keep]
@@ -146,10 +204,9 @@ def _ties(evidence: Evidence) -> Iterator[Finding]:
         low, high = min(interval.lower, score.lower), max(interval.upper, score.upper)
         interval = replace(interval, lower=low, upper=high)
     yield evidence.finding(
-        "scale_ties",
+        TIES,
         interval,
         f"Two models get the very same score on the same question in {percent(interval)} of {interval.n:,} pairs.",
-        unit="share",
     )
 
 
@@ -168,7 +225,7 @@ def _icc(evidence: Evidence) -> Iterator[Finding]:
     n = np.bincount(cell)
     several = n[cell] > 1
     if not several.any():
-        yield evidence.lacking("scale_icc", "needs repeats of the same judgment (`evalkit run ... repeats=3`)")
+        yield evidence.lacking(ICC, "needs repeats of the same judgment (`evalkit run ... repeats=3`)")
         return
     score, cell = scores.score[keep][several], np.unique(cell[several], return_inverse=True)[1]
     units = int(cell.max()) + 1
@@ -193,7 +250,7 @@ def _icc(evidence: Evidence) -> Iterator[Finding]:
 
     value = float(icc(table.sum(axis=0, keepdims=True))[0])
     if not np.isfinite(value):
-        yield evidence.lacking("scale_icc", "needs scores that vary")
+        yield evidence.lacking(ICC, "needs scores that vary")
         return
     low = high = error = None
     if used > 1:
@@ -203,11 +260,10 @@ def _icc(evidence: Evidence) -> Iterator[Finding]:
         error = float(drawn.std())
     interval = Interval(value, low, high, int(score.size), 0.95, error, used, REPLICATES)
     yield evidence.finding(
-        "scale_icc",
+        ICC,
         interval,
         f"Asked again, {100 * max(value, 0.0):.0f}% of the variance of its scores is between answers, the rest is "
         f"noise ({within(interval)}; {units} answers, {score.size} scores).",
-        unit="number",
     )
 
 
@@ -222,18 +278,17 @@ def _beside_people(evidence: Evidence) -> Iterator[Finding]:
     grades = evidence.grades
     has = np.zeros(0, dtype=bool) if grades is None else np.isfinite(grades.judged)
     if grades is None or not has.any():
-        for metric in ("scale_ks", "scale_mean_excess"):
+        for metric in (KS, MEAN_EXCESS):
             yield evidence.lacking(metric, HUMAN_SCORES)
         return
     judge, people, question, _ = grades.both
     excess = clustered_mean(judge - people, question)
     theirs = grades.score[has]
     yield evidence.finding(
-        "scale_mean_excess",
+        MEAN_EXCESS,
         excess,
         f"On the same {judge.size} answers {evidence.judge} scores {signed(excess)} above people (it uses "
         f"{judge.min():g} to {judge.max():g}, they {theirs.min():g} to {theirs.max():g}).",
-        unit="signed",
     )
     # each answer weighs one on both sides; what differs between the two distributions, by question and score
     answer = np.unique(grades.answer[has], return_inverse=True)[1]
@@ -262,10 +317,9 @@ def _beside_people(evidence: Evidence) -> Iterator[Finding]:
     exchanged = np.abs(signs @ gap).max(axis=1) / answers.sum()
     p = float((1 + (exchanged >= value - 1e-12).sum()) / (1 + REPLICATES))
     yield evidence.finding(
-        "scale_ks",
+        KS,
         interval,
         f"The distributions of its scores and of people's on the same answers are {100 * value:.0f} points apart at "
         f"most (Kolmogorov-Smirnov; {within(interval, 0, 100, '%')}; exchanging the two by question: p = {p:.2g}).",
-        unit="share",
         p_value=p,
     )

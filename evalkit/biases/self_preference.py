@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from evalkit.auditing.evidence import Evidence, signed
 from evalkit.auditing.findings import Finding
+from evalkit.auditing.metrics import DIFFERENCE, LOGITS, SELF, Metric
 
 if TYPE_CHECKING:
     from evalkit.auditing.joint_ratings import FittedTwice
@@ -27,16 +28,48 @@ KINDS = {
     "family": "is of the judge's family",
     "trained_on": "learnt from its family",
 }
-METRICS = {
-    "self": "self_preference_residual",
-    "family": "self_family_residual",
-    "trained_on": "self_trained_on_residual",
+RESIDUAL = Metric(
+    name="self_{kind}_residual",
+    label="{label}, in excess",
+    unit=LOGITS,
+    topic=SELF,
+    question="Given how people rate it, does the judge rate a model higher that {means}?",
+    unbiased=0.0,
+    risk="That its own kin are as good as it says.",
+    safe="It favours its own kin little:",
+    needs="a contestant that is the judge's own model or its kin, and votes of people on four models or more",
+    source="Residual of a line through the other models' ratings, beside theirs as a placebo",
+)
+RESIDUALS = {
+    "self": RESIDUAL.of(kind="preference", label="Own model", means=KINDS["self"]),
+    "family": RESIDUAL.of(kind="family", label="Its family", means=KINDS["family"]),
+    "trained_on": RESIDUAL.of(kind="trained_on", label="Taught by it", means=KINDS["trained_on"]),
 }
+GAP = Metric(
+    name="self_win_rate_gap",
+    label="Win rate above people's",
+    unit=DIFFERENCE,
+    topic=SELF,
+    question="Does a model that is the judge's kin win more often by the judge than by people on the same pairs?",
+    needs="votes of people on pairs with the judge's own model or its kin",
+    source="Zheng et al. 2023, arXiv:2306.05685, section 3.3",
+)
+EQUAL_OPPORTUNITY = Metric(
+    name="self_equal_opportunity",
+    label="Equal opportunity (Wataoka et al.)",
+    unit=DIFFERENCE,
+    topic=SELF,
+    question="Does the judge agree with people more often where they prefer the judge's kin?",
+    needs="votes of people on pairs with the judge's own model or its kin",
+    source="Wataoka et al. 2024, arXiv:2410.21819",
+)
 
 
 @dataclass(frozen=True)
 class SelfPreference:
     """Residuals against people's ratings, with their placebo, and raw gaps."""
+
+    metrics: ClassVar[tuple[Metric, ...]] = (*RESIDUALS.values(), GAP, EQUAL_OPPORTUNITY)
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """For each model that is kin; what is lacking otherwise."""
@@ -44,7 +77,7 @@ class SelfPreference:
 
         kin = relatives(evidence)
         pairs, votes = evidence.pairs, evidence.votes
-        metric = "self_preference_residual"
+        metric = RESIDUALS["self"]
         if not kin:
             yield evidence.lacking(metric, "needs a model among the contestants that is the judge's own or its kin")
             return
@@ -114,7 +147,7 @@ def _residuals(evidence: Evidence, kin: Mapping[int, str]) -> Iterator[Finding]:
     from evalkit.stats.errors import NotMeasurable, StatisticsError
 
     pairs, votes = evidence.pairs, evidence.votes
-    metric = "self_preference_residual"
+    metric = RESIDUALS["self"]
     voted = np.unique(votes.pair[votes.pair >= 0])
     rated = np.unique(np.concatenate([pairs.a[voted], pairs.b[voted]]))
     mine = np.isfinite(pairs.outcome) & (pairs.a != pairs.b) & np.isin(pairs.a, rated) & np.isin(pairs.b, rated)
@@ -152,7 +185,7 @@ def _residual(
     from evalkit.auditing.joint_ratings import ranked_alike
     from evalkit.stats.errors import NotMeasurable
 
-    metric = METRICS[kind]
+    metric = RESIDUALS[kind]
     name = evidence.models[int(fitted.used[place])]
     relative = evidence.kin.get(name)
     about: dict[str, Any] = {
@@ -182,14 +215,12 @@ def _residual(
         f"{name} {KINDS[kind]}. Given how people rate it, and how the judge rates the others "
         f"({others.estimate:.2f} times as sharply), it is {signed(interval)} logits above what is to "
         f"be expected from {evidence.judge}: {said} (placebo up to {spread:.2f}).",
-        null=0.0,
         **about,
         sharpness={"estimate": k.estimate, "lower": k.lower, "upper": k.upper},
         sharpness_of_others={"estimate": others.estimate, "lower": others.lower, "upper": others.upper},
         placebo=placebo,
         beyond_placebo=beyond,
         placebo_rank_p=(1 + farther) / (1 + len(placebo)),
-        unit="signed",
     )
     details = dict(finding.details)
     details["excludes_null"] = apart and beyond
@@ -225,7 +256,7 @@ def _gap(
     by_people = np.where(first, people, 1 - people)[mine]
     gap = clustered_mean(by_judge - by_people, question[mine])
     yield evidence.finding(
-        "self_win_rate_gap",
+        GAP,
         gap,
         f"{name} ({KINDS[kind].removeprefix('is ')}) wins {100 * by_judge.mean():.1f}% by {evidence.judge} and "
         f"{100 * by_people.mean():.1f}% by people on the same {gap.n} votes: {signed(gap, 3)}. Descriptive: a sharper "
@@ -234,7 +265,6 @@ def _gap(
         relation=kind,
         by_judge=float(by_judge.mean()),
         by_people=float(by_people.mean()),
-        unit="signed",
     )
     decided = (judge != 0.5) & (people != 0.5)
     recalled = np.where(first, (judge > 0.5) & (people > 0.5), (b == code) & (judge < 0.5) & (people < 0.5))[decided]
@@ -244,7 +274,7 @@ def _gap(
     right = ((judge > 0.5) == (people > 0.5))[decided].astype(np.float64)
     form = clustered_difference(right, preferred, question[decided])
     yield evidence.finding(
-        "self_equal_opportunity",
+        EQUAL_OPPORTUNITY,
         form,
         f"Where people prefer {name}, {evidence.judge} agrees in {100 * right[preferred].mean():.1f}% of votes; where "
         f"they prefer another model, in whichever pair, in {100 * right[~preferred].mean():.1f}%: {signed(form, 3)}. "
@@ -252,5 +282,4 @@ def _gap(
         model=name,
         relation=kind,
         recalled=int(recalled.sum()),
-        unit="signed",
     )

@@ -6,14 +6,42 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from evalkit.auditing.findings import Finding, counted
-from evalkit.probes.effect import Subject, effect, finding, fixed, format_effect, missing, unmeasured
+from evalkit.auditing.metrics import EXPERIMENTS, Metric, share
+from evalkit.probes.effect import TURNED, Subject, effect, finding, fixed, format_effect, missing, unmeasured
 from evalkit.probes.library import PADDING, Probe
-from evalkit.probes.table import Table, Unit
+from evalkit.probes.table import PairKey, Table
 
 if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
 
-
+GAIN = Metric(
+    name="probe_{probe}",
+    label="Scored alone: padding, pairs beyond scores",
+    unit=TURNED,
+    topic=EXPERIMENTS,
+    question="Does padding gain more when the judge compares two answers than when it scores each by itself?",
+    unbiased=0.0,
+    risk="That padding moves its scores as much as its comparisons.",
+    source="Jeong et al. 2024, arXiv:2406.12319",
+    needs="`evalkit audit judge=NAME probes=[{probe}]`",
+)
+DIFFERS = Metric(  # descriptive, as the next one is: no judge is expected to be without
+    name="probe_{probe}_differs",
+    label="Scored alone: scores and pairs differ",
+    unit=share("pairs"),
+    topic=EXPERIMENTS,
+    question="How many pairs of answers come out otherwise when each answer is scored by itself?",
+    needs="`evalkit audit judge=NAME probes=[{probe}]`",
+)
+CIRCLES = Metric(
+    name="probe_{probe}_circles",
+    label="Scored alone: pairs in circles",
+    unit=share("triples"),
+    topic=EXPERIMENTS,
+    question="How often do verdicts on three answers go in a circle, as scores never can?",
+    chance=0.25,
+    needs="`evalkit audit judge=NAME probes=[{probe}]`",
+)
 NO_PLACEBO = "neutral text of equal length is padding too"
 NO_AGAIN = "asking either way again favours neither answer"
 
@@ -29,7 +57,7 @@ def _gain(subject: Subject, table: Table, probe: Probe) -> Finding:
     """What padding gains in pairs beyond what it gains by itself: padded answer against its own original."""
     import numpy as np
 
-    metric, pairs = f"probe_{probe.name}", table.wins(probe.name, "duel")
+    metric, pairs = GAIN.of(probe=probe.name), table.wins(probe.name, "duel")
     scores = _above(table.scores(probe.name, "alone_cue"), table.scores(probe.name, "alone"))
     both = [unit for unit in pairs if unit in scores]
     items = [item for item, _, _ in both]
@@ -63,7 +91,7 @@ def _differing(subject: Subject, table: Table, probe: Probe) -> Finding:
 
     from evalkit.stats.shares import clustered_share
 
-    metric, pairs, again = f"probe_{probe.name}_differs", table.wins("", "base"), table.wins("", "repeat")
+    metric, pairs, again = DIFFERS.of(probe=probe.name), table.wins("", "base"), table.wins("", "repeat")
     scores = _above(table.scores(probe.name, "alone"), table.scores(probe.name, "alone_other"))
     both = [unit for unit in pairs if unit in scores and unit in again]
     items = [item for item, _, _ in both]
@@ -87,7 +115,7 @@ def _differing(subject: Subject, table: Table, probe: Probe) -> Finding:
         f"{details['tied_alone']} by their scores, and {details['tied_in_pairs']} by tie or by a verdict that went "
         f"with the order. Compared once more, {noise.mean():.0%} do: {format_effect(beyond)} beyond that."
     )
-    return finding(subject, metric, found, {**details, **SHARE}, sentence)
+    return finding(subject, metric, found, details, sentence)
 
 
 def _circles(subject: Subject, table: Table, probe: Probe) -> Finding:
@@ -96,7 +124,7 @@ def _circles(subject: Subject, table: Table, probe: Probe) -> Finding:
 
     from evalkit.stats.shares import clustered_share
 
-    metric = f"probe_{probe.name}_circles"
+    metric = CIRCLES.of(probe=probe.name)
     sides = (table.wins("", "base"), table.wins(probe.name, "duel"), table.wins(PADDING.name, "cue"))
     plain, duel, cue = ({unit: won for unit, won in side.items() if won} for side in sides)
     decided = [unit for unit in plain if unit in duel and unit in cue]
@@ -110,14 +138,10 @@ def _circles(subject: Subject, table: Table, probe: Probe) -> Finding:
         f"Of {counted(len(decided), 'triple')} of answers with three decided verdicts, {int(cyclic.sum())} went in a "
         f"circle ({found.estimate:.0%}{_limits(found)}); of verdicts by a coin a quarter would, of scores none can."
     )
-    return finding(subject, metric, found, SHARE, sentence)
+    return finding(subject, metric, found, {}, sentence)
 
 
-SHARE = {"unit": "share", "null": None, "excludes_null": None}
-"""Descriptive: no judge is expected to be without."""
-
-
-def _above(scores: Mapping[Unit, float], others: Mapping[Unit, float]) -> dict[Unit, int]:
+def _above(scores: Mapping[PairKey, float], others: Mapping[PairKey, float]) -> dict[PairKey, int]:
     """+1 where the score is higher than the other, -1 where lower, 0 where equal."""
     return {unit: (score > others[unit]) - (score < others[unit]) for unit, score in scores.items() if unit in others}
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evalkit.auditing.findings import Finding
+from evalkit.auditing.metrics import Metric, Unit
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
     from evalkit.stats.flips import Effect
     from evalkit.stats.resample import Interval
 
+TURNED = Unit("net share of verdicts", "signed")
 LEAST = 5
 """Questions with verdicts on both sides of a comparison, below which nothing is said."""
 
@@ -48,16 +50,16 @@ def missing(items: Iterable[str]) -> str | None:
     return None if found >= LEAST else f"needs verdicts with and without it on {LEAST} questions: {there}"
 
 
-def unmeasured(subject: Subject, metric: str, why: str) -> Finding:
+def unmeasured(subject: Subject, metric: Metric, why: str) -> Finding:
     """A finding that there is none."""
-    return Finding(**vars(subject), metric=metric, not_measurable=why, details={"unit": "signed"})
+    return Finding(**vars(subject), measure=metric, not_measurable=why)
 
 
-def finding(subject: Subject, metric: str, found: Interval, details: Mapping[str, Any], sentence: str) -> Finding:
-    """An effect whose null is zero; ``details`` may say otherwise."""
+def finding(subject: Subject, metric: Metric, found: Interval, details: Mapping[str, Any], sentence: str) -> Finding:
+    """An effect that a probe had."""
     return Finding(
         **vars(subject),
-        metric=metric,
+        measure=metric,
         estimate=found.estimate,
         lower=found.lower,
         upper=found.upper,
@@ -65,9 +67,8 @@ def finding(subject: Subject, metric: str, found: Interval, details: Mapping[str
         questions=found.clusters,
         sentence=sentence,
         details={
-            "unit": "signed",
-            "null": 0.0,
-            "excludes_null": not includes_zero(found),
+            "null": metric.unbiased,
+            "excludes_null": None if metric.unbiased is None else not includes_zero(found),
             "detectable": found.detectable(),
             "p_clustered": getattr(found, "p", None),
             **details,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.auditing.findings import Finding, counted
-from evalkit.probes.alone import alone
+from evalkit.auditing.metrics import EXPERIMENTS, Metric, Unit
+from evalkit.probes.alone import CIRCLES, DIFFERS, GAIN, alone
 from evalkit.probes.effect import (
+    TURNED,
     Subject,
     capital,
     effect,
@@ -28,6 +30,83 @@ if TYPE_CHECKING:
 
 SMALL = 0.2
 """A net flip rate that should not go unseen before a judge is said to withstand a cue."""
+
+CHANGES_NOTHING = "That {does} changes nothing."
+ANSWER = Metric(
+    name="probe_{probe}",
+    label="{title}",
+    unit=TURNED,
+    topic=EXPERIMENTS,
+    question="Does {does} turn verdicts towards the answer that was changed, net of a control?",
+    unbiased=0.0,
+    risk=CHANGES_NOTHING,
+    needs="`evalkit audit judge=NAME probes=[{probe}]`",
+)
+ANSWER_SHIFT = Metric(
+    name="probe_{probe}_shift",
+    label="{title}: shift of its share of the win",
+    unit=Unit("share of the win", "signed"),
+    topic=EXPERIMENTS,
+    question="Does {does} raise the odds that the judge gives the answer, net of a control?",
+    unbiased=0.0,
+    risk=CHANGES_NOTHING,
+    stands_in_for=("probe_{probe}",),
+    needs="a judge that gives odds: `evalkit audit judge=NAME probes=[{probe}]`",
+)
+PLACE = replace(
+    ANSWER,
+    label="Places swapped: leans to the first",
+    question="With the places of two answers swapped, does the judge lean to the first place?",
+)
+# A judge that any change of the prompt sways is no less fair for it: no value is the unbiased one.
+PLACE_FLIPS = Metric(
+    name="probe_{probe}_flips",
+    label="Places swapped: changes beyond asking again",
+    unit=TURNED,
+    topic=EXPERIMENTS,
+    question="Does swapping the places change more verdicts than asking again does?",
+    needs="`evalkit audit judge=NAME probes=[{probe}]`",
+)
+PLACE_SHIFT = replace(
+    ANSWER_SHIFT,
+    label="Places swapped: shift by the first place",
+    question="Does being shown first raise the odds that the judge gives an answer?",
+)
+LABEL = replace(
+    ANSWER,
+    label="Labels swapped: leans to the label A",
+    question="With the labels of two answers swapped, does the judge lean to whichever is called A?",
+)
+LABEL_SHIFT = replace(
+    ANSWER_SHIFT,
+    label="Labels swapped: shift by the label A",
+    question="Does being called A raise the odds that the judge gives an answer?",
+)
+WARNING = replace(
+    ANSWER,
+    label="Told of its biases: change of its lean",
+    question="Does a warning against bias change the judge's lean to the first place, beside neutral text?",
+    risk="That its instruction does not matter.",
+)
+FAMILIES: Mapping[Rewrites, tuple[Metric, ...]] = {
+    "order": (PLACE, PLACE_FLIPS, PLACE_SHIFT),
+    "labels": (LABEL, LABEL_SHIFT),
+    "answer": (ANSWER, ANSWER_SHIFT),
+    "instruction": (WARNING,),
+    "alone": (GAIN, DIFFERS, CIRCLES),
+}
+"""What probes of each kind measure, the effect first."""
+
+
+def of(family: Metric, probe: Probe) -> Metric:
+    """The metric of one probe."""
+    return family.of(probe=probe.name, title=probe.name.replace("_", " ").capitalize(), does=probe.action)
+
+
+def metrics(probes: Iterable[Probe]) -> list[Metric]:
+    """All that these probes can measure."""
+    return [of(family, probe) for probe in probes for family in FAMILIES[probe.rewrites]]
+
 
 NEEDS: Mapping[Rewrites, str] = {
     "instruction": "needs a protocol whose instruction can be added to, such as pairwise",
@@ -50,7 +129,7 @@ def findings(
     soft = table.soft
     for probe in probes:
         if probe.rewrites in beyond:
-            yield unmeasured(subject, f"probe_{probe.name}", NEEDS[probe.rewrites])
+            yield unmeasured(subject, of(FAMILIES[probe.rewrites][0], probe), NEEDS[probe.rewrites])
             continue
         match probe.rewrites:
             case "order":
@@ -75,7 +154,7 @@ IN_DATA: Mapping[Control, str] = {"placebo": "placebo", "repeat": "again"}
 def _answer(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator[Finding]:
     from evalkit.stats.flips import mcnemar, side, turned
 
-    metric, control = f"probe_{probe.name}", probe.control
+    metric, control = of(ANSWER, probe), probe.control
     arms: tuple[Arm, ...] = ("base", "repeat", "cue", "placebo")
     keys = table.shared(probe.name, *arms)
     items = [key[0] for key in keys]
@@ -123,7 +202,7 @@ def _answer(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterato
     if soft:
         moved = effect(shares["cue"] - shares[control], items)
         sentence = f"{capital(probe.action)} shifts its share of the win, net of {than}, by {format_effect(moved)}."
-        yield finding(subject, f"{metric}_shift", moved, {"beside": IN_DATA[control]}, sentence)
+        yield finding(subject, of(ANSWER_SHIFT, probe), moved, {"beside": IN_DATA[control]}, sentence)
 
 
 def _order(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator[Finding]:
@@ -131,7 +210,7 @@ def _order(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator
 
     from evalkit.stats.flips import mcnemar, turned
 
-    metric, leans = f"probe_{probe.name}", table.leans("", "base")
+    metric, leans = of(PLACE, probe), table.leans("", "base")
     items = [item for item, _, _ in leans]
     if needs := missing(items):
         yield unmeasured(subject, metric, needs)
@@ -144,7 +223,7 @@ def _order(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator
         "first": first,
         "second": second,
         "consistent": len(leans) - first - second,
-        "controls": {"again": f"{metric}_flips", "placebo": "none: nothing is added"},
+        "controls": {"again": of(PLACE_FLIPS, probe).name, "placebo": "none: nothing is added"},
         "brief": f"With the places swapped, {first} of {counted(len(leans), 'pair')} went to the first place and "
         f"{second} to the second: net {format_effect(found)}.",
     }
@@ -173,21 +252,20 @@ def _order(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator
             f"Swapping the places changes {(first + second) / len(leans):.0%} of verdicts, asking again unchanged "
             f"{again.mean():.0%}: {format_effect(beyond)} more. Nothing is added, so that there is no placebo."
         )
-        # A judge that any change of the prompt sways is no less fair for it: this is no bias, and has no null.
-        extra = {"changed_again": float(again.mean()), "null": None, "excludes_null": None}
-        yield finding(subject, f"{metric}_flips", beyond, extra, sentence)
+        extra = {"changed_again": float(again.mean())}
+        yield finding(subject, of(PLACE_FLIPS, probe), beyond, extra, sentence)
     if soft:
         moved = effect(2 * values[:, 1], items)
         sentence = (
-            f"Being shown first moves an answer's share of the win by {format_effect(moved)} (mean over both orders)."
+            f"Being shown first moves an answer's share of the win by {format_effect(moved)} (both orders)."
         )
-        yield finding(subject, f"{metric}_shift", moved, {}, sentence)
+        yield finding(subject, of(PLACE_SHIFT, probe), moved, {}, sentence)
 
 
 def _labels(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator[Finding]:
     import numpy as np
 
-    metric, base, cue = f"probe_{probe.name}", table.leans("", "base"), table.leans(probe.name, "cue")
+    metric, base, cue = of(LABEL, probe), table.leans("", "base"), table.leans(probe.name, "cue")
     once_more = table.leans("", "repeat")
     both = [unit for unit in base if unit in cue and unit in once_more]
     items = [item for item, _, _ in both]
@@ -222,15 +300,15 @@ def _labels(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterato
     if soft:
         moved = effect(before[:, 1] - after[:, 1], items)
         sentence = (
-            f"Being called A moves an answer's share of the win by {format_effect(moved)} (mean over both places)."
+            f"Being called A moves an answer's share of the win by {format_effect(moved)} (both places)."
         )
-        yield finding(subject, f"{metric}_shift", moved, {}, sentence)
+        yield finding(subject, of(LABEL_SHIFT, probe), moved, {}, sentence)
 
 
 def _instruction(subject: Subject, table: Table, probe: Probe) -> Finding:
     import numpy as np
 
-    metric = f"probe_{probe.name}"
+    metric = of(WARNING, probe)
     base, cue, other, once_more = (table.leans(probe.name, arm) for arm in ("base", "cue", "placebo", "repeat"))
     keys = [key for key in base if key in cue and key in other and key in once_more]
     items = [item for item, _, _ in keys]
@@ -311,10 +389,10 @@ def conclusions(rows: Sequence[Finding], probes: Sequence[Probe]) -> Conclusions
     """
     from evalkit.stats.flips import holm
 
-    tried = {f"probe_{probe.name}": probe for probe in probes}
-    shifts = {row.metric: row for row in rows if row.metric.endswith("_shift")}
+    tried = {of(FAMILIES[probe.rewrites][0], probe).name: probe for probe in probes}
+    by_name = {row.metric: row for row in rows}
     mine = [
-        (tried[row.metric], shifts.get(f"{row.metric}_shift", row) if row.details.get("fixed") else row)
+        (tried[row.metric], by_name.get(f"{row.metric}_shift", row) if row.details.get("fixed") else row)
         for row in rows
         if row.metric in tried and row.estimate is not None
     ]

@@ -28,7 +28,7 @@ class Outcome:
     turn: int = 1
 
 
-Unit = tuple[str, int, int]
+PairKey = tuple[str, int, int]
 """Question, turn and repeat: one pair, judged in both orders."""
 Key = tuple[str, int, int, int]
 """Question, turn, repeat and order: one verdict."""
@@ -71,7 +71,7 @@ class Table:
             for row in rows.values()
         )
 
-    def wins(self, probe: str, arm: Arm) -> dict[Unit, float]:
+    def wins(self, probe: str, arm: Arm) -> dict[PairKey, float]:
         """For each pair with both orders: +1 the target wins, -1 the other, 0 where a tie or undecided between them."""
         import numpy as np
 
@@ -85,11 +85,11 @@ class Table:
                 result[item, turn, repeat] = float(np.sign(side(both).sum()))
         return result
 
-    def scores(self, probe: str, arm: Arm) -> dict[Unit, float]:
+    def scores(self, probe: str, arm: Arm) -> dict[PairKey, float]:
         """Scores of answers shown by themselves."""
         return {key[:3]: row.share for key, row in self.of(probe, arm).items() if row.share is not None}
 
-    def leans(self, probe: str, arm: Arm) -> dict[Unit, tuple[float, float]]:
+    def leans(self, probe: str, arm: Arm) -> dict[PairKey, tuple[float, float]]:
         """For each pair with both orders: +1 leans first, -1 second, 0 holds; and how far, if soft."""
         import numpy as np
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from evalkit.auditing.findings import Audit, Finding
-from evalkit.reports.audit_metrics import Look, away, key, look, names, number
+from evalkit.auditing.metrics import Form
+from evalkit.reports.audit_metrics import JudgeKey, excludes_null, judge_key, null_of, number, subject_name
 from evalkit.reports.audit_parts import Cell, Section, Table
-from evalkit.reports.audit_topics import estimate, subject
+from evalkit.reports.audit_topics import estimate
 
 
-def lacking(audit: Audit) -> Section | None:
+def lacking(audit: Audit, labels: Mapping[JudgeKey, str]) -> Section | None:
     """What these data cannot answer, and what it would take."""
-    called = names(audit)
-    whole = {(key(row), row.metric) for row in audit.findings if row.category is None}
+    whole = {(judge_key(row), row.metric) for row in audit.findings if row.category is None}
     rows = [row for row in audit.findings if row.not_measurable is not None]
     # what one category lacks, its own table says
-    rows = [row for row in rows if row.category is None or (key(row), row.metric) not in whole]
+    rows = [row for row in rows if row.category is None or (judge_key(row), row.metric) not in whole]
     if not rows:
         return None
     needs: dict[tuple[str, str], dict[str, None]] = {}
     for row in rows:
-        metrics = needs.setdefault((called[key(row)], row.not_measurable or ""), {})
-        metrics[subject(row)] = None
+        metrics = needs.setdefault((labels[judge_key(row)], row.not_measurable or ""), {})
+        metrics[subject_name(row)] = None
     many = len({name for name, _ in needs}) > 1
     cells = [
         (*((Cell(name),) if many else ()), Cell("; ".join(metrics)), Cell(need))
@@ -32,27 +34,24 @@ def lacking(audit: Audit) -> Section | None:
 
 
 def _not_found(row: Finding) -> str:
-    if not away(row):
+    if not excludes_null(row):
         return "not found"
     return "within placebo" if row.details.get("beyond_placebo") is False else "within chance"
 
 
-def detectable(audit: Audit) -> Section | None:
+def detectable(audit: Audit, labels: Mapping[JudgeKey, str]) -> Section | None:
     """How small an effect these data would show."""
-    called = names(audit)
     cells = []
     for row in audit.findings:
         least = row.details.get("detectable")
         if row.category is not None or row.estimate is None or not isinstance(least, int | float):
             continue
-        how: Look = "share" if look(row) == "share" else "number"
-        null = row.details.get("null")
+        form: Form = "share" if row.measure.unit.form == "share" else "number"
+        null = null_of(row)
         outside = row.details.get("excludes_null")
         seen = "" if outside is None else "found" if outside else _not_found(row)
-        about = f"± {number(least, how)}" + (
-            f" around {number(float(null), how)}" if isinstance(null, int | float) else ""
-        )
-        cells.append((Cell(called[key(row)]), Cell(subject(row)), Cell(about), estimate(row), Cell(seen)))
+        about = f"± {number(least, form)}" + ("" if null is None else f" around {number(null, form)}")
+        cells.append((Cell(labels[judge_key(row)]), Cell(subject_name(row)), Cell(about), estimate(row), Cell(seen)))
     if not cells:
         return None
     table = Table(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from evalkit.auditing.findings import Audit
+from evalkit.auditing.findings import Audit, Finding
 from evalkit.report import plain
 from evalkit.reports.output import write
 
@@ -71,10 +71,7 @@ def to_json(found: Audit) -> str:
     """The audit as data, schema ``evalkit.audit/1``."""
     data: dict[str, Any] = {
         "schema": "evalkit.audit/1",
-        "findings": [
-            {name: value for name, value in vars(row).items() if name not in _EITHER or value is not None}
-            for row in found.findings
-        ],
+        "findings": [_finding(row) for row in found.findings],
         "agreement": [vars(row) for row in found.agreement],
         "subjects": [asdict(row) for row in found.subjects],
         "ratings": [vars(row) for row in found.ratings],
@@ -88,8 +85,16 @@ def to_json(found: Audit) -> str:
         return json.dumps(data, default=_json, indent=1)
 
 
-_EITHER = ("estimate", "lower", "upper", "not_measurable")
-"""A finding has these or those."""
+_EITHER = ("estimate", "not_measurable")
+"""A finding has the one or the other."""
+
+
+def _finding(row: Finding) -> dict[str, Any]:
+    """A finding, its metric by name, and what that is called, counted in and compared with."""
+    fields = {"metric" if name == "measure" else name: value for name, value in vars(row).items()}
+    fields |= {"metric": row.metric, "label": row.measure.label, "unit": row.measure.unit.name}
+    fields["unbiased"] = row.measure.unbiased
+    return {name: value for name, value in fields.items() if name not in _EITHER or value is not None}
 
 
 def _json(value: object) -> object:

@@ -12,7 +12,7 @@ from evalkit.report import plain
 from evalkit.reports import web
 from evalkit.reports.audit_agreement import agreement
 from evalkit.reports.audit_limits import detectable, lacking
-from evalkit.reports.audit_metrics import key, names
+from evalkit.reports.audit_metrics import judge_key, judge_labels
 from evalkit.reports.audit_parts import Cell, Section, Table, finite
 from evalkit.reports.audit_sections import failures, histograms, provenance, ratings, with_failures
 from evalkit.reports.audit_topics import sections
@@ -67,26 +67,26 @@ def page(
         ratings_first: how the models did comes before what may be concluded from the judges.
     """
     audit = finite(audit)
+    labels = judge_labels(audit)
     listed: list[Section | None] = [
         agreement(audit),
         ratings(audit),
-        *with_failures(sections(audit), failures(audit)),
+        *with_failures(sections(audit, labels), failures(audit, labels)),
         histograms(audit),
         _examples(audit),
-        lacking(audit),
-        detectable(audit),
-        provenance(audit, list(about)),
+        lacking(audit, labels),
+        detectable(audit, labels),
+        provenance(audit, labels, list(about)),
     ]
     space = _Space()
     shown = [_section(section, space) for section in listed if section is not None]
-    called = names(audit)
     return web.render(
         TEMPLATE,
         title=_name(title),
         when=_name(when),
         verdicts=[
             {
-                "judge": _name(called[key(subject)]),
+                "judge": _name(labels[judge_key(subject)]),
                 "facts": _name(f"{subject.benchmark}, {subject.protocol}", SENTENCE),
                 "judgments": f"{subject.judgments:,}",
                 "questions": f"{subject.questions:,}",

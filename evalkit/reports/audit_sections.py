@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from evalkit.auditing.findings import Audit, Histogram, Rating
 from evalkit.reports.audit_figures import Bars, Cloud, Figure, Forest, Mark
-from evalkit.reports.audit_metrics import key, names
+from evalkit.reports.audit_metrics import JudgeKey, judge_key
 from evalkit.reports.audit_parts import NONE, PEOPLE, Cell, Section, Table, who
 
 SERIES = 4
@@ -185,9 +185,8 @@ def _spread(benchmark: str, rows: Sequence[Histogram]) -> list[Table | Figure]:
     return [*parts, Table(title=title, headers=headers, rows=tuple(lines), folded=True)]
 
 
-def failures(audit: Audit) -> Section | None:
+def failures(audit: Audit, labels: Mapping[JudgeKey, str]) -> Section | None:
     """Judgments without a verdict, by kind."""
-    called = names(audit)
     kinds = list(dict.fromkeys(kind for row in audit.subjects for kind in row.failed))
     if not audit.subjects:
         return None
@@ -196,7 +195,7 @@ def failures(audit: Audit) -> Section | None:
         lost = sum(row.failed.values())
         share = f"{lost / row.judgments:.1%}" if row.judgments else ""
         counts = (Cell(f"{row.failed.get(kind, 0):,}") for kind in kinds)
-        lines.append((Cell(called[key(row)]), Cell(f"{row.judgments:,}"), Cell(f"{lost:,}", share), *counts))
+        lines.append((Cell(labels[judge_key(row)]), Cell(f"{row.judgments:,}"), Cell(f"{lost:,}", share), *counts))
     table = Table(
         title="Judgments without a verdict", headers=("judge", "judgments", "failed", *kinds), rows=tuple(lines)
     )
@@ -214,15 +213,14 @@ def with_failures(listed: Sequence[Section], lost: Section | None) -> list[Secti
     ]
 
 
-def provenance(audit: Audit, about: Sequence[tuple[str, str]]) -> Section | None:
+def provenance(audit: Audit, labels: Mapping[JudgeKey, str], about: Sequence[tuple[str, str]]) -> Section | None:
     """What was audited, and with what."""
-    called = names(audit)
     parts: list[Table | Figure] = []
     if audit.subjects:
         headers = ("judge", "benchmark", "protocol", "models", "questions", "judgments", "human votes")
         lines = tuple(
             (
-                Cell(called[key(row)]),
+                Cell(labels[judge_key(row)]),
                 Cell(row.benchmark),
                 Cell(f"{row.protocol} ({'single grading' if row.shows == 1 else 'pairs'})"),
                 Cell(f"{len(row.models):,}", small=", ".join(row.models[:12]) + "…" * (len(row.models) > 12)),

@@ -5,12 +5,20 @@ Everything that came from a model or a file is made inert before it is printed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from evalkit.auditing.findings import AgreementRow, Audit, Finding, Rating, Subject, counted
 from evalkit.report import plain
-from evalkit.reports.audit_metrics import TOPICS, key, label, limits, look, models, names, number, topic
+from evalkit.reports.audit_metrics import (
+    JudgeKey,
+    judge_key,
+    judge_labels,
+    limits,
+    number,
+    subject_name,
+    topics,
+)
 from evalkit.reports.audit_parts import PEOPLE, who
 from evalkit.reports.audit_verdict import verdict
 
@@ -29,11 +37,15 @@ FOLDED = 24
 
 def show(console: Console, audit: Audit) -> None:
     """Print the audit."""
-    called = names(audit)
+    labels = judge_labels(audit)
     for subject in audit.subjects:
-        _box(console, audit, subject, called[key(subject)])
-        _findings(console, audit, subject, called[key(subject)])
+        _box(console, audit, subject, labels[judge_key(subject)])
+        _findings(console, audit, judge_key(subject), labels)
         _agreement(console, audit, subject)
+    shown = {judge_key(subject) for subject in audit.subjects}
+    for one in labels:
+        if one not in shown:  # people among themselves
+            _findings(console, audit, one, labels)
     _people(console, audit)
     _ratings(console, audit)
 
@@ -72,18 +84,18 @@ def _bullet(sentence: str) -> Text:
     return Text(f"• {plain(sentence)}")
 
 
-def _findings(console: Console, audit: Audit, subject: Subject, name: str) -> None:
-    mine = [row for row in audit.findings if key(row) == key(subject) and row.category is None]
+def _findings(console: Console, audit: Audit, judge: JudgeKey, labels: Mapping[JudgeKey, str]) -> None:
+    mine = [row for row in audit.findings if judge_key(row) == judge and row.category is None]
     measured = [row for row in mine if row.estimate is not None]
     if measured:
-        table = _table(f"Measured: {plain(name)}")
+        table = _table(f"Measured: {plain(labels[judge])}")
         for header, justify in (("", "left"), ("estimate", "right"), ("95% interval", "right"), ("n", "right")):
             table.add_column(header, justify=justify, overflow="fold")  # type: ignore[arg-type]
-        for one in TOPICS:
-            rows = [row for row in measured if topic(row.metric) == one.name]
+        for topic in topics(audit):
+            rows = [row for row in measured if row.measure.topic.name == topic.name]
             if rows:
                 table.add_section()
-                table.add_row(_styled(one.title), "", "", "")
+                table.add_row(_styled(topic.title), "", "", "")
             for row in rows[:FOLDED]:
                 table.add_row(*_cells(row))
             if len(rows) > FOLDED:
@@ -101,7 +113,7 @@ def _lacking(console: Console, rows: Sequence[Finding]) -> None:
         if model is not None:
             needs, _, particulars = needs.partition(":")
         metrics, about = reasons.setdefault(needs, ({}, {}))
-        metrics[label(row.metric)] = None
+        metrics[row.measure.label] = None
         if particulars:
             about[f"{model}: {particulars.strip()}"] = None
     if not reasons:
@@ -124,10 +136,9 @@ def _some(names: Iterable[str], most: int, between: str = ", ") -> str:
 
 def _cells(row: Finding) -> tuple[str, str, str, str]:
     assert row.estimate is not None
-    how = look(row)
-    about = models(row)
-    name = f"  {label(row.metric)}" + (f": {plain(_some(about, 3))}" if about else "")
-    return _safe(name), number(row.estimate, how), limits(row.lower, row.upper, how), f"{row.n:,}"
+    form = row.measure.unit.form
+    name = _safe(f"  {plain(subject_name(row))}")
+    return name, number(row.estimate, form), limits(row.lower, row.upper, form), f"{row.n:,}"
 
 
 def _agreement(console: Console, audit: Audit, subject: Subject) -> None:

@@ -14,9 +14,10 @@ interval and never on a point estimate:
 - ranks alike: the interval of Spearman's correlation is above ``ALIKE``.
 - an attack: a candidate gives many questions one text, or bears marks of a judge's prompt (``biases/hygiene``); and the
   judge can be attacked where the lower limit of such a candidate's win rate is above one half.
-- a bias: the interval excludes what an unbiased judge would have. None found counts as good news only where an effect
-  of ``SMALL`` would have been found; otherwise it is not known. Nor is it where the interval excludes it, but models
-  that are no kin are as far off, or so many effects were looked at that one would be.
+- a bias: the interval excludes the unbiased value of a metric that says what is then at risk (``Metric.risk``). None
+  found counts as good news only where an effect that is small in its unit (``Unit.small``) would have been found;
+  otherwise it is not known. Nor is it where the interval excludes it, but models that are no kin are as far off, or so
+  many effects were looked at that one would be.
 - a category: its upper limit of S2 agreement is below that of all categories together.
 - a flat scale: two models get equal scores on more than ``OFTEN`` of questions.
 - failures: more than ``LOST`` of judgments.
@@ -24,17 +25,22 @@ interval and never on a point estimate:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from math import isfinite
+from math import inf
 from typing import Any
 
+from evalkit.auditing.agreement_statistics import ADVANTAGE, WINNING_RATE
 from evalkit.auditing.evidence import UNVARIED
 from evalkit.auditing.findings import Audit, Finding, Subject, counted
-from evalkit.reports.audit_metrics import TOPICS, Look, away, key, label, look, models, placebo_spread, topic
+from evalkit.auditing.metrics import Form
+from evalkit.auditing.rankings_compared import SPEARMAN
+from evalkit.biases.hygiene import CONSTANT_ANSWERS, TEMPLATE_MARKERS
+from evalkit.biases.position import CONSISTENCY
+from evalkit.biases.scale import TIES
+from evalkit.reports.audit_metrics import excludes_null, judge_key, models, placebo_spread, topics
 from evalkit.reports.audit_verdict_people import Verdict, gold, people
 
-SMALL = 0.3
-"""Logits."""
 LOST = 0.02
 SHOWN = 2
 """Effects, or models, that are named in a line: a line is to be read, and the tables have all."""
@@ -47,33 +53,11 @@ POWER = (1.96 + 0.84) / 1.96
 STEADY = 0.9
 """Position consistency at which one order would nearly do."""
 
-HEADLINES = {
-    "position": ("position_logit", "position_fairness", "position_first"),
-    "length": ("length_slope_excess",),
-    "format": (),
-    "self": ("self_preference_residual", "self_family_residual", "self_trained_on_residual", "self_preference"),
-}
-"""The metrics that stand for a bias, best first; without a name, all that have an unbiased value."""
-
-RISK = {
-    "position": "That a verdict given in one order would stand with the answers swapped; show both and average them.",
-    "length": "That a model that writes at another length is better, unless length is controlled for.",
-    "format": "That a model that formats differently is better, unless format is controlled for.",
-    "self": "That its own kin are as good as it says.",
-}
-TITLES = {one.name: one.title for one in TOPICS}
-SAFE = {
-    "position": "The order in which answers are shown matters little:",
-    "length": "Length matters to it no more than to people:",
-    "format": "Format matters little to it:",
-    "self": "It favours its own kin little:",
-}
-
 
 def verdict(audit: Audit, subject: Subject) -> Verdict:
     """What to say of one judge."""
     result = Verdict()
-    mine = [row for row in audit.findings if key(row) == key(subject)]
+    mine = [row for row in audit.findings if judge_key(row) == judge_key(subject)]
     if subject.conclusions or subject.cautions or subject.unknown:
         result.may, result.may_not = list(subject.conclusions), list(subject.cautions)
         result.unknown = list(subject.unknown)
@@ -85,41 +69,40 @@ def verdict(audit: Audit, subject: Subject) -> Verdict:
         _stand_in(result, mine)
         _ranking(result, mine)
         _flat(result, mine)
-        for name in RISK:
-            _bias(result, name, mine)
+        _biases(result, mine)
         _steadiness(result, mine)
         _failures(result, subject)
-    result.unknown += _unmeasured(mine)
+    result.unknown += _unmeasured(audit, mine)
     return result
 
 
 def _brief(row: Finding) -> str:
     """Label, estimate and interval; what it means in words stands in the tables."""
     assert row.estimate is not None
-    how = look(row)
+    form, after = row.measure.unit.form, f" {row.measure.unit.after}" if row.measure.unit.after else ""
     about = models(row)
-    said = label(row.metric) + (f", {about[0]}" if about else "") + f": {_figure(row.estimate, how)}"
+    said = row.measure.label + (f", {about[0]}" if about else "") + f": {_figure(row.estimate, form)}{after}"
     if row.lower is None or row.upper is None:
         return f"{said} (no interval)"
     if row.lower == row.upper:
         return f"{said} ({UNVARIED})"
-    between = " to " if how == "signed" else "–"
-    return f"{said} (95% {_figure(row.lower, how)}{between}{_figure(row.upper, how)})"
+    between = " to " if form == "signed" else "–"
+    return f"{said} (95% {_figure(row.lower, form)}{between}{_figure(row.upper, form)})"
 
 
-def _figure(value: float, how: Look) -> str:
-    return f"{value:.1%}" if how == "share" else f"{round(value, 2) + 0.0:{'+' if how == 'signed' else ''}.2f}"
+def _figure(value: float, form: Form) -> str:
+    return f"{value:.1%}" if form == "share" else f"{round(value, 2) + 0.0:{'+' if form == 'signed' else ''}.2f}"
 
 
 def _stand_in(result: Verdict, mine: Sequence[Finding]) -> None:
     """The alternative annotator test, which decides by itself."""
     measured = {row.metric: row for row in mine if row.estimate is not None}
-    found, by_item = (measured.get(f"alt_test_{name}") for name in ("winning_rate", "advantage"))
+    found, by_item = measured.get(WINNING_RATE.name), measured.get(ADVANTAGE.name)
     if found is None:
         return
     people = found.details.get("contests") or ()
-    told = f"Alternative annotator test: winning rate {found.estimate or 0:.0%}"
-    told += f" over {len(people)} people" if people else ""
+    told = f"Alternative annotator test: it could replace {found.estimate or 0:.0%} of "
+    told += f"{len(people)} annotators" if people else "annotators"
     told += f" at epsilon {found.details['epsilon']:g}" if "epsilon" in found.details else ""
     told += "; 50% passes."
     if found.details.get("passed"):
@@ -131,7 +114,7 @@ def _stand_in(result: Verdict, mine: Sequence[Finding]) -> None:
 
 
 def _ranking(result: Verdict, mine: Sequence[Finding]) -> None:
-    ranked = [row for row in mine if "spearman" in row.metric and row.metric != "agreement_scores_spearman"]
+    ranked = [row for row in mine if row.metric == SPEARMAN.name]
     found = next((row for row in ranked if row.category is None and row.estimate), None)
     if found is None or found.lower is None:
         return
@@ -145,48 +128,48 @@ def _ranking(result: Verdict, mine: Sequence[Finding]) -> None:
 
 def _flat(result: Verdict, mine: Sequence[Finding]) -> None:
     for row in mine:
-        if row.metric == "scale_ties" and row.category is None and row.lower is not None and row.lower > OFTEN:
+        if row.metric == TIES.name and row.category is None and row.lower is not None and row.lower > OFTEN:
             result.may_not.append(f"That answers with the same score are equally good. {_brief(row)}.")
 
 
-def _bias(result: Verdict, name: str, mine: Sequence[Finding]) -> None:
-    rows = [
-        row
-        for row in mine
-        if row.category is None
-        and row.estimate is not None
-        and topic(row.metric) == name
-        and row.details.get("null") is not None
-    ]
-    preferred = HEADLINES[name]
-    if preferred:
-        rows = sorted((row for row in rows if row.metric in preferred), key=lambda row: preferred.index(row.metric))
-        rows = rows if name == "self" else rows[:1]
-    found = [row for row in rows if row.details.get("excludes_null")]
-    apart = [row for row in rows if row not in found and away(row)]
-    quiet = [row for row in rows if row not in found and row not in apart]
-    if found:
-        result.may_not.append(f"{RISK[name]} {_listed(found, SHOWN)}.")
-        return
-    if apart:
-        kin = [row for row in apart if row.details.get("beyond_placebo") is False]
-        why = (
-            f"models that are no kin are up to {placebo_spread(kin[0]):.2f} off too, and it cannot be told from that"
-            if kin
-            else f"of {counted(len(rows), 'effect')} looked at, one or another is as large by chance"
-        )
-        result.unknown.append(f"{TITLES[name]}: {_listed(apart, 1)}; but {why}.")
-    if not quiet:
-        return
-    blind = max((_detectable(row) for row in quiet), default=0.0)
-    if not isfinite(blind):
-        result.unknown.append(f"{TITLES[name]}: it cannot be told from so few questions. {_listed(quiet, 1)}.")
-        return
-    said = f"{_listed(quiet, 1)}. On this measure, an effect below {blind:.2f} could have been missed."
-    if apart or blind > SMALL:
-        result.unknown.append(f"{TITLES[name]}: no bias was found, but these data are coarse. {said}")
-    else:
-        result.may.append(f"{SAFE[name]} no bias was found. {said}")
+def _biases(result: Verdict, mine: Sequence[Finding]) -> None:
+    """What each claim that a bias puts at risk is worth: one line a claim, whichever metrics there are."""
+    claims: dict[str, list[Finding]] = {}
+    for row in mine:
+        if row.category is None and row.estimate is not None and row.measure.risk:
+            claims.setdefault(row.measure.risk, []).append(row)
+    for risk, measured in claims.items():
+        there = {row.metric for row in measured}
+        rows = [row for row in measured if there.isdisjoint(row.measure.stands_in_for)]
+        title = rows[0].measure.topic.title
+        found = [row for row in rows if row.details.get("excludes_null", excludes_null(row))]
+        apart = [row for row in rows if row not in found and excludes_null(row)]
+        quiet = [row for row in rows if row not in found and row not in apart]
+        if found:
+            result.may_not.append(f"{risk} {_listed(found, SHOWN)}.")
+            continue
+        if apart:
+            kin = [row for row in apart if row.details.get("beyond_placebo") is False]
+            why = (
+                f"models that are no kin are up to {placebo_spread(kin[0]):.2f} off too, and it cannot be told from "
+                "that"
+                if kin
+                else f"of {counted(len(rows), 'effect')} looked at, one or another is as large by chance"
+            )
+            result.unknown.append(f"{title}: {_listed(apart, 1)}; but {why}.")
+        if not quiet:
+            continue
+        coarsest = max(quiet, key=_detectable)
+        blind, unit = _detectable(coarsest), coarsest.measure.unit
+        if blind == inf:
+            result.unknown.append(f"{title}: it cannot be told from so few questions. {_listed(quiet, 1)}.")
+            continue
+        size = f"{100 * blind:.0f} points" if unit.form == "share" else f"{blind:.2f} {unit.after}".rstrip()
+        said = f"{_listed(quiet, 1)}. An effect below {size} could have been missed."
+        if apart or unit.small is None or blind > unit.small:
+            result.unknown.append(f"{title}: no bias was found, but these data are coarse. {said}")
+        else:
+            result.may.append(f"{coarsest.measure.safe or f'{title}:'} no bias was found. {said}")
 
 
 def _listed(rows: Sequence[Finding], most: int) -> str:
@@ -200,13 +183,13 @@ def _detectable(row: Finding) -> float:
     if isinstance(value, int | float):
         return float(value)
     if row.lower is None or row.upper is None or row.lower == row.upper:
-        return float("inf")
+        return inf
     return POWER * (row.upper - row.lower) / 2
 
 
 def _steadiness(result: Verdict, mine: Sequence[Finding]) -> None:
     for row in mine:
-        if row.metric == "position_consistency" and row.category is None and row.estimate is not None:
+        if row.metric == CONSISTENCY.name and row.category is None and row.estimate is not None:
             if row.lower is not None and row.lower >= STEADY:
                 result.may.append(f"Its verdicts mostly hold in both orders. {_brief(row)}, n={row.n:,}.")
             elif row.upper is not None and row.upper < STEADY:
@@ -218,10 +201,10 @@ def _attackers(result: Verdict, mine: Sequence[Finding]) -> None:
     caught: dict[str, list[str]] = {}
     standing: dict[str, Mapping[str, Any]] = {}
     for metric, key_, what in (
-        ("hygiene_constant_answers", "models", "gives one text to many questions"),
-        ("hygiene_template_markers", "named", "bears marks of a judge's prompt"),
+        (CONSTANT_ANSWERS, "models", "gives one text to many questions"),
+        (TEMPLATE_MARKERS, "named", "bears marks of a judge's prompt"),
     ):
-        row = next((row for row in mine if row.metric == metric and row.category is None), None)
+        row = next((row for row in mine if row.metric == metric.name and row.category is None), None)
         for model in () if row is None else row.details.get(key_) or ():
             caught.setdefault(model, []).append(what)
             standing[model] = row.details.get("standing", {}).get(model) or {} if row is not None else {}
@@ -250,12 +233,11 @@ def _failures(result: Verdict, subject: Subject) -> None:
         result.may_not.append(f"That what failed is like the rest: {share} have no verdict ({kinds}).")
 
 
-def _unmeasured(mine: Sequence[Finding]) -> Iterator[str]:
-    """Topics of which nothing could be measured over all categories."""
-    for one in TOPICS:
-        preferred = HEADLINES.get(one.name)
-        rows = [row for row in mine if topic(row.metric) == one.name and row.category is None]
-        rows = [row for row in rows if row.metric in preferred] if preferred else rows
+def _unmeasured(audit: Audit, mine: Sequence[Finding]) -> Iterator[str]:
+    """Topics of which nothing that one could conclude from was measured over all categories."""
+    for topic in topics(audit):
+        rows = [row for row in mine if row.measure.topic.name == topic.name and row.category is None]
+        rows = [row for row in rows if row.measure.risk] or rows
         if rows and all(row.estimate is None for row in rows):
-            needs = list(dict.fromkeys(row.not_measurable or "" for row in rows))
-            yield f"{one.title}: {needs[0]}."
+            ((needs, _),) = Counter(row.not_measurable or "" for row in rows).most_common(1)
+            yield f"{topic.title}: {needs}."

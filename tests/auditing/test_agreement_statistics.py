@@ -194,7 +194,7 @@ def test_scores_by_people_are_compared_with_the_judges():
     assert of(found, "alt_test_winning_rate").details["passed"]
     whole = audited([found])
     assert only(whole.findings, "scale_ks").details["p_value"] > 0.05
-    assert only(whole.findings, "scale_mean_excess").details.get("unit") == "signed"
+    assert only(whole.findings, "scale_mean_excess").measure.unit.form == "signed"
     assert {(row.judge, sum(row.counts)) for row in whole.histograms} == {("gpt4", 120), ("human", 480)}
     people = {row.model: row for row in whole.ratings if row.rater == "human"}
     assert {row.kind for row in people.values()} == {"score"}

@@ -77,6 +77,13 @@ def test_findings_are_sound(bias, case):
         assert "NaN" not in json.dumps(dict(row.details), default=_json)
 
 
+@pytest.mark.parametrize("bias", biases(), ids=lambda bias: type(bias).__name__)
+@pytest.mark.parametrize("case", CASES)
+def test_everything_measured_is_declared(bias, case):
+    for row in bias.findings(evidence(CASES[case]())):
+        assert row.measure in bias.metrics or row.measure.pattern in bias.metrics
+
+
 def test_there_are_biases():
     assert {type(bias).__name__ for bias in biases()} >= {
         "Position",

@@ -9,7 +9,7 @@ from evalkit.auditing import gather_pairs
 from evalkit.auditing.gather import gather
 from evalkit.biases.format import Format
 from evalkit.biases.length import Length
-from evalkit.biases.position import ALONE, METRICS, Position
+from evalkit.biases.position import ALONE, EFFECTS, Position
 from evalkit.biases.scale import Scale
 from evalkit.comparisons import HUMAN
 from evalkit.schema import Response
@@ -68,7 +68,7 @@ def test_reasons_are_true():
     for metric in ("length_slope_excess", "length_verbosity_bias", "format_lists_excess"):
         assert only(found, metric).not_measurable == votes
     assert {row.metric: row.not_measurable for row in found if row.metric.startswith("position")} == dict.fromkeys(
-        METRICS, ALONE
+        (metric.name for metric in EFFECTS), ALONE
     )
     unlengthed = [msgspec.structs.replace(row, lengths=()) for row in graded(texts=False)[0]]
     found = findings(unlengthed)

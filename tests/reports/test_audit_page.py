@@ -16,9 +16,10 @@ from evalkit.analyse import audited
 from evalkit.auditing.evidence import signed
 from evalkit.auditing.findings import AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
 from evalkit.auditing.gather import gather
+from evalkit.cli.metric_docs import metrics
 from evalkit.reports.audit_figures import Bars
 from evalkit.reports.audit_limits import lacking
-from evalkit.reports.audit_metrics import TOPICS, look, number, topic
+from evalkit.reports.audit_metrics import judge_labels, number
 from evalkit.reports.audit_page import page
 from evalkit.reports.audit_parts import Table
 from evalkit.reports.audit_sections import histograms
@@ -27,6 +28,7 @@ from evalkit.reports.audit_verdict import verdict
 from evalkit.stats.resample import Interval
 from tests.biases.simulated import Study
 
+METRICS = {metric.name: metric for metric in metrics()}
 CATEGORIES = ("writing", "roleplay", "reasoning", "math")
 MODELS = ("gpt-4", "claude-v1", "vicuna-13b", "llama-13b")
 LIMIT = 2_000_000
@@ -41,7 +43,7 @@ def finding(metric, estimate=None, reach=0.05, *, judge="gpt-4", category=None, 
         judge=judge,
         protocol="pairwise",
         benchmark="mtbench",
-        metric=metric,
+        measure=METRICS[metric],
         category=category,
         estimate=estimate,
         n=2400,
@@ -119,14 +121,14 @@ def full():
         finding("position_logit", 0.21, null=0.0),
         finding("position_logit_by_gap", -0.1, null=0.0),
         finding("length_slope_excess", -0.04, 0.27, null=0.0),
-        finding("format_bold", 0.2, null=0.0),
-        finding("format_list", 0.0, null=0.0),
-        finding("self_preference", 0.51, 0.35, null=0.0),
+        finding("format_bold_excess", 0.2, null=0.0),
+        finding("format_lists_excess", 0.0, null=0.0),
+        finding("self_preference_residual", 0.51, 0.35, null=0.0),
         *(finding("win_rate_judge", 0.6, model=model) for model in MODELS),
         *(finding("win_rate_corrected", 0.5, model=model) for model in MODELS),
-        finding("ranking_spearman", 0.94),
-        finding("something_new", 123.0),
-        finding("repetition_stability", needs="needs repeated judgments of the same pair"),
+        finding("agreement_spearman", 0.94),
+        finding("labels_needed", 123.0),
+        finding("position_repeat_stability", needs="needs repeated judgments of the same pair"),
         finding("scale_entropy", needs="needs single grading"),
     ]
     rows = [
@@ -225,7 +227,17 @@ def test_the_numbers_are_there_without_a_script():
         *("66.0%", "886 of 1,343", "84.6%", "0.476", "S1 agreement", "people with one another"),
         *("Same verdict in both orders", "+0.210", "-0.040", "position_logit is 0.21."),
         *("llama-13b", "-2.10", "needs repeated judgments of the same pair", "By both (PPI++)"),
-        *("Smallest effects", "± 0.386", "unparsed", "7", "0.3%", "$12.31", "2,668", "Something new", "123"),
+        *(
+            "Smallest effects",
+            "± 0.386",
+            "unparsed",
+            "7",
+            "0.3%",
+            "$12.31",
+            "2,668",
+            "(pairs voted on)",
+            "123",
+        ),
         *("The verdict changed with the order", "People say otherwise", "The text is not stored.", "(few)", "9.5"),
         "3 judgments of earlier configurations are not counted",
     ):
@@ -383,7 +395,7 @@ def test_the_verdict_follows_intervals():
     assert any("ranks these models" in text for text in result.may)
     for part in ("given in one order", "formats differently", "its own kin", "a single pair"):
         assert any(part in text for text in result.may_not), part
-    assert not any("format_list" in text for text in result.may_not)
+    assert not any("Lists" in text for text in result.may_not)
     assert any(text.startswith("Length:") and "0.39" in text for text in result.unknown)
     assert any("needs single grading" in text for text in result.unknown)
 
@@ -505,7 +517,8 @@ def test_a_rate_of_other_pairs_is_no_win_rate_in_the_plot():
     """Rogan-Gladen speaks of outright wins on pairs without votes."""
     rates = ("win_rate_judge", "win_rate_corrected", "win_rate_rogan_gladen")
     rows = tuple(finding(metric, 0.5, model=model) for metric in rates for model in MODELS)
-    (section,) = sections(Audit(subjects=(SUBJECT,), findings=rows))
+    found = Audit(subjects=(SUBJECT,), findings=rows)
+    (section,) = sections(found, judge_labels(found))
     forest, table, _ = section.parts
     assert set(forest.series) == {"By the judge alone", "By both (PPI++)"}
     assert any("Rogan-Gladen" in header for header in table.headers)
@@ -546,22 +559,11 @@ def test_what_the_audit_itself_concludes_stands():
     assert (result.may, result.may_not) == (["It is fine."], ["It is not."])
 
 
-def test_metrics_find_their_heading():
-    expected = {
-        "position_logit": "position",
-        "repetition_stability": "position",
-        "length_slope_excess": "length",
-        "format_bold": "format",
-        "self_preference": "self",
-        "win_rate_corrected": "correction",
-        "spearman": "people",
-        "never_seen": "other",
-    }
-    assert {metric: topic(metric) for metric in expected} == expected
-    assert {one.name for one in TOPICS} >= set(expected.values())
-    assert look(finding("position_first", 0.6, null=0.5)) == "share"
-    assert look(finding("position_fairness", 0.1, null=0.0)) == "signed"
-    assert look(finding("icc", 0.4)) == "number"
+def test_every_finding_stands_under_the_heading_of_its_metric():
+    """Also those whose names begin like another topic's: names say nothing."""
+    likes = replace(METRICS["length_slope_judge"], name="elongation_effect")
+    found = Audit(findings=(replace(finding("scale_ties", 0.4), measure=likes),))
+    assert [section.id for section in sections(found, judge_labels(found))] == ["length"]
 
 
 def test_position_by_quality_gap_and_by_category_are_seen():
@@ -571,7 +573,7 @@ def test_position_by_quality_gap_and_by_category_are_seen():
         place = int(row.item[1:])
         rows.append(msgspec.structs.replace(row, category="many" if place < 16 else f"few {place % 2}"))
     found = audited(gather(rows))
-    (section,) = [one for one in sections(found) if one.id == "position"]
+    (section,) = [one for one in sections(found, judge_labels(found)) if one.id == "position"]
     tables = {part.title: part for part in section.parts if isinstance(part, Table)}
     gap = tables["Position by quality gap"]
     slope = next(row for row in found.findings if row.metric == "position_logit_by_gap")
@@ -585,8 +587,9 @@ def test_position_by_quality_gap_and_by_category_are_seen():
     by = tables["Position by category"]
     assert not by.folded
     assert by.headers[1:] == (
-        *("Same verdict in both orders", "Leans first, if inconsistent", "Preference fairness"),
-        "Position effect, over all pairs",
+        *("Same verdict in both orders", "Leans first, if inconsistent"),
+        "Preference fairness (-1 always first, +1 always second)",
+        "Advantage of the first place, over all pairs (logits)",
     )
     cells = {line[0].text: line for line in by.rows}
     assert cells["many"][2].limits
@@ -596,7 +599,7 @@ def test_position_by_quality_gap_and_by_category_are_seen():
     said = read(found).said
     assert "closest third" in said
     assert "needs 8 questions; there are 4" in said
-    (missing,) = lacking(found).parts
+    (missing,) = lacking(found, judge_labels(found)).parts
     listed = " ".join(cell.text for line in missing.rows for cell in line)
     assert "needs repeats" in listed
     assert "needs 8 questions" not in listed  # over all categories it was measured
