@@ -186,6 +186,10 @@ class Completion(Struct, frozen=True):
     """The model id the provider reports."""
     limits: tuple[RateLimit, ...] = ()
     """What the provider says is left of its rate limits; for the client, never stored."""
+    thinking: str = ""
+    """What the model thought before it answered, where the server keeps that apart; never part of ``text``."""
+    reason: str | None = None
+    """Why it stopped, in the server's words, where those are none that are known."""
 
 
 PrefixCache = Literal["shared", "slots"]
