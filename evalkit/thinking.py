@@ -26,7 +26,7 @@ _QUOTES = frozenset("`\"'“‘”’")
 _CHANNEL = re.compile(r"<\|channel\|>([a-z]{1,20})[^<\n]{0,100}<\|message\|>")
 _CHANNEL_ENDS = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
 _FINAL_BARE = "assistantfinal"
-"""How a harmony reply goes on after its thinking where the special tokens were lost: ``analysis...assistantfinal...``."""
+"""How a harmony reply goes on after its thinking where special tokens were lost: ``analysis...assistantfinal...``."""
 
 
 class Parted(Struct, frozen=True):
@@ -38,7 +38,7 @@ class Parted(Struct, frozen=True):
     """False if the text ends inside the thinking."""
 
 
-def part(text: str, further: Sequence[tuple[str, str]] = (), *, anywhere: bool = False) -> Parted:
+def part(text: str, further: Sequence[tuple[str, str]] = (), *, anywhere: bool = False) -> Parted:  # noqa: C901, PLR0912
     """Part a reply into thinking and answer; a text without marks is all answer. Takes time linear in the text.
 
     Args:
@@ -103,7 +103,7 @@ def _pattern(further: tuple[tuple[str, str], ...]) -> tuple[re.Pattern[str], dic
 
 
 def _channels(text: str) -> Parted | None:
-    """A reply in OpenAI's harmony format: what the channel ``final`` holds is the answer. None if it is no such reply."""
+    """A reply in OpenAI's harmony format, whose channel ``final`` holds the answer; None if it is no such reply."""
     head = text.lstrip()
     if head.startswith("analysis") and _FINAL_BARE in head:
         thought, _, answer = head.rpartition(_FINAL_BARE)
@@ -113,8 +113,8 @@ def _channels(text: str) -> Parted | None:
     found = list(_CHANNEL.finditer(text))
     if not found:
         return None
-    thoughts = [text[: found[0].start()].split("<|end|>")[0].replace("<|start|>assistant", "")]
-    answers = []
+    thoughts = [text[: found[0].start()].split("<|end|>", maxsplit=1)[0].replace("<|start|>assistant", "")]
+    answers: list[str] = []
     for number, match in enumerate(found):
         stop = found[number + 1].start() if number + 1 < len(found) else len(text)
         said = _CHANNEL_ENDS.split(text[match.end() : stop], maxsplit=1)[0]

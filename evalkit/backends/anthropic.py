@@ -17,7 +17,7 @@ from evalkit.backends import chat_completions, provider
 from evalkit.backends.anthropic_batches import AnthropicBatches
 from evalkit.backends.provider import Detail, Endpoint, Vendor
 from evalkit.backends.sdk_batches import Calls
-from evalkit.protocols import Completion, EvalkitError, Misconfigured, Request
+from evalkit.protocols import Backend, Completion, EvalkitError, Misconfigured, Request
 from evalkit.schema import Finish
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ _FINISH: dict[str | None, Finish] = {
 
 
 @dataclass(kw_only=True)
-class Anthropic:
+class Anthropic(Backend):
     """A Claude model. Without ``max_tokens`` in the sampling, answers end at 1024 tokens."""
 
     model: str
@@ -78,19 +78,9 @@ class Anthropic:
     _endpoint: Endpoint | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
-    def exclusive(self) -> bool:
-        """The work is done elsewhere."""
-        return False
-
-    @property
     def account(self) -> str:
         """Server and key variable."""
         return provider.account(VENDOR, self.base_url, self.api_key_env)
-
-    @property
-    def prefix_cache(self) -> None:
-        """Not known; requests go out as they come."""
-        return None
 
     def identity(self) -> Mapping[str, Any]:
         """Model id and whose servers run it."""

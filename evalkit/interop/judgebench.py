@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from evalkit.interop.records import Asked, Imported, Ledger, judge_ref, model_ref
 from evalkit.interop.sources import Record, files, records
-from evalkit.judges.parsing import excerpt
+from evalkit.judges.replies import excerpt
 from evalkit.protocols import UsageError
 from evalkit.schema import Failure, Item, Ref
 

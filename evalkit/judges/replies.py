@@ -33,7 +33,9 @@ _END_OF_TURN = re.compile(
 """Where a chat format ends the judge's turn: what follows is a dialogue it makes up."""
 
 _STATEMENT = re.compile(r"\[\[([^\[\]\n]{1,40})\]\]")
-_NAMED = re.compile(r"\[\[ {0,3}(?:rating|score) {0,3}\]\]\"? {0,3}[:=] {0,3}([0-9]{1,3}(?:\.[0-9]{1,9})?)(?![0-9./])", re.I)
+_NAMED = re.compile(
+    r"\[\[ {0,3}(?:rating|score) {0,3}\]\]\"? {0,3}[:=] {0,3}([0-9]{1,3}(?:\.[0-9]{1,9})?)(?![0-9./])", re.I
+)
 """``"[[rating]]": 7``."""
 _FRACTION = re.compile(r"(?<![0-9.,\-–/])([0-9]{1,3}(?:\.[0-9]{1,9})?) {0,2}(?:/|out of) {0,2}([0-9]{1,3})(?![0-9/])")
 _FENCE = re.compile(r"```[^\n`]{0,30}\n?+")
@@ -46,17 +48,16 @@ _LEAST_LINE = 300
 """Characters of the longest line that can be nothing but a verdict."""
 
 _NOUNS = frozenset(
-    ("verdict rating score grade decision judgment judgement conclusion choice preference evaluation assessment "
-     "winner result overall").split()
-)  # fmt: skip
-_VERBS = frozenset("rate give grade score assign choose pick judge prefer award decide".split())
+    "verdict rating score grade decision judgment judgement conclusion choice preference evaluation assessment winner "
+    "result overall".split()  # noqa: SIM905
+)
+_VERBS = frozenset("rate give grade score assign choose pick judge prefer award decide".split())  # noqa: SIM905
 _FILLING = frozenset(
-    ("my the a an i final total is it its this that as of for by on at in answer answers response assistant so therefore "
-     "thus hence here follows would will am be better significantly slightly much tie b model one and s d ll "
-     "to").split()
-)  # fmt: skip
-_DENIALS = frozenset("no not never".split())
-_QUOTING = frozenset("says said writes wrote asks asked demands demanded claims claimed states ends begs".split())
+    "my the a an i final total is it its this that as of for by on at in answer answers response assistant so therefore "  # noqa: SIM905
+    "thus hence here follows would will am be better significantly slightly much tie b model one and s d ll to".split()
+)
+_DENIALS = frozenset({"no", "not", "never"})
+_QUOTING = frozenset("says said writes wrote asks asked demands demanded claims claimed states ends begs".split())  # noqa: SIM905
 _REMARK = re.compile(
     r"\b(?:not|no|never|cannot|without|unless|if|than|instead|rather|to (?:earn|get|reach|deserve|be)|"
     r"(?:could|should|might|would)(?! (?:rate|give|say|grade|score|assign|choose|pick|go)))\b|n't\b",
@@ -196,7 +197,7 @@ def tag(completion: Completion, labels: Labels) -> Verdict | Failure:
 Found = set[str | None]
 
 
-def _statements(text: str, labels: Labels) -> tuple[Found, Found, Found]:
+def _statements(text: str, labels: Labels) -> tuple[Found, Found, Found]:  # noqa: C901, PLR0912
     """Labels that lines of their own announce (with what contradicts them), that are stated, and that are remarked on.
 
     None stands for a verdict that is not allowed.
@@ -266,7 +267,7 @@ def _without_code(text: str) -> tuple[str, list[str], str]:
     return "\n".join([*prose, text[position:]]), blocks, ""
 
 
-def _alone(line: str, labels: Labels) -> tuple[str | None] | None:
+def _alone(line: str, labels: Labels) -> tuple[str | None] | None:  # noqa: PLR0911
     """The label of a line that announces a verdict and says nothing else, in a tuple; None for any other line."""
     if len(line) > _LEAST_LINE:
         return None
@@ -398,7 +399,9 @@ def _is_object(pairs: object) -> bool:
     return isinstance(pairs, tuple) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs)
 
 
-def expected(completion: Completion, scores: Mapping[str, float], least_mass: float, *, pair: bool) -> Verdict | Failure:
+def expected(
+    completion: Completion, scores: Mapping[str, float], least_mass: float, *, pair: bool
+) -> Verdict | Failure:
     """The mean score under the judge's own distribution over the verdict token (G-Eval, Liu et al. 2023, section 2).
 
     Args:
