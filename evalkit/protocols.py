@@ -286,6 +286,8 @@ class Model:
     family: str | None = None
     trained_on: tuple[str, ...] = ()
     """Families whose outputs it was trained on."""
+    thinking_marks: tuple[tuple[str, str], ...] = ()
+    """Begin and end of its thinking, where it writes other ones than ``evalkit.thinking.MARKS``."""
 
     def identity(self) -> dict[str, Any]:
         """Everything here that changes what it says."""
@@ -295,6 +297,7 @@ class Model:
             "sampling": self.sampling.without(self.unsupported).sent(),
             "unsupported": sorted(self.unsupported),
             "system_prompt": self.system_prompt,
+            **({"thinking_marks": self.thinking_marks} if self.thinking_marks else {}),
         }
 
 
@@ -334,7 +337,7 @@ class ReplyExample(Struct, frozen=True):
 class JudgeProtocol:
     """How to ask a judge and how to read its reply: prompt in, scores out, no I/O.
 
-    A protocol needs ``name``, ``parser``, ``identity``, ``request``, ``parse`` and ``examples``. It shows answers between
+    A protocol needs ``name``, ``parser``, ``identity``, ``request``, ``parse``, ``examples``. It shows answers between
     marks of ``judges.marking``, unless the prompt is published. A class that has all this without deriving from this
     one works as well.
     """

@@ -50,12 +50,13 @@ def part(text: str, further: Sequence[tuple[str, str]] = (), *, anywhere: bool =
     """
     if (channels := _channels(text)) is not None:
         return channels
-    kept: list[str] = []
-    thought: list[str] = []
-    begin = 0
+    pieces: list[tuple[int, int]] = []
+    """Where what is kept begins and ends, before ``begin``."""
+    thoughts: list[tuple[int, int]] = []
+    begin = looked = 0
+    said = mentioned = fenced = False
     opened: re.Match[str] | None = None
     """The mark that began the thinking we are in."""
-    mentioned = fenced = False
     pattern, ends = _pattern(tuple(further))
     for match in pattern.finditer(text):
         mark = match[0].casefold()
@@ -63,33 +64,34 @@ def part(text: str, further: Sequence[tuple[str, str]] = (), *, anywhere: bool =
         if mark == "```":
             fenced = not fenced if opened is None and not anywhere else fenced
             continue
-        before, after = text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]
+        before, after = text[max(0, match.start() - 1) : match.start()], text[match.end() : match.end() + 1]
         if before in _QUOTES if anywhere or not before else {before, after} & _QUOTES:
             continue
-        if mark in ends:  # it begins
-            if opened is not None:
-                continue
-            blank = not any(kept) and not text[begin : match.start()].strip()
-            if anywhere or blank or (before == "\n" and not fenced):
-                kept.append(text[begin : match.start()] if not blank else "")
+        if opened is not None:
+            opening = opened[0].casefold()
+            if ends[_ALIKE.get(opening, opening)] == mark:
+                thoughts.append((opened.end(), match.start()))
+                begin, looked, opened = match.end(), match.end(), None
+            continue
+        said = said or bool(text[looked : match.start()].strip())
+        looked = match.end()
+        if mark in ends:
+            if anywhere or not said or (before == "\n" and not fenced):
+                pieces.append((begin, match.start()))
                 opened = match
             else:
                 mentioned = True
-        elif opened is not None:
-            opening = opened[0].casefold()
-            if ends[_ALIKE.get(opening, opening)] == mark:
-                thought.append(text[opened.end() : match.start()])
-                begin, opened = match.end(), None
-        elif anywhere or not (thought or mentioned or fenced):  # the chat template began it
-            thought = [text[: match.start()]]
-            kept, begin = [], match.end()
-    if opened is None:
-        answer = "".join(kept) + text[begin:]
-        return Parted(answer.lstrip() if thought else answer, "\n".join(piece.strip() for piece in thought))
-    if not anywhere and any(kept):  # an answer that shows such a mark and nothing after it
-        return Parted("".join(kept) + text[opened.start() :], "\n".join(piece.strip() for piece in thought))
-    thought.append(text[opened.end() :])
-    return Parted("".join(kept).strip(), "\n".join(piece.strip() for piece in thought), ended=False)
+        elif anywhere or not (thoughts or mentioned or fenced):  # the chat template began it
+            thoughts, pieces, begin, said = [(0, match.start())], [], match.end(), False
+    if opened is not None and not anywhere and said:  # an answer that shows such a mark, and nothing that ends it
+        begin, opened = pieces.pop()[0], None
+    if opened is not None:
+        thoughts.append((opened.end(), len(text)))
+    thinking = "\n".join(text[start:end].strip() for start, end in thoughts)
+    if not thoughts:
+        return Parted(text)
+    answer = "".join(text[start:end] for start, end in pieces) + (text[begin:] if opened is None else "")
+    return Parted(answer.strip() if opened is not None else answer.lstrip(), thinking, ended=opened is None)
 
 
 @functools.lru_cache(maxsize=64)

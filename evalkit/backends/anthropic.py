@@ -18,7 +18,6 @@ from evalkit.backends.anthropic_batches import AnthropicBatches
 from evalkit.backends.provider import Detail, Endpoint, Vendor
 from evalkit.backends.sdk_batches import Calls
 from evalkit.protocols import Backend, Completion, EvalkitError, Misconfigured, Request
-from evalkit.schema import Finish
 
 if TYPE_CHECKING:
     import anthropic
@@ -33,6 +32,7 @@ MAX_TOKENS = 1024
 class _Block(Struct):
     type: str = "text"
     text: str = ""
+    thinking: str = ""
 
 
 class _Usage(Struct):
@@ -47,17 +47,21 @@ class _Body(Struct):
     stop_reason: str | None = None
     usage: _Usage | None = None
     model: str | None = None
+    error: Any = None
 
 
 _DECODER = msgspec.json.Decoder(_Body)
-_FINISH: dict[str | None, Finish] = {
-    None: "stop",
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "tool_use": "stop",
-    "refusal": "refusal",
+_STATUS = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "overloaded_error": 529,
 }
-"""Whatever else it may be (max_tokens, pause_turn ...), the text may lack its end."""
+"""The HTTP status that goes with a type of error, for those that arrive with status 200."""
 
 
 @dataclass(kw_only=True)
@@ -131,7 +135,7 @@ class Anthropic(Backend):
             raise self._error(error.status_code, detail, error.response.headers) from None
         except (anthropic.APIConnectionError, aiohttp.ClientError) as error:
             raise provider.unreachable(error, endpoint) from None
-        return provider.with_limits(_decode(response.content, request, endpoint.key), response.headers)
+        return provider.with_limits(self._decode(response.content, request, endpoint.key), response.headers)
 
     def batches(self) -> AnthropicBatches:
         """Its batch API."""
@@ -140,7 +144,23 @@ class Anthropic(Backend):
         import anthropic
 
         calls = Calls(anthropic, self._client, self._endpoint, self._error)
-        return AnthropicBatches(calls, partial(_body, model=self.model), _decode)
+        return AnthropicBatches(calls, partial(_body, model=self.model), self._decode)
+
+    def _decode(self, raw: bytes, request: Request, secret: str) -> Completion:
+        raw = chat_completions.without(secret, raw)
+        chat_completions.unusable(raw)
+        try:
+            parsed = _DECODER.decode(raw)
+        except (ValueError, RecursionError):
+            parsed = _mended(raw, secret)
+        if parsed.error:
+            detail = Detail.of(parsed.error)
+            status = next((code for name, code in _STATUS.items() if name in detail.code), 500)
+            raise self._error(status, detail, {})
+        chat_completions.broken_off(parsed.stop_reason)
+        if parsed.content is None:
+            chat_completions.malformed(raw, secret)
+        return _completion(parsed, parsed.content, request)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -180,20 +200,16 @@ def _body(request: Request, model: str) -> dict[str, Any]:
     return built | sampling.extra
 
 
-def _decode(raw: bytes, request: Request, secret: str) -> Completion:
-    raw = chat_completions.without(secret, raw)
-    try:
-        parsed = _DECODER.decode(raw)
-    except (ValueError, RecursionError):
-        parsed = _mended(raw, secret)
-    if parsed.content is None:
-        chat_completions.malformed(raw, secret)
+def _completion(parsed: _Body, content: list[_Block], request: Request) -> Completion:
     usage = parsed.usage or _Usage()
     cached = usage.cache_read_input_tokens or 0
-    text = "".join(block.text for block in parsed.content if block.type == "text")
+    text = "".join(block.text for block in content if block.type == "text")
+    reason = "tool_calls" if parsed.stop_reason == "tool_use" else parsed.stop_reason
     return Completion(
         text=chat_completions.continuation(text, request),
-        finish=_FINISH.get(parsed.stop_reason, "length"),
+        finish=chat_completions.finish_of(reason),
+        thinking="".join(block.thinking for block in content if block.type == "thinking"),
+        reason=None if chat_completions.known(reason) else reason,
         usage=chat_completions.counted(
             (usage.input_tokens or 0) + cached + (usage.cache_creation_input_tokens or 0), usage.output_tokens, cached
         ),

@@ -48,16 +48,23 @@ _LEAST_LINE = 300
 """Characters of the longest line that can be nothing but a verdict."""
 
 _NOUNS = frozenset(
-    "verdict rating score grade decision judgment judgement conclusion choice preference evaluation assessment winner "
-    "result overall".split()  # noqa: SIM905
+    _WORDS.findall(
+        "verdict rating score grade decision judgment judgement conclusion choice preference evaluation assessment "
+        "winner result overall"
+    )
 )
-_VERBS = frozenset("rate give grade score assign choose pick judge prefer award decide".split())  # noqa: SIM905
+_VERBS = frozenset(_WORDS.findall("rate give grade score assign choose pick judge prefer award decide"))
 _FILLING = frozenset(
-    "my the a an i final total is it its this that as of for by on at in answer answers response assistant so therefore "  # noqa: SIM905
-    "thus hence here follows would will am be better significantly slightly much tie b model one and s d ll to".split()
+    _WORDS.findall(
+        "my the a an i final total is it its this that as of for by on at in answer answers response assistant so "
+        "therefore thus hence here follows would will am be better significantly slightly much tie b model one and s d "
+        "ll to"
+    )
 )
 _DENIALS = frozenset({"no", "not", "never"})
-_QUOTING = frozenset("says said writes wrote asks asked demands demanded claims claimed states ends begs".split())  # noqa: SIM905
+_QUOTING = frozenset(
+    _WORDS.findall("says said writes wrote asks asked demands demanded claims claimed states ends begs")
+)
 _REMARK = re.compile(
     r"\b(?:not|no|never|cannot|without|unless|if|than|instead|rather|to (?:earn|get|reach|deserve|be)|"
     r"(?:could|should|might|would)(?! (?:rate|give|say|grade|score|assign|choose|pick|go)))\b|n't\b",
@@ -169,11 +176,12 @@ def spoken(text: str) -> str | Failure:
     if not parted.ended:
         return Failure("unparsed", "the reply ends inside its thinking, without a verdict")
     text = parted.answer
-    while (end := _END_OF_TURN.search(text)) is not None:
-        if head := text[: end.start()].rstrip():
+    begin = 0
+    for end in _END_OF_TURN.finditer(text):
+        if head := text[begin : end.start()].strip():
             return head
-        text = text[end.end() :]  # a reply that begins with the end of the prompt
-    return text
+        begin = end.end()  # a reply that begins with the end of the prompt
+    return text[begin:]
 
 
 def tag(completion: Completion, labels: Labels) -> Verdict | Failure:
