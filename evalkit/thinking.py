@@ -23,7 +23,7 @@ MARKS: tuple[tuple[str, str], ...] = (
 
 _ALIKE = {"<thinking>": "<think>", "</thinking>": "</think>", "<thoughts>": "<thought>", "</thoughts>": "</thought>"}
 _QUOTES = frozenset("`\"'“‘”’")
-_CHANNEL = re.compile(r"<\|channel\|>([a-z]{1,20})[^<\n]{0,100}<\|message\|>")
+_CHANNEL = re.compile(r"<\|channel\|>([a-z]{1,20})(?:[^<\n]|<\|constrain\|>){0,100}<\|message\|>")
 _CHANNEL_ENDS = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
 _FINAL_BARE = "assistantfinal"
 """How a harmony reply goes on after its thinking where special tokens were lost: ``analysis...assistantfinal...``."""

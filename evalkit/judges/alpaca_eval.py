@@ -27,7 +27,7 @@ from evalkit.protocols import (
 from evalkit.schema import Failure, digest
 
 START, END = "<|im_start|>", "<|im_end|>"
-_PLACEHOLDER = re.compile(r"{([^ \s]+?)}")
+_PLACEHOLDER = re.compile(r"{([^ \s]{1,60}?)}")
 
 
 @dataclass(frozen=True, kw_only=True)
