@@ -5,7 +5,7 @@ Like openai.py: the official SDK for authentication and transport, its retries o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -135,7 +135,7 @@ class Anthropic(Backend):
             raise self._error(error.status_code, detail, error.response.headers) from None
         except (anthropic.APIConnectionError, aiohttp.ClientError) as error:
             raise provider.unreachable(error, endpoint) from None
-        return provider.with_limits(self._decode(response.content, request, endpoint.key), response.headers)
+        return provider.with_limits(_decode(response.content, request, endpoint.key, self._error), response.headers)
 
     def batches(self) -> AnthropicBatches:
         """Its batch API."""
@@ -144,23 +144,7 @@ class Anthropic(Backend):
         import anthropic
 
         calls = Calls(anthropic, self._client, self._endpoint, self._error)
-        return AnthropicBatches(calls, partial(_body, model=self.model), self._decode)
-
-    def _decode(self, raw: bytes, request: Request, secret: str) -> Completion:
-        raw = chat_completions.without(secret, raw)
-        chat_completions.unusable(raw)
-        try:
-            parsed = _DECODER.decode(raw)
-        except (ValueError, RecursionError):
-            parsed = _mended(raw, secret)
-        if parsed.error:
-            detail = Detail.of(parsed.error)
-            status = next((code for name, code in _STATUS.items() if name in detail.code), 500)
-            raise self._error(status, detail, {})
-        chat_completions.broken_off(parsed.stop_reason)
-        if parsed.content is None:
-            chat_completions.malformed(raw, secret)
-        return _completion(parsed, parsed.content, request)
+        return AnthropicBatches(calls, partial(_body, model=self.model), partial(_decode, fail=self._error))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -198,6 +182,25 @@ def _body(request: Request, model: str) -> dict[str, Any]:
     if sampling.stop:
         built["stop_sequences"] = sampling.stop
     return built | sampling.extra
+
+
+def _decode(
+    raw: bytes, request: Request, secret: str, fail: Callable[[int, Detail, Mapping[str, str]], EvalkitError]
+) -> Completion:
+    raw = chat_completions.without(secret, raw)
+    chat_completions.unusable(raw)
+    try:
+        parsed = _DECODER.decode(raw)
+    except (ValueError, RecursionError):
+        parsed = _mended(raw, secret)
+    if parsed.error:
+        detail = Detail.of(parsed.error)
+        status = next((code for name, code in _STATUS.items() if name in detail.code), 500)
+        raise fail(status, detail, {})
+    chat_completions.broken_off(parsed.stop_reason)
+    if parsed.content is None:
+        chat_completions.malformed(raw, secret)
+    return _completion(parsed, parsed.content, request)
 
 
 def _completion(parsed: _Body, content: list[_Block], request: Request) -> Completion:
