@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from evalkit.backends.fake import Fake
+from evalkit.benchmark import Generation
+from evalkit.client import Answer
+from evalkit.generate import Candidate, _extended
+from evalkit.protocols import Completion, Message, Model, Request
+from evalkit.schema import Item, Usage
 from evalkit.thinking import MARKS, part
 
 HARMONY = "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>{}<|return|>"
@@ -76,3 +82,40 @@ def test_what_follows_is_the_answer(text, answer):
 def test_further_marks_are_a_models_own():
     assert part("<plan>p</plan>A").answer == "<plan>p</plan>A"
     assert part("<plan>p</plan>A", [("<plan>", "</plan>")]).answer == "A"
+
+
+ITEM = Item(id="1", benchmark="b", category="c", turns=("One?", "Two?"))
+
+
+def extended(*completions: Completion):
+    candidate = Candidate.of(Model(name="m", backend=Fake()), Generation(max_tokens=9))
+    row = candidate.begin(ITEM)
+    for completion in completions:
+        request = candidate.request(ITEM, row.turns)
+        row = _extended(row, candidate, Answer(completion, 0.1, None), request)
+    return row, candidate
+
+
+def test_a_candidates_thinking_is_no_part_of_answer_or_history():
+    row, candidate = extended(Completion("<think>t</think>A"))
+    assert (row.turns, row.thinking) == (("A",), ("t",))
+    assert Message("assistant", "A") in candidate.request(ITEM, row.turns).messages
+    row, _ = extended(Completion("A"), Completion("B", thinking="t"))
+    assert (row.turns, row.thinking) == (("A", "B"), ("", "t"))
+
+
+@pytest.mark.parametrize(
+    "completion", [Completion("<think>t", "length", Usage(5, 9)), Completion("", thinking="t"), Completion("[THINK]t")]
+)
+def test_thinking_that_never_ends_is_a_truncated_answer(completion):
+    row, _ = extended(completion)
+    assert (row.turns, row.thinking) == ((), ("t",))
+    assert row.error is not None
+    assert row.error.kind == "truncated"
+    assert "still thinking" in row.error.message
+
+
+def test_half_a_surrogate_pair_never_leaves_the_client():
+    assert Request((Message("user", "half \ud83d"),)).encodable().messages[0].content == "half \ufffd"
+    whole = Request((Message("user", "whole 😀"),))
+    assert whole.encodable() is whole
