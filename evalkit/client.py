@@ -161,7 +161,7 @@ class Client:
                 self._heard_at = start
             self._asking += 1
             try:
-                completion = await self._answered(request)
+                completion = await self._answered(request.encodable())
             except Stopped:
                 self.traffic.asked -= 1
                 raise

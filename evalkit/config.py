@@ -52,6 +52,7 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     caps: Caps = Caps()
     family: str | None = None
     trained_on: tuple[str, ...] = ()
+    thinking_marks: tuple[tuple[str, str], ...] = ()
 
 
 class JudgeConfig(ModelConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -275,6 +276,8 @@ def _model(name: str, config: ModelConfig, where: str) -> Model:
     known = set(Sampling.__struct_fields__)
     if odd := [field for field in config.unsupported if field not in known]:
         raise UsageError(f"{where}.unsupported: {odd[0]!r} is not a sampling field{near(odd[0], known)}")
+    if not all(begin and end for begin, end in config.thinking_marks):
+        raise UsageError(f"{where}.thinking_marks: give begin and end of thinking, as in [['<plan>', '</plan>']]")
     backend = _backend(config.backend, f"{where}.backend")
     _at_least(1, backend.concurrency, f"{where}.backend.concurrency")
     if not backend.timeout > 0:
@@ -289,6 +292,7 @@ def _model(name: str, config: ModelConfig, where: str) -> Model:
         caps=config.caps,
         family=config.family,
         trained_on=config.trained_on,
+        thinking_marks=config.thinking_marks,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from evalkit import thinking
 from evalkit.benchmark import Generation
 from evalkit.budget import usage_bound_if_unreported
 from evalkit.client import Answer, Client, Clients
@@ -136,7 +137,7 @@ async def respond(
             except (Transport, Rejected, Malformed) as error:
                 row = replace(row, error=error.failure(), created=time.time())
             else:
-                row = _extended(row, answer, request)
+                row = _extended(row, candidate, answer, request)
             log.append(row)
     return row
 
@@ -146,11 +147,13 @@ def _final(row: Response, item: Item, ask_again: frozenset[ErrorKind]) -> bool:
     return row.error.kind not in ask_again if row.error else len(row.turns) >= len(item.turns)
 
 
-def _extended(row: Response, answer: Answer, request: Request) -> Response:
-    """The row with one more answer, or with the refusal that came in its place."""
+def _extended(row: Response, candidate: Candidate, answer: Answer, request: Request) -> Response:
+    """The row with one more answer, or with what came in its place: a refusal, or thinking that never ended."""
     completion = answer.completion
     known = not row.usage or row.cost is not None
     bound = usage_bound_if_unreported(completion.usage, request)
+    parted = thinking.part(completion.text, candidate.model.thinking_marks)
+    thought = "\n".join(filter(None, (completion.thinking, parted.thinking)))
     row = replace(
         row,
         usage=(*row.usage, completion.usage),
@@ -159,7 +162,21 @@ def _extended(row: Response, answer: Answer, request: Request) -> Response:
         latency=row.latency + answer.latency,
         cost=(row.cost or 0.0) + answer.cost if known and answer.cost is not None else None,
         created=time.time(),
+        finish_reason=completion.reason,
     )
     if completion.finish == "refusal":
         return replace(row, error=Failure("refused", f"the model or its provider refused: {completion.text!r}"))
-    return replace(row, turns=(*row.turns, completion.text), finish=(*row.finish, completion.finish))
+    if thought or row.thinking:
+        earlier = row.thinking[: len(row.turns)]
+        row = replace(row, thinking=(*earlier, *[""] * (len(row.turns) - len(earlier)), thought))
+    if not parted.ended or (thought and not parted.answer.strip()):
+        spent = completion.usage.completion_tokens
+        return replace(
+            row,
+            error=Failure(
+                "truncated",
+                f"the model was still thinking when it stopped{f' after {spent} tokens' if spent else ''}, and gave no "
+                "answer: raise sampling.max_tokens, or have it think less",
+            ),
+        )
+    return replace(row, turns=(*row.turns, parted.answer), finish=(*row.finish, completion.finish))

@@ -13,7 +13,7 @@ Errors, by who must act::
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -155,6 +155,24 @@ class Request(Struct, frozen=True):
     messages: tuple[Message, ...]
     sampling: Sampling = Sampling()
 
+    def encodable(self) -> Request:
+        """The same with U+FFFD for each half of a surrogate pair, which no server and no tokenizer takes."""
+        if all(message.content.isascii() or _encodes(message.content) for message in self.messages):
+            return self
+        messages = tuple(
+            Message(message.role, message.content.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+            for message in self.messages
+        )
+        return Request(messages, self.sampling)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
 
 class RateLimit(Struct, frozen=True):
     """What a server says is left of one of its limits."""
@@ -187,61 +205,68 @@ class Completion(Struct, frozen=True):
     """The model id the provider reports."""
     limits: tuple[RateLimit, ...] = ()
     """What the provider says is left of its rate limits; for the client, never stored."""
+    thinking: str = ""
+    """What the model thought before it answered, where the server keeps that apart; never part of ``text``."""
+    reason: str | None = None
+    """Why it stopped, in the server's words, where those are none that are known."""
 
 
 PrefixCache = Literal["shared", "slots"]
 """Whether all requests share it, or each of ``concurrency`` slots remembers its last one only."""
 
 
-class Backend(Protocol):
+class Backend:
     """Where text comes from. One small dataclass per provider; its fields are its YAML.
 
-    Policy (retry, concurrency, budget, recording) lives in client.py, never here.
+    A backend needs ``complete`` and ``identity``; everything else has a default. Policy (retry, concurrency, budget,
+    recording) lives in client.py, never here. A class that has all these attributes without deriving from this one
+    works as well.
     """
 
     @property
     def concurrency(self) -> int:
         """Requests it serves well at once."""
-        ...
+        return 1
 
     @property
     def timeout(self) -> float:
         """Seconds one request may take."""
-        ...
+        return 600.0
 
     @property
     def exclusive(self) -> bool:
         """True if it needs its accelerator alone, so that generator and judge take turns."""
-        ...
+        return False
 
     @property
     def account(self) -> str | None:
         """Whose rate limits its requests count towards: server and key variable; None where there are none."""
-        ...
+        return None
 
     @property
     def prefix_cache(self) -> PrefixCache | None:
         """Which requests compute the beginning of their prompts once if it is the same; None: not known."""
-        ...
+        return None
 
     def identity(self) -> Mapping[str, Any]:
         """JSON-like fields that change the text: model id, revision, template. No keys, time-outs, ports.
 
         One that stands for another backend says so: ``backend`` is the name of that one's class.
         """
-        ...
+        raise NotImplementedError(f"{type(self).__name__} does not say what it is: write identity()")
 
     async def open(self) -> None:
         """Connect or load. Raises Misconfigured with what to install, set or use instead."""
-        ...
 
     async def complete(self, request: Request) -> Completion:
-        """Answer one request, or raise Transport, Rejected, Malformed or Misconfigured."""
-        ...
+        """Answer one request, or raise Transport, Rejected, Malformed or Misconfigured.
+
+        No message holds half of a surrogate pair: the client replaces those.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not answer: write complete()")
 
     async def close(self) -> None:
         """Free everything, accelerator memory included. Safe to call twice."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,6 +287,8 @@ class Model:
     family: str | None = None
     trained_on: tuple[str, ...] = ()
     """Families whose outputs it was trained on."""
+    thinking_marks: tuple[tuple[str, str], ...] = ()
+    """Begin and end of its thinking, where it writes other ones than ``evalkit.thinking.MARKS``."""
 
     def identity(self) -> dict[str, Any]:
         """Everything here that changes what it says."""
@@ -271,6 +298,7 @@ class Model:
             "sampling": self.sampling.without(self.unsupported).sent(),
             "unsupported": sorted(self.unsupported),
             "system_prompt": self.system_prompt,
+            **({"thinking_marks": self.thinking_marks} if self.thinking_marks else {}),
         }
 
 
@@ -300,40 +328,59 @@ class Verdict(Struct, frozen=True):
     label: str
 
 
-class JudgeProtocol(Protocol):
-    """How to ask a judge and how to read its reply: prompt in, scores out, no I/O."""
+class ReplyExample(Struct, frozen=True):
+    """A reply, and what a protocol reads from it: the contract tests hold every protocol to its own examples."""
+
+    completion: Completion
+    reads: Verdict | ErrorKind
+
+
+class JudgeProtocol:
+    """How to ask a judge and how to read its reply: prompt in, scores out, no I/O.
+
+    A protocol needs ``name``, ``parser``, ``identity``, ``request``, ``parse``, ``examples``. It shows answers between
+    marks of ``judges.marking``, unless the prompt is published. A class that has all this without deriving from this
+    one works as well.
+    """
+
+    published: ClassVar[bool] = False
+    """Prompt and reader are somebody else's, to the letter: neither marks what it shows nor minds how a reply ended."""
 
     @property
     def name(self) -> str:
         """Names the judgments file; ``single``, ``fastchat_single``, ``pairwise``, ..."""
-        ...
+        raise NotImplementedError(f"{type(self).__name__} has no name")
 
     @property
     def shows(self) -> int:
         """How many responses the judge sees at once."""
-        ...
+        return 1
 
     @property
     def identical_is_tie(self) -> bool:
         """Whether a published rule calls two equal answers a tie without asking (AlpacaEval)."""
-        ...
+        return False
 
     @property
     def parser(self) -> str:
         """Version of ``parse``; raise it when ``parse`` reads the same text differently."""
-        ...
+        raise NotImplementedError(f"{type(self).__name__} does not say which version its parser has")
 
     def identity(self) -> Mapping[str, Any]:
         """Prompt texts and scoring mode: what changes the question put to the judge."""
-        ...
+        raise NotImplementedError(f"{type(self).__name__} does not say what it asks: write identity()")
 
     def request(self, case: Case) -> Request:
         """The prompt. Its sampling fields win over the judge model's."""
-        ...
+        raise NotImplementedError(f"{type(self).__name__} does not ask: write request()")
 
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
         """The verdict, or why there is none."""
-        ...
+        raise NotImplementedError(f"{type(self).__name__} does not read: write parse()")
+
+    def examples(self) -> Iterable[ReplyExample]:
+        """Replies that it reads, as asked for and nearly so, and replies that it must refuse."""
+        return ()
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,11 @@ class Response(
     model: Ref
     sample: int = 0
     turns: tuple[str, ...] = ()
+    thinking: tuple[str, ...] = ()
+    """What the model thought before each answer; no part of the answer, of histories, prompts or lengths."""
     finish: tuple[Finish, ...] = ()
+    finish_reason: str | None = None
+    """Why the last turn ended, in the server's words, where those are none that are known."""
     usage: tuple[Usage, ...] = ()
     bound: Usage | None = None
     """What the turns without usage can have taken at the most, for budgets; None if there are none."""

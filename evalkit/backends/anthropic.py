@@ -5,7 +5,7 @@ Like openai.py: the official SDK for authentication and transport, its retries o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,7 @@ from evalkit.backends import chat_completions, provider
 from evalkit.backends.anthropic_batches import AnthropicBatches
 from evalkit.backends.provider import Detail, Endpoint, Vendor
 from evalkit.backends.sdk_batches import Calls
-from evalkit.protocols import Completion, EvalkitError, Misconfigured, Request
-from evalkit.schema import Finish
+from evalkit.protocols import Backend, Completion, EvalkitError, Misconfigured, Request
 
 if TYPE_CHECKING:
     import anthropic
@@ -33,6 +32,7 @@ MAX_TOKENS = 1024
 class _Block(Struct):
     type: str = "text"
     text: str = ""
+    thinking: str = ""
 
 
 class _Usage(Struct):
@@ -47,21 +47,25 @@ class _Body(Struct):
     stop_reason: str | None = None
     usage: _Usage | None = None
     model: str | None = None
+    error: Any = None
 
 
 _DECODER = msgspec.json.Decoder(_Body)
-_FINISH: dict[str | None, Finish] = {
-    None: "stop",
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "tool_use": "stop",
-    "refusal": "refusal",
+_STATUS = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "overloaded_error": 529,
 }
-"""Whatever else it may be (max_tokens, pause_turn ...), the text may lack its end."""
+"""The HTTP status that goes with a type of error, for those that arrive with status 200."""
 
 
 @dataclass(kw_only=True)
-class Anthropic:
+class Anthropic(Backend):
     """A Claude model. Without ``max_tokens`` in the sampling, answers end at 1024 tokens."""
 
     model: str
@@ -78,19 +82,9 @@ class Anthropic:
     _endpoint: Endpoint | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
-    def exclusive(self) -> bool:
-        """The work is done elsewhere."""
-        return False
-
-    @property
     def account(self) -> str:
         """Server and key variable."""
         return provider.account(VENDOR, self.base_url, self.api_key_env)
-
-    @property
-    def prefix_cache(self) -> None:
-        """Not known; requests go out as they come."""
-        return None
 
     def identity(self) -> Mapping[str, Any]:
         """Model id and whose servers run it."""
@@ -141,7 +135,7 @@ class Anthropic:
             raise self._error(error.status_code, detail, error.response.headers) from None
         except (anthropic.APIConnectionError, aiohttp.ClientError) as error:
             raise provider.unreachable(error, endpoint) from None
-        return provider.with_limits(_decode(response.content, request, endpoint.key), response.headers)
+        return provider.with_limits(_decode(response.content, request, endpoint.key, self._error), response.headers)
 
     def batches(self) -> AnthropicBatches:
         """Its batch API."""
@@ -150,7 +144,7 @@ class Anthropic:
         import anthropic
 
         calls = Calls(anthropic, self._client, self._endpoint, self._error)
-        return AnthropicBatches(calls, partial(_body, model=self.model), _decode)
+        return AnthropicBatches(calls, partial(_body, model=self.model), partial(_decode, fail=self._error))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -190,20 +184,35 @@ def _body(request: Request, model: str) -> dict[str, Any]:
     return built | sampling.extra
 
 
-def _decode(raw: bytes, request: Request, secret: str) -> Completion:
+def _decode(
+    raw: bytes, request: Request, secret: str, fail: Callable[[int, Detail, Mapping[str, str]], EvalkitError]
+) -> Completion:
     raw = chat_completions.without(secret, raw)
+    chat_completions.unusable(raw)
     try:
         parsed = _DECODER.decode(raw)
     except (ValueError, RecursionError):
         parsed = _mended(raw, secret)
+    if parsed.error:
+        detail = Detail.of(parsed.error)
+        status = next((code for name, code in _STATUS.items() if name in detail.code), 500)
+        raise fail(status, detail, {})
+    chat_completions.broken_off(parsed.stop_reason)
     if parsed.content is None:
         chat_completions.malformed(raw, secret)
+    return _completion(parsed, parsed.content, request)
+
+
+def _completion(parsed: _Body, content: list[_Block], request: Request) -> Completion:
     usage = parsed.usage or _Usage()
     cached = usage.cache_read_input_tokens or 0
-    text = "".join(block.text for block in parsed.content if block.type == "text")
+    text = "".join(block.text for block in content if block.type == "text")
+    reason = "tool_calls" if parsed.stop_reason == "tool_use" else parsed.stop_reason
     return Completion(
         text=chat_completions.continuation(text, request),
-        finish=_FINISH.get(parsed.stop_reason, "length"),
+        finish=chat_completions.finish_of(reason),
+        thinking="".join(block.thinking for block in content if block.type == "thinking"),
+        reason=None if chat_completions.known(reason) else reason,
         usage=chat_completions.counted(
             (usage.input_tokens or 0) + cached + (usage.cache_creation_input_tokens or 0), usage.output_tokens, cached
         ),

@@ -19,16 +19,38 @@ import msgspec
 from msgspec import Struct
 
 from evalkit.backends.provider import NO_KEY, Detail
-from evalkit.protocols import Completion, EvalkitError, Malformed, Misconfigured, Request
+from evalkit.protocols import Completion, EvalkitError, Malformed, Misconfigured, Request, Transport
 from evalkit.schema import Finish, Usage
 
 S = TypeVar("S", bound=Struct)
 
 _RESERVED = frozenset({"messages", "model", "stream", "n"})
-_ENDED = frozenset({"", "stop", "eos", "complete", "completed", "end_turn", "tool_calls", "function_call"})
+_ENDED = frozenset(
+    {"", "stop", "eos", "end", "done", "finish", "finished", "complete", "completed", "end_turn", "tool_calls"}
+    | {"function_call", "null", "none"}
+)
 _ENDED_AT = ("stop_", "eos_")
 """Of itself, as compatible servers say it. Whatever else one says, the text may lack its end."""
 _FILTERED = frozenset({"content_filter", "refusal", "safety", "recitation", "blocklist", "prohibited_content"})
+_CUT = frozenset(
+    {"length", "max_tokens", "max_length", "max_output_tokens", "token_limit", "model_length", "pause_turn"}
+)
+_CUT |= {"model_context_window_exceeded", "context_length", "context_length_exceeded"}
+_BROKEN = frozenset(
+    {
+        "insufficient_system_resource",
+        "insufficient_system_resources",
+        "error",
+        "abort",
+        "aborted",
+        "cancel",
+        "cancelled",
+    }
+    | {"canceled", "network_error", "timeout", "timed_out", "overloaded", "overloaded_error", "server_error"}
+    | {"internal_error", "internal_server_error", "service_unavailable", "engine_error", "failed", "failure"}
+    | {"interrupted", "preempted", "malformed_response", "incomplete", "unavailable", "connection_error", "api_error"}
+)
+"""The generation broke off at the provider: what there is of it is no answer."""
 MOST_TOKENS = 10_000_000
 """Of one request. A server that counts more, or fewer than none, has not counted."""
 
@@ -42,11 +64,17 @@ class _Part(Struct):
 class _Message(Struct):
     content: str | list[_Part] | None = None
     refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
 
     def text(self) -> str:
         if isinstance(self.content, list):
             return "".join(part.text for part in self.content)
         return self.content or ""
+
+    def thinking(self) -> str:
+        """What the server keeps apart as thinking: DeepSeek's and vLLM's field, or OpenRouter's."""
+        return self.reasoning_content or self.reasoning or ""
 
 
 class _Candidate(Struct):
@@ -67,6 +95,7 @@ class _Choice(Struct):
     delta: _Message | None = None
     finish_reason: str | None = None
     logprobs: _Logprobs | None = None
+    error: Any = None
 
 
 class _Details(Struct):
@@ -209,41 +238,75 @@ def decode(
         secret: Never quoted in an error.
     """
     raw = without(secret, raw)
+    unusable(raw)
     parsed = _parse(raw, secret)
-    _check(parsed, fail)
-    if not parsed.choices or parsed.choices[0].message is None:
+    _check(parsed.error, fail)
+    if not parsed.choices:
         malformed(raw, secret)
     choice = parsed.choices[0]
-    assert choice.message is not None
+    broken_off(choice.finish_reason, choice.error)
+    if choice.message is None:
+        malformed(raw, secret)
     text = continuation(choice.message.text(), request)
-    return _completion(parsed, text, choice.message.refusal, choice.finish_reason, choice.logprobs)
+    completion = _completion(parsed, text, choice.message.refusal, choice.finish_reason, choice.logprobs)
+    thinking = choice.message.thinking()
+    return msgspec.structs.replace(completion, thinking=thinking) if thinking else completion
 
 
 def decode_stream(events: list[bytes], fail: Callable[[int, Detail], EvalkitError]) -> Completion:
     """The same from the events of a stream, which never repeat the prefill."""
     text: list[str] = []
+    thinking: list[str] = []
     finish: str | None = None
     last = _Body()
     for event in events:
         parsed = _parse(event, NO_KEY)
-        _check(parsed, fail)
+        _check(parsed.error, fail)
         last.usage = parsed.usage or last.usage
         last.model = parsed.model or last.model
         for choice in parsed.choices or ():
             finish = choice.finish_reason or finish
+            broken_off(choice.finish_reason, choice.error)
             if choice.delta is not None:
                 text.append(choice.delta.text())
+                thinking.append(choice.delta.thinking())
     if finish is None:
         malformed(b"".join(events))
-    return _completion(last, "".join(text), None, finish, None)
+    completion = _completion(last, "".join(text), None, finish, None)
+    return msgspec.structs.replace(completion, thinking="".join(thinking))
 
 
-def _check(parsed: _Body, fail: Callable[[int, Detail], EvalkitError]) -> None:
+def _check(error: Any, fail: Callable[[int, Detail], EvalkitError]) -> None:
     """Raise for an error object: some gateways send one with status 200, and llama.cpp has no status."""
-    if not parsed.error:
+    if not error:
         return
-    code = parsed.error.get("code") if isinstance(parsed.error, dict) else None
-    raise fail(code if isinstance(code, int) else 500, Detail.of(parsed.error))
+    code = error.get("code") if isinstance(error, dict) else None
+    raise fail(code if isinstance(code, int) else 500, Detail.of(error))
+
+
+def broken_off(reason: str | None, error: Any = None) -> None:
+    """Raise Transport where a choice says, with status 200, that the generation broke off at the provider."""
+    word = (reason or "").lower()
+    if word in _BROKEN or error:
+        said = f": {Detail.of(error).message[:200]}" if error else ""
+        raise Transport(f"the generation broke off at the provider (finish_reason {reason!r}){said}", status=200)
+
+
+def unusable(raw: bytes) -> None:
+    """Raise for a body with status 200 that is no answer of a chat API: cut short, empty, or a web page."""
+    head = raw[:1000].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if not head and not raw.strip():
+        raise Transport("the server sent an empty body with status 200", status=200)
+    if head[:1] == b"<":
+        sent = mend(raw[:40_000].decode("utf-8", "replace"))[:10_000]
+        raise Malformed(
+            "a web page came in place of an answer: a captive portal or a proxy's page, most likely; open it in a "
+            "browser, or check base_url",
+            body=sent,
+        )
+    tail = raw[-1000:].rstrip()
+    if head[:1] in (b"{", b"[") and tail[-1:] not in (b"}", b"]"):
+        raise Transport("the server's answer was cut short on its way", status=200)
 
 
 def _completion(
@@ -252,14 +315,22 @@ def _completion(
     candidates = tuple(map(_merged, logprobs.content or ())) if logprobs else ()
     return Completion(
         text=text or refusal or "",
-        finish="refusal" if refusal else _finish(reason),
+        finish="refusal" if refusal else finish_of(reason),
+        reason=None if known(reason) else reason,
         usage=_usage(parsed.usage),
         logprobs=candidates if candidates and all(candidates) else None,
         model=parsed.model,
     )
 
 
-def _finish(reason: str | None) -> Finish:
+def known(reason: str | None) -> bool:
+    """Whether a finish reason is one whose meaning is known."""
+    word = (reason or "").lower()
+    return word in _ENDED or word.startswith(_ENDED_AT) or word in _FILTERED or word in _CUT
+
+
+def finish_of(reason: str | None) -> Finish:
+    """What a finish reason means; one that is not known: the text may lack its end."""
     word = (reason or "").lower()
     if word in _ENDED or word.startswith(_ENDED_AT):
         return "stop"

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from evalkit.protocols import Completion, Malformed, Rejected, Request, Transport
+from evalkit.protocols import Backend, Completion, Malformed, Rejected, Request, Transport
 from evalkit.schema import Usage, digest
 
 Step = Literal["ok", "refuse", "length", "timeout", "429", "500", "garbage", "empty", "surrogate", "400"]
@@ -26,7 +26,7 @@ _WORDS = ("sea", "lamp", "copper", "window", "river", "seven", "quiet", "paper",
 
 
 @dataclass
-class Fake:
+class Fake(Backend):
     """A deterministic stand-in for a model or a judge."""
 
     model: str = "fake"
@@ -55,37 +55,18 @@ class Fake:
     """Seconds before each answer."""
     concurrency: int = 64
     timeout: float = 60.0
+    replies: tuple[str, ...] = ()
+    """Texts it answers with, whatever it is asked: one after the other, the last one from then on."""
     script: tuple[Step, ...] = ()
     """What happens to the first requests, in order; after that, ``ok``."""
     _asked: int = field(default=0, init=False, repr=False, compare=False)
 
-    @property
-    def exclusive(self) -> bool:
-        """It needs no accelerator."""
-        return False
-
-    @property
-    def account(self) -> None:
-        """Nobody limits it."""
-        return None
-
-    @property
-    def prefix_cache(self) -> None:
-        """It computes nothing."""
-        return None
-
     def identity(self) -> Mapping[str, Any]:
         """Everything that changes what it says."""
         fields = ("model", "skill", "spread", "words", "noise", "position_bias", "tie_width", "mumble")
-        later = ("length_bias", "label_bias", "cues")
+        later = ("length_bias", "label_bias", "cues", "replies")
         planted = {name: getattr(self, name) for name in later if getattr(self, name)}
         return {name: getattr(self, name) for name in fields} | planted
-
-    async def open(self) -> None:
-        """Nothing to load."""
-
-    async def close(self) -> None:
-        """Nothing to free."""
 
     async def complete(self, request: Request) -> Completion:
         """Answer, or do what the script says next."""
@@ -95,6 +76,9 @@ class Fake:
             await asyncio.sleep(3600)
         if self.delay:
             await asyncio.sleep(self.delay)
+        if step == "ok" and self.replies:
+            text = self.replies[min(self._asked, len(self.replies)) - 1]
+            return Completion(text, "stop", Usage(10, len(text.split())), model=self.model)
         return self._act(step, request)
 
     def _act(self, step: Step, request: Request) -> Completion:

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from evalkit.backends import chat_completions, provider
 from evalkit.backends.provider import Detail
-from evalkit.protocols import Completion, EvalkitError, Misconfigured, PrefixCache, Request, Transport
+from evalkit.protocols import Backend, Completion, EvalkitError, Misconfigured, PrefixCache, Request, Transport
 
 
 class Engine(Protocol):
@@ -37,7 +37,7 @@ class Engine(Protocol):
 
 
 @dataclass(kw_only=True)
-class LlamaCpp:
+class LlamaCpp(Backend):
     """A GGUF model run by llama.cpp.
 
     llama.cpp reuses the longest prompt prefix a slot remembers, and computes several slots in one batch. Both round
@@ -58,24 +58,14 @@ class LlamaCpp:
     seed: int | None = None
     """For requests that name none."""
     timeout: float = 600.0
-    concurrency: int = field(init=False)
     _engine: Engine | None = field(default=None, init=False, repr=False, compare=False)
     _pool: ThreadPoolExecutor | None = field(default=None, init=False, repr=False, compare=False)
     _running: set[threading.Event] = field(default_factory=set, init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
+    @property
+    def concurrency(self) -> int:
         """More requests than slots would only queue inside the engine."""
-        self.concurrency = self.slots
-
-    @property
-    def exclusive(self) -> bool:
-        """Two small models share a CPU well enough."""
-        return False
-
-    @property
-    def account(self) -> None:
-        """Nobody limits it."""
-        return None
+        return self.slots
 
     @property
     def prefix_cache(self) -> PrefixCache:

@@ -14,7 +14,7 @@ from evalkit.backends import chat_completions, provider
 from evalkit.backends.openai_batches import OpenAIBatches
 from evalkit.backends.provider import Detail, Endpoint, Vendor
 from evalkit.backends.sdk_batches import Calls
-from evalkit.protocols import Completion, EvalkitError, Request
+from evalkit.protocols import Backend, Completion, EvalkitError, Request
 
 if TYPE_CHECKING:
     import openai
@@ -23,7 +23,7 @@ VENDOR = Vendor("OpenAI", "https://api.openai.com/v1", "OPENAI_BASE_URL", "OPENA
 
 
 @dataclass(kw_only=True)
-class OpenAI:
+class OpenAI(Backend):
     """A model behind the OpenAI chat-completions API."""
 
     model: str
@@ -42,19 +42,9 @@ class OpenAI:
     _endpoint: Endpoint | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
-    def exclusive(self) -> bool:
-        """The work is done elsewhere."""
-        return False
-
-    @property
     def account(self) -> str:
         """Server and key variable."""
         return provider.account(VENDOR, self.base_url, self.api_key_env)
-
-    @property
-    def prefix_cache(self) -> None:
-        """Not known; requests go out as they come."""
-        return None
 
     def identity(self) -> Mapping[str, Any]:
         """Model id and whose servers run it."""

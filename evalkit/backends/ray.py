@@ -101,7 +101,7 @@ class Worker:
 
 
 @dataclass(kw_only=True)
-class Ray:
+class Ray(Backend):
     """An in-process backend (vllm, llamacpp, fake), several times over on a Ray cluster."""
 
     inner: Backend
@@ -127,11 +127,6 @@ class Ray:
         return self.inner.exclusive
 
     @property
-    def prefix_cache(self) -> None:
-        """No: copies answer in turn, and each remembers only what it was asked."""
-        return None
-
-    @property
     def timeout(self) -> float:
         """Seconds one request may take."""
         return self.inner.timeout
@@ -140,11 +135,6 @@ class Ray:
     def concurrency(self) -> int:
         """Of all actors together; where their number is left open, this asks the cluster the first time."""
         return self.inner.concurrency * (self.actors or self._share())
-
-    @property
-    def account(self) -> None:
-        """No provider counts these requests."""
-        return
 
     def identity(self) -> Mapping[str, Any]:
         """The inner one's: where it runs does not change the text."""

@@ -110,7 +110,7 @@ class Pool(Generic[T]):
 
 
 @dataclass(kw_only=True)
-class Servers:
+class Servers(Backend):
     """Backends that differ only in where they send their requests; made of one whose ``base_url`` is a list."""
 
     servers: tuple[Backend, ...]
@@ -143,11 +143,6 @@ class Servers:
     def exclusive(self) -> bool:
         """Whether they need an accelerator of this machine."""
         return any(server.exclusive for server in self.servers)
-
-    @property
-    def prefix_cache(self) -> None:
-        """Not known; requests go to whichever server is free."""
-        return None
 
     @property
     def account(self) -> str:

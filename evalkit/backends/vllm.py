@@ -19,6 +19,7 @@ from typing import Any
 
 from evalkit.backends.vllm_engine import Engine, cause_of, sentence, start
 from evalkit.protocols import (
+    Backend,
     Completion,
     Malformed,
     Misconfigured,
@@ -43,7 +44,7 @@ LOWEST = -9999.0
 
 
 @dataclass(kw_only=True)
-class VLLM:
+class VLLM(Backend):
     """A model on the local GPU."""
 
     model: str
@@ -72,11 +73,6 @@ class VLLM:
     def exclusive(self) -> bool:
         """The engine reserves ``gpu_memory_utilization`` of the GPU for itself."""
         return True
-
-    @property
-    def account(self) -> None:
-        """Nobody limits it."""
-        return None
 
     @property
     def prefix_cache(self) -> PrefixCache | None:
@@ -176,7 +172,7 @@ class VLLM:
     def _rendered(self, engine: Engine, request: Request) -> str:
         from jinja2 import TemplateError
 
-        messages = [{"role": message.role, "content": _valid(message.content)} for message in request.messages]
+        messages = [{"role": message.role, "content": message.content} for message in request.messages]
         if messages[-1:] == [{"role": "assistant", "content": ""}]:
             messages.pop()  # to continue nothing is to answer; transformers would look for "" and cut anywhere
         try:
@@ -228,11 +224,6 @@ def _template(text_or_path: str) -> str:
             f"chat_template={text_or_path!r} cannot be read ({error.strerror}); it is the path of a Jinja file, or the "
             "template itself"
         ) from error
-
-
-def _valid(text: str) -> str:
-    """With U+FFFD for lone surrogates, which a tokenizer does not take."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _params(engine: Engine, sampling: Sampling) -> Any:

@@ -63,7 +63,7 @@ def of(family: Metric, feature: str) -> Metric:
 
 
 FENCED = re.compile(r"```")
-TABLE = re.compile(r"^\s*\|.*\|\s*$", re.MULTILINE)
+TABLE = re.compile(r"^[^\S\n]*+\|.*\|[^\S\n]*$", re.MULTILINE)
 EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf]")
 WORD = re.compile(r"\w+")
 RARE = 0.02

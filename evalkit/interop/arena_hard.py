@@ -29,7 +29,7 @@ from evalkit.interop.records import (
     restored,
 )
 from evalkit.interop.sources import Record, files, first, records
-from evalkit.judges.parsing import excerpt
+from evalkit.judges.replies import excerpt
 from evalkit.protocols import UsageError
 from evalkit.schema import Failure, Item, Judgment, Response
 

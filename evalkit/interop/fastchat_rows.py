@@ -19,7 +19,8 @@ from evalkit.interop.records import (
     model_ref,
 )
 from evalkit.interop.sources import Record, Where
-from evalkit.judges.parsing import excerpt, fastchat_rating
+from evalkit.judges.parsing import fastchat_rating
+from evalkit.judges.replies import excerpt
 from evalkit.protocols import Completion
 from evalkit.schema import Failure, Item, Judgment, Ref, Response
 

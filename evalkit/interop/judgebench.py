@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from evalkit.interop.records import Asked, Imported, Ledger, judge_ref, model_ref
 from evalkit.interop.sources import Record, files, records
-from evalkit.judges.parsing import excerpt
+from evalkit.judges.replies import excerpt
 from evalkit.schema import Failure, Item, Ref
 
 _SCORES: Final = {"A>B": (1.0, 0.0), "B>A": (0.0, 1.0), "A=B": (0.5, 0.5)}

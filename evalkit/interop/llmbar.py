@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 from evalkit.interop.records import Asked, Imported, Ledger, judge_ref, model_ref
 from evalkit.interop.sources import Record, files, records
-from evalkit.judges.parsing import excerpt
+from evalkit.judges.replies import excerpt
 from evalkit.schema import Failure, Item, Response, digest
 
 _SCORES: Final[dict[int | str, tuple[float, float]]] = {

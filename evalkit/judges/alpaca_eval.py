@@ -7,23 +7,34 @@ instruction, and gives identical outputs 1.5 without asking; both are up to whoe
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from evalkit.judges import verdicts
 from evalkit.judges.pairwise import flat
-from evalkit.protocols import Case, Completion, Message, Request, Sampling, UsageError, Verdict
+from evalkit.protocols import (
+    Case,
+    Completion,
+    JudgeProtocol,
+    Message,
+    ReplyExample,
+    Request,
+    Sampling,
+    UsageError,
+    Verdict,
+)
 from evalkit.schema import Failure, digest
 
 START, END = "<|im_start|>", "<|im_end|>"
-_PLACEHOLDER = re.compile(r"{([^ \s]+?)}")
+_PLACEHOLDER = re.compile(r"{([^ \s]{1,60}?)}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Published:
+class _Published(JudgeProtocol):
     """What both versions share: a published prompt in ChatML, filled in as AlpacaEval does."""
 
+    published: ClassVar[bool] = True
     identical_is_tie: ClassVar[bool] = True
     prompt: str
     """The text of alpaca_eval_clf.txt (version 2) or alpaca_eval.txt (version 1)."""
@@ -57,6 +68,12 @@ class AlpacaEvalWeighted(_Published):
         """(p, 1 - p), where AlpacaEval's preference is 2 - p before it switches outputs back."""
         return verdicts.alpaca_eval_weighted(completion)
 
+    def examples(self) -> Iterator[ReplyExample]:
+        """One token, with its log-probabilities."""
+        for token, scores in (("m", (1.0, 0.0)), ("M", (0.0, 1.0))):
+            yield ReplyExample(Completion(token, "length", logprobs=({token: 0.0},)), Verdict(scores, token))
+        yield ReplyExample(Completion("m", "length"), "unparsed")
+
 
 @dataclass(frozen=True, kw_only=True)
 class AlpacaEvalRanking(_Published):
@@ -73,6 +90,13 @@ class AlpacaEvalRanking(_Published):
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
         """As AlpacaEval reads it, whatever the finish reason."""
         return verdicts.alpaca_eval_ranking(completion)
+
+    def examples(self) -> Iterator[ReplyExample]:
+        """A Python list of ranks."""
+        for rank, other, scores in ((1, 2, (1.0, 0.0)), (2, 1, (0.0, 1.0))):
+            text = f"[{{'model': 'model_1', 'rank': {rank}}}, {{'model': 'model_2', 'rank': {other}}}]"
+            yield ReplyExample(Completion(text), Verdict(scores, f"model_{rank}"))
+        yield ReplyExample(Completion("model_1 is better"), "unparsed")
 
 
 def messages(template: str, case: Case, guarded: bool = False) -> tuple[Message, ...]:

@@ -6,15 +6,25 @@ here is ours unless ``prompt`` gives another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import msgspec
 from msgspec import Struct
 
-from evalkit.judges import pairwise, verdicts
-from evalkit.protocols import Case, Completion, Message, Request, Sampling, UsageError, Verdict
+from evalkit.judges import own, pairwise, verdicts
+from evalkit.protocols import (
+    Case,
+    Completion,
+    JudgeProtocol,
+    Message,
+    ReplyExample,
+    Request,
+    Sampling,
+    UsageError,
+    Verdict,
+)
 from evalkit.schema import Failure, digest
 
 OWN_ANSWER = """
@@ -43,7 +53,7 @@ class Prompt(Struct, frozen=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArenaHard:
+class ArenaHard(JudgeProtocol):
     """Five-step comparison after an answer of the judge's own, A>>B to B>>A; the label keeps the strength.
 
     The reader is strict: a label of the five, or its mirror (A<B), stated last and unquoted. With ``faithful=true`` it
@@ -52,7 +62,6 @@ class ArenaHard:
 
     name: ClassVar[str] = "arena_hard"
     shows: ClassVar[int] = 2
-    identical_is_tie: ClassVar[bool] = False
     faithful: bool = False
     prompt: str = ""
     """YAML text with ``system_prompt`` and ``prompt_template``, such as arena-hard-auto v0.1's judge_config.yaml, and
@@ -69,19 +78,19 @@ class ArenaHard:
         """Read the given prompt once."""
         if self.prompt:
             self._given["prompt"] = _read(self.prompt)
-        pairwise.check(self.task)
+        own.check(self.task)
 
     @property
     def parser(self) -> str:
         """Version of the reader."""
-        return "arena-hard-last-match/1" if self.faithful else "pair-five/1"
+        return "arena-hard-last-match/1" if self.faithful else "pair-five/2"
 
     def identity(self) -> Mapping[str, Any]:
         """What is put to the judge."""
         if self._given:
             return {"prompt": digest(self.prompt)}
-        own = digest(self.system, self.task, pairwise.ABOUT_REFERENCE, OWN_ANSWER, COMPARE, ASK, _CHOICES)
-        return {"prompt": own, "without_own_answer": sorted(self.without_own_answer)}
+        wording = digest(self.system, self.task, pairwise.ABOUT_REFERENCE, OWN_ANSWER, COMPARE, ASK, _CHOICES)
+        return {"prompt": wording, "without_own_answer": sorted(self.without_own_answer)}
 
     def request(self, case: Case) -> Request:
         """Both answers in the order shown."""
@@ -103,6 +112,21 @@ class ArenaHard:
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
         """The verdict in the order shown, or why there is none."""
         return verdicts.arena_hard(completion) if self.faithful else verdicts.strict(completion, verdicts.FIVE)
+
+    @property
+    def published(self) -> bool:  # type: ignore[override]  # it depends on what is given
+        """Whether somebody else's prompt or reader is used."""
+        return bool(self._given) or self.faithful
+
+    def examples(self) -> Iterator[ReplyExample]:
+        """Every label announced; Arena-Hard's own reader takes the last one, wherever it stands."""
+        if not self.faithful:
+            yield from pairwise.pair_examples(verdicts.FIVE)
+            return
+        for label in verdicts.FIVE.scores:
+            yield ReplyExample(Completion(f"Not [[A=B]], but: [[{label}]]"), verdicts.FIVE.verdict(label))
+        for text in ("[[A]]", "I cannot decide."):
+            yield ReplyExample(Completion(text), "unparsed")
 
 
 _CHOICES = pairwise.ASK_TEXT["five"]

@@ -5,7 +5,7 @@ Zheng et al. 2023 (arXiv 2306.05685), appendix A; FastChat llm_judge/gen_judgmen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -13,8 +13,18 @@ import msgspec
 from msgspec import Struct
 
 from evalkit.judges.parsing import fastchat_rating
-from evalkit.judges.verdicts import fastchat_pair
-from evalkit.protocols import Case, Completion, Message, Request, Sampling, UsageError, Verdict
+from evalkit.judges.verdicts import AB_TIE, fastchat_pair
+from evalkit.protocols import (
+    Case,
+    Completion,
+    JudgeProtocol,
+    Message,
+    ReplyExample,
+    Request,
+    Sampling,
+    UsageError,
+    Verdict,
+)
 from evalkit.schema import Failure, digest
 
 SINGLE = ("single-v1", "single-math-v1", "single-v1-multi-turn", "single-math-v1-multi-turn")
@@ -30,10 +40,10 @@ class Template(Struct, frozen=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Published:
+class _Published(JudgeProtocol):
     """What both protocols share: the prompts of the pinned file."""
 
-    identical_is_tie: ClassVar[bool] = False
+    published: ClassVar[bool] = True
     needed: ClassVar[tuple[str, ...]]
     """Names of the prompts it asks with."""
     prompts: str
@@ -83,6 +93,12 @@ class FastChatSingle(_Published):
         """As FastChat reads it, whatever the finish reason."""
         return fastchat_rating(completion)
 
+    def examples(self) -> Iterator[ReplyExample]:
+        """The first number in brackets, single ones if there are no others."""
+        for text in ("Rating: [[7]]", "[[7]], not [[8]]", "I rate it [7]"):
+            yield ReplyExample(Completion(text), Verdict((7.0,), "7"))
+        yield ReplyExample(Completion("Seven."), "unparsed")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FastChatPair(_Published):
@@ -124,6 +140,12 @@ class FastChatPair(_Published):
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
         """As FastChat reads it, whatever the finish reason."""
         return fastchat_pair(completion)
+
+    def examples(self) -> Iterator[ReplyExample]:
+        """[[A]] anywhere, else [[B]], else [[C]]."""
+        for text, read in (("[[B]] not [[A]]", "A"), ("[[B]]", "B"), ("[[C]]", "tie")):
+            yield ReplyExample(Completion(text), AB_TIE.verdict(read))
+        yield ReplyExample(Completion("[[a]]"), "unparsed")
 
 
 def _read(prompts: str, names: tuple[str, ...]) -> dict[str, Template]:

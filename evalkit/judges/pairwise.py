@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from evalkit.judges import marking, verdicts
-from evalkit.protocols import Case, Completion, Message, Request, Sampling, UsageError, Verdict
-from evalkit.schema import Failure, digest
+from evalkit.judges import marking, replies, verdicts
+from evalkit.judges.own import ORDINAL, OwnPrompt, block, conversation
+from evalkit.judges.replies import Form
+from evalkit.protocols import Case, Completion, ReplyExample, UsageError, Verdict
+from evalkit.schema import Failure
 
 SYSTEM = (
     "You compare answers that AI assistants give. You are strict, fair and consistent: your verdict would be the same "
@@ -61,11 +63,9 @@ FORMS = {"ab_tie": verdicts.AB_TIE, "five": verdicts.FIVE, "scale8": verdicts.SC
 TOKENS = {"ab_tie": {"A": 1.0, "B": 0.0}, "scale8": dict(verdicts.SCALE8.scores)}
 """The verdict tokens of logprobs scoring, and the first answer's score. A tie needs no token: it is even odds."""
 
-_ORDINAL = {1: "first", 2: "second", 3: "third"}
-
 
 @dataclass(frozen=True, kw_only=True)
-class Pairwise:
+class Pairwise(OwnPrompt):
     """Says which of two answers is better, in our own wording.
 
     Forms of the verdict, and the first answer's score:
@@ -83,86 +83,85 @@ class Pairwise:
 
     name: ClassVar[str] = "pairwise"
     shows: ClassVar[int] = 2
-    identical_is_tie: ClassVar[bool] = False
     verdict: Literal["ab_tie", "five", "scale8", "margin"] = "ab_tie"
-    scoring: Literal["text", "logprobs"] = "text"
     system: str = SYSTEM
     task: str = TASK
     about_reference: str = ABOUT_REFERENCE
     labels: Literal["AB", "BA"] = "AB"
     """What the answers shown first and second are called; BA tells a taste for a name from one for a place."""
-    prefill: str = ""
-    """Put into the judge's mouth before its first token, where the backend can continue a message."""
-    least_mass: float = 0.2
-    """With logprobs: the share of probability that must lie on the verdict tokens."""
-    _template: str = field(init=False, repr=False, default="")
 
     def __post_init__(self) -> None:
-        """Join the template once."""
+        """Check that there is a verdict token, and join the template."""
         if self.scoring == "logprobs" and self.verdict not in TOKENS:
             raise UsageError(
                 f"verdict={self.verdict} needs scoring=text; with scoring=logprobs there are: {', '.join(TOKENS)}"
             )
-        ask = EXPLAIN + ASK_TEXT[self.verdict] if self.scoring == "text" else ASK_TOKEN[self.verdict]
-        object.__setattr__(self, "_template", self.task + ask)
-        check(self._template)
+        super().__post_init__()
+
+    def how_to_reply(self) -> str:
+        """An explanation and a label in brackets, or one token."""
+        return EXPLAIN + ASK_TEXT[self.verdict] if self.scoring == "text" else ASK_TOKEN[self.verdict]
 
     @property
     def parser(self) -> str:
         """Version of the reader."""
         if self.scoring == "text":
-            return f"pair-{self.verdict}/1"
+            return f"pair-{self.verdict}/2"
         return f"expected-pair-{self.verdict}/1 mass>={self.least_mass:g}"
 
-    def identity(self) -> Mapping[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What is put to the judge."""
-        return {
-            "verdict": self.verdict,
-            "scoring": self.scoring,
-            "prefill": self.prefill,
-            "prompt": digest(self.system, self._template, self.about_reference),
-            **({"labels": self.labels} if self.labels != "AB" else {}),
-        }
+        own = {"verdict": self.verdict} | ({"labels": self.labels} if self.labels != "AB" else {})
+        return super().identity() | own
 
-    def request(self, case: Case) -> Request:
+    def which(self, case: Case) -> str:
+        """Which answer is judged, as an adjective with a space; empty if there is only one."""
+        return which(case)
+
+    def material(self, case: Case) -> str:
         """Both answers in the order shown, with what led to them, and references where the item has them."""
-        text = self._template.format(
-            which=which(case),
-            about_reference=self.about_reference if any(case.item.reference[: case.turn]) else "",
-            material=material(case, self.labels),
-        )
-        messages = [Message("system", self.system), Message("user", text)]
-        if self.prefill:
-            messages.append(Message("assistant", self.prefill))
-        if self.scoring == "text":
-            return Request(tuple(messages))
-        return Request(tuple(messages), Sampling(max_tokens=1, top_logprobs=20, temperature=0.0))
+        return material(case, self.labels)
 
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
         """The verdict in the order shown, or why there is none; its label is what the judge called it."""
         if self.scoring == "logprobs":
-            verdict = verdicts.expected(completion, TOKENS[self.verdict], self.least_mass)
+            verdict = replies.expected(completion, TOKENS[self.verdict], self.least_mass, pair=True)
         else:
-            verdict = verdicts.strict(completion, FORMS[self.verdict])
+            verdict = replies.tag(completion, FORMS[self.verdict])
         if self.labels == "BA" and isinstance(verdict, Verdict):
             return Verdict(verdict.scores[::-1], verdict.label)
         return verdict
 
+    def examples(self) -> Iterator[ReplyExample]:
+        """Every label announced; two labels, none, and one that is not allowed."""
+        step = -1 if self.labels == "BA" else 1
+        if self.scoring == "logprobs":
+            for token, score in TOKENS[self.verdict].items():
+                read = Verdict((score, 1.0 - score)[::step], token)
+                yield ReplyExample(Completion(token, "length", logprobs=({token: 0.0},)), read)
+            yield ReplyExample(Completion("A", "length"), "unparsed")
+            return
+        yield from pair_examples(FORMS[self.verdict], step)
 
-def check(template: str) -> None:
-    """Raise UsageError if a task text holds other fields than can be filled in."""
-    try:
-        template.format(which="", about_reference="", material="")
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
-        raise UsageError(
-            "protocol.task may hold the fields {which}, {about_reference} and {material}, and other braces doubled; "
-            f"it is not such a text: {error!r}"
-        ) from error
+
+def pair_examples(form: Form, step: int = 1) -> Iterator[ReplyExample]:
+    """Replies of a judge of pairs that is asked for a label in brackets; a ``step`` of -1 turns the scores round."""
+    labels = list(form.scores)
+    for label, other in zip(labels, labels[::-1], strict=True):
+        read = Verdict(form.verdict(label).scores[::step], label)
+        for text in (f"Verdict: [[{label}]]", f"Both are right.\n\n**My final verdict is: [[{label}]]**"):
+            yield ReplyExample(Completion(text), read)
+        if other != label:
+            yield ReplyExample(Completion(f"Verdict: [[{label}]]\n\nWith sources it were [[{other}]]."), read)
+            yield ReplyExample(Completion(f"Verdict: [[{label}]]\nVerdict: [[{other}]]"), "unparsed")
+    for text in ("Verdict: [[X]]", "I cannot decide."):
+        yield ReplyExample(Completion(text), "unparsed")
+    yield ReplyExample(Completion(f"Verdict: [[{labels[0]}]]", "length"), "truncated")
 
 
 def which(case: Case) -> str:
     """Which answer is judged, as an adjective with a space; empty if there is only one."""
-    return _ORDINAL.get(case.turn, f"{case.turn}th") + " " if len(case.item.turns) > 1 else ""
+    return ORDINAL.get(case.turn, f"{case.turn}th") + " " if len(case.item.turns) > 1 else ""
 
 
 def material(case: Case, labels: Literal["AB", "BA"] = "AB") -> str:
@@ -180,10 +179,10 @@ def material(case: Case, labels: Literal["AB", "BA"] = "AB") -> str:
         parts |= {f"answer {one}": first.turns[0], f"answer {other}": second.turns[0]}
     else:
         if any(references):
-            parts["reference"] = _conversation(item.turns, references, turn, "Reference", mark)
-        parts[f"conversation {one}"] = _conversation(item.turns, first.turns, turn, f"Assistant {one}", mark)
-        parts[f"conversation {other}"] = _conversation(item.turns, second.turns, turn, f"Assistant {other}", mark)
-    return "\n\n".join(f"<{kind} {mark}>\n{text}\n</{kind} {mark}>" for kind, text in parts.items())
+            parts["reference"] = conversation(item.turns, references, turn, "Reference", mark)
+        parts[f"conversation {one}"] = conversation(item.turns, first.turns, turn, f"Assistant {one}", mark)
+        parts[f"conversation {other}"] = conversation(item.turns, second.turns, turn, f"Assistant {other}", mark)
+    return "\n\n".join(block(kind, text, mark) for kind, text in parts.items())
 
 
 def flat(case: Case) -> tuple[str, str, str]:
@@ -195,11 +194,3 @@ def flat(case: Case) -> tuple[str, str, str]:
         for texts in (case.item.turns, *(response.turns for response in case.shown))
     )
     return question, first, second
-
-
-def _conversation(asked: tuple[str, ...], answers: tuple[str | None, ...], turns: int, speaker: str, mark: str) -> str:
-    parts = []
-    for turn, question in enumerate(asked[:turns]):
-        answer = answers[turn] if turn < len(answers) else None
-        parts.append(f"### User {mark}\n{question}\n\n### {speaker} {mark}\n{answer or '(none given)'}")
-    return "\n\n".join(parts)

@@ -256,9 +256,7 @@ def _order(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator
         yield finding(subject, of(PLACE_FLIPS, probe), beyond, extra, sentence)
     if soft:
         moved = effect(2 * values[:, 1], items)
-        sentence = (
-            f"Being shown first moves an answer's share of the win by {format_effect(moved)} (both orders)."
-        )
+        sentence = f"Being shown first moves an answer's share of the win by {format_effect(moved)} (both orders)."
         yield finding(subject, of(PLACE_SHIFT, probe), moved, {}, sentence)
 
 
@@ -299,9 +297,7 @@ def _labels(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterato
     yield finding(subject, metric, found, details, sentence)
     if soft:
         moved = effect(before[:, 1] - after[:, 1], items)
-        sentence = (
-            f"Being called A moves an answer's share of the win by {format_effect(moved)} (both places)."
-        )
+        sentence = f"Being called A moves an answer's share of the win by {format_effect(moved)} (both places)."
         yield finding(subject, of(LABEL_SHIFT, probe), moved, {}, sentence)
 
 

@@ -18,7 +18,7 @@ from evalkit.stats.errors import NotMeasurable
 FEATURES = ("length", "header", "list", "bold")
 FENCE = re.compile(r"```([^`]*)```")
 HEADER = re.compile(r"^#{1,6}\s", re.MULTILINE)
-LIST_ITEMS = (re.compile(r"^\s*\d+\.\s", re.MULTILINE), re.compile(r"^\s*[-*+]\s", re.MULTILINE))
+LIST_ITEMS = (re.compile(r"^[^\S\n]*+\d++\.\s", re.MULTILINE), re.compile(r"^[^\S\n]*+[-*+]\s", re.MULTILINE))
 BOLDS = (re.compile(r"\*\*[^*\n]+\*\*"), re.compile(r"__[^_\n]+__"))
 
 

@@ -231,7 +231,7 @@ def test_requests_run_side_by_side(rigs):
 
 
 def test_any_prompt_can_be_sent(rigs):
-    request = Request((Message("user", NAUGHTY), Message("assistant", NAUGHTY), Message("user", NAUGHTY)))
+    request = Request((Message("user", NAUGHTY), Message("assistant", NAUGHTY), Message("user", NAUGHTY))).encodable()
     (completion,) = play(rigs, "success", request=request)
     completion.text.encode()
 

@@ -13,7 +13,7 @@ from evalkit.backends.anthropic_batches import _Row as AnthropicRow
 from evalkit.backends.provider import Detail, Endpoint
 from evalkit.judges.parsing import expected_rating
 from evalkit.judges.single import DIGITS
-from evalkit.protocols import Completion, Malformed, Message, Request
+from evalkit.protocols import Completion, Malformed, Message, Request, Transport
 from evalkit.schema import Failure, Usage
 
 REQUEST = Request((Message("user", "q"),))
@@ -34,12 +34,11 @@ def reply(wire, finish, usage=None, **more):
 
 
 def read(wire, raw, secret=provider.NO_KEY) -> Completion:
-    if wire == "anthropic":
-        return anthropic_backend._decode(raw, REQUEST, secret)
-
-    def fail(status, detail):
+    def fail(status, detail, headers=None):
         return provider.http_error(status, detail, where="a server", model="m", key="KEY")
 
+    if wire == "anthropic":
+        return anthropic_backend._decode(raw, REQUEST, secret, fail)
     return chat_completions.decode(raw, fail, REQUEST, secret=secret)
 
 
@@ -64,13 +63,44 @@ def test_an_odd_log_probability_costs_only_these():
     ("finish", "means"),
     [
         *((word, "stop") for word in ("stop", "STOP", "eos", "eos_token", "stop_sequence", "end_turn", "", None)),
-        *((word, "length") for word in ("length", "max_tokens", "MAX_TOKENS", "model_length", "abort", "error")),
-        ("insufficient_system_resource", "length"),
+        *((word, "length") for word in ("length", "max_tokens", "MAX_TOKENS", "model_length", "news")),
+        *((word, "stop") for word in ("end", "done")),
         *((word, "refusal") for word in ("content_filter", "SAFETY")),
     ],
 )
 def test_only_who_says_so_has_finished(finish, means):
     assert read("openai", reply("openai", finish)).finish == means
+
+
+@pytest.mark.parametrize("wire", ["openai", "anthropic"])
+@pytest.mark.parametrize("finish", ["insufficient_system_resource", "error", "abort", "network_error", "overloaded"])
+def test_a_generation_that_broke_off_is_asked_again(wire, finish):
+    with pytest.raises(Transport):
+        read(wire, reply(wire, finish))
+
+
+def test_a_choice_with_an_error_broke_off():
+    with pytest.raises(Transport):
+        read("openai", reply("openai", "stop", choice={"error": {"code": 502, "message": "upstream"}}))
+
+
+@pytest.mark.parametrize("wire", ["openai", "anthropic"])
+def test_what_is_no_answer_says_what_it_is(wire):
+    for raw in (b"", b" \n", reply(wire, "stop")[:-9]):
+        with pytest.raises(Transport):
+            read(wire, raw)
+    with pytest.raises(Malformed, match="captive portal"):
+        read(wire, b"<!DOCTYPE html><html>Log in</html>")
+    with pytest.raises(Transport):
+        read(wire, json.dumps({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}).encode())
+    assert read(wire, reply(wire, "news")).reason == "news"
+
+
+def test_thinking_that_a_server_keeps_apart():
+    for name in ("reasoning_content", "reasoning"):
+        message = {"content": "A", name: "t"}
+        completion = read("openai", reply("openai", "stop", choice={"message": message}))
+        assert (completion.text, completion.thinking) == ("A", "t")
 
 
 @pytest.mark.parametrize(

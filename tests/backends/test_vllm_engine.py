@@ -200,7 +200,7 @@ def test_bad_requests_are_rejected(complete, request_, message):
 
 
 def test_a_lone_surrogate_in_a_prompt_is_replaced(complete):
-    assert complete(ask("half \ud83d of it")).text == complete(ask("half \ufffd of it")).text
+    assert complete(ask("half \ud83d of it").encodable()).text == complete(ask("half \ufffd of it")).text
 
 
 def test_template_without_system_role(backend, runner):

@@ -23,9 +23,6 @@ from tests.conftest import FASTCHAT
 
 FOLDER = Path(judges.__file__).parent
 YAML = {path.stem: msgspec.yaml.decode(path.read_bytes()) for path in (shipped("conf") / "protocol").glob("*.yaml")}
-LENIENT = {"fastchat_single", "fastchat_pair", "arena_hard", "alpaca_eval_gpt4", "alpaca_eval_weighted"}
-"""Faithful to a published reader that minds neither how a reply ended nor what it is part of."""
-
 GARBAGE = [
     *(
         "",
@@ -47,7 +44,8 @@ def classes() -> dict[str, type]:
     found: dict[str, type] = {}
     for path in FOLDER.glob("*.py"):
         for name, value in vars(importlib.import_module(f"evalkit.judges.{path.stem}")).items():
-            if isinstance(value, type) and not name.startswith("_") and {"request", "parse"} <= set(dir(value)):
+            ours = isinstance(value, type) and value.__module__.startswith(judges.__name__)
+            if ours and not name.startswith("_") and issubclass(value, JudgeProtocol) and "name" in vars(value):
                 found[f"{value.__module__}.{value.__qualname__}"] = value
     return found
 
@@ -149,7 +147,7 @@ def test_the_prompt_holds_question_and_answers(protocol, turn):
         assert "TWO" not in text, "what comes later is not shown"
     assert text.index("ANSWER-0") < (text.index("ANSWER-1") if protocol.shows == 2 else math.inf)
     assert protocol.request(case(protocol, turn)) == request, "the same each time: it is part of a key"
-    assert "{" not in re.sub(r"\{[^{}\n]*\"[^{}]*\}", "", text) or protocol.name in LENIENT
+    assert "{" not in re.sub(r"\{[^{}\n]*\"[^{}]*\}", "", text) or protocol.published
 
 
 @pytest.mark.parametrize("text", GARBAGE, ids=lambda text: repr(text)[:30])
@@ -162,39 +160,39 @@ def test_garbage_is_a_failure_and_never_a_score(protocol, text, logprobs):
     assert len(read.message) < 500
 
 
-WELL_FORMED = ["Rating: [[7]]", "[[A]]", "[[B>A]]", "[[3]]", "[[B:slightly]]"]
+def read(protocol: JudgeProtocol) -> list[tuple[Completion, Verdict]]:
+    """The replies that the protocol says it reads, and what from each."""
+    return [(ex.completion, ex.reads) for ex in protocol.examples() if isinstance(ex.reads, Verdict)]
 
 
-def verdicts(protocol: JudgeProtocol) -> list[str]:
-    """Well-formed replies this protocol reads."""
-    return [text for text in WELL_FORMED if isinstance(protocol.parse(Completion(text), case(protocol)), Verdict)]
+def test_it_reads_its_own_examples_as_it_says(protocol):
+    examples = list(protocol.examples())
+    assert any(isinstance(example.reads, Verdict) for example in examples), "state a reply that is read"
+    assert any(isinstance(example.reads, str) for example in examples), "state a reply that is refused"
+    for example in examples:
+        found = protocol.parse(example.completion, case(protocol))
+        if isinstance(example.reads, Verdict):
+            assert isinstance(found, Verdict), example.completion
+            assert found.label == example.reads.label
+            assert found.scores == pytest.approx(example.reads.scores)
+            assert len(found.scores) == protocol.shows
+            assert all(math.isfinite(score) for score in found.scores)
+            assert protocol.shows == 1 or sum(found.scores) == pytest.approx(1)
+        else:
+            assert isinstance(found, Failure), example.completion
+            assert found.kind == example.reads
 
 
 def test_refusal_and_truncation_are_failures(protocol):
-    if protocol.name in LENIENT:
+    if protocol.published:
         pytest.skip("faithful to a reader that minds no finish reason")
-    for text in WELL_FORMED:
-        logprobs = ({"5": -0.01, "A": -5.0},)
-        refused = protocol.parse(Completion(text, "refusal", logprobs=logprobs), case(protocol))
-        assert isinstance(refused, Failure)
-        assert refused.kind == "refused"
-    if protocol.request(case(protocol)).sampling.max_tokens != 1:
-        assert verdicts(protocol), "not one well-formed reply is read"
-        for text in WELL_FORMED:
-            cut = protocol.parse(Completion(text, "length"), case(protocol))
-            assert isinstance(cut, Failure)
-            assert cut.kind == "truncated"
-
-
-def test_scores_are_finite_and_one_for_each_answer(protocol):
-    for text in verdicts(protocol):
-        read = protocol.parse(Completion(text), case(protocol))
-        assert isinstance(read, Verdict)
-        assert len(read.scores) == protocol.shows
-        assert all(math.isfinite(score) for score in read.scores)
-        assert read.label
-        if protocol.shows == 2:
-            assert sum(read.scores) == pytest.approx(1)
+    for completion, _ in read(protocol):
+        for finish, kind in (("refusal", "refused"), ("length", "truncated")):
+            if finish == "length" and protocol.request(case(protocol)).sampling.max_tokens == 1:
+                continue
+            found = protocol.parse(msgspec.structs.replace(completion, finish=finish), case(protocol))
+            assert isinstance(found, Failure)
+            assert found.kind == kind
 
 
 @pytest.mark.parametrize("turn", [1, 2])
@@ -203,7 +201,7 @@ def test_answers_cannot_forge_our_markers(protocol, turn):
     honest = text_of(protocol.request(case(protocol, turn)))
     mark = re.search(r"^<[a-zA-Z ]+ ([0-9a-f]{8,})>$", honest, re.MULTILINE)
     if mark is None:
-        assert protocol.name in LENIENT, "our own prompts mark what is material"
+        assert protocol.published, "our own prompts mark what is material"
         pytest.skip("a published prompt")
     structure = [line for line in honest.splitlines() if mark[1] in line]
     assert len(structure) >= 2

@@ -6,11 +6,11 @@ import ast
 import json
 import math
 import re
-import time
 
 import pytest
 
-from evalkit.judges.parsing import excerpt, expected_rating, fastchat_rating, rating
+from evalkit.judges.parsing import expected_rating, fastchat_rating, rating
+from evalkit.judges.replies import excerpt
 from evalkit.judges.single import DIGITS
 from evalkit.protocols import Completion, Verdict
 from evalkit.schema import Failure, Usage
@@ -54,7 +54,8 @@ TABLE = [
     ("[[rating: 8/10]]", 8, NONE),
     ("I would give it 9/10.", 9, NONE),
     ("Overall: **8.5/10**", 8.5, NONE),
-    ("It got 3/4 right, so 9/10", 9, NONE),
+    ("It got 3/4 right, so 9/10", NONE, NONE),
+    ("the probability is 3/10.", NONE, NONE),
     # never guessed
     ("**7**", NONE, NONE),
     ("[[8-9]]", NONE, NONE),
@@ -73,7 +74,7 @@ TABLE = [
     ("[7]", NONE, 7),
     ("see [100] and [1]", NONE, 100),
     # first against last
-    ("[[5]] .. on reflection [[3]]", 3, 5),
+    ("[[5]] .. on reflection [[3]]", NONE, 5),
     ("[[8]], that is 8/10", 8, 8),
     # range
     ("[[11]]", NONE, 11),
@@ -81,7 +82,7 @@ TABLE = [
     ("[[0.5]]", NONE, 0.5),
     # FastChat crashes
     ("[[07]]", 7, NONE),
-    ("[[７]]", NONE, NONE),
+    ("[[７]]", 7, NONE),
     ("[[" + "9" * 400 + "]]", NONE, NONE),
     ("[[" + "9" * 400 + ".0]]", NONE, NONE),
     ("[[" + "9" * 5000 + "]]", NONE, NONE),
@@ -151,24 +152,8 @@ def test_messages_say_what_was_there():
     assert unread.message.endswith("x no idea'")
     assert len(unread.message) < 150
     outside = rating(Completion("[[11]]"), 1, 10)
-    assert outside == Failure("unparsed", "the rating 11 is outside 1 to 10")
+    assert outside == Failure("unparsed", "not one of the verdicts 1 to 10: '[[11]]'")
     assert excerpt("a\n\n b") == "a b"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("<think>" * 80_000, "</think>" * 60_000, "<think></think>" * 30_000, "`" * 500_000, ">" * 500_000),
-        *("[[" * 250_000, "[[7]]" * 100_000, '"[[7]]' * 80_000, "1/10 " * 100_000 + "x", "[[1 " * 120_000),
-        *("[[rating" * 60_000, " " * 500_000, "1" * 500_000, "> \n" * 160_000),
-    ],
-    ids=lambda text: text[:12],
-)
-def test_no_text_takes_long(text):
-    start = time.process_time()
-    strict(text)
-    faithful(text)
-    assert time.process_time() - start < 5
 
 
 # --- 1,200 judgments by GPT-4 (arena-bench-v1)

@@ -80,7 +80,7 @@ def test_the_pair_column(text: str, fastchat: str, strict: str) -> None:
         ("[[A > B]]", "unparsed", "A>B"),
         ("[[Ａ＞Ｂ]]", "unparsed", "A>B"),
         ('[[A>B]]\nThe answer wrote "[[B>>A]]" itself.', "B>>A", "A>B"),
-        ("[[A>B]]\nOn reflection:\n[[B>A]]", "B>A", "B>A"),
+        ("[[A>B]]\nOn reflection:\n[[B>A]]", "B>A", "unparsed"),
         (CHOICES, "B>>A", "unparsed"),
         (CHOICES + "\nMy final verdict: [[A=B]]", "A=B", "A=B"),
         ("", "unparsed", "unparsed"),
@@ -103,7 +103,8 @@ def test_the_arena_hard_column(text: str, arena_hard: str, strict: str) -> None:
         ("```\n[[A]]\n```\nVerdict: [[B]]", "B"),
         ("Verdict: [[B]]\n```\n[[A]]\n```", "B"),
         ("```\n[[A]]", "unparsed"),
-        ("> Verdict: [[A]]", "unparsed"),
+        ("> Verdict: [[A]]", "A"),
+        ("It demands:\n> Verdict: [[A]]", "unparsed"),
         ("> [[A]]\n\nB it is: [[B]]", "B"),
         ("Answer A demands: “choose me, [[A]].” I choose [[B]]", "B"),
         ('Answer A demands: "choose me, [[A]]."', "unparsed"),
@@ -111,7 +112,7 @@ def test_the_arena_hard_column(text: str, arena_hard: str, strict: str) -> None:
         ('"My final verdict is Assistant A is significantly better: [[A]]".', "A"),
         ("**Verdict: [[B]]**.", "B"),
         ("Final verdict: `[[B]]`", "B"),
-        ("As [[A]] began well, it lost.\nFinal verdict: `[[B]]`", "unparsed"),
+        ("As [[A]] began well, it lost.\nFinal verdict: `[[B]]`", "B"),
         ("It is [[A]]. Or [[B]].", "unparsed"),
         ("It is [[A]]. Yes, [[A]].", "A"),
         ("[[A]]\nNo verdict: [[none]]", "unparsed"),
@@ -286,10 +287,3 @@ def test_garbage_is_a_failure_or_a_verdict_that_was_written(text: str) -> None:
             assert verdict.scores[0] == form.scores[verdict.label]
     for reader in (verdicts.fastchat_pair, verdicts.arena_hard, verdicts.alpaca_eval_ranking):
         assert isinstance(reader(reply), Verdict | Failure)
-
-
-@pytest.mark.parametrize("piece", ["<think>", "</think>", "`", '"', "[[", "[[A", "\n- [[A]]", " * ", "```\n", '**`"_'])
-def test_a_hostile_reply_takes_no_time(piece: str) -> None:
-    for text in (piece * 10_000, piece * 10_000 + "[[A]]"):
-        for form in FORMS:
-            verdicts.strict(Completion(text), form)

@@ -1,0 +1,446 @@
+"""Reads a verdict out of a judge's reply: what the judge announces, never what it mentions.
+
+A reply has one of four forms: a tag (``[[7]]``, ``[[A]]``), a bare label, a field of a JSON object, or the
+log-probabilities of one token. docs/replies.md lists what is read and what is refused. Readers of published parsers,
+mistakes included, are in parsing.py (ratings) and verdicts.py (pairs).
+
+How a tag is read. A line that is nothing but the announced verdict ("**Final rating: [[7]]**") beats everything in
+running text ("to earn a [[10]] it should ..."). Two announcements that differ make the reply ambiguous; so do, where
+there is no such line, two statements that differ. Whatever is thought, quoted, or stands in a code block is not stated.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from math import exp, fsum, isnan
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from evalkit import thinking
+from evalkit.protocols import Completion, Verdict
+from evalkit.schema import Failure
+
+_END_OF_TURN = re.compile(
+    r"<\|(?:im_end|eot_id|endoftext|end_of_text|end|return|eom_id|end_of_turn)\|>(?=[ \t]*+(?:\n|<|\Z))"
+    r"|<end_of_turn>(?=[ \t]*+(?:\n|<|\Z))|</s>(?=[ \t]*+(?:\n[ \t]*+)?(?:<s>|\[INST\]|\Z))"
+    r"|<\|(?:im_start|start_header_id)\|>(?=[a-z])|<start_of_turn>(?=[a-z])"
+)
+"""Where a chat format ends the judge's turn: what follows is a dialogue it makes up."""
+
+_STATEMENT = re.compile(r"\[\[([^\[\]\n]{1,40})\]\]")
+_NAMED = re.compile(
+    r"\[\[ {0,3}(?:rating|score) {0,3}\]\]\"? {0,3}[:=] {0,3}([0-9]{1,3}(?:\.[0-9]{1,9})?)(?![0-9./])", re.I
+)
+"""``"[[rating]]": 7``."""
+_FRACTION = re.compile(r"(?<![0-9.,\-–/])([0-9]{1,3}(?:\.[0-9]{1,9})?) {0,2}(?:/|out of) {0,2}([0-9]{1,3})(?![0-9/])")
+_FENCE = re.compile(r"```[^\n`]{0,30}\n?+")
+_QUOTED = re.compile(r"`[^`\n]*+`|\"[^\"\n]*+\"|“[^“”\n]*+”")
+_LIST_ITEM = re.compile(r"(?:[-*•+]|[0-9]{1,2}[.)])[ \t]")
+_OUT_OF = re.compile(r"(?:/|out of) ?[0-9]{1,3}\b")
+_WORDS = re.compile(r"[^\W\d_]+")
+_DECORATION = " \t\r>*_#`\"'“”‘’|~{}()-–—.!,;:="
+_LEAST_LINE = 300
+"""Characters of the longest line that can be nothing but a verdict."""
+
+_NOUNS = frozenset(
+    _WORDS.findall(
+        "verdict rating score grade decision judgment judgement conclusion choice preference evaluation assessment "
+        "winner result overall"
+    )
+)
+_VERBS = frozenset(_WORDS.findall("rate give grade score assign choose pick judge prefer award decide"))
+_FILLING = frozenset(
+    _WORDS.findall(
+        "my the a an i final total is it its this that as of for by on at in answer answers response assistant so "
+        "therefore thus hence here follows would will am be better significantly slightly much tie b model one and s d "
+        "ll to"
+    )
+)
+_DENIALS = frozenset({"no", "not", "never"})
+_QUOTING = frozenset(
+    _WORDS.findall("says said writes wrote asks asked demands demanded claims claimed states ends begs")
+)
+_REMARK = re.compile(
+    r"\b(?:not|no|never|cannot|without|unless|if|than|instead|rather|to (?:earn|get|reach|deserve|be)|"
+    r"(?:could|should|might|would)(?! (?:rate|give|say|grade|score|assign|choose|pick|go)))\b|n't\b",
+    re.IGNORECASE,
+)
+"""Words before a verdict which say that it is not the judge's."""
+
+
+class Form(Struct, frozen=True):
+    """Labels that a verdict about two answers can have: the first answer's score by label, and other spellings."""
+
+    scores: Mapping[str, float]
+    also: Mapping[str, str] = {}
+    """Label by what may be written instead, lower case without spaces."""
+
+    def label(self, stated: str) -> str | None:
+        """The label that a text stands for; None if it is none."""
+        bare = _PREFIX.sub("", _SPACE_OR_STARS.sub("", html.unescape(stated)).casefold())
+        return self.also.get(bare) or {label.casefold(): label for label in self.scores}.get(bare)
+
+    def attempted(self, stated: str) -> bool:
+        """Whether a text looks like a label, allowed or not."""
+        return len(stated) <= 12 and re.fullmatch(r"(?:[\sABCab<>=:0-9]|tie)+", stated) is not None
+
+    def verdict(self, label: str) -> Verdict:
+        """The verdict of a label."""
+        score = self.scores[label]
+        return Verdict((score, 1.0 - score), label)
+
+    @property
+    def allowed(self) -> str:
+        """The labels, for messages."""
+        return ", ".join(self.scores)
+
+
+class Scale(Struct, frozen=True):
+    """Ratings from ``lower`` to ``upper``, also written ``7/10`` or ``rating: 7``; labels are numbers in short form."""
+
+    lower: float
+    upper: float
+
+    def label(self, stated: str) -> str | None:
+        """The rating that a text stands for; None if it is none, or outside the scale."""
+        match = _RATING.fullmatch(_PREFIX.sub("", _SPACE_OR_STARS.sub("", stated).casefold()))
+        if match is None or (match[2] and float(match[2]) != self.upper):
+            return None
+        score = float(match[1])
+        return _number(score) if self.lower <= score <= self.upper else None
+
+    def attempted(self, stated: str) -> bool:
+        """Whether a text looks like a rating, on the scale or not."""
+        return re.fullmatch(r"[-+]?[0-9.\s/–-]+", stated) is not None
+
+    def verdict(self, label: str) -> Verdict:
+        """The verdict of a label."""
+        return Verdict((float(label),), label)
+
+    @property
+    def allowed(self) -> str:
+        """The scale, for messages."""
+        return f"{self.lower:g} to {self.upper:g}"
+
+
+class Labels(Protocol):
+    """What a verdict may be: ``Form`` for two answers, ``Scale`` for one."""
+
+    def label(self, stated: str) -> str | None:
+        """The label that a text stands for; None if it is none."""
+        ...
+
+    def attempted(self, stated: str) -> bool:
+        """Whether a text looks like a label, allowed or not."""
+        ...
+
+    def verdict(self, label: str) -> Verdict:
+        """The verdict of a label."""
+        ...
+
+    @property
+    def allowed(self) -> str:
+        """The labels, for messages."""
+        ...
+
+
+_SPACE_OR_STARS = re.compile(r"[\s*]++")
+_PREFIX = re.compile(r"\A(?:(?:final)?(?:verdict|rating|score)[:=]|(?:assistant|response|answer|model)(?=[ab]\Z))")
+_RATING = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,30})?)(?:/([0-9]{1,3}))?")
+
+
+def _number(score: float) -> str:
+    return f"{score:g}" if score == float(f"{score:g}") else repr(score)
+
+
+def no_verdict(completion: Completion) -> Failure | None:
+    """Why a reply cannot hold a verdict, whatever its text says; None if it can."""
+    if completion.finish == "refusal":
+        return Failure("refused", f"the judge refused: {excerpt(completion.text)!r}")
+    if completion.finish == "length":
+        spent = completion.usage.completion_tokens
+        why = f" (the server says: {completion.reason!r})" if completion.reason else ""
+        return Failure("truncated", f"the judge's reply was cut short{f' after {spent} tokens' if spent else ''}{why}")
+    return None
+
+
+def spoken(text: str) -> str | Failure:
+    """What a judge says aloud, in plain characters: without its thinking, and without the dialogue it goes on with."""
+    text = unicodedata.normalize("NFKC", text).replace("\\[", "[").replace("\\]", "]")
+    parted = thinking.part(text, anywhere=True)
+    if not parted.ended:
+        return Failure("unparsed", "the reply ends inside its thinking, without a verdict")
+    text = parted.answer
+    begin = 0
+    for end in _END_OF_TURN.finditer(text):
+        if head := text[begin : end.start()].strip():
+            return head
+        begin = end.end()  # a reply that begins with the end of the prompt
+    return text[begin:]
+
+
+def tag(completion: Completion, labels: Labels) -> Verdict | Failure:
+    """The verdict in double square brackets that a reply announces; a failure where there is none, or more than one."""
+    if failure := no_verdict(completion):
+        return failure
+    text = spoken(completion.text)
+    if isinstance(text, Failure):
+        return text
+    announced, stated, remarks = _statements(text, labels)
+    found = announced or (stated | remarks if stated else set())
+    if not found:
+        return Failure("unparsed", f"no [[verdict]] in the reply: {excerpt(completion.text)!r}")
+    if len(found) > 1:
+        return Failure("unparsed", f"two different verdicts in the reply: {excerpt(completion.text)!r}")
+    if (label := found.pop()) is None:
+        return Failure("unparsed", f"not one of the verdicts {labels.allowed}: {excerpt(completion.text)!r}")
+    return labels.verdict(label)
+
+
+Found = set[str | None]
+
+
+def _statements(text: str, labels: Labels) -> tuple[Found, Found, Found]:  # noqa: C901, PLR0912
+    """Labels that lines of their own announce (with what contradicts them), that are stated, and that are remarked on.
+
+    None stands for a verdict that is not allowed.
+    """
+    prose, blocks, unclosed = _without_code(text)
+    lines = prose.split("\n")
+    whole = [line for line in lines if line.strip()]
+    if len(whole) == 1 and _alone(whole[0].strip(), labels) is not None:
+        lines = [whole[0].lstrip(" \t>")]  # all there is cannot be a quotation
+    own: Found = set()
+    introduced: Found = set()
+    inline: Found = set()
+    stated: Found = set()
+    remarks: Found = set()
+    last = max((number for number, line in enumerate(lines) if line.strip()), default=-1)
+    lead = ""
+    seen: dict[str, list[tuple[str | None, str]]] = {}
+    for number, line in enumerate(lines):
+        bare = line.strip()
+        if not bare or bare.startswith(">"):
+            continue
+        item = _LIST_ITEM.match(bare) is not None and not bare.startswith("**")
+        verdict = _alone(bare, labels)
+        if verdict is None and number == last:
+            verdict = _in_last_quotes(bare, labels)
+        if verdict is not None and not item:
+            words = set(_WORDS.findall(lead.casefold()))
+            quoted = lead.endswith(":") and not words & (_NOUNS | _VERBS)
+            (introduced if quoted else own).add(verdict[0])
+        elif "[[" in bare:
+            if bare not in seen:
+                seen[bare] = _mentioned(bare, labels)
+            for label, kind in seen[bare]:
+                {"announced": inline, "stated": stated, "remark": remarks}[kind].add(label)
+        lead = bare[-_LEAST_LINE:]
+    if own:
+        return own | introduced | inline, stated, remarks
+    stated |= introduced | inline
+    if not stated and not remarks:  # a verdict that is fenced as a whole
+        for block in (blocks[-1:] if text.rstrip().endswith("```") else ()) if blocks else ():
+            verdict = _alone(block.strip(), labels)
+            if verdict is not None:
+                return {verdict[0]}, set(), set()
+        if unclosed:
+            ending = unclosed.rstrip().rpartition("\n")[2].strip()
+            verdict = _alone(ending, labels)
+            if verdict is not None and set(_WORDS.findall(ending.casefold())) & _NOUNS:
+                return {verdict[0]}, set(), set()
+    return set(), stated, remarks
+
+
+def _without_code(text: str) -> tuple[str, list[str], str]:
+    """The text without fenced code; what each finished block holds; and what follows a fence that never closes."""
+    if "```" not in text:
+        return text, [], ""
+    prose, blocks = [], []
+    position, opened = 0, None
+    for fence in _FENCE.finditer(text):
+        if opened is None:
+            prose.append(text[position : fence.start()])
+            opened = fence
+        else:
+            blocks.append(text[opened.end() : fence.start()])
+            position, opened = fence.start() + 3, None
+    if opened is not None:
+        return "\n".join(prose), blocks, text[opened.end() :]
+    return "\n".join([*prose, text[position:]]), blocks, ""
+
+
+def _alone(line: str, labels: Labels) -> tuple[str | None] | None:  # noqa: PLR0911
+    """The label of a line that announces a verdict and says nothing else, in a tuple; None for any other line."""
+    if len(line) > _LEAST_LINE:
+        return None
+    line = line.strip(_DECORATION)
+    if (named := _NAMED.search(line)) is not None and isinstance(labels, Scale):
+        return (labels.label(named[1]),) if named.span() == (0, len(line)) else None
+    found = list(_STATEMENT.finditer(line))
+    if len(found) != 1:
+        return None if found else _fraction(line, labels)
+    before = line[: found[0].start()].strip(_DECORATION).casefold()
+    after = line[found[0].end() :].strip(_DECORATION)
+    if after and not (isinstance(labels, Scale) and _OUT_OF.fullmatch(line[found[0].end() :].strip(" *_.`"))):
+        return None
+    if any(character.isdigit() for character in before):
+        return None
+    words = _WORDS.findall(before)
+    if words and words[0] in _DENIALS:
+        return (None,) if set(words[1:]) & _NOUNS else None
+    if not _announces(words):
+        return None
+    label = labels.label(found[0][1])
+    if label is None and not labels.attempted(found[0][1]) and not set(words) & _NOUNS and words:
+        return None
+    return (label,)
+
+
+def _announces(words: list[str]) -> bool:
+    """Whether these words can stand before a verdict and add nothing to it."""
+    if not all(word in _NOUNS or word in _VERBS or word in _FILLING for word in words):
+        return False
+    return all(words[number - 1 : number] == ["i"] for number, word in enumerate(words) if word in ("would", "will"))
+
+
+def _fraction(line: str, labels: Labels) -> tuple[str | None] | None:
+    """``Overall: 8.5/10``, where the line says that it is a rating."""
+    if not isinstance(labels, Scale):
+        return None
+    match = _FRACTION.search(line)
+    if match is None or float(match[2]) != labels.upper or line[match.end() :].strip(_DECORATION):
+        return None
+    words = _WORDS.findall(line[: match.start()].casefold())
+    if not _announces(words) or not set(words) & (_NOUNS | _VERBS) or re.search(r"\d", line[: match.start()]):
+        return None
+    return (labels.label(match[1]),)
+
+
+def _in_last_quotes(line: str, labels: Labels) -> tuple[str | None] | None:
+    """The label of a last line in which the judge quotes itself: ``I would rate it as follows: "Rating: [[9]]".``."""
+    bare = line[-2 * _LEAST_LINE :].rstrip(" .*")
+    if not bare.endswith(('"', "”", "`")):
+        return None
+    begin = max(bare.rfind(mark, 0, len(bare) - 1) for mark in ('"', "“", "`"))
+    words = set(_WORDS.findall(re.split(r"[.!?] ", bare[: max(begin, 0)])[-1].casefold()))
+    own = any(word.startswith(("rat", "verdict", "scor", "judg", "grad", "decid")) for word in words)
+    return _alone(bare[begin + 1 : -1], labels) if begin >= 0 and own and not words & _QUOTING else None
+
+
+def _mentioned(line: str, labels: Labels) -> list[tuple[str | None, str]]:
+    """Every verdict in running text outside quotation marks, and whether it is announced, stated or remarked on."""
+    line = _QUOTED.sub(lambda quoted: " " if _STATEMENT.search(quoted[0]) else quoted[0], line)
+    found: list[tuple[str | None, str]] = []
+    for match in _STATEMENT.finditer(line):
+        if line[match.end() : match.end() + 1] in ("'", "’") or _is_index(line, match.start()):
+            continue
+        before = line[max(0, match.start() - 120) : match.start()]
+        clause = re.split(r"[.!?;]\s", before)[-1]
+        words = _WORDS.findall(clause.casefold())
+        announced = bool(words) and bool(set(words[-4:]) & _NOUNS) and _announces(words[-2:])
+        announced = announced and clause.rstrip(" *_`").endswith((":", "=", *words[-1:]))
+        label = labels.label(match[1])
+        if label is None and isinstance(labels, Scale) and (named := _NAMED.match(line, match.start())):
+            label = labels.label(named[1])
+        if label is None and not (announced or labels.attempted(match[1])):
+            continue
+        kind = "announced" if announced else "remark" if _REMARK.search(clause) else "stated"
+        found.append((label, kind))
+    return found
+
+
+def _is_index(line: str, start: int) -> bool:
+    """Whether brackets follow a name, as in ``df[[10]]``."""
+    before = line[max(0, start - 30) : start]
+    word = re.search(r"[A-Za-z0-9_)\]]+\Z", before)
+    return word is not None and word[0].casefold() not in _NOUNS
+
+
+def bare_label(completion: Completion, labels: Labels) -> Verdict | Failure:
+    """A reply that is a label and nothing else, marked up or not: ``A``, ``**7**``, ``Verdict: B``."""
+    if failure := no_verdict(completion):
+        return failure
+    text = spoken(completion.text)
+    if isinstance(text, Failure):
+        return text
+    label = labels.label(text.strip(_DECORATION + "\n[]")) if len(text) <= _LEAST_LINE else None
+    if label is None:
+        return Failure("unparsed", f"the reply is none of {labels.allowed}: {excerpt(completion.text)!r}")
+    return labels.verdict(label)
+
+
+def json_field(completion: Completion, labels: Labels, name: str) -> Verdict | Failure:
+    """The verdict in a field of the JSON object that a reply is, or ends with, fenced or not.
+
+    Two fields of that name, or a value that is no label, are a failure.
+    """
+    if failure := no_verdict(completion):
+        return failure
+    text = spoken(completion.text)
+    if isinstance(text, Failure):
+        return text
+    _, blocks, _ = _without_code(text)
+    candidates = [text.strip(), *(block.strip() for block in blocks[-1:]), text[text.rfind("\n{") + 1 :].strip()]
+    for candidate in candidates:
+        try:
+            pairs: Any = json.loads(candidate, object_pairs_hook=tuple, strict=False)
+        except (ValueError, RecursionError):
+            continue
+        values = [value for key, value in pairs if key == name] if _is_object(pairs) else []
+        if len(values) != 1:
+            break
+        value = values[0]
+        stated = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+        if (label := labels.label(stated)) is not None:
+            return labels.verdict(label)
+        return Failure("unparsed", f"{name!r} is {excerpt(repr(value))}, which is none of {labels.allowed}")
+    return Failure("unparsed", f"no JSON object with one field {name!r} in the reply: {excerpt(completion.text)!r}")
+
+
+def _is_object(pairs: object) -> bool:
+    return isinstance(pairs, tuple) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs)
+
+
+def expected(
+    completion: Completion, scores: Mapping[str, float], least_mass: float, *, pair: bool
+) -> Verdict | Failure:
+    """The mean score under the judge's own distribution over the verdict token (G-Eval, Liu et al. 2023, section 2).
+
+    Args:
+        completion: a reply whose first token is the verdict, with log-probabilities.
+        scores: by verdict token, the rating, or the first answer's score.
+        least_mass: the share of probability these tokens must have; less, and the judge was not judging.
+        pair: two answers are compared, and the second one's score is the rest of 1.
+    """
+    if completion.finish == "refusal":
+        return no_verdict(completion) or Failure("refused", "the judge refused")
+    if not completion.logprobs:
+        return Failure("unparsed", "the backend returned no log-probabilities; judge by text instead: scoring=text")
+    mass: dict[str, float] = {}
+    for token, logprob in completion.logprobs[0].items():
+        if (name := token.strip()) in scores and not isnan(logprob):
+            mass[name] = mass.get(name, 0.0) + exp(min(logprob, 0.0))
+    total = fsum(mass.values())
+    if total < least_mass or total <= 0.0:
+        top = max(completion.logprobs[0].items(), key=lambda both: both[1], default=("nothing", 0.0))[0]
+        return Failure(
+            "unparsed", f"only {total:.1%} of the probability is on a verdict (most likely: {excerpt(top)!r})"
+        )
+    mean = fsum(probability * scores[name] for name, probability in mass.items()) / total
+    likeliest = [name for name in mass if mass[name] == max(mass.values())]
+    if not pair:
+        return Verdict((mean,), _number(scores[likeliest[0]]))
+    mean = min(1.0, mean)
+    return Verdict((mean, 1.0 - mean), likeliest[0] if len(likeliest) == 1 else "tie")
+
+
+def excerpt(text: str, length: int = 80) -> str:
+    """The end of a text on one line, for messages; that is where a verdict should have been."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else "…" + line[-length:]
