@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.auditing.agreement_counts import HUMAN, length_kappa, with_votes
 from evalkit.auditing.evidence import Evidence, percent, signed
 from evalkit.auditing.findings import Finding, Setup
-from evalkit.auditing.gather import Gathered, Group
+from evalkit.auditing.gather import BenchmarkEvidence, Group
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -21,7 +21,7 @@ CELLS = 1_000_000
 SETUPS: tuple[Setup, ...] = ("S1", "S2")
 
 
-def statistics(gathered: Gathered) -> Iterator[Finding]:
+def statistics(gathered: BenchmarkEvidence) -> Iterator[Finding]:
     """For each judge, then for people among themselves."""
     for evidence in gathered.evidence:
         yield from _kappa(evidence)
@@ -42,12 +42,12 @@ def _kappa(evidence: Evidence) -> Iterator[Finding]:
 
     for setup in SETUPS:
         metric = f"agreement_kappa_{setup.lower()}"
-        sayings = with_votes(evidence, evidence.votes, setup)
-        one, other = sayings.one, sayings.other
+        verdicts = with_votes(evidence, evidence.votes, setup)
+        one, other = verdicts.one, verdicts.other
         if one is None or other is None or not one.size:
             yield evidence.lacking(metric, VOTES)
             continue
-        question = np.tile(sayings.question, 2)
+        question = np.tile(verdicts.question, 2)
         first, second = np.concatenate([one, 1 - one]).tolist(), np.concatenate([other, 1 - other]).tolist()
         try:
             kappa = cohen_kappa(first, second, clusters=question, resamples=REPLICATES)
@@ -55,7 +55,7 @@ def _kappa(evidence: Evidence) -> Iterator[Finding]:
             yield evidence.lacking(metric, error.reason)
             continue
         kappa = replace(kappa, n=one.size)
-        rule, known = length_kappa(sayings)
+        rule, known = length_kappa(verdicts)
         beside = f" A rule that prefers the longer answer has {rule:.2f} (n = {known})." if rule is not None else ""
         yield evidence.finding(
             metric,
@@ -77,9 +77,9 @@ def _heterogeneity(evidence: Evidence) -> Iterator[Finding]:
         return
     for setup in SETUPS:
         metric = f"agreement_heterogeneity_{setup.lower()}"
-        sayings = with_votes(evidence, evidence.votes, setup)
+        verdicts = with_votes(evidence, evidence.votes, setup)
         try:
-            found = heterogeneity(sayings.agree, sayings.total, sayings.category, sayings.question)
+            found = heterogeneity(verdicts.agree, verdicts.total, verdicts.category, verdicts.question)
         except NotMeasurable as error:
             yield evidence.lacking(metric, f"{error.reason} that people voted on")
             continue

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from evalkit.auditing.agreement_counts import HUMAN, on_judged_pairs
 from evalkit.auditing.evidence import Evidence, percent, signed, within
 from evalkit.auditing.findings import Finding, Rating, counted
-from evalkit.auditing.gather import Gathered
+from evalkit.auditing.gather import BenchmarkEvidence
 from evalkit.auditing.rated_twice import DIGITS, FEW, outcomes, rated_twice
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ WORK = 1 << 30
 PERMUTATIONS = 400
 
 
-def ratings(gathered: Gathered) -> Iterator[Rating]:
+def ratings(gathered: BenchmarkEvidence) -> Iterator[Rating]:
     """Bradley-Terry ratings by every judge and by people; mean scores by judges that grade singly."""
     import numpy as np
 
@@ -49,7 +49,7 @@ def ratings(gathered: Gathered) -> Iterator[Rating]:
         )
 
 
-def compared(gathered: Gathered, rated: Sequence[Rating] = ()) -> Iterator[Finding]:
+def compared(gathered: BenchmarkEvidence, rated: Sequence[Rating] = ()) -> Iterator[Finding]:
     """For each judge, how alike its ranking is to people's, and how often it is right where gold labels say what is.
 
     Args:
