@@ -17,6 +17,7 @@ from evalkit.auditing.example_texts import Questions, completed
 from evalkit.auditing.findings import AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
 from evalkit.auditing.gather import BenchmarkEvidence, gather
 from evalkit.auditing.labels import read_votes
+from evalkit.judgment_columns import rater_kind
 from evalkit.protocols import Bias, UsageError
 from evalkit.results import answer_logs, judged_rows
 from evalkit.schema import Judged
