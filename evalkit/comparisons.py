@@ -11,27 +11,26 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from evalkit.judgment_columns import (
-    GOLD,
-    HUMAN,
-    STRONG,
-    BenchmarkRows,
-    RowBuffer,
-    collate,
-    last_votes,
-    mean_of_orders,
-    people_in_words,
-    read_rows,
-    repeats_in_words,
-    votes_of,
-)
+from evalkit.collation import Group, People, collate, last_votes, mean_of_orders, people_of, votes_of
+from evalkit.judgment_columns import GOLD, HUMAN, STRONG, BenchmarkRows, RowBuffer, read_rows
 from evalkit.protocols import UsageError
 from evalkit.schema import Judged, Judgment
 
 if TYPE_CHECKING:
-    from evalkit.stats.arrays import FloatArray, IntArray
+    from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
 
-__all__ = ["GOLD", "HUMAN", "STRONG", "Aggregate", "Comparisons", "Failed", "Reading", "comparisons", "tables_of"]
+__all__ = [
+    "GOLD",
+    "HUMAN",
+    "STRONG",
+    "Aggregate",
+    "Comparisons",
+    "Failed",
+    "Reading",
+    "comparisons",
+    "is_people",
+    "tables_of",
+]
 
 Aggregate = Literal["average", "consistent", "probability", "each"]
 """What two verdicts on one pair, one for each order, amount to.
@@ -99,7 +98,7 @@ class Comparisons:
     itself: int = 0
     """Judgments that showed a model against itself: they say something of the judge, and nothing of models."""
     about_people: tuple[str, ...] = ()
-    """Of people: which groups are pooled, and which votes do not count, a sentence each."""
+    """Of people: whose votes count, and which do not, a sentence each."""
 
     def __len__(self) -> int:
         return int(self.a.size)
@@ -140,7 +139,7 @@ def comparisons(
     strong_weight: float = 1.0,
     every_configuration: bool = False,
 ) -> list[Comparisons]:
-    """One table for each benchmark, judge and protocol; all people are one judge.
+    """One table for each benchmark, judge and protocol; people who belong together are one judge, called human.
 
     Args:
         judgments: in the order stored; pairwise ones count, others are passed over.
@@ -157,36 +156,57 @@ def comparisons(
     return [table for _, rows in sorted(found.items()) for table in tables_of(rows, reading)]
 
 
-def tables_of(rows: BenchmarkRows, reading: Reading) -> list[Comparisons]:
-    """The comparisons of every judge and protocol of one benchmark, by name."""
-    newest = rows.newest()
+def tables_of(rows: BenchmarkRows, reading: Reading, people: People | None = None) -> list[Comparisons]:
+    """The comparisons of every judge and protocol of one benchmark, and of every group of people, by name.
+
+    Args:
+        rows: of the benchmark.
+        reading: how verdicts become comparisons.
+        people: those of the rows, where they are known already.
+    """
+    every, newest = reading.every_configuration, rows.newest()
     result = []
-    for buffer in [*rows.judges.values(), *rows.people.values()]:
-        if buffer.shows != 2:
-            continue
-        name, protocol = buffer.judge.name, buffer.protocol
-        twins = [other for (judge, *key), other in rows.judges.items() if (judge.name, *key) == (name, protocol, 2)]
-        if buffer in twins and not reading.every_configuration and newest[name, protocol, 2] is not buffer:
-            continue
-        label = name
-        if len(twins) > 1 and buffer in twins and reading.every_configuration:
-            label = f"{name}@{buffer.judge.fingerprint[:8]}"
-        older = sum(twin.rows for twin in twins if twin is not buffer) if buffer in twins else 0
-        result.append(
-            (name, protocol, _table(rows, buffer, label, 0 if reading.every_configuration else older, reading))
-        )
-    return [table for _, _, table in sorted(result, key=lambda found: found[:2])]
+    for judge, buffer in ((key[0], buffer) for key, buffer in rows.judges.items() if buffer.shows == 2):
+        place = (judge.name, buffer.protocol, 2)
+        twins = [twin for (other, *key), twin in rows.judges.items() if (other.name, *key) == place]
+        if every:
+            label = f"{judge.name}@{judge.fingerprint[:8]}" if len(twins) > 1 else judge.name
+            result.append((place, _table(rows, buffer, label, 0, reading)))
+        elif newest[place] is buffer:
+            older = sum(twin.rows for twin in twins) - buffer.rows
+            result.append((place, _table(rows, buffer, judge.name, older, reading)))
+    voted = [buffer for buffer in rows.people.values() if buffer.shows == 2]
+    people = people or people_of(rows)
+    for buffer in voted:
+        for number, group in enumerate(people.groups):
+            label = f"{HUMAN}: {group.name or 'others'}" if number else HUMAN
+            table = _table(rows, buffer, label, 0, reading, group)
+            about = () if number else tuple(people.sentences())
+            result.append(((label, buffer.protocol, 2), replace(table, about_people=about)))
+    return [table for _, table in sorted(result, key=lambda found: found[0])]
 
 
-def _table(rows: BenchmarkRows, buffer: RowBuffer, judge: str, replaced: int, reading: Reading) -> Comparisons:
-    """The comparisons of one judge under one protocol."""
+def is_people(judge: str) -> bool:
+    """Whether the judge of a table is a group of people."""
+    return judge == HUMAN or judge.startswith(f"{HUMAN}: ")
+
+
+def _table(
+    rows: BenchmarkRows, buffer: RowBuffer, judge: str, replaced: int, reading: Reading, group: Group | None = None
+) -> Comparisons:
+    """The comparisons of one judge, or one group of people, under one protocol."""
     import numpy as np
 
     stored, numbers = buffer.table()
     codes = stored.astype(np.int64)
+    voter = np.frombuffer(buffer.raters, dtype=np.int32).astype(np.int64)
+    ours = np.ones(len(codes), dtype=bool)
+    if group is not None:
+        ours = np.isin(voter, [rows.raters[name] for name in group.voters])
     every = reading.every_configuration
     itself = (codes[:, 4] == codes[:, 7]) & (codes[:, 5] == codes[:, 8])
     keep = ~itself if every else buffer.current(len(rows.models)) & (codes[:, 4] != codes[:, 7])
+    keep &= ours
     names = _names(rows, codes, apart=every)
     place = {name: i for i, name in enumerate(sorted({names[i] for i in np.unique(codes[keep][:, (4, 7)]).tolist()}))}
     # Numbered in alphabetical order: the first model of each pair is a, and the lower code.
@@ -194,8 +214,10 @@ def _table(rows: BenchmarkRows, buffer: RowBuffer, judge: str, replaced: int, re
     codes[:, 4], codes[:, 7] = numbered[codes[:, 4]], numbered[codes[:, 7]]
     scored = np.isfinite(numbers[:, 0])
     used = np.flatnonzero(keep & scored)
-    columns, about = (
-        _from_votes(rows, buffer, codes, used) if buffer.raters else _from_showings(buffer, codes, used, reading)
+    columns = (
+        _from_showings(codes[used], numbers[used], buffer.marked(buffer.strong)[used], reading)
+        if group is None
+        else _from_votes(codes[used], numbers[used], voter[used], list(rows.raters))
     )
     lost = np.flatnonzero(keep & ~scored)
     failures = codes[lost]
@@ -211,9 +233,8 @@ def _table(rows: BenchmarkRows, buffer: RowBuffer, judge: str, replaced: int, re
         categories=categories,
         **columns,
         failed=_failed(rows, buffer, failures, lost, lost_question, lost_category),
-        replaced=replaced + int((~keep & ~itself).sum()),
-        itself=int(itself.sum()),
-        about_people=about,
+        replaced=replaced + int((ours & ~keep & ~itself).sum()),
+        itself=int((ours & itself).sum()),
     )
 
 
@@ -235,54 +256,41 @@ def _names(rows: BenchmarkRows, codes: IntArray, *, apart: bool) -> list[str]:
     ]
 
 
-def _from_showings(
-    buffer: RowBuffer, codes: IntArray, used: IntArray, reading: Reading
-) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _from_showings(codes: IntArray, numbers: FloatArray, strong: BoolArray, reading: Reading) -> dict[str, Any]:
     """The columns of comparisons by a judge, in the order in which the pairs were first judged."""
     import numpy as np
 
-    numbers, aggregate = buffer.table()[1][used], reading.aggregate
-    models = int(codes[:, (4, 7)].max(initial=0)) + 1
-    none = np.zeros(used.size, dtype=bool)
-    found = collate(models, codes[used], numbers, none, apart=aggregate == "each")
+    aggregate, models = reading.aggregate, int(codes[:, (4, 7)].max(initial=0)) + 1
+    found = collate(models, codes, numbers, np.zeros(len(codes), dtype=bool), apart=aggregate == "each")
     order = np.argsort(found.first, kind="stable")
-    pairs = found.pairs
-    plain, swapped = pairs.plain[order], pairs.swapped[order]
+    plain, swapped = found.pairs.plain[order], found.pairs.swapped[order]
     weight = np.ones(order.size)
     if reading.strong_weight != 1:
-        by_row = np.r_[np.where(buffer.marked(buffer.strong)[used], reading.strong_weight, 1.0), np.nan]
+        by_row = np.r_[np.where(strong, reading.strong_weight, 1.0), np.nan]
         weight = mean_of_orders(by_row[found.plain_row], by_row[found.swapped_row])[order]
-    columns = {name: getattr(pairs, name)[order] for name in ("a", "b", "question", "category", "turn")}
-    columns |= {name: getattr(pairs, name)[order] for name in ("length_a", "length_b")}
-    orders = np.isfinite(plain).astype(np.int64) + np.isfinite(swapped)
-    return columns | {"outcome": combined(plain, swapped, aggregate), "weight": weight, "orders": orders}, ()
+    listed = ("a", "b", "question", "category", "turn", "length_a", "length_b")
+    return {name: getattr(found.pairs, name)[order] for name in listed} | {
+        "outcome": combined(plain, swapped, aggregate),
+        "weight": weight,
+        "orders": np.isfinite(plain).astype(np.int64) + np.isfinite(swapped),
+    }
 
 
-def _from_votes(
-    rows: BenchmarkRows, buffer: RowBuffer, codes: IntArray, used: IntArray
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The columns of comparisons by people, every vote that counts by itself, and what is said of them."""
+def _from_votes(codes: IntArray, numbers: FloatArray, voter: IntArray, raters: Sequence[str]) -> dict[str, Any]:
+    """The columns of comparisons by people: every vote that counts is one."""
     import numpy as np
 
-    numbers = buffer.table()[1]
-    raters = list(rows.raters)
-    voter = np.frombuffer(buffer.raters, dtype=np.int32).astype(np.int64)[used]
-    models = int(codes[:, (4, 7)].max(initial=0)) + 1
-    votes = votes_of(models, codes[used], numbers[used, 0], voter)
+    votes = votes_of(int(codes[:, (4, 7)].max(initial=0)) + 1, codes, numbers[:, 0], voter)
     keep = np.flatnonzero(last_votes(votes, raters))
-    turned = (votes.a != codes[used, 4])[keep]
-    lengths = numbers[used[keep], 1:]
-    columns = {name: getattr(votes, name)[keep] for name in ("a", "b", "question", "category", "turn", "outcome")}
-    columns |= {
-        "length_a": np.where(turned, lengths[:, 1], lengths[:, 0]),
-        "length_b": np.where(turned, lengths[:, 0], lengths[:, 1]),
+    turned = (votes.a != codes[:, 4])[keep]
+    first, second = numbers[keep, 1], numbers[keep, 2]
+    listed = ("a", "b", "question", "category", "turn", "outcome")
+    return {name: getattr(votes, name)[keep] for name in listed} | {
+        "length_a": np.where(turned, second, first),
+        "length_b": np.where(turned, first, second),
         "weight": np.ones(keep.size),
         "orders": np.ones(keep.size, dtype=np.int64),
     }
-    said = people_in_words(raters, voter[keep])
-    repeated = len(votes) - keep.size
-    about = ([said] if said else []) + ([repeats_in_words(repeated)] if repeated else [])
-    return columns, tuple(about)
 
 
 def combined(plain: FloatArray, swapped: FloatArray, aggregate: Aggregate) -> FloatArray:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit import benchmark
-from evalkit.comparisons import HUMAN, Aggregate, Comparisons, Failed, comparisons
+from evalkit.comparisons import HUMAN, Aggregate, Comparisons, Failed, comparisons, is_people
 from evalkit.judgment_columns import rater_kind
 from evalkit.protocols import UsageError
 from evalkit.ratings import battle_table
@@ -162,7 +162,7 @@ def _panels(tables: Sequence[Comparisons]) -> list[Comparisons]:
     """All judges of a benchmark and protocol as one, people apart."""
     groups: dict[tuple[str, str], list[Comparisons]] = {}
     for table in tables:
-        if table.judge != HUMAN:
+        if not is_people(table.judge):
             groups.setdefault((table.benchmark, table.protocol), []).append(table)
     return [pooled(group, PANEL) for group in groups.values() if len({table.judge for table in group}) > 1]
 

@@ -80,13 +80,16 @@ def test_the_last_vote_of_a_person_counts_and_every_vote_of_the_unnamed():
     assert only(nameless).about_people == ()
 
 
-def test_groups_of_people_are_pooled_and_named():
-    names = ("expert_1", "expert_2", "author_1", "author_2", "ann")
+def test_groups_of_people_are_rated_apart_and_the_largest_is_called_human():
+    names = ("expert_1", "expert_2", "expert_2", "author_1", "author_2", "ann")
     votes = [judged("A", "B", (1.0, 0.0), item=f"q{i}", judge=n, fingerprint=HUMAN) for i, n in enumerate(names)]
-    (said,) = only(votes).about_people
-    assert said == (
-        "ratings by `human` pool all votes of all people: 2 of 2 in expert; 2 of 2 in author; 1 of 1 in no group"
+    tables = comparisons(votes)
+    assert [(table.judge, len(table)) for table in tables] == [("human", 3), ("human: author", 2), ("human: others", 1)]
+    assert tables[0].about_people == (
+        "`human` is the group with most votes (expert: 3 votes of 2 people); "
+        "counted apart: 2 votes of 2 people (author), 1 vote of 1 person (unnamed)",
     )
+    assert tables[1].about_people == ()
 
 
 def test_the_newest_judge_is_the_one_that_judged_last():

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.auditing.evidence import Evidence, Votes
 from evalkit.auditing.findings import AgreementRow, Setup
-from evalkit.auditing.gather import BenchmarkEvidence, Group
+from evalkit.auditing.gather import BenchmarkEvidence
+from evalkit.collation import Group
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import BoolArray, FloatArray, IntArray

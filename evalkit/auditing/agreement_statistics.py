@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from evalkit.auditing.agreement_counts import HUMAN, length_kappa, with_votes
 from evalkit.auditing.evidence import Evidence, percent, signed
 from evalkit.auditing.findings import Finding, Setup
-from evalkit.auditing.gather import BenchmarkEvidence, Group
+from evalkit.auditing.gather import BenchmarkEvidence
+from evalkit.collation import Group
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray

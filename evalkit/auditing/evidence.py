@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalkit.auditing.findings import Finding
-from evalkit.judgment_columns import Pairs, Scores, Votes
+from evalkit.collation import Pairs, Scores, Votes
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray

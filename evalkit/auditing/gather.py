@@ -12,21 +12,9 @@ from evalkit.auditing.evidence import Evidence, Grades, Lineage
 from evalkit.auditing.findings import counted
 from evalkit.auditing.gather_pairs import matched_votes, pairs_by_question, pairs_of_scores
 from evalkit.auditing.relations import inferred_lineage
+from evalkit.collation import Group, Scores, Votes, collate, joined, people_of, votes_of
 from evalkit.comparisons import Comparisons, Reading, tables_of
-from evalkit.judgment_columns import (
-    GOLD,
-    BenchmarkRows,
-    RowBuffer,
-    Scores,
-    Votes,
-    collate,
-    groups_of_people,
-    last_votes,
-    rater_kind,
-    read_rows,
-    repeats_in_words,
-    votes_of,
-)
+from evalkit.judgment_columns import GOLD, BenchmarkRows, RowBuffer, rater_kind, read_rows
 from evalkit.protocols import UsageError
 from evalkit.schema import Judged, Judgment, Response
 
@@ -59,14 +47,6 @@ class Grade(NamedTuple):
     score: float
     annotator: str
     category: str | None = None
-
-
-class Group(NamedTuple):
-    """People who belong together, as the part of their names before a number says."""
-
-    name: str
-    votes: Votes
-    voters: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,13 +164,13 @@ def _finish(builder: EvidenceBuilder, lineages: Mapping[str, Lineage]) -> Benchm
     newest = {key: buffer for key, buffer in builder.newest().items() if key[0] != GOLD}
     judges = [buffer for (judge, _, _), buffer in builder.judges.items() if judge.name != GOLD]
     older = sum(buffer.rows for buffer in judges) - sum(buffer.rows for buffer in newest.values())
-    people, repeated, stale = _people(builder)
-    older += stale
+    people = people_of(builder)
+    older += people.replaced
     gold = _gold(builder)
     grades = _grades(builder)
     evidence, notes = [], []
     for _, buffer in sorted(newest.items()):
-        built, stale, strange = _evidence(builder, buffer, people, gold, lineages)
+        built, stale, strange = _evidence(builder, buffer, people.groups, gold, lineages)
         if grades is not None and built.scores is not None:
             built = replace(built, grades=_graded(grades, built.scores, built.responses, built.texts))
         evidence.append(built)
@@ -202,48 +182,9 @@ def _finish(builder: EvidenceBuilder, lineages: Mapping[str, Lineage]) -> Benchm
             )
     if older:
         notes.append(f"{benchmark}: {older} judgments of earlier configurations (prompt, sampling, model) are left out")
-    if repeated:
-        notes.append(f"{benchmark}: {repeats_in_words(repeated)}")
-    if len(people) > 1:
-        told = ", ".join(
-            f"{counted(len(group.votes), 'vote')} of {counted(len(group.voters), 'person', 'people')} "
-            f"({group.name or 'unnamed'})"
-            for group in people[1:]
-        )
-        notes.append(
-            f"{benchmark}: `human` is the group with most votes ({people[0].name or 'unnamed'}: "
-            f"{len(people[0].votes):,} votes of {len(people[0].voters)} people); counted apart: {told}"
-        )
-    tables = tuple(table for table in tables_of(builder, Reading()) if table.judge != GOLD)
-    return BenchmarkEvidence(benchmark, tuple(evidence), tuple(people), tuple(notes), grades, tables)
-
-
-def _people(builder: EvidenceBuilder) -> tuple[list[Group], int, int]:
-    """The groups, the largest first; how many votes repeat an earlier one; and how many are of old models."""
-    import numpy as np
-
-    buffers = [buffer for (_, shows), buffer in builder.people.items() if shows == 2]
-    if not buffers:
-        return [], 0, 0
-    codes, outcome = _joined(buffers)
-    voter = np.concatenate([np.frombuffer(buffer.raters, dtype=np.int32) for buffer in buffers]).astype(np.int64)
-    current = np.concatenate([buffer.current(len(builder.models)) for buffer in buffers])
-    raters = list(builder.raters)
-    first = np.unique(voter, return_index=True)
-    names = [raters[code] for code in first[0][np.argsort(first[1])].tolist()]
-    keep = current & np.isfinite(outcome)
-    votes = votes_of(len(builder.models), codes[keep], outcome[keep], voter[keep])
-    last = last_votes(votes, raters)
-    votes, repeated = votes.where(last), int((~last).sum())
-    found = []
-    for stem, members in groups_of_people(names):
-        place = np.full(len(raters), -1, dtype=np.int64)
-        place[[builder.raters[name] for name in members]] = np.arange(len(members))
-        voters = place[votes.voter]
-        order = np.argsort(voters, kind="stable")
-        order = order[voters[order] >= 0]
-        found.append(Group(stem, replace(votes.where(order), voter=voters[order]), tuple(members)))
-    return sorted(found, key=lambda group: -len(group.votes)), repeated, int((~current).sum())
+    notes += [f"{benchmark}: {said}" for said in people.sentences()]
+    tables = tuple(table for table in tables_of(builder, Reading(), people) if table.judge != GOLD)
+    return BenchmarkEvidence(benchmark, tuple(evidence), people.groups, tuple(notes), grades, tables)
 
 
 def _gold(builder: EvidenceBuilder) -> Votes:
@@ -251,22 +192,13 @@ def _gold(builder: EvidenceBuilder) -> Votes:
     import numpy as np
 
     buffers = [buffer for (judge, _, shows), buffer in builder.judges.items() if judge.name == GOLD and shows == 2]
-    codes, outcome = _joined(buffers)
+    codes, outcome = joined(buffers)
     keep = np.isfinite(outcome)
     return votes_of(len(builder.models), codes[keep], outcome[keep], np.zeros(int(keep.sum()), dtype=np.int64))
 
 
-def _joined(buffers: Sequence[RowBuffer]) -> tuple[IntArray, FloatArray]:
-    """The rows of several buffers of pairs: codes [N, 10], and outcomes [N]."""
-    import numpy as np
-
-    tables = [buffer.table() for buffer in buffers]
-    codes = np.concatenate([np.zeros((0, 10), dtype=np.int64), *(codes for codes, _ in tables)]).astype(np.int64)
-    return codes, np.concatenate([np.zeros(0), *(numbers[:, 0] for _, numbers in tables)])
-
-
 def _evidence(
-    builder: EvidenceBuilder, buffer: RowBuffer, people: list[Group], gold: Votes, lineages: Mapping[str, Lineage]
+    builder: EvidenceBuilder, buffer: RowBuffer, people: Sequence[Group], gold: Votes, lineages: Mapping[str, Lineage]
 ) -> tuple[Evidence, int, int]:
     """Evidence, how many rows are of replaced models, and how many votes are on other answers."""
     import numpy as np

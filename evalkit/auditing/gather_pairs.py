@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from evalkit.judgment_columns import Pairs, Scores, Votes, grouped
+from evalkit.collation import Pairs, Scores, Votes, grouped
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import BoolArray, FloatArray, IntArray

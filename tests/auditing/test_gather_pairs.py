@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from evalkit.auditing import gather_pairs
 from evalkit.auditing.evidence import Scores
 from evalkit.auditing.gather_pairs import pairs_by_question
-from evalkit.judgment_columns import grouped
+from evalkit.collation import grouped
 
 
 @given(st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 2), st.integers(0, 3)), max_size=40))
