@@ -132,6 +132,7 @@ def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = ()) -> Au
     findings: list[Finding] = []
     agreement: list[AgreementRow] = []
     rated: list[Rating] = []
+    rating_notes: dict[str, tuple[str, ...]] = {}
     histograms: list[Histogram] = []
     shown: list[Example] = []
     for gathered in found:
@@ -154,7 +155,9 @@ def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = ()) -> Au
                 )
         if gathered.evidence and gathered.grades is not None:
             histograms.extend(histogram(gathered.benchmark, PEOPLE, "", gathered.grades.score))
-        mine = list(ratings(gathered))
+        mine, about_ratings = ratings(gathered)
+        if about_ratings:
+            rating_notes[gathered.benchmark] = tuple(about_ratings)
         findings.extend(statistics(gathered))
         findings.extend(compared(gathered, mine))
         agreement.extend(agreement_rows(gathered))
@@ -167,6 +170,7 @@ def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = ()) -> Au
         findings=tuple(findings),
         agreement=tuple(agreement),
         ratings=tuple(rated),
+        rating_notes=rating_notes,
         histograms=tuple(histograms),
         examples=tuple(shown),
         notes=tuple(said),
