@@ -18,7 +18,7 @@ from evalkit.ratings.bt import BradleyTerry, Ties
 from evalkit.ratings.elo import Elo
 from evalkit.ratings.lc import LengthControlled, read_difficulties, read_gamed
 from evalkit.ratings.panel import PANEL, pooled
-from evalkit.ratings.standing import About, Method, Standing, counted, sharing
+from evalkit.ratings.standing import Method, Standing, TableInfo, count_outcomes, with_info
 from evalkit.ratings.winrate import WinRate
 from evalkit.results import answer_logs, judged_rows
 from evalkit.schema import Judged, Ref, Response
@@ -59,7 +59,7 @@ class Board:
     standings: list[Standing] = field(default_factory=list)
     """Of whole benchmarks, then of their categories where those were asked for; table by table, best first."""
     notes: list[str] = field(default_factory=list)
-    """About the data as a whole; those about one table are with its standings."""
+    """TableInfo the data as a whole; those about one table are with its standings."""
 
 
 @dataclass(frozen=True)
@@ -181,12 +181,12 @@ def _rated(method: Method, table: Comparisons) -> list[Standing]:
     from evalkit.stats.errors import StatisticsError
 
     if not len(table):
-        return sharing(counted(table, method.name), About(notes=("not rated: every judgment failed",)))
+        return with_info(count_outcomes(table, method.name), TableInfo(notes=("not rated: every judgment failed",)))
     try:
         return method.rate(table)
     except StatisticsError as error:
         reason = getattr(error, "reason", str(error))
-        return sharing(counted(table, method.name), About(notes=(f"not rated: {reason}",)))
+        return with_info(count_outcomes(table, method.name), TableInfo(notes=(f"not rated: {reason}",)))
 
 
 def by_category(table: Comparisons, order: Iterable[str]) -> Iterator[tuple[str, Comparisons]]:

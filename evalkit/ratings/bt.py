@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from evalkit.comparisons import Comparisons
 from evalkit.protocols import UsageError
 from evalkit.ratings.links import connected, linked, not_rated, rows_of
-from evalkit.ratings.standing import About, Standing, counted, sharing
+from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, with_info
 
 if TYPE_CHECKING:
     from evalkit.ratings.links import Rows
@@ -35,7 +35,7 @@ class BradleyTerry:
         """Ratings of the models that the comparisons link; a note names those they do not."""
         import numpy as np
 
-        standings = counted(table, self.name)
+        standings = count_outcomes(table, self.name)
         decided = np.flatnonzero(table.outcome != 0.5)
         everything = None if self.ties != "drop" else decided
         main = fit_ratings(table, everything, self.ties)
@@ -54,14 +54,14 @@ class BradleyTerry:
             )
             for standing in standings
         ]
-        ranked, separability = _ranked(sharing(rated, About()), main, notes)
-        about = About(
+        ranked, separability = _ranked(with_info(rated, TableInfo()), main, notes)
+        about = TableInfo(
             notes=tuple(dict.fromkeys(notes)),
             separability=separability,
             tie=getattr(main.fit, "tie", None),
             coefficients=controlled.coefficients if controlled else {},
         )
-        return sharing(ranked, about)
+        return with_info(ranked, about)
 
     def _without_ties(
         self, table: Comparisons, decided: IntArray, main: FittedRatings, notes: list[str]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.rate import Score
 from evalkit.ratings.beside import JudgesSideBySide
-from evalkit.ratings.standing import About, Standing
+from evalkit.ratings.standing import Standing, TableInfo
 
 if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
@@ -190,7 +190,7 @@ def _notes(rows: list[Standing]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _of_table(about: About) -> list[str]:
+def _of_table(about: TableInfo) -> list[str]:
     notes = list(about.notes)
     if about.separability is not None:
         notes.append(f"{about.separability:.0%} of model pairs differ significantly (all pairs at once, 95%)")
