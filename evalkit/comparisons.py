@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from evalkit.collation import Group, People, collate, last_votes, mean_of_orders, people_of, votes_of
+from evalkit.collation import Group, Pairs, People, collate, last_votes, mean_of_orders, people_of, votes_of
 from evalkit.judgment_columns import GOLD, HUMAN, STRONG, BenchmarkRows, RowBuffer, read_rows
 from evalkit.protocols import UsageError
 from evalkit.schema import Judged, Judgment
@@ -156,14 +156,8 @@ def comparisons(
     return [table for _, rows in sorted(found.items()) for table in tables_of(rows, reading)]
 
 
-def tables_of(rows: BenchmarkRows, reading: Reading, people: People | None = None) -> list[Comparisons]:
-    """The comparisons of every judge and protocol of one benchmark, and of every group of people, by name.
-
-    Args:
-        rows: of the benchmark.
-        reading: how verdicts become comparisons.
-        people: those of the rows, where they are known already.
-    """
+def tables_of(rows: BenchmarkRows, reading: Reading) -> list[Comparisons]:
+    """The comparisons of every judge and protocol of one benchmark, and of every group of people, by name."""
     every, newest = reading.every_configuration, rows.newest()
     result = []
     for judge, buffer in ((key[0], buffer) for key, buffer in rows.judges.items() if buffer.shows == 2):
@@ -175,15 +169,19 @@ def tables_of(rows: BenchmarkRows, reading: Reading, people: People | None = Non
         elif newest[place] is buffer:
             older = sum(twin.rows for twin in twins) - buffer.rows
             result.append((place, _table(rows, buffer, judge.name, older, reading)))
-    voted = [buffer for buffer in rows.people.values() if buffer.shows == 2]
-    people = people or people_of(rows)
-    for buffer in voted:
+    result += [((table.judge, table.protocol, 2), table) for table in tables_of_people(rows, people_of(rows), reading)]
+    return [table for _, table in sorted(result, key=lambda found: found[0])]
+
+
+def tables_of_people(rows: BenchmarkRows, people: People, reading: Reading) -> list[Comparisons]:
+    """The comparisons of every group of people, under each protocol; the largest group is called human."""
+    result = []
+    for buffer in (buffer for buffer in rows.people.values() if buffer.shows == 2):
         for number, group in enumerate(people.groups):
             label = f"{HUMAN}: {group.name or 'others'}" if number else HUMAN
-            table = _table(rows, buffer, label, 0, reading, group)
             about = () if number else tuple(people.sentences())
-            result.append(((label, buffer.protocol, 2), replace(table, about_people=about)))
-    return [table for _, table in sorted(result, key=lambda found: found[0])]
+            result.append(replace(_table(rows, buffer, label, 0, reading, group), about_people=about))
+    return result
 
 
 def is_people(judge: str) -> bool:
@@ -274,6 +272,25 @@ def _from_showings(codes: IntArray, numbers: FloatArray, strong: BoolArray, read
         "weight": weight,
         "orders": np.isfinite(plain).astype(np.int64) + np.isfinite(swapped),
     }
+
+
+def comparisons_of_pairs(benchmark: str, judge: str, protocol: str, models: Sequence[str], pairs: Pairs) -> Comparisons:
+    """The comparisons that collated pairs amount to, for who has those already; models as they are numbered there."""
+    import numpy as np
+
+    keep = np.flatnonzero(np.isfinite(pairs.outcome) & (pairs.a != pairs.b))
+    listed = ("a", "b", "question", "category", "turn", "outcome", "length_a", "length_b")
+    return Comparisons(
+        benchmark,
+        judge,
+        protocol,
+        tuple(models),
+        questions=range(int(pairs.question.max(initial=-1)) + 1),  # type: ignore[arg-type]
+        categories=(),
+        **{name: getattr(pairs, name)[keep] for name in listed},
+        weight=np.broadcast_to(1.0, keep.size),
+        orders=np.isfinite(pairs.plain)[keep].astype(np.int64) + np.isfinite(pairs.swapped)[keep],
+    )
 
 
 def _from_votes(codes: IntArray, numbers: FloatArray, voter: IntArray, raters: Sequence[str]) -> dict[str, Any]:

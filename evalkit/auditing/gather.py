@@ -13,7 +13,7 @@ from evalkit.auditing.findings import counted
 from evalkit.auditing.gather_pairs import matched_votes, pairs_by_question, pairs_of_scores
 from evalkit.auditing.relations import inferred_lineage
 from evalkit.collation import Group, Scores, Votes, collate, joined, people_of, votes_of
-from evalkit.comparisons import Comparisons, Reading, tables_of
+from evalkit.comparisons import HUMAN, Comparisons, Reading, tables_of_people
 from evalkit.judgment_columns import GOLD, BenchmarkRows, RowBuffer, rater_kind, read_rows
 from evalkit.protocols import UsageError
 from evalkit.schema import Judged, Judgment, Response
@@ -60,8 +60,8 @@ class BenchmarkEvidence:
     notes: tuple[str, ...] = ()
     grades: Grades | None = None
     """Scores by people, whoever else judged the answers."""
-    tables: tuple[Comparisons, ...] = ()
-    """What ratings are made of, as for a leaderboard: a table for each judge and protocol, and for people."""
+    voted: tuple[Comparisons, ...] = ()
+    """What the main group of people says, as for a leaderboard: a table for each protocol."""
 
 
 @dataclass
@@ -183,8 +183,8 @@ def _finish(builder: EvidenceBuilder, lineages: Mapping[str, Lineage]) -> Benchm
     if older:
         notes.append(f"{benchmark}: {older} judgments of earlier configurations (prompt, sampling, model) are left out")
     notes += [f"{benchmark}: {said}" for said in people.sentences()]
-    tables = tuple(table for table in tables_of(builder, Reading(), people) if table.judge != GOLD)
-    return BenchmarkEvidence(benchmark, tuple(evidence), people.groups, tuple(notes), grades, tables)
+    voted = tuple(table for table in tables_of_people(builder, people, Reading()) if table.judge == HUMAN)
+    return BenchmarkEvidence(benchmark, tuple(evidence), people.groups, tuple(notes), grades, voted)
 
 
 def _gold(builder: EvidenceBuilder) -> Votes:

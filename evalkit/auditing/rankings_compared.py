@@ -11,7 +11,7 @@ from evalkit.auditing.evidence import Evidence, percent, signed, within
 from evalkit.auditing.findings import Finding, Rating, counted
 from evalkit.auditing.gather import BenchmarkEvidence
 from evalkit.auditing.rated_twice import DIGITS, FEW, outcomes, rated_twice
-from evalkit.comparisons import Comparisons, is_people
+from evalkit.comparisons import Comparisons, comparisons_of_pairs
 from evalkit.ratings.panel import pooled
 
 if TYPE_CHECKING:
@@ -39,15 +39,13 @@ def ratings(gathered: BenchmarkEvidence) -> tuple[list[Rating], list[str]]:
     for evidence in gathered.evidence:
         if evidence.scores is not None:
             rated += _means(evidence)
-    for table in gathered.tables:
-        if not is_people(table.judge):
-            rated += _rated(table, table.protocol, notes)
-    order = {(evidence.judge, evidence.protocol): place for place, evidence in enumerate(gathered.evidence)}
-    rated.sort(key=lambda row: order[row.rater, row.protocol])
+            continue
+        place = evidence.benchmark, evidence.judge, evidence.protocol
+        rated += _rated(comparisons_of_pairs(*place, evidence.models, evidence.pairs), evidence.protocol, notes)
     if gathered.grades is not None:
         grades, about = gathered.grades, gathered.evidence[0]
         rated += _mean_scores(about, HUMAN, HUMAN_SCORES, grades.model, grades.score, grades.question)
-    people = [table for table in gathered.tables if table.judge == HUMAN and len(table)]
+    people = [table for table in gathered.voted if len(table)]
     if people:
         table = people[0] if len(people) == 1 else pooled(people, HUMAN)
         rated += _rated(_on_judged_models(table, gathered.evidence, notes), "", notes)

@@ -36,7 +36,7 @@ def test_online_elo_of_the_mtbench_votes_is_the_same(votes):
 
     board = rate(Choices(paths=(votes,), method="elo", permutations=20))
     (gathered,) = gather(row for log in judged_rows([votes]) for row in log)
-    (people,) = [table for table in gathered.tables if table.judge == HUMAN]
+    (people,) = gathered.voted
     mine = {row.model: row.main.estimate for row in Elo(20).rate(people)}
     assert mine == pytest.approx({r.model: r.main.estimate for r in board.standings if r.judge == HUMAN}, abs=1e-9)
 
