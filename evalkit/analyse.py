@@ -6,8 +6,6 @@ packages are found by their entry points, group ``evalkit.biases``.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,10 +17,10 @@ from typing import TYPE_CHECKING
 from evalkit.auditing.evidence import Evidence
 from evalkit.auditing.example_texts import Questions, completed
 from evalkit.auditing.findings import AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
-from evalkit.auditing.gather import GOLD, Gathered, gather
+from evalkit.auditing.gather import BenchmarkEvidence, gather
 from evalkit.auditing.labels import read_votes
 from evalkit.auditing.metrics import TOPICS
-from evalkit.comparisons import HUMAN
+from evalkit.judgment_columns import rater_kind
 from evalkit.protocols import Bias, UsageError
 from evalkit.results import answer_logs, judged_rows
 from evalkit.schema import Judged
@@ -74,8 +72,7 @@ def audit(
     votes, imported = read_votes(human) if human is not None else ([], [])
     rows = _Rows(listed, imported, only)
     answers = (row for log in answer_logs([*listed, *imported]) for row in log)
-    with _no_cycles():
-        found = gather(rows, answers, votes=votes, kin=relations(run_records(listed)), judge=judge)
+    found = gather(rows, answers, votes=votes, kin=relations(run_records(listed)), judge=judge)
     if not any(gathered.evidence for gathered in found):
         raise UsageError(_nothing(listed, judge, sorted(rows.judges), rows.people))
     notes = []
@@ -110,7 +107,7 @@ class _Rows:
             for row in log:
                 if row.judge.name != name:
                     name = row.judge.name
-                    person = row.judge.fingerprint == HUMAN or name == GOLD
+                    person = rater_kind(row.judge) != "judge"
                     self.people = self.people or person
                     if asked_about and not person:
                         self.judges[name] = None
@@ -123,19 +120,7 @@ class _Rows:
         self.dated = (first, last) if last else None
 
 
-@contextlib.contextmanager
-def _no_cycles() -> Iterator[None]:
-    """Rows come by the million, none refers to itself, and looking for cycles among them takes a fifth of the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
-
-
-def audited(found: Sequence[Gathered], notes: Iterable[str] = ()) -> Audit:
+def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = ()) -> Audit:
     """Audit what was gathered."""
     from evalkit.auditing import corrections
     from evalkit.auditing.agreement_counts import HUMAN as PEOPLE
@@ -150,6 +135,7 @@ def audited(found: Sequence[Gathered], notes: Iterable[str] = ()) -> Audit:
     findings: list[Finding] = []
     agreement: list[AgreementRow] = []
     rated: list[Rating] = []
+    rating_notes: dict[str, tuple[str, ...]] = {}
     histograms: list[Histogram] = []
     shown: list[Example] = []
     for gathered in found:
@@ -172,7 +158,9 @@ def audited(found: Sequence[Gathered], notes: Iterable[str] = ()) -> Audit:
                 )
         if gathered.evidence and gathered.grades is not None:
             histograms.extend(histogram(gathered.benchmark, PEOPLE, "", gathered.grades.score))
-        mine = list(ratings(gathered))
+        mine, about_ratings = ratings(gathered)
+        if about_ratings:
+            rating_notes[gathered.benchmark] = tuple(about_ratings)
         findings.extend(statistics(gathered))
         findings.extend(compared(gathered, mine))
         agreement.extend(agreement_rows(gathered))
@@ -185,6 +173,7 @@ def audited(found: Sequence[Gathered], notes: Iterable[str] = ()) -> Audit:
         findings=tuple(findings),
         agreement=tuple(agreement),
         ratings=tuple(rated),
+        rating_notes=rating_notes,
         histograms=tuple(histograms),
         examples=tuple(shown),
         notes=tuple(said),

@@ -8,14 +8,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
+from evalkit.collation import Group, Pairs, People, collate, last_votes, mean_of_orders, people_of, votes_of
+from evalkit.judgment_columns import GOLD, HUMAN, STRONG, BenchmarkRows, RowBuffer, read_rows
 from evalkit.protocols import UsageError
-from evalkit.schema import Judgment, Ref
+from evalkit.schema import Judged, Judgment
 
 if TYPE_CHECKING:
-    from evalkit.stats.arrays import FloatArray, IntArray
+    from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
+
+__all__ = [
+    "GOLD",
+    "HUMAN",
+    "STRONG",
+    "Aggregate",
+    "Comparisons",
+    "Failed",
+    "Reading",
+    "comparisons",
+    "is_people",
+    "tables_of",
+]
 
 Aggregate = Literal["average", "consistent", "probability", "each"]
 """What two verdicts on one pair, one for each order, amount to.
@@ -26,13 +41,8 @@ probability  a win for the model that is better on average, a tie only at exactl
 each         nothing: every showing counts by itself (Arena-Hard).
 """
 
-HUMAN = "human"
-"""Fingerprint of people, whose votes are pooled under this name unless they are asked for one by one."""
-
 STRONG_WEIGHT = 3.0
 """How often Arena-Hard counts a verdict of A>>B (arena-hard-auto show_result.py)."""
-
-STRONG = frozenset({"A>>B", "B>>A", "A<<B", "B<<A"})
 
 COLUMNS = ("a", "b", "question", "category", "turn", "outcome", "weight", "length_a", "length_b", "orders")
 
@@ -87,6 +97,8 @@ class Comparisons:
     """Judgments of earlier configurations (prompt, sampling, model) that are not counted."""
     itself: int = 0
     """Judgments that showed a model against itself: they say something of the judge, and nothing of models."""
+    about_people: tuple[str, ...] = ()
+    """Of people: whose votes count, and which do not, a sentence each."""
 
     def __len__(self) -> int:
         return int(self.a.size)
@@ -108,203 +120,238 @@ class Comparisons:
         return replace(self, **chosen, **styles)
 
 
+class Reading(NamedTuple):
+    """How verdicts become comparisons."""
+
+    aggregate: Aggregate = "average"
+    """What verdicts in two orders amount to."""
+    strong_weight: float = 1.0
+    """Weight of a strong verdict (A>>B); Arena-Hard's is ``STRONG_WEIGHT``."""
+    every_configuration: bool = False
+    """Also those a newer one of the same name has replaced (another prompt, temperature, revision, ...), each under its
+    name and fingerprint. Different configurations are never mixed."""
+
+
 def comparisons(
-    judgments: Iterable[Judgment],
+    judgments: Iterable[Judgment | Judged],
     *,
     aggregate: Aggregate = "average",
     strong_weight: float = 1.0,
-    pool_people: bool = True,
     every_configuration: bool = False,
 ) -> list[Comparisons]:
-    """One table for each benchmark, judge and protocol.
+    """One table for each benchmark, judge and protocol; people who belong together are one judge, called human.
 
     Args:
         judgments: in the order stored; pairwise ones count, others are passed over.
-        aggregate: what verdicts in two orders amount to.
-        strong_weight: weight of a strong verdict (A>>B); Arena-Hard's is ``STRONG_WEIGHT``.
-        pool_people: count all human voters as one judge called human.
-        every_configuration: also those a newer one of the same name has replaced (another prompt, temperature,
-            revision, ...), each under its name and fingerprint. Different configurations are never mixed.
+        aggregate: as in ``Reading``.
+        strong_weight: as in ``Reading``.
+        every_configuration: as in ``Reading``.
     """
+    reading = Reading(aggregate, strong_weight, every_configuration)
     if aggregate not in get_args(Aggregate):
         raise UsageError(f"aggregate={aggregate!r} is not one of: {', '.join(get_args(Aggregate))}")
     if not 0 < strong_weight < float("inf"):
         raise UsageError(f"the weight of a strong verdict must be a positive number, not {strong_weight}")
-    tables: dict[tuple[str, Ref, str], _Table] = {}
-    newest: dict[tuple[str, str, str], _Table] = {}
-    for row in judgments:
-        if len(row.shown) != 2:
-            continue
-        people = pool_people and row.judge.fingerprint == HUMAN
-        judge = Ref(HUMAN, HUMAN) if people else row.judge
-        table = tables.setdefault((row.benchmark, judge, row.protocol), _Table(row.benchmark, judge, row.protocol))
-        newest[row.benchmark, judge.name, row.protocol] = table
-        _enter(table, row, strong_weight, apart=aggregate == "each")
-    kept = list(tables.values() if every_configuration else newest.values())
+    found = read_rows(judgments, BenchmarkRows, lambda row: len(row.shown) == 2)
+    return [table for _, rows in sorted(found.items()) for table in tables_of(rows, reading)]
+
+
+def tables_of(rows: BenchmarkRows, reading: Reading) -> list[Comparisons]:
+    """The comparisons of every judge and protocol of one benchmark, and of every group of people, by name."""
+    every, newest = reading.every_configuration, rows.newest()
     result = []
-    for table in sorted(kept, key=lambda table: (table.benchmark, table.judge.name, table.protocol)):
-        twins = [
-            other for other in tables.values() if (other.benchmark, other.judge.name, other.protocol) == table.name
-        ]
-        label = _label(table.judge, len(twins) > 1 and every_configuration)
-        older = 0 if every_configuration else sum(twin.rows for twin in twins if twin is not table)
-        result.append(_columns(table, label, aggregate, older, every_configuration=every_configuration))
+    for judge, buffer in ((key[0], buffer) for key, buffer in rows.judges.items() if buffer.shows == 2):
+        place = (judge.name, buffer.protocol, 2)
+        twins = [twin for (other, *key), twin in rows.judges.items() if (other.name, *key) == place]
+        if every:
+            label = f"{judge.name}@{judge.fingerprint[:8]}" if len(twins) > 1 else judge.name
+            result.append((place, _table(rows, buffer, label, 0, reading)))
+        elif newest[place] is buffer:
+            older = sum(twin.rows for twin in twins) - buffer.rows
+            result.append((place, _table(rows, buffer, judge.name, older, reading)))
+    result += [((table.judge, table.protocol, 2), table) for table in tables_of_people(rows, people_of(rows), reading)]
+    return [table for _, table in sorted(result, key=lambda found: found[0])]
+
+
+def tables_of_people(rows: BenchmarkRows, people: People, reading: Reading) -> list[Comparisons]:
+    """The comparisons of every group of people, under each protocol; the largest group is called human."""
+    result = []
+    for buffer in (buffer for buffer in rows.people.values() if buffer.shows == 2):
+        for number, group in enumerate(people.groups):
+            label = f"{HUMAN}: {group.name or 'others'}" if number else HUMAN
+            about = () if number else tuple(people.sentences())
+            result.append(replace(_table(rows, buffer, label, 0, reading, group), about_people=about))
     return result
 
 
-def combined(scores: list[float], aggregate: Aggregate) -> float:
-    """The outcome for a model of verdicts on the same pair."""
-    mean = sum(scores) / len(scores)
+def is_people(judge: str) -> bool:
+    """Whether the judge of a table is a group of people."""
+    return judge == HUMAN or judge.startswith(f"{HUMAN}: ")
+
+
+def _table(
+    rows: BenchmarkRows, buffer: RowBuffer, judge: str, replaced: int, reading: Reading, group: Group | None = None
+) -> Comparisons:
+    """The comparisons of one judge, or one group of people, under one protocol."""
+    import numpy as np
+
+    stored, numbers = buffer.table()
+    codes = stored.astype(np.int64)
+    voter = np.frombuffer(buffer.raters, dtype=np.int32).astype(np.int64)
+    ours = np.ones(len(codes), dtype=bool)
+    if group is not None:
+        ours = np.isin(voter, [rows.raters[name] for name in group.voters])
+    every = reading.every_configuration
+    itself = (codes[:, 4] == codes[:, 7]) & (codes[:, 5] == codes[:, 8])
+    keep = ~itself if every else buffer.current(len(rows.models)) & (codes[:, 4] != codes[:, 7])
+    keep &= ours
+    names = _names(rows, codes, apart=every)
+    place = {name: i for i, name in enumerate(sorted({names[i] for i in np.unique(codes[keep][:, (4, 7)]).tolist()}))}
+    # Numbered in alphabetical order: the first model of each pair is a, and the lower code.
+    numbered = np.array([place.get(name, -1) for name in names] or [-1], dtype=np.int64)
+    codes[:, 4], codes[:, 7] = numbered[codes[:, 4]], numbered[codes[:, 7]]
+    scored = np.isfinite(numbers[:, 0])
+    used = np.flatnonzero(keep & scored)
+    columns = (
+        _from_showings(codes[used], numbers[used], buffer.marked(buffer.strong)[used], reading)
+        if group is None
+        else _from_votes(codes[used], numbers[used], voter[used], list(rows.raters))
+    )
+    lost = np.flatnonzero(keep & ~scored)
+    failures = codes[lost]
+    questions, question, lost_question = _renumbered(columns["question"], failures[:, 0], list(rows.questions))
+    categories, category, lost_category = _renumbered(columns["category"], failures[:, 1], list(rows.categories))
+    columns |= {"question": question, "category": category}
+    return Comparisons(
+        benchmark=rows.benchmark,
+        judge=judge,
+        protocol=buffer.protocol,
+        models=tuple(place),
+        questions=questions,
+        categories=categories,
+        **columns,
+        failed=_failed(rows, buffer, failures, lost, lost_question, lost_category),
+        replaced=replaced + int((ours & ~keep & ~itself).sum()),
+        itself=int((ours & itself).sum()),
+    )
+
+
+def _names(rows: BenchmarkRows, codes: IntArray, *, apart: bool) -> list[str]:
+    """Names of models by code. Where configurations count apart, codes are changed to tell those apart too."""
+    import numpy as np
+
+    names, versions = list(rows.models), list(rows.versions)
+    if not apart or not len(codes):
+        return names
+    both = np.concatenate([codes[:, 4:6], codes[:, 7:9]])
+    configurations, code = np.unique(both, axis=0, return_inverse=True)
+    codes[:, 4], codes[:, 7] = np.split(code.reshape(-1), 2)
+    met = np.unique(codes[codes[:, 4] != codes[:, 7]][:, (4, 7)])
+    alike = Counter(configurations[met, 0].tolist())
+    return [
+        f"{names[model]}@{versions[version][:8]}" if alike[model] > 1 else names[model]
+        for model, version in configurations.tolist()
+    ]
+
+
+def _from_showings(codes: IntArray, numbers: FloatArray, strong: BoolArray, reading: Reading) -> dict[str, Any]:
+    """The columns of comparisons by a judge, in the order in which the pairs were first judged."""
+    import numpy as np
+
+    aggregate, models = reading.aggregate, int(codes[:, (4, 7)].max(initial=0)) + 1
+    found = collate(models, codes, numbers, np.zeros(len(codes), dtype=bool), apart=aggregate == "each")
+    order = np.argsort(found.first, kind="stable")
+    plain, swapped = found.pairs.plain[order], found.pairs.swapped[order]
+    weight = np.ones(order.size)
+    if reading.strong_weight != 1:
+        by_row = np.r_[np.where(strong, reading.strong_weight, 1.0), np.nan]
+        weight = mean_of_orders(by_row[found.plain_row], by_row[found.swapped_row])[order]
+    listed = ("a", "b", "question", "category", "turn", "length_a", "length_b")
+    return {name: getattr(found.pairs, name)[order] for name in listed} | {
+        "outcome": combined(plain, swapped, aggregate),
+        "weight": weight,
+        "orders": np.isfinite(plain).astype(np.int64) + np.isfinite(swapped),
+    }
+
+
+def comparisons_of_pairs(benchmark: str, judge: str, protocol: str, models: Sequence[str], pairs: Pairs) -> Comparisons:
+    """The comparisons that collated pairs amount to, for who has those already; models as they are numbered there."""
+    import numpy as np
+
+    keep = np.flatnonzero(np.isfinite(pairs.outcome) & (pairs.a != pairs.b))
+    listed = ("a", "b", "question", "category", "turn", "outcome", "length_a", "length_b")
+    return Comparisons(
+        benchmark,
+        judge,
+        protocol,
+        tuple(models),
+        questions=range(int(pairs.question.max(initial=-1)) + 1),  # type: ignore[arg-type]
+        categories=(),
+        **{name: getattr(pairs, name)[keep] for name in listed},
+        weight=np.broadcast_to(1.0, keep.size),
+        orders=np.isfinite(pairs.plain)[keep].astype(np.int64) + np.isfinite(pairs.swapped)[keep],
+    )
+
+
+def _from_votes(codes: IntArray, numbers: FloatArray, voter: IntArray, raters: Sequence[str]) -> dict[str, Any]:
+    """The columns of comparisons by people: every vote that counts is one."""
+    import numpy as np
+
+    votes = votes_of(int(codes[:, (4, 7)].max(initial=0)) + 1, codes, numbers[:, 0], voter)
+    keep = np.flatnonzero(last_votes(votes, raters))
+    turned = (votes.a != codes[:, 4])[keep]
+    first, second = numbers[keep, 1], numbers[keep, 2]
+    listed = ("a", "b", "question", "category", "turn", "outcome")
+    return {name: getattr(votes, name)[keep] for name in listed} | {
+        "length_a": np.where(turned, second, first),
+        "length_b": np.where(turned, first, second),
+        "weight": np.ones(keep.size),
+        "orders": np.ones(keep.size, dtype=np.int64),
+    }
+
+
+def combined(plain: FloatArray, swapped: FloatArray, aggregate: Aggregate) -> FloatArray:
+    """The outcomes that verdicts on the same pairs in two orders amount to; NaN stands for no verdict in that order."""
+    import numpy as np
+
+    mean = mean_of_orders(plain, swapped)
     if aggregate in ("average", "each"):
         return mean
     if aggregate == "probability":
-        return 1.0 if mean > 0.5 else 0.0 if mean < 0.5 else 0.5
-    if all(score > 0.5 for score in scores):
-        return 1.0
-    return 0.0 if all(score < 0.5 for score in scores) else 0.5
+        result: FloatArray = 0.5 + np.sign(mean - 0.5) / 2
+        return result
+    said = [np.where(np.isnan(side), np.sign(mean - 0.5), np.sign(side - 0.5)) for side in (plain, swapped)]
+    agreed: FloatArray = np.where(said[0] == said[1], 0.5 + said[0] / 2, 0.5)
+    return agreed
 
 
-@dataclass
-class _Pair:
-    """Every showing of two answers under one judge."""
-
-    category: str
-    lengths: tuple[float, float]
-    scores: list[float] = field(default_factory=list)
-    """Of the alphabetically first model."""
-    weights: list[float] = field(default_factory=list)
-
-
-class _Side(NamedTuple):
-    """One of the two answers of a judgment."""
-
-    model: Ref
-    score: float
-    length: float
-
-
-@dataclass
-class _Table:
-    """What is kept of one judge and protocol while rows stream by."""
-
-    benchmark: str
-    judge: Ref
-    protocol: str
-    pairs: dict[tuple[str, int, Ref, Ref, int, str, bool], _Pair] = field(default_factory=dict)
-    """By item, turn, models, repeat, who voted, and, where showings count by themselves, the order."""
-    failed: list[tuple[str, str, str, int, _Side, _Side]] = field(default_factory=list)
-    """Kind, category, item, turn and the two sides."""
-    latest: dict[str, Ref] = field(default_factory=dict)
-    """The configuration of each model that was judged last."""
-    met: Counter[tuple[Ref, Ref]] = field(default_factory=Counter)
-    itself: int = 0
-    rows: int = 0
-
-    @property
-    def name(self) -> tuple[str, str, str]:
-        return self.benchmark, self.judge.name, self.protocol
-
-
-def _enter(table: _Table, row: Judgment, strong_weight: float, *, apart: bool) -> None:
-    table.rows += 1
-    for model in row.models:
-        table.latest[model.name] = model
-    lengths = row.lengths if len(row.lengths) == 2 else (float("nan"), float("nan"))
-    scores = row.scores or (0.0, 0.0)
-    sides = [_Side(*parts) for parts in zip(row.models, scores, map(float, lengths), strict=True)]
-    flipped = _order(sides[0]) > _order(sides[1])
-    first, second = reversed(sides) if flipped else sides
-    if first.model == second.model:
-        table.itself += 1
-        return
-    table.met[first.model, second.model] += 1
-    if row.scores is None:
-        kind = row.error.kind if row.error else "unparsed"
-        table.failed.append((kind, row.category, row.item, row.turn, first, second))
-        return
-    voter = row.judge.name if row.judge.fingerprint == HUMAN else ""
-    apart = apart or bool(voter)  # every vote of a person counts
-    key = (row.item, row.turn, first.model, second.model, row.repeat, voter, apart and flipped)
-    if key not in table.pairs:
-        table.pairs[key] = _Pair(row.category, (first.length, second.length))
-    table.pairs[key].scores.append(_preference(first.score, second.score))
-    table.pairs[key].weights.append(strong_weight if row.label in STRONG else 1.0)
-
-
-def _preference(first: float, second: float) -> float:
-    """For the first of two answers; of scores on a scale of the judge's own, the higher wins."""
-    if 0 <= first <= 1 and abs(first + second - 1) < 1e-6:
-        return first
-    return 0.5 if first == second else float(first > second)
-
-
-def _order(side: _Side) -> tuple[str, str]:
-    return side.model.name, side.model.fingerprint
-
-
-def _label(ref: Ref, ambiguous: bool) -> str:
-    return f"{ref.name}@{ref.fingerprint[:8]}" if ambiguous else ref.name
-
-
-def _columns(
-    table: _Table, judge: str, aggregate: Aggregate, replaced: int, *, every_configuration: bool
-) -> Comparisons:
+def _renumbered(used: IntArray, lost: IntArray, names: list[str]) -> tuple[tuple[str, ...], IntArray, IntArray]:
+    """Only the names that occur, in order of appearance, and both columns as positions in them."""
     import numpy as np
 
-    current = set(table.latest.values())
-    alike = Counter(model.name for model in {model for pair in table.met for model in pair})
+    codes, first, place = np.unique(np.concatenate([used, lost]), return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(order.size)
+    numbers = rank[place.reshape(-1)].astype(np.int64)
+    return tuple(names[i] for i in codes[order].tolist()), numbers[: used.size], numbers[used.size :]
 
-    def counts(first: Ref, second: Ref) -> bool:
-        return every_configuration or ({first, second} <= current and first.name != second.name)
 
-    def label(model: Ref) -> str:
-        return _label(model, every_configuration and alike[model.name] > 1)
+def _failed(
+    rows: BenchmarkRows, buffer: RowBuffer, codes: IntArray, lost: IntArray, question: IntArray, category: IntArray
+) -> tuple[Failed, ...]:
+    """Judgments without a verdict, [F] rows of the buffer; models in alphabetical order."""
+    import numpy as np
 
-    pairs = {key: pair for key, pair in table.pairs.items() if counts(key[2], key[3])}
-    failed = [row for row in table.failed if counts(row[4].model, row[5].model)]
-    names = sorted({label(model) for pair in table.met if counts(*pair) for model in pair})
-    questions = list(dict.fromkeys([key[0] for key in pairs] + [row[2] for row in failed]))
-    categories = list(dict.fromkeys([pair.category for pair in pairs.values()] + [row[1] for row in failed]))
-    model_at, question_at, category_at = (
-        {name: position for position, name in enumerate(listed)} for listed in (names, questions, categories)
-    )
-
-    def integers(values: Iterable[int]) -> IntArray:
-        return np.fromiter(values, dtype=np.int64, count=len(pairs))
-
-    def numbers(values: Iterable[float]) -> FloatArray:
-        return np.fromiter(values, dtype=np.float64, count=len(pairs))
-
-    return Comparisons(
-        benchmark=table.benchmark,
-        judge=judge,
-        protocol=table.protocol,
-        models=tuple(names),
-        questions=tuple(questions),
-        categories=tuple(categories),
-        a=integers(model_at[label(key[2])] for key in pairs),
-        b=integers(model_at[label(key[3])] for key in pairs),
-        question=integers(question_at[key[0]] for key in pairs),
-        category=integers(category_at[pair.category] for pair in pairs.values()),
-        turn=integers(key[1] for key in pairs),
-        outcome=numbers(combined(pair.scores, aggregate) for pair in pairs.values()),
-        weight=numbers(sum(pair.weights) / len(pair.weights) for pair in pairs.values()),
-        length_a=numbers(pair.lengths[0] for pair in pairs.values()),
-        length_b=numbers(pair.lengths[1] for pair in pairs.values()),
-        orders=integers(len(pair.scores) for pair in pairs.values()),
-        failed=tuple(
-            Failed(
-                kind,
-                model_at[label(first.model)],
-                model_at[label(second.model)],
-                category_at[category],
-                question_at[item],
-                turn,
-                first.length,
-                second.length,
-            )
-            for kind, category, item, turn, first, second in failed
-        ),
-        replaced=replaced + sum(count for pair, count in table.met.items() if not counts(*pair)),
-        itself=table.itself,
-    )
+    if not lost.size:
+        return ()
+    numbers, names = buffer.table()[1], list(rows.kinds)
+    failed = np.flatnonzero(np.isnan(numbers[:, 0]))
+    kind = np.frombuffer(buffer.failures, dtype=np.int32)[np.searchsorted(failed, lost)]
+    result = []
+    for row, code in enumerate(codes.tolist()):
+        sides = [(code[4], float(numbers[lost[row], 1])), (code[7], float(numbers[lost[row], 2]))]
+        (a, length_a), (b, length_b) = sorted(sides, key=lambda side: side[0])
+        about = int(category[row]), int(question[row]), code[2]
+        result.append(Failed(names[kind[row]], a, b, *about, length_a, length_b))
+    return tuple(result)

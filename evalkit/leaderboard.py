@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit import benchmark
-from evalkit.comparisons import HUMAN, Aggregate, Comparisons, Failed, comparisons
+from evalkit.comparisons import HUMAN, Aggregate, Comparisons, Failed, comparisons, is_people
+from evalkit.judgment_columns import rater_kind
 from evalkit.protocols import UsageError
 from evalkit.ratings import battle_table
 from evalkit.ratings.baseline import Baseline
@@ -17,10 +18,10 @@ from evalkit.ratings.bt import BradleyTerry, Ties
 from evalkit.ratings.elo import Elo
 from evalkit.ratings.lc import LengthControlled, read_difficulties, read_gamed
 from evalkit.ratings.panel import PANEL, pooled
-from evalkit.ratings.standing import About, Method, Standing, counted, sharing
+from evalkit.ratings.standing import Method, Standing, TableInfo, count_outcomes, with_info
 from evalkit.ratings.winrate import WinRate
-from evalkit.results import answer_logs, judgment_logs
-from evalkit.schema import Judgment, Ref, Response
+from evalkit.results import answer_logs, judged_rows
+from evalkit.schema import Judged, Ref, Response
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray
@@ -58,7 +59,7 @@ class Board:
     standings: list[Standing] = field(default_factory=list)
     """Of whole benchmarks, then of their categories where those were asked for; table by table, best first."""
     notes: list[str] = field(default_factory=list)
-    """About the data as a whole; those about one table are with its standings."""
+    """TableInfo the data as a whole; those about one table are with its standings."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,12 @@ def kinds(paths: Iterable[Path], judge: str | None = None) -> Kinds:
     """Look at the first row of every judgments file: a file holds one judge and protocol."""
     listed = list(paths)
     shown, judges = set(), set()
-    for log in judgment_logs(path for path in listed if not battle_table.is_battle_table(path)):
+    for log in judged_rows(path for path in listed if not battle_table.is_battle_table(path)):
         first = next(iter(log), None)
         if first is None:
             continue
-        judges |= {first.judge.name} | ({HUMAN} if first.judge.fingerprint == HUMAN else set())
-        if judge is None or _is_by(first, judge) or first.judge.fingerprint == HUMAN:
+        judges |= {first.judge.name} | ({HUMAN} if rater_kind(first.judge) == "person" else set())
+        if judge is None or _is_by(first, judge) or rater_kind(first.judge) == "person":
             shown.add(len(first.shown))
     return Kinds(1 in shown, 2 in shown or any(map(battle_table.is_battle_table, listed)), frozenset(judges))
 
@@ -131,12 +132,12 @@ def _tables(choices: Choices) -> list[Comparisons]:
     stored = [path for path in listed if path not in files]
     voter = False
 
-    def judgments() -> Iterator[Judgment]:
+    def judgments() -> Iterator[Judged]:
         nonlocal voter
-        for log in judgment_logs(stored):
+        for log in judged_rows(stored):
             for row in log:
                 if choices.judge is None or _is_by(row, choices.judge):
-                    voter = voter or (row.judge.fingerprint == HUMAN and row.judge.name == choices.judge != HUMAN)
+                    voter = voter or (rater_kind(row.judge) == "person" and row.judge.name == choices.judge != HUMAN)
                     yield row
 
     tables = comparisons(
@@ -153,15 +154,15 @@ def _tables(choices: Choices) -> list[Comparisons]:
     return [table for table in tables if table.models]
 
 
-def _is_by(row: Judgment, judge: str) -> bool:
-    return row.judge.name == judge or (judge == HUMAN and row.judge.fingerprint == HUMAN)
+def _is_by(row: Judged, judge: str) -> bool:
+    return row.judge.name == judge or (judge == HUMAN and rater_kind(row.judge) == "person")
 
 
 def _panels(tables: Sequence[Comparisons]) -> list[Comparisons]:
     """All judges of a benchmark and protocol as one, people apart."""
     groups: dict[tuple[str, str], list[Comparisons]] = {}
     for table in tables:
-        if table.judge != HUMAN:
+        if not is_people(table.judge):
             groups.setdefault((table.benchmark, table.protocol), []).append(table)
     return [pooled(group, PANEL) for group in groups.values() if len({table.judge for table in group}) > 1]
 
@@ -180,12 +181,12 @@ def _rated(method: Method, table: Comparisons) -> list[Standing]:
     from evalkit.stats.errors import StatisticsError
 
     if not len(table):
-        return sharing(counted(table, method.name), About(notes=("not rated: every judgment failed",)))
+        return with_info(count_outcomes(table, method.name), TableInfo(notes=("not rated: every judgment failed",)))
     try:
         return method.rate(table)
     except StatisticsError as error:
         reason = getattr(error, "reason", str(error))
-        return sharing(counted(table, method.name), About(notes=(f"not rated: {reason}",)))
+        return with_info(count_outcomes(table, method.name), TableInfo(notes=(f"not rated: {reason}",)))
 
 
 def by_category(table: Comparisons, order: Iterable[str]) -> Iterator[tuple[str, Comparisons]]:
@@ -217,6 +218,7 @@ def _about_data(table: Comparisons, choices: Choices) -> Iterator[str]:
             f"{who}: {table.replaced} judgments of earlier configurations (prompt, sampling, model) are not counted; "
             "--all shows them"
         )
+    yield from (f"{who}: {said}" for said in table.about_people)
     if not table.questions and table.protocol == battle_table.PROTOCOL:
         yield f"{who}: no question_id column, so every comparison counts as independent; intervals may be too narrow"
 

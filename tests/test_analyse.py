@@ -8,10 +8,11 @@ import pytest
 
 from evalkit.analyse import audit, audited
 from evalkit.auditing.agreement_counts import agreement_rows
-from evalkit.auditing.gather import gather, groups
+from evalkit.auditing.gather import gather
 from evalkit.auditing.labels import read_votes
 from evalkit.comparisons import HUMAN
 from evalkit.interop.importing import import_results
+from evalkit.judgment_columns import groups_of_people
 from evalkit.protocols import UsageError
 from evalkit.results import judged_rows
 from evalkit.schema import Judgment, Ref, Response
@@ -227,12 +228,12 @@ def test_scores_are_compared_with_votes():
 
 
 def test_people_are_grouped_by_name():
-    assert dict(groups(["expert_1", "expert_12", "author_0", "author_1", "ann", "bob"])) == {
+    assert dict(groups_of_people(["expert_1", "expert_12", "author_0", "author_1", "ann", "bob"])) == {
         "expert": ["expert_1", "expert_12"],
         "author": ["author_0", "author_1"],
         "": ["ann", "bob"],
     }
-    assert dict(groups(["human_1", "human_2", "human_3"])) == {"human": ["human_1", "human_2", "human_3"]}
+    assert dict(groups_of_people(["human_1", "human_2", "human_3"])) == {"human": ["human_1", "human_2", "human_3"]}
 
 
 def test_small_categories_are_shrunk():

@@ -141,6 +141,27 @@ def test_no_import_cycles():
         visit(name, ())
 
 
+def test_the_reader_and_the_audit_are_no_circle_even_within_functions():
+    graph = {
+        name: {t for t in imported(path, inside_functions=True) if t in MODULES and t != name}
+        for name, path in MODULES.items()
+    }
+
+    def reached(start: str) -> set[str]:
+        found: set[str] = set()
+        waiting = [start]
+        while waiting:
+            new = graph[waiting.pop()] - found
+            found |= new
+            waiting += new
+        return found
+
+    readers = {name for name in MODULES if name.startswith("evalkit.auditing.")}
+    readers |= {"evalkit.judgment_columns", "evalkit.collation", "evalkit.comparisons", "evalkit.analyse"}
+    assert {name for name in readers if name in reached(name)} == set()
+    assert "evalkit.comparisons" in reached("evalkit.analyse")
+
+
 def test_the_graph_is_not_empty():
     """A guard of the tests above: imports are seen at all, in modules and in functions."""
     assert "evalkit.protocols" in imported(Path("evalkit/cli/messages.py"))

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from evalkit.analyse import audit
-from evalkit.auditing.evidence import Kin
+from evalkit.auditing.evidence import Lineage
 from evalkit.auditing.example_texts import completed
 from evalkit.auditing.findings import Example
 from evalkit.auditing.gather import gather
@@ -125,7 +125,7 @@ def test_relations_come_from_the_runs_record(cli, tmp_path):
     assert cli(*RUN, "model=[fake,smollm2_fake]", "--config-dir", own(tmp_path)).code == 0
     records = run_records([tmp_path / "results"])
     assert records[0].kin["smollm2_fake"].family == "smollm"
-    assert relations(records)["smollm2_fake"] == Kin("smollm", ("gpt-4",))
+    assert relations(records)["smollm2_fake"] == Lineage("smollm", ("gpt-4",))
     assert "smollm2_fake" not in relations()
 
 

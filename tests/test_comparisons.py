@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 from evalkit.comparisons import HUMAN, combined, comparisons
@@ -49,7 +50,9 @@ def test_one_order_alone():
     ("scores", "consistent"), [([1, 1], 1), ([0, 0], 0), ([1, 0], 0.5), ([1, 0.5], 0.5), ([0.9], 1)]
 )
 def test_consistent(scores, consistent):
-    assert combined(scores, "consistent") == consistent
+    plain, swapped = (np.array([score]) for score in (*scores, math.nan)[:2])
+    for orders in ((plain, swapped), (swapped, plain)):
+        assert combined(*orders, "consistent").tolist() == [consistent]
 
 
 def test_strong_verdicts():
@@ -64,8 +67,40 @@ def test_repeats_turns_and_voters_are_comparisons_of_their_own():
     votes = [judged("A", "B", (1.0, 0.0), judge=f"expert_{i}", fingerprint=HUMAN) for i in range(3)]
     table = only(votes)
     assert (table.judge, len(table)) == ("human", 3)
-    assert len(only([*votes, judged("B", "A", (1.0, 0.0), judge="expert_0", fingerprint=HUMAN)])) == 4
-    assert [t.judge for t in comparisons(votes, pool_people=False)] == ["expert_0", "expert_1", "expert_2"]
+
+
+def test_the_last_vote_of_a_person_counts_and_every_vote_of_the_unnamed():
+    votes = [judged("A", "B", (1.0, 0.0), judge=f"expert_{i}", fingerprint=HUMAN) for i in range(3)]
+    again = judged("B", "A", (1.0, 0.0), judge="expert_0", fingerprint=HUMAN, shown=("q1B", "q1A"))
+    table = only([*votes, again])
+    assert table.outcome.tolist() == [1, 1, 0]
+    assert "1 vote repeats" in table.about_people[0]
+    nameless = [judged("A", "B", (1.0, 0.0), judge=name, fingerprint=HUMAN) for name in ("human", "unknown") * 2]
+    assert len(only(nameless)) == 4
+    assert only(nameless).about_people == ()
+
+
+def test_groups_of_people_are_rated_apart_and_the_largest_is_called_human():
+    names = ("expert_1", "expert_2", "expert_2", "author_1", "author_2", "ann")
+    votes = [judged("A", "B", (1.0, 0.0), item=f"q{i}", judge=n, fingerprint=HUMAN) for i, n in enumerate(names)]
+    tables = comparisons(votes)
+    assert [(table.judge, len(table)) for table in tables] == [("human", 3), ("human: author", 2), ("human: others", 1)]
+    assert tables[0].about_people == (
+        "`human` is the group with most votes (expert: 3 votes of 2 people); "
+        "counted apart: 2 votes of 2 people (author), 1 vote of 1 person (unnamed)",
+    )
+    assert tables[1].about_people == ()
+
+
+def test_the_newest_judge_is_the_one_that_judged_last():
+    rows = [judged("A", "B", (1.0, 0.0), fingerprint=f, item=f"q{i}") for i, f in enumerate(("j1", "j2", "j1"))]
+    table = only(rows)
+    assert (len(table), table.replaced) == (2, 1)
+
+
+def test_of_verdicts_on_one_pair_in_one_order_the_last_counts():
+    table = only([judged("A", "B", (1.0, 0.0)), judged("A", "B", (0.0, 1.0), shown=("q1A2", "q1B"))])
+    assert (table.outcome.tolist(), table.orders.tolist()) == ([0], [1])
 
 
 def test_tables_apart():

@@ -120,7 +120,8 @@ def test_people_beside_gpt4(tmp_path):
     store(tmp_path, rows[0], "human.pairwise")
     store(tmp_path, rows[1], "gpt4.pairwise")
     (beside,) = side_by_side(board(tmp_path).standings)
-    assert [judge for judge, _ in beside.judges] == ["human", "gpt4_pair"]
+    assert [judge for judge, _ in beside.judges] == ["human", "human: author", "gpt4_pair"]
+    assert not [s for s in board(tmp_path).standings if s.judge == PANEL]
     assert len(beside.models) == 6
     text = shown(board(tmp_path), 80)
     assert "mtbench: Bradley-Terry ratings by judge, ties left out\n" in text

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.auditing.evidence import Evidence, Votes
 from evalkit.auditing.findings import AgreementRow, Setup
-from evalkit.auditing.gather import Gathered, Group
+from evalkit.auditing.gather import BenchmarkEvidence
+from evalkit.collation import Group
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
@@ -27,7 +28,7 @@ HUMAN, MAJORITY, GOLD = "human", "human majority", "gold"
 
 
 @dataclass(frozen=True, eq=False)
-class Sayings:
+class PairedVerdicts:
     """What two sides said, one row a vote (or cell of votes), ready to be counted."""
 
     agree: FloatArray
@@ -49,15 +50,15 @@ class Sayings:
     """[N] how often that rule would agree in the judge's place, out of ``total``; NaN where unknown. Where it stands in
     for one of several people, its agreement with each of the others is averaged."""
 
-    def where(self, keep: BoolArray) -> Sayings:
+    def where(self, keep: BoolArray) -> PairedVerdicts:
         """Only these rows."""
         chosen: dict[str, Any] = {
             name: None if getattr(self, name) is None else getattr(self, name)[keep] for name in self.__annotations__
         }
-        return Sayings(**chosen)
+        return PairedVerdicts(**chosen)
 
 
-def agreement_rows(gathered: Gathered) -> Iterator[AgreementRow]:
+def agreement_rows(gathered: BenchmarkEvidence) -> Iterator[AgreementRow]:
     """Judges with people, with their majority and with gold labels; then people among themselves."""
     for evidence in gathered.evidence:
         about = AgreementRow(
@@ -90,7 +91,7 @@ def agreement_rows(gathered: Gathered) -> Iterator[AgreementRow]:
 _SETUPS: tuple[Setup, ...] = ("S1", "S2")
 
 
-def with_votes(evidence: Evidence, votes: Votes, setup: Setup) -> Sayings:
+def with_votes(evidence: Evidence, votes: Votes, setup: Setup) -> PairedVerdicts:
     """The judge's verdict beside each vote."""
     import numpy as np
 
@@ -101,7 +102,7 @@ def with_votes(evidence: Evidence, votes: Votes, setup: Setup) -> Sayings:
     judge, said = pairs.verdict[pair], 0.5 + np.sign(votes.outcome[used] - 0.5) / 2
     longer = 0.5 + np.sign(pairs.length_a[pair] - pairs.length_b[pair]) / 2
     keep = np.ones(used.size, dtype=bool) if setup == "S1" else (judge != 0.5) & (said != 0.5)
-    sayings = Sayings(
+    verdicts = PairedVerdicts(
         agree=(judge == said).astype(np.float64),
         total=np.ones(used.size),
         question=votes.question[used],
@@ -114,7 +115,7 @@ def with_votes(evidence: Evidence, votes: Votes, setup: Setup) -> Sayings:
         longer=longer,
         longer_agree=np.where(np.isfinite(longer), longer == said, np.nan),
     )
-    return sayings.where(keep)
+    return verdicts.where(keep)
 
 
 def _alike(evidence: Evidence, about: AgreementRow) -> tuple[AgreementRow, AgreementRow] | None:
@@ -131,7 +132,7 @@ def _alike(evidence: Evidence, about: AgreementRow) -> tuple[AgreementRow, Agree
     return _row(mine, about), _row(theirs.where(theirs.total > 0), replace(about, judge=HUMAN, protocol=""))
 
 
-def _with_majority(evidence: Evidence, setup: Setup) -> Sayings:
+def _with_majority(evidence: Evidence, setup: Setup) -> PairedVerdicts:
     """The judge beside the most frequent vote on each pair; several modes share the credit evenly."""
     import numpy as np
 
@@ -149,7 +150,7 @@ def _with_majority(evidence: Evidence, setup: Setup) -> Sayings:
     said[keep] = np.rint(judge[keep] * 2).astype(np.int64)
     share = modes / np.maximum(modes.sum(axis=1, keepdims=True), 1)
     credit = share[np.arange(cells.size), said]
-    sayings = Sayings(
+    verdicts = PairedVerdicts(
         agree=credit,
         total=np.ones(cells.size),
         question=pairs.question[cells],
@@ -157,7 +158,7 @@ def _with_majority(evidence: Evidence, setup: Setup) -> Sayings:
         turn=pairs.turn[cells],
         longer_agree=_at(share, np.sign(pairs.length_a[cells] - pairs.length_b[cells])),
     )
-    return sayings.where(keep)
+    return verdicts.where(keep)
 
 
 def _at(table: FloatArray, sign: FloatArray) -> FloatArray:
@@ -168,7 +169,7 @@ def _at(table: FloatArray, sign: FloatArray) -> FloatArray:
     return np.where(np.isfinite(sign), found, np.nan)
 
 
-def _among_people(gathered: Gathered) -> Iterator[AgreementRow]:
+def _among_people(gathered: BenchmarkEvidence) -> Iterator[AgreementRow]:
     """Within each group, and between the main group and every other, on the pairs that a judge judged too.
 
     Only so is their agreement a yardstick for a judge's: other pairs may be harder or easier.
@@ -189,7 +190,7 @@ def _among_people(gathered: Gathered) -> Iterator[AgreementRow]:
                 yield from _counted(_between(group, main, setup, longer), row, categories, by_category=False)
 
 
-def on_judged_pairs(gathered: Gathered, group: Group) -> Group:
+def on_judged_pairs(gathered: BenchmarkEvidence, group: Group) -> Group:
     """The group with only its votes on pairs that some judge judged too: what a judge may be held against."""
     import numpy as np
 
@@ -205,7 +206,7 @@ Longer = tuple["IntArray", "FloatArray"]
 """What votes name, [C, 4] as in ``Votes.key``, and the sign of a's length less b's."""
 
 
-def _longer(gathered: Gathered) -> Longer:
+def _longer(gathered: BenchmarkEvidence) -> Longer:
     """Which answer is longer, for every pair that people voted on and some judge judged, as far as lengths go."""
     import numpy as np
 
@@ -233,7 +234,7 @@ def _signs(cells: IntArray, longer: Longer) -> FloatArray:
     return result[place[len(known) :]]
 
 
-def _within(votes: Votes, setup: Setup, longer: Longer) -> Sayings:
+def _within(votes: Votes, setup: Setup, longer: Longer) -> PairedVerdicts:
     import numpy as np
 
     cells, first, place = np.unique(votes.key, axis=0, return_index=True, return_inverse=True)
@@ -243,7 +244,7 @@ def _within(votes: Votes, setup: Setup, longer: Longer) -> Sayings:
     n = counts.sum(axis=1)
     agree, total = (counts * (counts - 1) / 2).sum(axis=1), n * (n - 1) / 2
     winners = counts * np.array([1.0, 0.0, 1.0])
-    return Sayings(
+    return PairedVerdicts(
         agree,
         total,
         votes.question[first],
@@ -255,7 +256,7 @@ def _within(votes: Votes, setup: Setup, longer: Longer) -> Sayings:
     )
 
 
-def _between(one: Group, other: Group, setup: Setup, longer: Longer) -> Sayings:
+def _between(one: Group, other: Group, setup: Setup, longer: Longer) -> PairedVerdicts:
     import numpy as np
 
     keys = np.concatenate([one.votes.key, other.votes.key])
@@ -267,7 +268,7 @@ def _between(one: Group, other: Group, setup: Setup, longer: Longer) -> Sayings:
     if setup == "S2":
         counts = [table * np.array([1.0, 0.0, 1.0]) for table in counts]
     category = np.concatenate([one.votes.category, other.votes.category])
-    return Sayings(
+    return PairedVerdicts(
         agree=(counts[0] * counts[1]).sum(axis=1),
         total=counts[0].sum(axis=1) * counts[1].sum(axis=1),
         question=cells[:, 0],
@@ -286,37 +287,37 @@ def _tally(place: IntArray, outcome: FloatArray, cells: int) -> FloatArray:
 
 
 def _counted(
-    sayings: Sayings, about: AgreementRow, categories: Sequence[str], *, by_category: bool = True
+    verdicts: PairedVerdicts, about: AgreementRow, categories: Sequence[str], *, by_category: bool = True
 ) -> Iterator[AgreementRow]:
     """All together, then by turn where there are several, then by category."""
     import numpy as np
 
-    sayings = sayings.where(sayings.total > 0)
-    if not sayings.total.size:
+    verdicts = verdicts.where(verdicts.total > 0)
+    if not verdicts.total.size:
         return
-    yield _row(sayings, about)
-    turns = np.unique(sayings.turn).tolist()
+    yield _row(verdicts, about)
+    turns = np.unique(verdicts.turn).tolist()
     for turn in turns if len(turns) > 1 else ():
-        yield _row(sayings.where(sayings.turn == turn), replace(about, turn=int(turn)))
+        yield _row(verdicts.where(verdicts.turn == turn), replace(about, turn=int(turn)))
     if not by_category or len(categories) < 2:
         return
     rows = [
-        _row(sayings.where(sayings.category == code), replace(about, category=name))
+        _row(verdicts.where(verdicts.category == code), replace(about, category=name))
         for code, name in enumerate(categories)
-        if (sayings.category == code).any()
+        if (verdicts.category == code).any()
     ]
     yield from _shrunk(rows)
 
 
-def _row(sayings: Sayings, about: AgreementRow) -> AgreementRow:
+def _row(verdicts: PairedVerdicts, about: AgreementRow) -> AgreementRow:
     import numpy as np
 
-    agree, total = float(sayings.agree.sum()), float(sayings.total.sum())
-    interval = _limits(sayings)
-    rule = sayings.longer_agree
-    size = 0.0 if rule is None else float(sayings.total[np.isfinite(rule)].sum())
-    if about.setup == "S1" and sayings.decided is not None and sayings.correct is not None and sayings.decided.any():
-        named = replace(sayings, agree=sayings.correct, total=sayings.decided).where(sayings.decided > 0)
+    agree, total = float(verdicts.agree.sum()), float(verdicts.total.sum())
+    interval = _limits(verdicts)
+    rule = verdicts.longer_agree
+    size = 0.0 if rule is None else float(verdicts.total[np.isfinite(rule)].sum())
+    if about.setup == "S1" and verdicts.decided is not None and verdicts.correct is not None and verdicts.decided.any():
+        named = replace(verdicts, agree=verdicts.correct, total=verdicts.decided).where(verdicts.decided > 0)
         right = _limits(named)
         about = replace(
             about,
@@ -331,33 +332,33 @@ def _row(sayings: Sayings, about: AgreementRow) -> AgreementRow:
         total=round(total),
         lower=interval.lower,
         upper=interval.upper,
-        kappa=_kappa(sayings.one, sayings.other),
-        undecided=None if sayings.one is None else int((sayings.one == 0.5).sum()),
+        kappa=_kappa(verdicts.one, verdicts.other),
+        undecided=None if verdicts.one is None else int((verdicts.one == 0.5).sum()),
         length_only=float(np.nansum(rule)) / size if rule is not None and size else None,
         length_only_total=round(size) if size else None,
-        length_only_kappa=length_kappa(sayings)[0],
+        length_only_kappa=length_kappa(verdicts)[0],
     )
 
 
-def length_kappa(sayings: Sayings) -> tuple[float | None, int]:
+def length_kappa(verdicts: PairedVerdicts) -> tuple[float | None, int]:
     """Cohen's kappa of a rule that prefers the longer answer, on the votes where both lengths are known; how many."""
     import numpy as np
 
-    if sayings.longer is None:
+    if verdicts.longer is None:
         return None, 0
-    same = sayings.where(np.isfinite(sayings.longer))
+    same = verdicts.where(np.isfinite(verdicts.longer))
     return _kappa(same.longer, same.other), same.total.size
 
 
-def _limits(sayings: Sayings) -> Interval:
+def _limits(verdicts: PairedVerdicts) -> Interval:
     """Clustered by question; never narrower than those of independent votes."""
     import numpy as np
 
     from evalkit.stats.resample import question_bootstrap, wilson
 
-    agree, total = float(sayings.agree.sum()), float(sayings.total.sum())
-    cluster = np.unique(sayings.question, return_inverse=True)[1]
-    sums, counts = (np.bincount(cluster, part).astype(np.float64) for part in (sayings.agree, sayings.total))
+    agree, total = float(verdicts.agree.sum()), float(verdicts.total.sum())
+    cluster = np.unique(verdicts.question, return_inverse=True)[1]
+    sums, counts = (np.bincount(cluster, part).astype(np.float64) for part in (verdicts.agree, verdicts.total))
     inner = question_bootstrap(sums, counts, pooled=True, resamples=2000)
     outer = wilson(agree, total)
     if inner.lower is None or inner.upper is None or outer.lower is None or outer.upper is None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from evalkit.auditing.agreement_counts import HUMAN, length_kappa, with_votes
 from evalkit.auditing.evidence import Evidence, percent, signed
 from evalkit.auditing.findings import Finding, Setup
-from evalkit.auditing.gather import Gathered, Group
+from evalkit.auditing.gather import BenchmarkEvidence
 from evalkit.auditing.metrics import BEYOND_CHANCE, CORRELATION, PEOPLE, Metric, Unit, share
+from evalkit.collation import Group
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -93,7 +94,7 @@ METRICS = (
 )
 
 
-def statistics(gathered: Gathered) -> Iterator[Finding]:
+def statistics(gathered: BenchmarkEvidence) -> Iterator[Finding]:
     """For each judge, then for people among themselves."""
     for evidence in gathered.evidence:
         yield from _kappa(evidence)
@@ -114,12 +115,12 @@ def _kappa(evidence: Evidence) -> Iterator[Finding]:
 
     for setup in SETUPS:
         metric = KAPPA.of(setup=setup.lower(), title=setup)
-        sayings = with_votes(evidence, evidence.votes, setup)
-        one, other = sayings.one, sayings.other
+        verdicts = with_votes(evidence, evidence.votes, setup)
+        one, other = verdicts.one, verdicts.other
         if one is None or other is None or not one.size:
             yield evidence.lacking(metric, VOTES)
             continue
-        question = np.tile(sayings.question, 2)
+        question = np.tile(verdicts.question, 2)
         first, second = np.concatenate([one, 1 - one]).tolist(), np.concatenate([other, 1 - other]).tolist()
         try:
             kappa = cohen_kappa(first, second, clusters=question, resamples=REPLICATES)
@@ -127,7 +128,7 @@ def _kappa(evidence: Evidence) -> Iterator[Finding]:
             yield evidence.lacking(metric, error.reason)
             continue
         kappa = replace(kappa, n=one.size)
-        rule, known = length_kappa(sayings)
+        rule, known = length_kappa(verdicts)
         beside = f" A rule that prefers the longer answer has {rule:.2f} (n = {known})." if rule is not None else ""
         yield evidence.finding(
             metric,
@@ -148,9 +149,9 @@ def _heterogeneity(evidence: Evidence) -> Iterator[Finding]:
         return
     for setup in SETUPS:
         metric = HETEROGENEITY.of(setup=setup.lower(), title=setup)
-        sayings = with_votes(evidence, evidence.votes, setup)
+        verdicts = with_votes(evidence, evidence.votes, setup)
         try:
-            found = heterogeneity(sayings.agree, sayings.total, sayings.category, sayings.question)
+            found = heterogeneity(verdicts.agree, verdicts.total, verdicts.category, verdicts.question)
         except NotMeasurable as error:
             yield evidence.lacking(metric, f"{error.reason} that people voted on")
             continue

@@ -13,13 +13,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalkit.auditing.findings import Finding
 from evalkit.auditing.metrics import Metric
+from evalkit.collation import Pairs, Scores, Votes
 
 if TYPE_CHECKING:
-    from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
+    from evalkit.stats.arrays import FloatArray, IntArray
     from evalkit.stats.resample import Interval
 
+__all__ = [
+    "UNVARIED",
+    "Evidence",
+    "Grades",
+    "Lineage",
+    "Pairs",
+    "Scores",
+    "Votes",
+    "percent",
+    "signed",
+    "within",
+]
 
-class Kin(NamedTuple):
+
+class Lineage(NamedTuple):
     """Who a model is related to."""
 
     family: str | None = None
@@ -29,122 +43,14 @@ class Kin(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Pairs:
-    """One row for each pair of answers and repeat; a and b in an order that does not depend on what was shown."""
-
-    a: IntArray
-    """[N] models."""
-    b: IntArray
-    response_a: IntArray
-    """[N] the very answers; -1 where unknown."""
-    response_b: IntArray
-    question: IntArray
-    category: IntArray
-    turn: IntArray
-    repeat: IntArray
-    plain: FloatArray
-    """[N] outcome with a shown first."""
-    swapped: FloatArray
-    """[N] outcome with b shown first."""
-    asked: IntArray
-    """[N] showings, failed ones included: bit 1 a first, bit 2 b first."""
-    inconsistent: BoolArray
-    """[N] the source says that two orders disagreed, and no more than that."""
-    length_a: FloatArray
-    """[N] characters; NaN where unknown."""
-    length_b: FloatArray
-
-    def __len__(self) -> int:
-        return int(self.a.size)
-
-    @cached_property
-    def both(self) -> BoolArray:
-        """[N] judged in both orders, with a verdict each."""
-        import numpy as np
-
-        return np.isfinite(self.plain) & np.isfinite(self.swapped)
-
-    @cached_property
-    def failed(self) -> BoolArray:
-        """[N] some showing has no verdict."""
-        import numpy as np
-
-        result: BoolArray = ((self.asked & 1 > 0) & np.isnan(self.plain)) | (
-            (self.asked & 2 > 0) & np.isnan(self.swapped)
-        )
-        return result
-
-    @cached_property
-    def outcome(self) -> FloatArray:
-        """[N] mean over the orders that have a verdict."""
-        import numpy as np
-
-        one, other = np.isfinite(self.plain), np.isfinite(self.swapped)
-        total = np.where(one, self.plain, 0.0) + np.where(other, self.swapped, 0.0)
-        count = one.astype(np.int64) + other
-        result: FloatArray = np.divide(total, count, out=np.full(len(self), np.nan), where=count > 0)
-        return result
-
-    @cached_property
-    def verdict(self) -> FloatArray:
-        """[N] 1, 0 or .5 as MT-Bench has it: a tie unless both orders name the same winner. NaN where one failed."""
-        import numpy as np
-
-        one, other = np.sign(self.plain - 0.5), np.sign(self.swapped - 0.5)
-        said = np.where(np.isnan(one), other, np.where(np.isnan(other) | (one == other), one, 0.0))
-        result: FloatArray = np.where(self.failed, np.nan, 0.5 + said / 2)
-        return result
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Votes:
-    """What people, or gold labels, say of pairs; a and b as in ``Pairs``."""
-
-    pair: IntArray
-    """[V] row of ``Pairs``; -1 where this judge has no verdict on the pair."""
-    a: IntArray
-    b: IntArray
-    key: IntArray
-    """[V, 4] question, turn and contestants: the same for votes on the same pair."""
-    response_a: IntArray
-    """[V] -1 where a vote names models only."""
-    response_b: IntArray
-    question: IntArray
-    category: IntArray
-    turn: IntArray
-    outcome: FloatArray
-    voter: IntArray
-
-    def __len__(self) -> int:
-        return int(self.a.size)
-
-    def where(self, keep: BoolArray | IntArray) -> Votes:
-        """Only these."""
-        return Votes(**{name: getattr(self, name)[keep] for name in self.__dataclass_fields__})
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Scores:
-    """Single grading, one row a judgment."""
-
-    model: IntArray
-    response: IntArray
-    question: IntArray
-    category: IntArray
-    turn: IntArray
-    repeat: IntArray
-    score: FloatArray
-    """NaN where it failed."""
-    length: FloatArray
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
 class Grades:
     """Scores that people gave single answers, one row a score."""
 
     answer: IntArray
     """[G] the same for scores of the same answer."""
     model: IntArray
+    response: IntArray
+    """[G] the very answer; -1 where a score names a model only."""
     question: IntArray
     category: IntArray
     turn: IntArray
@@ -211,9 +117,9 @@ class Evidence:
     """Answers by response id, turn by turn."""
     unanswered: Mapping[str, int] = field(default_factory=dict)
     """Answers that failed, by kind of error."""
-    kin: Mapping[str, Kin] = field(default_factory=dict)
+    kin: Mapping[str, Lineage] = field(default_factory=dict)
     """By model name."""
-    judge_kin: Kin = field(default_factory=Kin)
+    judge_kin: Lineage = field(default_factory=Lineage)
     itself: frozenset[str] = frozenset()
     """Names of contestants that are the judge's own model."""
 

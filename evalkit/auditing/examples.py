@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from evalkit.auditing.evidence import Evidence, Votes
 from evalkit.auditing.findings import Example
-from evalkit.auditing.gather import Group
+from evalkit.collation import Group
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import IntArray

@@ -200,6 +200,8 @@ class Audit:
     findings: tuple[Finding, ...] = ()
     agreement: tuple[AgreementRow, ...] = ()
     ratings: tuple[Rating, ...] = ()
+    rating_notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By benchmark, what a reader must know of its ratings: who could not be rated and why."""
     histograms: tuple[Histogram, ...] = ()
     examples: tuple[Example, ...] = ()
     notes: tuple[str, ...] = ()

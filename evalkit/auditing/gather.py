@@ -1,33 +1,29 @@
-"""Stored rows -> Evidence: one pass, columns only, for each benchmark, judge and protocol."""
+"""Stored rows -> evidence of each judge: the columns that ratings use too, extended by votes, scores and texts."""
 
 from __future__ import annotations
 
 import re
-from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from evalkit.auditing.evidence import Evidence, Grades, Kin, Votes
+from evalkit.auditing.evidence import Evidence, Grades, Lineage
 from evalkit.auditing.findings import counted
-from evalkit.comparisons import HUMAN
+from evalkit.auditing.gather_pairs import matched_votes, pairs_by_question, pairs_of_scores
+from evalkit.auditing.relations import inferred_lineage
+from evalkit.collation import Group, Scores, Votes, collate, joined, people_of, votes_of
+from evalkit.comparisons import HUMAN, Comparisons, Reading, tables_of_people
+from evalkit.judgment_columns import GOLD, BenchmarkRows, RowBuffer, rater_kind, read_rows
 from evalkit.protocols import UsageError
-from evalkit.schema import Judged, Judgment, Ref, Response
+from evalkit.schema import Judged, Judgment, Response
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-GOLD = "gold"
+    from evalkit.stats.arrays import FloatArray, IntArray
 
 NAN = float("nan")
-PLAIN: Final[dict[tuple[float, ...], float]] = {(1.0, 0.0): 1.0, (0.0, 1.0): 0.0, (0.5, 0.5): 0.5}
-"""Outcomes of the usual scores, for speed."""
 LARGEST = 1e50
 """Score, up or down: products of sums of squares are still numbers."""
-TOGETHER = 8192
-"""Rows moved to the arrays at once."""
 
 
 class Vote(NamedTuple):
@@ -53,16 +49,8 @@ class Grade(NamedTuple):
     category: str | None = None
 
 
-class Group(NamedTuple):
-    """People who belong together, as the part of their names before a number says."""
-
-    name: str
-    votes: Votes
-    voters: tuple[str, ...]
-
-
 @dataclass(frozen=True, eq=False)
-class Gathered:
+class BenchmarkEvidence:
     """Everything known about one benchmark."""
 
     benchmark: str
@@ -72,149 +60,45 @@ class Gathered:
     notes: tuple[str, ...] = ()
     grades: Grades | None = None
     """Scores by people, whoever else judged the answers."""
-
-
-class Columns:
-    """Rows of one judge and protocol while they stream by; integers in ``array``, about 80 bytes a row."""
-
-    def __init__(self, judge: Ref, protocol: str) -> None:
-        self.judge = judge
-        self.protocol = protocol
-        self.codes = array("i")
-        """For each row: question, category, turn, repeat, then model, version and response of each side."""
-        self.numbers = array("d")
-        """For each row: score or outcome, and the length of each side."""
-        self.failed: Counter[tuple[str, str, int]] = Counter()
-        """By kind of error, category and question."""
-        self.inconsistent: set[int] = set()
-        self.joint = protocol.endswith("_aggregated")
-        self.rows = 0
-        self.some_codes: list[int] = []
-        """The last rows, until they are moved to the arrays: lists grow faster, and take more room."""
-        self.some_numbers: list[float] = []
-
-    def enter(self, codes: tuple[int, ...], numbers: tuple[float, ...]) -> None:
-        """One row."""
-        self.some_codes += codes
-        self.some_numbers += numbers
-        self.rows += 1
-        if self.rows % TOGETHER == 0:
-            self._move()
-
-    def _move(self) -> None:
-        self.codes.fromlist(self.some_codes)
-        self.numbers.fromlist(self.some_numbers)
-        self.some_codes, self.some_numbers = [], []
-
-    def table(self, shows: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
-        """[N, 4 + 3 shows] codes and [N, 1 + shows] numbers."""
-        import numpy as np
-
-        self._move()
-        codes = np.frombuffer(self.codes, dtype=np.int32) if self.codes else np.zeros(0, np.int32)
-        numbers = np.frombuffer(self.numbers, dtype=np.float64) if self.numbers else np.zeros(0)
-        return codes.reshape(-1, 4 + 3 * shows), numbers.reshape(-1, 1 + shows)
-
-
-class Codes(dict[str, int]):
-    """Numbers names in order of appearance."""
-
-    def __missing__(self, name: str) -> int:
-        self[name] = code = len(self)
-        return code
+    voted: tuple[Comparisons, ...] = ()
+    """What the main group of people says, as for a leaderboard: a table for each protocol."""
 
 
 @dataclass
-class Gathering:
+class EvidenceBuilder(BenchmarkRows):
     """Everything of one benchmark while rows stream by."""
 
-    benchmark: str
-    models: Codes = field(default_factory=Codes)
-    questions: Codes = field(default_factory=Codes)
-    categories: Codes = field(default_factory=Codes)
-    responses: Codes = field(default_factory=Codes)
-    versions: Codes = field(default_factory=Codes)
-    """Fingerprints of models."""
-    latest: dict[int, int] = field(default_factory=dict)
-    """Version of each model that was judged last."""
-    category_of: dict[int, int] = field(default_factory=dict)
-    """By question."""
-    columns: dict[tuple[Ref, str, int], Columns] = field(default_factory=dict)
-    votes: dict[str, Columns] = field(default_factory=dict)
-    """By the name of the person, or ``GOLD``."""
-    grades: dict[str, Columns] = field(default_factory=dict)
-    """Scores of single answers, by the name of the person."""
     texts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Answers by response id, turn by turn."""
     unanswered: Counter[str] = field(default_factory=Counter)
-    _place: tuple[str, str, str, int] | None = None
-    """Where the last row went: a file holds one judge and protocol, so the next goes there too."""
-    _columns: Columns = field(default_factory=lambda: Columns(Ref("", ""), ""))
-    _person: bool = False
+    """Answers that failed, by kind of error."""
 
-    def add(self, row: Judgment | Judged) -> None:
-        """Enter one judgment."""
-        shows = len(row.shown)
-        if shows not in (1, 2):
-            return
-        judge = row.judge
-        place = (judge.name, judge.fingerprint, row.protocol, shows)
-        if place != self._place:
-            self._place = place
-            self._go_to(judge, row.protocol, shows)
-        columns, person = self._columns, self._person
-        question, category = self.questions[row.item], self.categories[row.category]
-        if question not in self.category_of:
-            self.category_of[question] = category
-        one, shown, scores = row.models[0], row.shown, row.scores
-        code, version = self.models[one.name], self.versions[one.fingerprint]
-        codes: tuple[int, ...] = (question, category, row.turn, row.repeat, code, version, self.responses[shown[0]])
-        if not person:
-            self.latest[code] = version
-        if shows == 2:
-            two = row.models[1]
-            code, version = self.models[two.name], self.versions[two.fingerprint]
-            codes += (code, version, self.responses[shown[1]])
-            if not person:
-                self.latest[code] = version
-        if scores is None:
-            kind = row.error.kind if row.error else "unparsed"
-            columns.failed[kind, row.category, question] += 1
-            outcome = NAN
-        else:
-            known = PLAIN.get(scores)
-            outcome = _outcome(scores) if known is None else known
-            if row.label and "inconsistent" in row.label:
-                columns.inconsistent.add(columns.rows)
-                columns.joint = True
-        lengths = row.lengths
-        columns.enter(codes, (outcome, *lengths) if len(lengths) == shows else (outcome, *(NAN,) * shows))
+    def add_answer(self, answer: Response) -> None:
+        """Keep the text of an answer that was judged, or count it as failed."""
+        if answer.error is not None:
+            self.unanswered[answer.error.kind] += 1
+        elif answer.id in self.responses:
+            self.texts[answer.id] = answer.turns
 
-    def _go_to(self, judge: Ref, protocol: str, shows: int) -> None:
-        """Find, or make, the columns of this judge."""
-        self._person = judge.fingerprint == HUMAN or judge.name == GOLD
-        if self._person:
-            said = self.votes if shows == 2 else self.grades
-            self._columns = said.setdefault(judge.name, Columns(judge, protocol))
-        else:
-            self._columns = self.columns.setdefault((judge, protocol, shows), Columns(judge, protocol))
-
-    def vote(self, vote: Vote | Grade) -> None:
-        """Enter one vote or score of the plain format: it names models, not answers."""
+    def add_vote(self, vote: Vote | Grade, category: int) -> None:
+        """Enter one vote or score of the plain format on an item that was judged: it names models, not answers."""
         graded = isinstance(vote, Grade)
-        said = self.grades if graded else self.votes
-        columns = said.get(vote.annotator)
-        if columns is None:
-            protocol = "human_single" if graded else "human_pair"
-            columns = said[vote.annotator] = Columns(Ref(vote.annotator, HUMAN), protocol)
-        question = self.questions[vote.item]
-        if question not in self.category_of:
-            self.category_of[question] = self.categories[vote.category or "unknown"]
-        codes: tuple[int, ...] = (question, self.category_of[question], vote.turn, 0)
         names = (vote.model,) if isinstance(vote, Grade) else (vote.model_a, vote.model_b)
+        said = vote.score if isinstance(vote, Grade) else vote.outcome
+        codes: tuple[int, ...] = (self.questions[vote.item], category, vote.turn, 0)
         for name in names:
             codes += (self.models[name], -1, -1)
-        said_is = _score(vote.score) if isinstance(vote, Grade) else vote.outcome
-        columns.enter(codes, (said_is, *(NAN,) * len(names)))
+        buffer = self.people_under("human_single" if graded else "human_pair", len(names))
+        buffer.raters.append(self.raters[vote.annotator])
+        buffer.append(codes, (said, *(NAN,) * len(names)))
+
+    def categories_of_questions(self) -> dict[int, int]:
+        """The category that each question has where it was judged first."""
+        found: dict[int, int] = {}
+        for buffer in [*self.judges.values(), *self.people.values()]:
+            for question, category in buffer.table()[0][::-1, :2].tolist():
+                found[question] = category
+        return found
 
 
 def gather(
@@ -222,81 +106,253 @@ def gather(
     answers: Iterable[Response] = (),
     *,
     votes: Iterable[Vote | Grade] = (),
-    kin: Mapping[str, Kin] | None = None,
+    kin: Mapping[str, Lineage] | None = None,
     judge: str | None = None,
-) -> list[Gathered]:
+) -> list[BenchmarkEvidence]:
     """Evidence of every benchmark, judge and protocol.
 
     Args:
         judgments: in the order stored; people's and gold ones among them.
         answers: texts of what was judged, and answers that failed.
         votes: of the plain format; they belong to the benchmark that has their items.
-        kin: family and training of models, by name; guessed from names otherwise.
+        kin: family and training of models, by name; inferred from names otherwise.
         judge: only this one (people and gold labels always).
-    """
-    from evalkit.auditing.gather_columns import finish
 
-    benchmarks: dict[str, Gathering] = {}
-    for row in judgments:
-        if judge is None or row.judge.name == judge or row.judge.fingerprint == HUMAN or row.judge.name == GOLD:
-            found = benchmarks.get(row.benchmark)
-            (found if found is not None else benchmarks.setdefault(row.benchmark, Gathering(row.benchmark))).add(row)
+    Raises:
+        UsageError: a score is too large to be calculated with.
+    """
+
+    def asked_for(row: Judgment | Judged) -> bool:
+        return row.judge.name == judge or rater_kind(row.judge) != "judge"
+
+    builders = read_rows(judgments, EvidenceBuilder, None if judge is None else asked_for)
     for answer in answers:
-        if answer.benchmark not in benchmarks:
-            continue
-        gathering = benchmarks[answer.benchmark]
-        if answer.error is not None:
-            gathering.unanswered[answer.error.kind] += 1
-        elif answer.id in gathering.responses:
-            gathering.texts[answer.id] = answer.turns
-    strangers = _enter_votes(votes, benchmarks)
-    result = [finish(gathering, kin or {}) for _, gathering in sorted(benchmarks.items())]
-    if strangers and result:
+        if answer.benchmark in builders:
+            builders[answer.benchmark].add_answer(answer)
+    unmatched = _enter_votes(votes, builders)
+    result = [_finish(builder, kin or {}) for _, builder in sorted(builders.items())]
+    if unmatched and result:
         first = result[0]
-        said = counted(strangers, "vote is", "votes are")
-        note = f"{said} on items that no judgment is about; {'it is' if strangers == 1 else 'they are'} not used"
+        said = counted(unmatched, "vote is", "votes are")
+        note = f"{said} on items that no judgment is about; {'it is' if unmatched == 1 else 'they are'} not used"
         result[0] = replace(first, notes=(*first.notes, note))
     return result
 
 
-def _enter_votes(votes: Iterable[Vote | Grade], benchmarks: Mapping[str, Gathering]) -> int:
-    strangers = 0
-    known = {name: frozenset(gathering.questions) for name, gathering in benchmarks.items()}
-    for vote in votes:
-        homes = [name for name, questions in known.items() if vote.item in questions]
-        for name in homes:
-            benchmarks[name].vote(vote)
-        strangers += not homes
-    return strangers
+def _enter_votes(votes: Iterable[Vote | Grade], builders: Mapping[str, EvidenceBuilder]) -> int:
+    """Enter each vote where its item was judged. Returns how many are on items that were judged nowhere."""
+    listed = list(votes)
+    if not listed:
+        return 0
+    known = [(builder, dict(builder.questions), builder.categories_of_questions()) for builder in builders.values()]
+    unmatched = 0
+    for vote in listed:
+        homes = [
+            (builder, categories[questions[vote.item]])
+            for builder, questions, categories in known
+            if vote.item in questions
+        ]
+        for builder, category in homes:
+            builder.add_vote(vote, category)
+        unmatched += not homes
+    return unmatched
 
 
-def groups(people: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
-    """Names that differ only in a number at the end belong together."""
-    by_stem: dict[str, list[str]] = {}
-    for name in people:
-        by_stem.setdefault(re.sub(r"[\s_.-]*\d+$", "", name), []).append(name)
-    alone = [name for stem, names in by_stem.items() if len(names) == 1 for name in names]
-    yield from ((stem, names) for stem, names in by_stem.items() if len(names) > 1)
-    if alone:
-        yield "", alone
+def _finish(builder: EvidenceBuilder, lineages: Mapping[str, Lineage]) -> BenchmarkEvidence:
+    """Evidence of the newest configuration of every judge and protocol, and the groups of people."""
+    benchmark = builder.benchmark
+    newest = {key: buffer for key, buffer in builder.newest().items() if key[0] != GOLD}
+    judges = [buffer for (judge, _, _), buffer in builder.judges.items() if judge.name != GOLD]
+    older = sum(buffer.rows for buffer in judges) - sum(buffer.rows for buffer in newest.values())
+    people = people_of(builder)
+    older += people.replaced
+    gold = _gold(builder)
+    grades = _grades(builder)
+    evidence, notes = [], []
+    for _, buffer in sorted(newest.items()):
+        built, stale, strange = _evidence(builder, buffer, people.groups, gold, lineages)
+        if grades is not None and built.scores is not None:
+            built = replace(built, grades=_graded(grades, built.scores, built.responses, built.texts))
+        evidence.append(built)
+        older += stale
+        if strange:
+            notes.append(
+                f"{benchmark}, {built.judge}: {counted(strange, 'vote is', 'votes are')} on "
+                "other answers than those it judged and not compared with its verdicts"
+            )
+    if older:
+        notes.append(f"{benchmark}: {older} judgments of earlier configurations (prompt, sampling, model) are left out")
+    notes += [f"{benchmark}: {said}" for said in people.sentences()]
+    voted = tuple(table for table in tables_of_people(builder, people, Reading()) if table.judge == HUMAN)
+    return BenchmarkEvidence(benchmark, tuple(evidence), people.groups, tuple(notes), grades, voted)
 
 
-def _score(score: float) -> float:
-    """A score of a single answer, if it can be calculated with."""
-    if not abs(score) <= LARGEST:
+def _gold(builder: EvidenceBuilder) -> Votes:
+    """Labels known to be right."""
+    import numpy as np
+
+    buffers = [buffer for (judge, _, shows), buffer in builder.judges.items() if judge.name == GOLD and shows == 2]
+    codes, outcome = joined(buffers)
+    keep = np.isfinite(outcome)
+    return votes_of(len(builder.models), codes[keep], outcome[keep], np.zeros(int(keep.sum()), dtype=np.int64))
+
+
+def _evidence(
+    builder: EvidenceBuilder, buffer: RowBuffer, people: Sequence[Group], gold: Votes, lineages: Mapping[str, Lineage]
+) -> tuple[Evidence, int, int]:
+    """Evidence, how many rows are of replaced models, and how many votes are on other answers."""
+    import numpy as np
+
+    stored, numbers = buffer.table()
+    models, current = len(builder.models), buffer.current(len(builder.models))
+    rows, numbers = stored[current].astype(np.int64), numbers[current]
+    main = people[0].votes if people else votes_of(models, rows[:0, :1].repeat(10, 1), numbers[:0, 0], rows[:0, 0])
+    scores = None
+    if buffer.shows == 2:
+        found = collate(models, rows, numbers, buffer.marked(buffer.inconsistent)[current])
+        pairs, keys = found.pairs, found.keys
+        compared, comparable = pairs, len(pairs)
+    else:
+        _check_scores(numbers[:, 0])
+        scores = _scores(rows, numbers)
+        pairs, keys = pairs_of_scores(scores, (main, gold), models)
+        compared, comparable = pairs_by_question(scores)
+    known = np.array([name in builder.texts for name in builder.responses] + [False], dtype=bool)
+    votes, strange = matched_votes(main, keys, pairs, known)
+    others = {group.name or "others": matched_votes(group.votes, keys, pairs, known)[0] for group in people[1:]}
+    failed: Counter[str] = Counter()
+    failed_by_category: dict[str, Counter[str]] = {}
+    failed_by_question: dict[str, Counter[int]] = {}
+    categories = tuple(builder.categories)
+    names, lost = list(builder.kinds), np.isnan(buffer.table()[1][:, 0])
+    for kind, (question, category), there in zip(
+        buffer.failures, stored[lost, :2].tolist(), current[lost].tolist(), strict=True
+    ):
+        if there:
+            failed[names[kind]] += 1
+            failed_by_category.setdefault(categories[category], Counter())[names[kind]] += 1
+            failed_by_question.setdefault(names[kind], Counter())[question] += 1
+    judge = buffer.judge.name
+    model_name = re.sub(r"[_-](pair|single)(-v\d.*)?$", "", judge)
+    evidence = Evidence(
+        benchmark=builder.benchmark,
+        judge=judge,
+        protocol=buffer.protocol,
+        shows=buffer.shows,
+        joint=buffer.joint,
+        models=tuple(builder.models),
+        questions=tuple(builder.questions),
+        categories=categories,
+        responses=tuple(builder.responses),
+        pairs=pairs,
+        compared=compared,
+        comparable=comparable,
+        scores=scores,
+        votes=votes,
+        gold=matched_votes(gold, keys, pairs, known)[0],
+        judgments=len(rows),
+        other_votes=others,
+        failed=dict(failed),
+        failed_by_category=failed_by_category,
+        failed_by_question=failed_by_question,
+        voters=people[0].voters if people else (),
+        people=people[0].name if people else "",
+        judgments_by_category=dict(
+            zip(categories, np.bincount(rows[:, 1], minlength=len(categories)).tolist(), strict=True)
+        ),
+        texts=builder.texts,
+        unanswered=dict(builder.unanswered),
+        kin={name: lineages.get(name) or inferred_lineage(name) for name in builder.models},
+        judge_kin=lineages.get(judge) or lineages.get(model_name) or inferred_lineage(model_name),
+        itself=frozenset(name for name in builder.models if _letters(name) == _letters(model_name)),
+    )
+    return evidence, int((~current).sum()), strange
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _check_scores(scores: FloatArray) -> None:
+    import numpy as np
+
+    large = scores[np.abs(scores) > LARGEST]  # a score that is missing is none of them
+    if large.size:
         raise UsageError(
-            f"a score is {score:g}; an audit takes scores between {-LARGEST:g} and {LARGEST:g}: leave that one out"
+            f"a score is {large[0]:g}; an audit takes scores between {-LARGEST:g} and {LARGEST:g}: leave that one out"
         )
-    return score
 
 
-def _outcome(scores: tuple[float, ...]) -> float:
-    """For the first of two answers, as in comparisons.py; a single score as it is."""
-    if len(scores) == 1:
-        return _score(scores[0])
-    first, second = scores
-    if (first == 1 and second == 0) or (first == 0 and second == 1):
-        return first
-    if 0 <= first <= 1 and abs(first + second - 1) < 1e-6:
-        return first
-    return 0.5 if first == second else float(first > second)
+def _scores(codes: IntArray, numbers: FloatArray) -> Scores:
+    """Single grading as it is: codes [N, 7] and numbers [N, 2]."""
+    question, category, turn, repeat, model, _, response = codes.T
+    return Scores(
+        model=model,
+        response=response,
+        question=question,
+        category=category,
+        turn=turn,
+        repeat=repeat,
+        score=numbers[:, 0],
+        length=numbers[:, 1],
+    )
+
+
+def _grades(builder: EvidenceBuilder) -> Grades | None:
+    """Every score by people, or labels known to be right; None where there is none."""
+    import numpy as np
+
+    buffers = [buffer for (_, shows), buffer in builder.people.items() if shows == 1]
+    raters = [np.frombuffer(buffer.raters, dtype=np.int32).astype(np.int64) for buffer in buffers]
+    gold = [buffer for (judge, _, shows), buffer in builder.judges.items() if judge.name == GOLD and shows == 1]
+    raters += [np.full(buffer.rows, len(builder.raters), dtype=np.int64) for buffer in gold]
+    tables = [buffer.table() for buffer in (*buffers, *gold)]
+    if not tables:
+        return None
+    grader = np.concatenate(raters)
+    score = np.concatenate([numbers[:, 0] for _, numbers in tables])
+    _check_scores(score)
+    order = np.argsort(grader, kind="stable")
+    order = order[np.isfinite(score[order])]
+    codes = np.concatenate([codes for codes, _ in tables])[order].astype(np.int64)
+    question, category, turn, _, model, _, response = codes.T
+    answer = np.unique(np.stack([question, turn, model, response], axis=1), axis=0, return_inverse=True)[1]
+    grades = Grades(
+        answer=answer.reshape(-1),
+        model=model,
+        response=response,
+        question=question,
+        category=category,
+        turn=turn,
+        grader=grader[order],
+        score=score[order],
+        judged=np.full(order.size, np.nan),
+    )
+    return grades if len(grades) else None
+
+
+def _graded(grades: Grades, scores: Scores, responses: Sequence[str], texts: Mapping[str, tuple[str, ...]]) -> Grades:
+    """The same with the judge's scores: of the very answer, or of the model's where one side names no stored answer."""
+    import numpy as np
+
+    order = np.argsort(-scores.repeat, kind="stable")  # the first repeat is written last
+    order = order[np.isfinite(scores.score[order])]
+    listed = (scores.question, scores.turn, scores.model, scores.response, scores.score)
+    exact: dict[tuple[int, int, int], float] = {}
+    by_model: dict[tuple[int, int, int], tuple[int, float]] = {}
+    for question, turn, model, response, score in zip(*(column[order].tolist() for column in listed), strict=True):
+        exact[question, turn, response] = score
+        by_model[question, turn, model] = response, score
+
+    def stored(response: int) -> bool:
+        return response >= 0 and responses[response] in texts
+
+    judged = np.full(len(grades), np.nan)
+    asked = (grades.question, grades.turn, grades.model, grades.response)
+    for row, (question, turn, model, response) in enumerate(zip(*(column.tolist() for column in asked), strict=True)):
+        other = by_model.get((question, turn, model))
+        if (question, turn, response) in exact:
+            judged[row] = exact[question, turn, response]
+        elif other is not None and not (stored(response) and stored(other[0])):
+            judged[row] = other[1]
+    return replace(grades, judged=judged)

@@ -1,81 +1,20 @@
-"""Showings, scores and votes as columns -> pairs, and which vote is on which pair."""
+"""Scores of single answers -> pairs of answers, and which vote is on which pair."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from evalkit.auditing.evidence import Pairs, Scores, Votes
+from evalkit.collation import Pairs, Scores, Votes, grouped
 
 if TYPE_CHECKING:
-    from evalkit.auditing.gather import Columns, Gathering
     from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
-
-    Array = TypeVar("Array", IntArray, FloatArray)
 
 TIE = 0.1
 """Scores on a 1-10 scale no further apart than this make a tie (FastChat llm_judge/common.py, TIE_DELTA)."""
 
 MOST = 200_000
 """Pairs made of scores; more cost seconds and tell little more, as the number of questions decides."""
-
-
-def pairs_of_showings(
-    models: int, codes: IntArray, numbers: FloatArray, inconsistent: BoolArray
-) -> tuple[Pairs, IntArray]:
-    """One row a pair and repeat, and its key [N, 4]."""
-    import numpy as np
-
-    question, category, turn, repeat, first, _, one, second, _, other = codes.T
-    keys, flipped = _keys(models, question, turn, (first, second), (one, other))
-    full = np.column_stack([keys, repeat])
-    order, group, rows = _grouped(full)
-    count, turned = len(rows), flipped[rows]
-
-    def side(plain: Array, swapped: Array) -> Array:
-        return np.where(turned, swapped[rows], plain[rows])
-
-    plain, swapped = np.full(count, np.nan), np.full(count, np.nan)
-    asked, unsure = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=bool)
-    turns, outcome = flipped[order], numbers[order, 0]
-    plain[group[~turns]] = outcome[~turns]  # of several rows the last counts
-    swapped[group[turns]] = 1 - outcome[turns]
-    asked[group[~turns]] |= 1
-    asked[group[turns]] |= 2
-    unsure[group[inconsistent[order]]] = True
-    pairs = Pairs(
-        a=side(first, second),
-        b=side(second, first),
-        response_a=side(one, other),
-        response_b=side(other, one),
-        question=question[rows],
-        category=category[rows],
-        turn=turn[rows],
-        repeat=repeat[rows],
-        plain=plain,
-        swapped=swapped,
-        asked=asked,
-        inconsistent=unsure,
-        length_a=side(numbers[:, 1], numbers[:, 2]),
-        length_b=side(numbers[:, 2], numbers[:, 1]),
-    )
-    return pairs, keys[rows]
-
-
-def scores_of(codes: IntArray, numbers: FloatArray) -> Scores:
-    """Single grading as it is."""
-    question, category, turn, repeat, model, _, response = codes.T
-    return Scores(
-        model=model,
-        response=response,
-        question=question,
-        category=category,
-        turn=turn,
-        repeat=repeat,
-        score=numbers[:, 0],
-        length=numbers[:, 1],
-    )
 
 
 def pairs_by_question(scores: Scores) -> tuple[Pairs, int]:
@@ -88,7 +27,7 @@ def pairs_by_question(scores: Scores) -> tuple[Pairs, int]:
 
     has = np.isfinite(scores.score)
     listed = (scores.question, scores.turn, scores.model, scores.response)
-    order, group, rows = _grouped(np.stack([column[has] for column in listed], axis=1))
+    order, group, rows = grouped(np.stack([column[has] for column in listed], axis=1))
     answers = len(rows)
     mean = np.bincount(group, scores.score[has][order], answers) / np.maximum(np.bincount(group, minlength=answers), 1)
     question, turn, model, response = (column[has][rows] for column in listed)
@@ -188,58 +127,7 @@ def pairs_of_scores(scores: Scores, wanted: tuple[Votes, ...], models: int) -> t
     return pairs, keys
 
 
-def votes_of(gathering: Gathering, voters: Mapping[str, Columns]) -> Votes:
-    """Every vote with a verdict, not yet matched to a judge's pairs."""
-    import numpy as np
-
-    tables = [columns.table(2) for columns in voters.values()]
-    codes = np.concatenate([table[0] for table in tables]).astype(np.int64)
-    numbers = np.concatenate([table[1] for table in tables])
-    voter = np.repeat(np.arange(len(tables)), [len(table[0]) for table in tables])
-    keep = np.isfinite(numbers[:, 0])
-    codes, outcome, voter = codes[keep], numbers[keep, 0], voter[keep]
-    question, category, turn, _, first, _, one, second, _, other = codes.T
-    keys, flipped = _keys(len(gathering.models), question, turn, (first, second), (one, other))
-    return Votes(
-        pair=np.full(len(codes), -1, dtype=np.int64),
-        a=np.where(flipped, second, first),
-        b=np.where(flipped, first, second),
-        key=keys,
-        response_a=np.where(flipped, other, one),
-        response_b=np.where(flipped, one, other),
-        question=question,
-        category=category,
-        turn=turn,
-        outcome=np.where(flipped, 1 - outcome, outcome),
-        voter=voter,
-    )
-
-
-def once(votes: Votes, named: BoolArray) -> Votes:
-    """Without the votes that a person gave again on the same two answers, in whichever order; the last one counts.
-
-    Args:
-        votes: of several people.
-        named: by voter, whether the name stands for one person; votes of others all count.
-    """
-    import numpy as np
-
-    shown = np.column_stack([votes.key, votes.response_a + 1, votes.response_b + 1, votes.voter])
-    order, group, _ = _grouped(shown)
-    keep = ~named[votes.voter]
-    keep[order[np.diff(group, append=-1) != 0]] = True
-    return votes.where(keep)
-
-
-def no_votes() -> Votes:
-    """Nobody said anything."""
-    import numpy as np
-
-    empty: dict[str, Any] = {name: np.zeros(0, dtype=np.int64) for name in Votes.__dataclass_fields__}
-    return Votes(**(empty | {"key": np.zeros((0, 4), dtype=np.int64), "outcome": np.zeros(0)}))
-
-
-def matched(votes: Votes, keys: IntArray, pairs: Pairs, known: BoolArray) -> tuple[Votes, int]:
+def matched_votes(votes: Votes, keys: IntArray, pairs: Pairs, known: BoolArray) -> tuple[Votes, int]:
     """Votes with the pair each is on, first repeat; and how many are on answers other than those judged.
 
     Args:
@@ -252,7 +140,7 @@ def matched(votes: Votes, keys: IntArray, pairs: Pairs, known: BoolArray) -> tup
 
     if not len(votes) or not len(pairs):
         return votes, 0
-    order, group, _ = _grouped(np.concatenate([keys, votes.key]))
+    order, group, _ = grouped(np.concatenate([keys, votes.key]))
     count = int(group[-1]) + 1
     best = np.full(count, -1, dtype=np.int64)
     mine = order < len(keys)
@@ -266,43 +154,4 @@ def matched(votes: Votes, keys: IntArray, pairs: Pairs, known: BoolArray) -> tup
     for voted, judged in ((votes.response_a, pairs.response_a[pair]), (votes.response_b, pairs.response_b[pair])):
         strange |= has & (voted != judged) & known[voted] & known[judged]
     pair[strange] = -1
-    columns = {name: getattr(votes, name) for name in Votes.__dataclass_fields__}
-    return Votes(**(columns | {"pair": pair})), int(strange.sum())
-
-
-def _keys(
-    models: int,
-    question: IntArray,
-    turn: IntArray,
-    sides: tuple[IntArray, IntArray],
-    responses: tuple[IntArray, IntArray],
-) -> tuple[IntArray, BoolArray]:
-    """[N, 4] what makes two rows the same pair, and [N] whether the first side is the one with the higher code.
-
-    Models make the pair; two answers of one model are told apart by the answer.
-    """
-    import numpy as np
-
-    itself = sides[0] == sides[1]
-    one, other = (np.where(itself, models + r, side) for side, r in zip(sides, responses, strict=True))
-    flipped: BoolArray = one > other
-    return np.stack([question, turn, np.minimum(one, other), np.maximum(one, other)], axis=1), flipped
-
-
-def _grouped(keys: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Sorting order of the rows [N, K], stable; the group of each in that order; and the first row of each group."""
-    import numpy as np
-
-    spans = [int(column.max(initial=0)) + 1 for column in keys.T]
-    if math.prod(spans) < 1 << 62 and keys.min(initial=0) >= 0:  # one number a row, which sorts faster
-        code = np.zeros(len(keys), dtype=np.int64)
-        for column, span in zip(keys.T, spans, strict=True):
-            code = code * span + column
-        order = np.argsort(code, kind="stable")
-        ordered = code[order][:, None]
-    else:
-        order = np.lexsort(keys.T[::-1])
-        ordered = keys[order]
-    new = np.ones(len(keys), dtype=bool)
-    new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    return order, np.cumsum(new) - 1, order[new]
+    return replace(votes, pair=pair), int(strange.sum())

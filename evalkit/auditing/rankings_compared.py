@@ -6,22 +6,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from evalkit.auditing.agreement_counts import HUMAN, on_judged_pairs
+from evalkit.auditing.agreement_counts import HUMAN
 from evalkit.auditing.evidence import Evidence, percent, signed, within
 from evalkit.auditing.findings import Finding, Rating, counted
-from evalkit.auditing.gather import Gathered
+from evalkit.auditing.gather import BenchmarkEvidence
 from evalkit.auditing.metrics import CORRELATION, PEOPLE, Metric, Unit, share
 from evalkit.auditing.rated_twice import DIGITS, FEW, outcomes, rated_twice
+from evalkit.comparisons import Comparisons, comparisons_of_pairs
+from evalkit.ratings.panel import pooled
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
-    from evalkit.stats.covariates import CovariateRatings
     from evalkit.stats.resample import Interval
 
 REPLICATES = 2000
 HUMAN_SCORES = "single scores"
 """Stands for a protocol where people give scores."""
-ELO_MEAN = 1000.0
 WORK = 1 << 30
 """Numbers gone through for soft pairwise accuracy; beyond it there is no interval."""
 PERMUTATIONS = 400
@@ -81,30 +81,53 @@ GOLD_BOTH_ORDERS = Metric(
 METRICS = (SPEARMAN, KENDALL, SOFT_PAIRWISE, CONFIDENCE, GOLD, GOLD_BOTH_ORDERS)
 
 
-def ratings(gathered: Gathered) -> Iterator[Rating]:
-    """Bradley-Terry ratings by every judge and by people; mean scores by judges that grade singly."""
+def ratings(gathered: BenchmarkEvidence) -> tuple[list[Rating], list[str]]:
+    """Bradley-Terry ratings by every judge and by people, as on a leaderboard; mean scores where answers got scores.
+
+    Returns:
+        The ratings, and what a reader must know of them, such as who could not be rated and why.
+    """
+    rated: list[Rating] = []
+    notes: list[str] = []
+    if not gathered.evidence:
+        return rated, notes
+    for evidence in gathered.evidence:
+        if evidence.scores is not None:
+            rated += _means(evidence)
+            continue
+        place = evidence.benchmark, evidence.judge, evidence.protocol
+        rated += _rated(comparisons_of_pairs(*place, evidence.models, evidence.pairs), evidence.protocol, notes)
+    if gathered.grades is not None:
+        grades, about = gathered.grades, gathered.evidence[0]
+        rated += _mean_scores(about, HUMAN, HUMAN_SCORES, grades.model, grades.score, grades.question)
+    people = [table for table in gathered.voted if len(table)]
+    if people:
+        table = people[0] if len(people) == 1 else pooled(people, HUMAN)
+        rated += _rated(_on_judged_models(table, gathered.evidence, notes), "", notes)
+    return rated, notes
+
+
+def _on_judged_models(table: Comparisons, judged: Sequence[Evidence], notes: list[str]) -> Comparisons:
+    """People's comparisons of models that some judge judged too: other models would move the mean."""
     import numpy as np
 
-    for evidence in gathered.evidence:
-        pairs = evidence.pairs
-        if evidence.scores is not None:
-            yield from _means(evidence)
-            continue
-        keep = np.isfinite(pairs.outcome) & (pairs.a != pairs.b)
-        columns = pairs.a[keep], pairs.b[keep], pairs.outcome[keep], pairs.question[keep]
-        yield from _rated(evidence, evidence.judge, *columns)
-    if gathered.evidence and gathered.grades is not None:
-        grades, about = gathered.grades, gathered.evidence[0]
-        yield from _mean_scores(about, HUMAN, HUMAN_SCORES, grades.model, grades.score, grades.question)
-    if gathered.evidence and gathered.people:
-        votes = on_judged_pairs(gathered, gathered.people[0]).votes  # other models would move the mean
-        keep = votes.a != votes.b
-        yield from _rated(
-            gathered.evidence[0], HUMAN, votes.a[keep], votes.b[keep], votes.outcome[keep], votes.question[keep]
-        )
+    models: set[str] = set()
+    for evidence in judged:
+        pairs, scores = evidence.pairs, evidence.scores
+        codes = [pairs.a, pairs.b] if scores is None else [scores.model]
+        models |= {evidence.models[code] for code in np.unique(np.concatenate(codes)).tolist()}
+    here = np.array([name in models for name in table.models], dtype=bool)
+    met = (np.bincount(table.a, minlength=here.size) + np.bincount(table.b, minlength=here.size)) > 0
+    if (here | ~met).all():
+        return table
+    notes.append(
+        f"ratings by `{HUMAN}` are of the {int((here & met).sum())} models that a judge judged too, of "
+        f"{int(met.sum())}; `evalkit leaderboard` rates all, so its figures differ"
+    )
+    return table.where(np.flatnonzero(here[table.a] & here[table.b]))
 
 
-def compared(gathered: Gathered, rated: Sequence[Rating] = ()) -> Iterator[Finding]:
+def compared(gathered: BenchmarkEvidence, rated: Sequence[Rating] = ()) -> Iterator[Finding]:
     """For each judge, how alike its ranking is to people's, and how often it is right where gold labels say what is.
 
     Args:
@@ -118,51 +141,43 @@ def compared(gathered: Gathered, rated: Sequence[Rating] = ()) -> Iterator[Findi
         yield from _accuracy(evidence)
 
 
-def _rated(
-    evidence: Evidence, rater: str, a: IntArray, b: IntArray, outcome: FloatArray, question: IntArray
-) -> Iterator[Rating]:
+def _rated(table: Comparisons, protocol: str, notes: list[str]) -> list[Rating]:
+    """The models that the comparisons link, the best first; the others are named in the notes."""
     import numpy as np
 
-    from evalkit.auditing.joint_ratings import fit
-    from evalkit.stats.bradley_terry import ELO_PER_LOGIT
+    from evalkit.ratings.bt import fit_ratings
     from evalkit.stats.errors import StatisticsError
 
-    if not a.size:
-        return
+    if not len(table):
+        return []
+    who = f"{table.judge} ({protocol})" if protocol else table.judge
     try:
-        fitted = fit(a, b, outcome, np.zeros((a.size, 0)), question)
-    except StatisticsError:
-        return
-    table: CovariateRatings = fitted.ratings
-    counts = np.bincount(np.concatenate([a, b]), minlength=len(evidence.models))
+        fitted = fit_ratings(table)
+    except StatisticsError as error:
+        notes.append(f"{who}: not rated: {getattr(error, 'reason', error)}")
+        return []
+    notes.extend(f"{who}: {note}" for note in fitted.notes)
+    counts = np.bincount(np.concatenate([table.a, table.b]), minlength=len(table.models))
     rows = []
-    for place, code in enumerate(fitted.used.tolist()):
-        low, high = _limits(table, place)
-        rows.append((float(table.ratings[place]), low, high, code))
-    for value, low, high, code in sorted(rows, reverse=True, key=lambda row: row[0]):
-        elo, elo_low, elo_high = (None if x is None else ELO_MEAN + ELO_PER_LOGIT * x for x in (value, low, high))
-        yield Rating(
-            benchmark=evidence.benchmark,
-            rater=rater,
-            protocol="" if rater == HUMAN else evidence.protocol,
-            model=evidence.models[code],
-            rating=value,
-            lower=low,
-            upper=high,
-            n=int(counts[code]),
-            elo=elo,
-            elo_lower=elo_low,
-            elo_upper=elo_high,
+    for model in fitted.models:
+        logit, elo = fitted.logit(model), fitted.interval(model)
+        assert elo is not None
+        rows.append(
+            Rating(
+                benchmark=table.benchmark,
+                rater=table.judge,
+                protocol=protocol,
+                model=model,
+                rating=logit.estimate,
+                lower=logit.lower,
+                upper=logit.upper,
+                n=int(counts[table.models.index(model)]),
+                elo=elo.estimate,
+                elo_lower=elo.lower,
+                elo_upper=elo.upper,
+            )
         )
-
-
-def _limits(table: CovariateRatings, place: int) -> tuple[float | None, float | None]:
-    from evalkit.stats.resample import t_quantile
-
-    if table.covariance is None or table.clusters is None:
-        return None, None
-    reach = t_quantile(0.975, table.clusters - 1) * float(max(table.covariance[place, place], 0.0)) ** 0.5
-    return float(table.ratings[place]) - reach, float(table.ratings[place]) + reach
+    return sorted(rows, key=lambda row: -row.rating)
 
 
 def _means(evidence: Evidence) -> Iterator[Rating]:

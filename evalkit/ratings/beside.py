@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from evalkit.comparisons import HUMAN
+from evalkit.comparisons import is_people
 from evalkit.ratings.panel import PANEL
 from evalkit.ratings.standing import Standing
 
 
 @dataclass(frozen=True)
-class Beside:
+class JudgesSideBySide:
     """The same models as rated by several judges."""
 
     benchmark: str
@@ -24,7 +24,7 @@ class Beside:
     """By model and judge."""
 
 
-def side_by_side(standings: Iterable[Standing]) -> list[Beside]:
+def side_by_side(standings: Iterable[Standing]) -> list[JudgesSideBySide]:
     """One table for each benchmark (and category) that several judges rated, of models rated more than once."""
     groups: dict[tuple[str, str | None], list[Standing]] = {}
     for standing in standings:
@@ -40,9 +40,9 @@ def side_by_side(standings: Iterable[Standing]) -> list[Beside]:
             if sum((model, judge) in cells for judge in judges) > 1
         ]
         if len(judges) > 1 and models:
-            result.append(Beside(name, category, rows[0].method, judges, tuple(models), cells))
+            result.append(JudgesSideBySide(name, category, rows[0].method, judges, tuple(models), cells))
     return result
 
 
 def _people_first(judge: tuple[str, str]) -> tuple[int, str, str]:
-    return {HUMAN: 0, PANEL: 2}.get(judge[0], 1), *judge
+    return 0 if is_people(judge[0]) else 2 if judge[0] == PANEL else 1, *judge

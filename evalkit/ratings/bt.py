@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from evalkit.comparisons import Comparisons
 from evalkit.protocols import UsageError
 from evalkit.ratings.links import connected, linked, not_rated, rows_of
-from evalkit.ratings.standing import About, Standing, counted, sharing
+from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, with_info
 
 if TYPE_CHECKING:
     from evalkit.ratings.links import Rows
@@ -35,12 +35,12 @@ class BradleyTerry:
         """Ratings of the models that the comparisons link; a note names those they do not."""
         import numpy as np
 
-        standings = counted(table, self.name)
+        standings = count_outcomes(table, self.name)
         decided = np.flatnonzero(table.outcome != 0.5)
         everything = None if self.ties != "drop" else decided
-        main = _fit(table, everything, self.ties)
+        main = fit_ratings(table, everything, self.ties)
         notes = list(main.notes)
-        estimates: list[tuple[str, _Fitted | None]] = [("rating", main)]
+        estimates: list[tuple[str, FittedRatings | None]] = [("rating", main)]
         if self.ties != "drop":
             estimates.append(("rating_without_ties", self._without_ties(table, decided, main, notes)))
         controlled = self._style_controlled(table, notes) if self.style else None
@@ -54,29 +54,31 @@ class BradleyTerry:
             )
             for standing in standings
         ]
-        ranked, separability = _ranked(sharing(rated, About()), main, notes)
-        about = About(
+        ranked, separability = _ranked(with_info(rated, TableInfo()), main, notes)
+        about = TableInfo(
             notes=tuple(dict.fromkeys(notes)),
             separability=separability,
             tie=getattr(main.fit, "tie", None),
             coefficients=controlled.coefficients if controlled else {},
         )
-        return sharing(ranked, about)
+        return with_info(ranked, about)
 
-    def _without_ties(self, table: Comparisons, decided: IntArray, main: _Fitted, notes: list[str]) -> _Fitted | None:
+    def _without_ties(
+        self, table: Comparisons, decided: IntArray, main: FittedRatings, notes: list[str]
+    ) -> FittedRatings | None:
         from evalkit.stats.errors import StatisticsError
 
         if decided.size == len(table) and self.ties == "half":
             return main
         try:
-            fit = _fit(table, decided, "half")
+            fit = fit_ratings(table, decided, "half")
         except StatisticsError as error:
             notes.append(f"not rated without ties: {_reason(error)}")
             return None
         notes.extend(f"without ties, {note}" for note in fit.notes if note not in main.notes)
         return fit
 
-    def _style_controlled(self, table: Comparisons, notes: list[str]) -> _Fitted | None:
+    def _style_controlled(self, table: Comparisons, notes: list[str]) -> FittedRatings | None:
         from evalkit.stats.errors import StatisticsError
 
         try:
@@ -87,7 +89,7 @@ class BradleyTerry:
 
 
 @dataclass(frozen=True, eq=False)
-class _Fitted:
+class FittedRatings:
     """Ratings of some of a table's models."""
 
     models: tuple[str, ...]
@@ -96,13 +98,17 @@ class _Fitted:
     notes: tuple[str, ...] = ()
     coefficients: dict[str, Interval] = field(default_factory=dict)
 
+    def logit(self, model: str) -> Interval:
+        """Rating in logits, against the mean of all."""
+        return self._contrast({model: 1.0})
+
     def interval(self, model: str) -> Interval | None:
         """Rating on the Elo scale, against the mean of all; None if the model is not among them."""
         from evalkit.stats.bradley_terry import ELO_PER_LOGIT
 
         if model not in self.models:
             return None
-        return self._contrast({model: 1.0}).affine(float(ELO_PER_LOGIT), 1000.0)
+        return self.logit(model).affine(float(ELO_PER_LOGIT), 1000.0)
 
     def lead(self, model: str, other: str) -> Interval:
         """Rating of one minus rating of the other, on the Elo scale."""
@@ -125,8 +131,17 @@ class _Fitted:
         )
 
 
-def _fit(table: Comparisons, keep: IntArray | None, ties: Ties) -> _Fitted:
-    """Rate all models, or the largest group of them that has finite ratings."""
+def fit_ratings(table: Comparisons, keep: IntArray | None = None, ties: Ties = "half") -> FittedRatings:
+    """Rate all models, or the largest group of them that has finite ratings, for a leaderboard as for an audit.
+
+    Args:
+        table: comparisons of one judge.
+        keep: positions of the comparisons to use; None: all.
+        ties: what a tie is.
+
+    Raises:
+        StatisticsError: there is no fit, or nothing to fit; the message says what is missing.
+    """
     from evalkit.stats.battles import Disconnected, compress
     from evalkit.stats.bradley_terry import bradley_terry
     from evalkit.stats.errors import NotConverged, NotMeasurable
@@ -150,11 +165,11 @@ def _fit(table: Comparisons, keep: IntArray | None, ties: Ties) -> _Fitted:
 
     rows = rows_of(table, keep)
     try:
-        return _Fitted(rows.models, fitted(rows))
+        return FittedRatings(rows.models, fitted(rows))
     except Disconnected as error:
         inner = rows.among(linked(error, rows.models))
         note = not_rated(error, rows.models)
-    return _Fitted(inner.models, fitted(inner), (note,))
+    return FittedRatings(inner.models, fitted(inner), (note,))
 
 
 def _reason(error: Exception) -> str:
@@ -173,7 +188,7 @@ def _require_verdicts(table: Comparisons, ties: str) -> None:
         )
 
 
-def _ranked(standings: list[Standing], main: _Fitted, notes: list[str]) -> tuple[list[Standing], float | None]:
+def _ranked(standings: list[Standing], main: FittedRatings, notes: list[str]) -> tuple[list[Standing], float | None]:
     """With ranks, the ranks that the data do not rule out, and the lead over the next model."""
     from evalkit.stats.errors import NotMeasurable
     from evalkit.stats.ranking import rank_ranges
@@ -225,7 +240,7 @@ def _usable(more: FloatArray, won: FloatArray, notes: list[str]) -> IntArray:
     return np.array(result, dtype=np.int64)
 
 
-def _fit_style(table: Comparisons, notes: list[str]) -> _Fitted:
+def _fit_style(table: Comparisons, notes: list[str]) -> FittedRatings:
     """Ratings at equal style, from the comparisons whose two texts are known."""
     import numpy as np
 
@@ -255,4 +270,4 @@ def _fit_style(table: Comparisons, notes: list[str]) -> _Fitted:
         weights=rows.weights,
     )
     effects = {STYLE_FEATURES[i]: fit.coefficient(k) for k, i in enumerate(differ)}
-    return _Fitted(rows.models, fit, coefficients=effects)
+    return FittedRatings(rows.models, fit, coefficients=effects)

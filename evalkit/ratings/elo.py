@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.comparisons import Comparisons
 from evalkit.ratings.links import rows_of
-from evalkit.ratings.standing import About, Standing, counted, sharing
+from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, with_info
 
 if TYPE_CHECKING:
     from evalkit.ratings.links import Rows
@@ -65,9 +65,9 @@ class Elo:
                 },
                 columns=every[standing.model][1] if standing.model in every else {},
             )
-            for standing in counted(table, self.name)
+            for standing in count_outcomes(table, self.name)
         ]
-        return sharing(standings, About(notes=tuple(notes)))
+        return with_info(standings, TableInfo(notes=tuple(notes)))
 
     def _orders(self, n: int) -> int:
         return min(self.permutations, max(11, MOST_STEPS // max(n, 1))) if self.permutations else 0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.comparisons import Comparisons
 from evalkit.protocols import UsageError
 from evalkit.ratings.baseline import Baseline, Matches, matches
-from evalkit.ratings.standing import About, Standing, counted, mean_lengths, named, sharing
+from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, mean_lengths, named, with_info
 from evalkit.ratings.winrate import against
 from evalkit.schema import digest
 
@@ -75,12 +75,12 @@ class LengthControlled:
         ]  # fmt: skip
         lengths = mean_lengths(table)
         rated = []
-        for standing in counted(table, self.name):
+        for standing in count_outcomes(table, self.name):
             model = table.models.index(standing.model)
             if (met.model == model).any():
                 base = against(table, met, standing, lengths)
                 rated.append(self._controlled(table, met, base, notes))
-        return sharing(rated, About(notes=tuple(dict.fromkeys(notes)), baseline=met.baseline))
+        return with_info(rated, TableInfo(notes=tuple(dict.fromkeys(notes)), baseline=met.baseline))
 
     def _controlled(self, table: Comparisons, met: Matches, standing: Standing, notes: list[str]) -> Standing:
         from evalkit.stats.errors import StatisticsError

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class About:
+class TableInfo:
     """What the rows of one table have in common."""
 
     notes: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class Standing:
     """The first is what the table is sorted by; None: the data cannot tell."""
     columns: dict[str, float | int | str | None] = field(default_factory=dict)
     """Further numbers without an interval of their own."""
-    about: About = About()
+    about: TableInfo = TableInfo()
 
     @property
     def main(self) -> Interval | None:
@@ -77,7 +77,7 @@ class Method(Protocol):
         ...
 
 
-def counted(table: Comparisons, method: str) -> list[Standing]:
+def count_outcomes(table: Comparisons, method: str) -> list[Standing]:
     """Every model of a table with what was counted, and no estimate yet; in the order of ``table.models``."""
     import numpy as np
 
@@ -121,7 +121,7 @@ def best_first(standings: list[Standing]) -> list[Standing]:
     return sorted(standings, key=key)
 
 
-def sharing(standings: list[Standing], about: About) -> list[Standing]:
+def with_info(standings: list[Standing], about: TableInfo) -> list[Standing]:
     """The standings, best first, with what they have in common."""
     return [replace(standing, about=about) for standing in best_first(standings)]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.comparisons import Comparisons
 from evalkit.ratings.baseline import Baseline, Matches, matches
-from evalkit.ratings.standing import About, Standing, counted, mean_lengths, sharing
+from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, mean_lengths, with_info
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -28,17 +28,17 @@ class WinRate:
 
     def rate(self, table: Comparisons) -> list[Standing]:
         """Every model but the baseline; or every model, where there is none."""
-        standings = counted(table, self.name)
+        standings = count_outcomes(table, self.name)
         met = matches(table, self.baseline)
         lengths = mean_lengths(table)
         if met is None:
-            about = About(notes=("win rates are means over opponents, each of which counts alike",))
-            return sharing(_over_opponents(table, standings, lengths), about)
+            about = TableInfo(notes=("win rates are means over opponents, each of which counts alike",))
+            return with_info(_over_opponents(table, standings, lengths), about)
         notes: tuple[str, ...] = ()
         if met.left_out:
             notes = (f"{met.left_out} comparisons between other models than the baseline do not count here",)
         rated = [against(table, met, standing, lengths) for standing in standings if _competes(table, met, standing)]
-        return sharing(rated, About(notes=notes, baseline=met.baseline))
+        return with_info(rated, TableInfo(notes=notes, baseline=met.baseline))
 
 
 def _competes(table: Comparisons, met: Matches, standing: Standing) -> bool:

@@ -75,6 +75,7 @@ def to_json(found: Audit) -> str:
         "agreement": [vars(row) for row in found.agreement],
         "subjects": [asdict(row) for row in found.subjects],
         "ratings": [vars(row) for row in found.ratings],
+        "rating_notes": {name: list(notes) for name, notes in found.rating_notes.items()},
         "histograms": [vars(row) for row in found.histograms],
         "examples": [vars(row) for row in found.examples],
         "notes": list(found.notes),

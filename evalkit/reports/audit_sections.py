@@ -18,7 +18,7 @@ BINS = 21
 
 def ratings(audit: Audit) -> Section | None:
     """Models as the judge rates them, beside people."""
-    if not audit.ratings:
+    if not audit.ratings and not audit.rating_notes:
         return None
     parts: list[Table | Figure] = []
     for benchmark in dict.fromkeys(row.benchmark for row in audit.ratings):
@@ -39,7 +39,8 @@ def ratings(audit: Audit) -> Section | None:
     if any(row.elo is not None for row in audit.ratings):
         says += " Elo is the Bradley-Terry rating on Elo's scale: 400 points are odds of 10, the models' mean is 1000."
     beside = ": the judge beside people" if any(row.rater == PEOPLE for row in audit.ratings) else ""
-    return Section(id="ratings", title=f"Ratings{beside}", says=says, parts=tuple(parts))
+    notes = tuple(note for said in audit.rating_notes.values() for note in said)
+    return Section(id="ratings", title=f"Ratings{beside}", says=says, parts=tuple(parts), notes=notes)
 
 
 Raters = Mapping[str, Mapping[str, Rating]]

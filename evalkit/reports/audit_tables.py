@@ -161,9 +161,13 @@ def _people(console: Console, audit: Audit) -> None:
 
 def _ratings(console: Console, audit: Audit) -> None:
     """Models down, raters across, people first: Elo of pairs, mean scores of single grading."""
-    benchmarks = list(dict.fromkeys(row.benchmark for row in audit.ratings))
+    benchmarks = list(dict.fromkeys([*(row.benchmark for row in audit.ratings), *audit.rating_notes]))
     for benchmark in benchmarks:
         rows = [row for row in audit.ratings if row.benchmark == benchmark]
+        about = [plain(note) for note in audit.rating_notes.get(benchmark, ())]
+        if not rows:
+            console.print(*(_safe(note) for note in about), sep="\n")
+            continue
         raters = sorted(dict.fromkeys((row.rater, row.protocol) for row in rows), key=lambda one: one[0] != PEOPLE)
         some = raters[: max(1, (console.width - 20) // 20)][:RATERS]
         cells = {(row.rater, row.protocol, row.model): row for row in rows}
@@ -180,8 +184,8 @@ def _ratings(console: Console, audit: Audit) -> None:
         notes += [f"and {len(listed) - FOLDED} more models"] if len(listed) > FOLDED else []
         if any(row.elo is not None for row in rows):
             notes.insert(0, "Bradley-Terry on Elo's scale: 400 points are odds of 10, the mean is 1000")
-        if notes:
-            table.caption = "; ".join(notes)
+        if notes or about:
+            table.caption = _safe("\n".join(["; ".join(notes), *about] if notes else about))
             table.caption_justify = "left"
         console.print(table)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from evalkit.rate import Score
-from evalkit.ratings.beside import Beside
-from evalkit.ratings.standing import About, Standing
+from evalkit.ratings.beside import JudgesSideBySide
+from evalkit.ratings.standing import Standing, TableInfo
 
 if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
@@ -190,7 +190,7 @@ def _notes(rows: list[Standing]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _of_table(about: About) -> list[str]:
+def _of_table(about: TableInfo) -> list[str]:
     notes = list(about.notes)
     if about.separability is not None:
         notes.append(f"{about.separability:.0%} of model pairs differ significantly (all pairs at once, 95%)")
@@ -202,7 +202,7 @@ def _of_table(about: About) -> list[str]:
     return notes
 
 
-def beside(table: Beside) -> list[Grid]:
+def beside(table: JudgesSideBySide) -> list[Grid]:
     """Judges side by side: one grid of the main estimate, and one without ties where there is such."""
     rows = list(table.cells.values())
     ties = any(row.ties for row in rows)
@@ -212,7 +212,7 @@ def beside(table: Beside) -> list[Grid]:
     return [_beside(table, key) for key in keys]
 
 
-def _beside(table: Beside, key: str) -> Grid:
+def _beside(table: JudgesSideBySide, key: str) -> Grid:
     digits = 0 if key.startswith("rating") else 2
     protocols = {protocol for _, protocol in table.judges}
     headers = [judge if len(protocols) == 1 else f"{judge} ({protocol})" for judge, protocol in table.judges]
@@ -229,7 +229,7 @@ def _beside(table: Beside, key: str) -> Grid:
     return Grid(title, ("model", *headers), tuple(rows), notes=notes if key.startswith("rating") else ())
 
 
-def all_grids(standings: list[Standing], side_by_side: list[Beside]) -> list[Grid]:
+def all_grids(standings: list[Standing], side_by_side: list[JudgesSideBySide]) -> list[Grid]:
     """Every table of a leaderboard, in reading order."""
     groups: dict[tuple[str, str, str, bool], list[Standing]] = {}
     for row in standings:

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from evalkit.analyse import audited
-from evalkit.auditing.evidence import Kin
-from evalkit.auditing.gather import GOLD, Grade, Vote, gather
-from evalkit.comparisons import HUMAN
+from evalkit.auditing.evidence import Lineage
+from evalkit.auditing.gather import Grade, Vote, gather
+from evalkit.comparisons import GOLD, HUMAN
 from evalkit.protocols import UsageError
 from evalkit.reports.audit_output import to_json
 from evalkit.reports.audit_page import page
@@ -179,7 +179,7 @@ def numbers(value):
 
 def check(study):
     made = Made(study)
-    kin = {name: Kin("fam", ("fam",)) for name in made.names} if study["kin"] else None
+    kin = {name: Lineage("fam", ("fam",)) for name in made.names} if study["kin"] else None
     found = audited(gather(made.rows, made.answers, votes=made.said, kin=kin))
     for row in found.findings:
         held = [row.estimate, row.lower, row.upper, *numbers(msgspec.to_builtins(dict(row.details), enc_hook=plain))]

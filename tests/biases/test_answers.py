@@ -7,10 +7,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from evalkit.auditing.evidence import Kin
+from evalkit.auditing.evidence import Lineage
 from evalkit.auditing.gather import gather
-from evalkit.auditing.gather_columns import guessed
-from evalkit.auditing.relations import relations
+from evalkit.auditing.relations import inferred_lineage, relations
 from evalkit.biases.format import Format, features
 from evalkit.biases.hygiene import MARKER, Hygiene
 from evalkit.biases.length import Length
@@ -215,12 +214,12 @@ def test_a_taste_that_people_share_is_no_bias():
 
 
 def test_kin_come_from_yaml_and_else_from_names():
-    assert guessed("vicuna-13b-v1.2") == Kin("llama", ("gpt-3.5", "gpt-4"), True)
-    assert guessed("gpt-4-0613").family == "gpt-4"
-    assert guessed("my-model") == Kin(None, (), False)
-    assert relations()["zephyr"] == Kin("mistral", ("gpt-4", "gpt-3.5"))
+    assert inferred_lineage("vicuna-13b-v1.2") == Lineage("llama", ("gpt-3.5", "gpt-4"), True)
+    assert inferred_lineage("gpt-4-0613").family == "gpt-4"
+    assert inferred_lineage("my-model") == Lineage(None, (), False)
+    assert relations()["zephyr"] == Lineage("mistral", ("gpt-4", "gpt-3.5"))
     rows = Study(questions=15).rows()
-    kin = {"m0": Kin("x"), "m2": Kin("x"), "m4": Kin("y", ("x",))}
+    kin = {"m0": Lineage("x"), "m2": Lineage("x"), "m4": Lineage("y", ("x",))}
     found = list(SelfPreference().findings(gather(rows, kin=kin)[0].evidence[0]))
     relation = {row.details["model"]: row.metric for row in found if "residual" in row.metric}
     assert relation == {
