@@ -175,8 +175,13 @@ def _audit(given: argparse.Namespace) -> int:
 
 def _import(given: argparse.Namespace) -> int:
     from evalkit.interop.importing import import_results
+    from evalkit.interop.records import Told
+    from evalkit.vocabulary import parse_map
 
-    found = import_results(given.format, given.path, given.into, given.benchmark)
+    told = Told(given.judge, given.baseline, given.model, parse_map(given.map))
+    found = import_results(given.format, given.path, given.into, given.benchmark, told)
+    for text in told.assumed:
+        _note(text)
     for kind, count in found.read.items():
         _note(f"{count:,} {kind}, {found.added.get(kind, 0):,} of them new")
     for kind, count in found.failed.items():

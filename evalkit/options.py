@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from evalkit import __version__
+from evalkit.interop import names as interop_names
+from evalkit.vocabulary import COLUMNS
 
 Verb = Callable[[argparse.Namespace], int]
 """Carries out a parsed command line; returns the exit code."""
@@ -28,8 +30,8 @@ keys:
   judge=NAME | [NAME,...]     who judges                evalkit list judges
   protocol=NAME | faithful    how it is judged          evalkit list protocols
   references=NAME | PATH      reference answers shown to the judge
-  questions=NAME | FILE       questions for an arena: of a benchmark, or your own JSONL
-  fields.turns=NAME           the field of that JSONL with the question; likewise fields.id, .category, .reference
+  questions=NAME | FILE       questions for an arena: of a benchmark, or your own file
+  fields.turns=NAME           the field of that file with the question; likewise fields.id, .category, .reference
   baseline=NAME               pairwise: compare every model with this one; default: all with all
   limit=N                     only the first N items of each category
   repeats=N                   put each case to each judge N times
@@ -46,6 +48,7 @@ Everything else of Hydra works: -m for several jobs, --cfg job for the composed 
 
 RESULTS = "results folders (default: results)"
 RESULTS_DIR = "where results go, to see that they can be written (default: results)"
+MAP = "where a table has a field: " + ", ".join(COLUMNS) + "; may be given several times"
 OUTPUT = "write to this file (default: standard output)"
 
 
@@ -88,12 +91,14 @@ def _add_verbs(top: argparse.ArgumentParser, verbs: Mapping[str, Verb]) -> Mappi
     audit.set_defaults(verb=verbs["audit"])
 
     bring = add.add_parser("import", help="read another tool's results")
-    bring.add_argument(
-        "format", metavar="FORMAT", help="fastchat, alpaca_eval, arena_hard, llmbar, judgebench, prd, battles"
-    )
+    bring.add_argument("format", metavar="FORMAT", help=", ".join(interop_names()))
     bring.add_argument("path", type=Path, metavar="PATH", help="a file, or a folder to be imported whole")
     bring.add_argument("--into", type=Path, default=Path("results"), metavar="DIR", help="results folder (results)")
     bring.add_argument("--benchmark", metavar="NAME", help="what to call the benchmark, where the files do not say")
+    bring.add_argument("--judge", metavar="NAME", help="what to call a judge, where the files do not say")
+    bring.add_argument("--baseline", metavar="NAME", help="the model all others were compared with, likewise")
+    bring.add_argument("--model", metavar="NAME", help="who answered, likewise")
+    bring.add_argument("--map", action="append", metavar="FIELD=COLUMN", help=MAP)
     bring.set_defaults(verb=verbs["import"])
 
     lost = (
@@ -119,7 +124,7 @@ def _add_verbs(top: argparse.ArgumentParser, verbs: Mapping[str, Verb]) -> Mappi
 
 def _leaderboard_options(board: argparse.ArgumentParser) -> None:
     add = board.add_argument
-    paths = "results folders, judgments files, or battle tables (.csv, .jsonl, .parquet: model_a, model_b, winner)"
+    paths = "results folders, judgments files, or tables with model_a, model_b, winner (CSV, XLSX, JSON, Parquet, ...)"
     add("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=paths)
     methods = "mean scores; win rates; length-controlled win rates; Bradley-Terry; online Elo (default: what fits)"
     add("--method", choices=["score", "winrate", "lc", "bt", "elo"], help=methods)
@@ -134,8 +139,10 @@ def _leaderboard_options(board: argparse.ArgumentParser) -> None:
     add("--difficulties", type=Path, metavar="CSV", help="lc: difficulty of each instruction, by item id or text")
     add("--gamed", type=Path, metavar="CSV", help="lc: the baseline against longer and shorter versions of itself")
     add("--permutations", type=int, metavar="N", help="elo: random orders (default: 1000; 0: the order stored)")
-    add("--format", choices=["table", "json", "csv", "md", "html"], help="default: table, or what FILE ends in")
+    forms = ["table", "json", "csv", "md", "html", "latex"]
+    add("--format", choices=forms, help="default: table, or what FILE ends in")
     add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)
+    add("--map", action="append", metavar="FIELD=COLUMN", help=MAP)
     add("--all", action="store_true", help="also configurations that a newer one of the name replaced")
 
 
@@ -149,8 +156,9 @@ def _audit_options(audit: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="results folders or judgments files",
     )
-    votes = "votes of people: imported results, or JSONL with item, turn, model_a, model_b, winner, annotator"
+    votes = "votes of people: imported results, or a table with item, turn, model_a, model_b, winner, annotator"
     add("--human", type=Path, metavar="FILE", help=votes)
+    add("--map", action="append", metavar="FIELD=COLUMN", help=MAP)
     add("--judge", metavar="NAME", help="only this judge")
     add("--format", choices=["table", "json", "html"], help="default: table, or what FILE ends in")
     add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)

@@ -14,8 +14,8 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from evalkit.data_files import Record, files, records
 from evalkit.interop.records import Asked, Imported, Ledger, judge_ref, model_ref
-from evalkit.interop.sources import Record, files, records
 from evalkit.judges.parsing import excerpt
 from evalkit.protocols import UsageError
 from evalkit.schema import Failure, Item, Ref

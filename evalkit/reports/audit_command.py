@@ -17,6 +17,7 @@ from evalkit.analyse import audit
 from evalkit.auditing.findings import Audit
 from evalkit.report import plain
 from evalkit.reports.output import form_of, write
+from evalkit.vocabulary import parse_map
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace, console: Console, note: Callable[[str], Non
 
     form = form_of(options.format, options.output, FORMATS)
     one_thread()
-    found = audit(options.paths, options.human, options.judge)
+    found = audit(options.paths, options.human, options.judge, columns=parse_map(options.map))
     told = about(options.paths, options.human, found)
     present(found, form, options.output, console, note, about=told)
 

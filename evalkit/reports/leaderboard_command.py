@@ -18,6 +18,7 @@ from evalkit.reports import leaderboard_grid, leaderboard_page, leaderboard_tabl
 from evalkit.reports.output import form_of, write
 from evalkit.results import answer_logs, judgment_logs
 from evalkit.schema import Judgment
+from evalkit.vocabulary import parse_map
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,6 +79,7 @@ def _ratings(
         judge=options.judge,
         by_category=bool(options.by),
         every_configuration=options.all,
+        columns=parse_map(options.map),
         **given,
     )
     board = leaderboard.rate(choices)
