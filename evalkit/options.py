@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from evalkit import __version__
-from evalkit.interop import names as interop_names
 from evalkit.vocabulary import COLUMNS
 
 Verb = Callable[[argparse.Namespace], int]
@@ -64,7 +63,7 @@ def parse(verbs: Mapping[str, Verb], arguments: Sequence[str]) -> argparse.Names
         description="LLM-as-judge evaluation: how good is this model, and how far can the judge be trusted?",
         allow_abbrev=False,
     )
-    known = _add_verbs(top, verbs)
+    known = _add_verbs(top, verbs, arguments[:1] == ["import"])
     parsed, rest = top.parse_known_args(arguments)
     if rest:
         verb = known.get(arguments[0], top)
@@ -74,7 +73,9 @@ def parse(verbs: Mapping[str, Verb], arguments: Sequence[str]) -> argparse.Names
     return parsed
 
 
-def _add_verbs(top: argparse.ArgumentParser, verbs: Mapping[str, Verb]) -> Mapping[str, argparse.ArgumentParser]:
+def _add_verbs(
+    top: argparse.ArgumentParser, verbs: Mapping[str, Verb], importing: bool
+) -> Mapping[str, argparse.ArgumentParser]:
     """Add every verb to the parser. Returns the verbs' own parsers, by name."""
     top.add_argument("--version", action="version", version=f"evalkit {__version__}")
     add = top.add_subparsers(title="verbs", required=True, metavar="VERB")
@@ -91,7 +92,7 @@ def _add_verbs(top: argparse.ArgumentParser, verbs: Mapping[str, Verb]) -> Mappi
     audit.set_defaults(verb=verbs["audit"])
 
     bring = add.add_parser("import", help="read another tool's results")
-    bring.add_argument("format", metavar="FORMAT", help=", ".join(interop_names()))
+    bring.add_argument("format", metavar="FORMAT", help=", ".join(_formats()) if importing else None)
     bring.add_argument("path", type=Path, metavar="PATH", help="a file, or a folder to be imported whole")
     bring.add_argument("--into", type=Path, default=Path("results"), metavar="DIR", help="results folder (results)")
     bring.add_argument("--benchmark", metavar="NAME", help="what to call the benchmark, where the files do not say")
@@ -120,6 +121,13 @@ def _add_verbs(top: argparse.ArgumentParser, verbs: Mapping[str, Verb]) -> Mappi
     doctor.add_argument("--results-dir", type=Path, default=Path("results"), metavar="DIR", help=RESULTS_DIR)
     doctor.set_defaults(verb=verbs["doctor"])
     return add.choices
+
+
+def _formats() -> list[str]:
+    """The formats of import; looking for them takes too long for the help of other verbs."""
+    from evalkit.interop import names
+
+    return names()
 
 
 def _leaderboard_options(board: argparse.ArgumentParser) -> None:

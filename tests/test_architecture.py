@@ -152,7 +152,7 @@ def test_the_graph_is_not_empty():
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_modules_stay_small(path):
-    assert len((PACKAGE.parent / path).read_text(encoding="utf-8").splitlines()) <= 400
+    assert len((PACKAGE.parent / path).read_text(encoding="utf-8").splitlines()) <= 600
     assert path.name not in ("utils.py", "util.py", "helpers.py", "common.py", "misc.py")
 
 

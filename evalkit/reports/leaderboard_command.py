@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 
 Note = Callable[[str], None]
 
-FORMATS = {".txt": "table", ".json": "json", ".csv": "csv", ".md": "md", ".html": "html", ".htm": "html"}
+FORMATS = {
+    ".txt": "table",
+    ".json": "json",
+    ".csv": "csv",
+    ".md": "md",
+    ".tex": "latex",
+    ".html": "html",
+    ".htm": "html",
+}
 """What a file's name says of its format."""
 
 BELONGS = {
@@ -133,14 +141,17 @@ def _scores(options: argparse.Namespace, form: str, console: Console, note: Note
     writers: dict[str, Callable[[list[dict[str, Any]]], str]] = {
         "json": report.to_json,
         "csv": report.to_csv,
-        "md": report.to_markdown,
     }
+    grids = leaderboard_grid.of_scores(table)
     if form == "html":
-        return leaderboard_page.page(leaderboard_grid.of_scores(table), notes)
+        return leaderboard_page.page(grids, notes)
     for text in notes:
         note(text)
     if form in writers:
         return writers[form](data)
+    if form in ("md", "latex"):
+        chosen = [grid for grid in grids if (grid.headers[0] == "category") == bool(options.by)]
+        return _for_people(chosen, [], form, options.output, console, note)
     with _Captured(console, options.output) as shown:
         score_tables.show(shown.console, table)
     return shown.text
@@ -161,11 +172,11 @@ def _for_people(
         return leaderboard_page.page(grids, notes)
     for text in notes:
         note(text)
-    if form == "md":
+    if form in ("md", "latex"):
         for grid in grids:
             for text in grid.notes:
                 note(text)
-        return leaderboard_tables.to_markdown(grids)
+        return leaderboard_tables.to_markdown(grids) if form == "md" else leaderboard_tables.to_latex(grids)
     with _Captured(console, output) as shown:
         leaderboard_tables.show(shown.console, grids)
     return shown.text
