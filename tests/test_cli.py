@@ -304,7 +304,7 @@ def test_mistakes(cli, tmp_path, arguments, message):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("benchmark.yaml", "name: x\n title: [", r"benchmark\.yaml'.*record 2"),
+        ("benchmark.yaml", "name: x\n title: [", r"benchmark\.yaml'.*line 2"),
         ("benchmark.yaml", OWN.replace("title", "titel"), "benchmark.yaml'.*titel"),
         ("benchmark.yaml", OWN.replace("max_tokens: 100", "max_tokens: many"), "benchmark.yaml'.*max_tokens"),
         ("benchmark.yaml", OWN.replace("single", "sngle"), "no protocol 'sngle'; did you mean 'single'"),

@@ -121,7 +121,7 @@ def _read(kept: _Columns, path: Path, given: Mapping[str, str] | None, note: Cal
     import numpy as np
 
     about = battle_columns(columns(path), path, given)
-    wanted = {**about.fields, **about.one_hot}
+    wanted = {**about.fields, **{f"winner {word}": column for word, column in about.one_hot.items()}}
     words, winner, judges = _Codes(), array("i"), _Codes()
     with closing(chunks(path, wanted, distinct=("question",))) as parts:
         for start, chunk in parts:
@@ -195,7 +195,9 @@ def _winners(chunk: dict[str, Any], about: BattleColumns, words: _Codes, path: P
     import pandas as pd
 
     if about.one_hot:
-        chosen = np.stack([pd.Series(chunk[word]).astype(object).map(truth).to_numpy() for word in about.one_hot])
+        chosen = np.stack(
+            [pd.Series(chunk[f"winner {word}"]).astype(object).map(truth).to_numpy() for word in about.one_hot]
+        )
         if (wrong := np.flatnonzero(chosen.sum(axis=0) != 1)).size:
             cells = ", ".join(map(repr, about.one_hot.values()))
             raise Where(path, start + int(wrong[0])).error(f"of {cells} one must be 1")

@@ -150,8 +150,8 @@ def _scores(options: argparse.Namespace, form: str, console: Console, note: Note
     if form in writers:
         return writers[form](data)
     if form in ("md", "latex"):
-        chosen = [grid for grid in grids if (grid.headers[0] == "category") == bool(options.by)]
-        return _for_people(chosen, [], form, options.output, console, note)
+        asked = [grid for grid in grids if (grid.headers[0] == "category") == bool(options.by)]
+        return _for_people(asked, [], form, options.output, console, note)
     with _Captured(console, options.output) as shown:
         score_tables.show(shown.console, table)
     return shown.text
