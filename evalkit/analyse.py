@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -52,15 +52,17 @@ def audit(
     *,
     questions: Questions | None = None,
     only: Callable[[Judged], bool] | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Audit:
     """Audit every judge in results folders and judgments files.
 
     Args:
         paths: results folders or judgments files.
-        human: more votes of people: imported results, or JSONL of our plain format (labels.py).
+        human: more votes of people: imported results, or a table (labels.py).
         judge: only this one.
         questions: of benchmarks that are loaded already, for the examples.
         only: judgments to look at; people's votes and gold labels always are.
+        columns: of the votes, by field, where the user names them.
 
     Raises:
         UsageError: there is nothing to audit, or a file is malformed.
@@ -69,13 +71,13 @@ def audit(
     from evalkit.auditing.run_records import run_records
 
     listed = list(dict.fromkeys(paths))
-    votes, imported = read_votes(human) if human is not None else ([], [])
+    notes: list[str] = []
+    votes, imported = read_votes(human, columns, notes.append) if human is not None else ([], [])
     rows = _Rows(listed, imported, only)
     answers = (row for log in answer_logs([*listed, *imported]) for row in log)
     found = gather(rows, answers, votes=votes, kin=relations(run_records(listed)), judge=judge)
     if not any(gathered.evidence for gathered in found):
         raise UsageError(_nothing(listed, judge, sorted(rows.judges), rows.people))
-    notes = []
     if human is not None and not any(gathered.people or gathered.grades for gathered in found):
         notes.append(f"no vote in {str(human)!r} is on an item that was judged")
     said = audited(found, notes)

@@ -6,9 +6,7 @@ the questions come from, which of their fields mean what, how answers are drawn 
 
 from __future__ import annotations
 
-import codecs
 import difflib
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from evalkit.artifacts import cached, fetch
+from evalkit.data_files import records, stem
 from evalkit.protocols import UsageError
 from evalkit.schema import Item, digest
 from evalkit.shipped import shipped
@@ -216,9 +215,9 @@ def _with_questions(about: Spec, questions: str, fields: Fields | None) -> tuple
         return msgspec.structs.replace(about, name=f"{about.name}-{other.name}", **taken), folder(questions)
     path = _path(questions)
     if not os.path.isfile(path):
-        raise UsageError(f"questions={questions!r} is neither a JSONL file nor one of: {', '.join(names())}")
+        raise UsageError(f"questions={questions!r} is neither a file nor one of: {', '.join(names())}")
     source = Questions(path=str(path.resolve()), fields=fields or _guessed(path))
-    return msgspec.structs.replace(about, name=f"{about.name}-{path.stem}", questions=source, categories=()), Path()
+    return msgspec.structs.replace(about, name=f"{about.name}-{stem(path)}", questions=source, categories=()), Path()
 
 
 def _guessed(path: Path) -> Fields:
@@ -244,9 +243,7 @@ async def _questions_path(about: Spec, home: Path) -> Path:
         return await fetch(about.questions.artifact)
     if about.questions.path:
         return home / about.questions.path
-    raise UsageError(
-        f"benchmark {about.name!r} has no questions of its own; give questions=NAME or questions=FILE.jsonl"
-    )
+    raise UsageError(f"benchmark {about.name!r} has no questions of its own; give questions=NAME or questions=FILE")
 
 
 def _items(path: Path, about: Spec) -> Iterator[Item]:
@@ -268,38 +265,9 @@ def _items(path: Path, about: Spec) -> Iterator[Item]:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects of a JSONL file, or of a JSON file that is one list, each with where it stands, for messages."""
-    try:
-        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-    except OSError as error:
-        raise UsageError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    if content.lstrip().startswith(b"["):
-        try:
-            listed = msgspec.json.decode(content, type=list[dict[str, Any]])
-        except msgspec.MsgspecError as error:
-            raise UsageError(f"{str(path)!r}: {_wrong(content, error)}") from error
-        yield from ((f"{str(path)!r}, record {number}", row) for number, row in enumerate(listed, start=1))
-        return
-    decoder = msgspec.json.Decoder(dict[str, Any])
-    for number, line in enumerate(content.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            yield f"{str(path)!r}, line {number}", decoder.decode(line)
-        except msgspec.MsgspecError as error:
-            raise UsageError(f"{str(path)!r}, line {number}: {_wrong(line, error)}") from error
-
-
-def _wrong(content: bytes, error: msgspec.MsgspecError) -> str:
-    """What is wrong with some JSON. Of half a surrogate pair the decoder says that its input is cut short."""
-    try:
-        json.dumps(json.loads(content), ensure_ascii=False).encode()
-    except UnicodeEncodeError as found:
-        half = found.object[found.start : found.start + 1]
-        return f"{ascii(half)[1:-1]} is half of a surrogate pair, which stands for no character; remove or mend it"
-    except (ValueError, RecursionError):
-        pass
-    return str(error)
+    """The rows of a file of data, each with where it stands, for messages."""
+    for where, row in records(path, lenient=False):
+        yield f"{str(where.path)!r}, record {where.number}", row
 
 
 def _turns(value: object, where: str) -> tuple[str, ...]:

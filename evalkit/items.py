@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
+from evalkit.index import BadLine, Index
 from evalkit.protocols import UsageError
 from evalkit.schema import Item
+from evalkit.store import Log, NotStored
 
 NAME = "items.jsonl"
 
 
-class Items:
+class ItemIndex(Index):
+    """The items themselves, which are few, in place of where they are."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.known: dict[str, Item] = {}
+        """By id."""
+        self._item = msgspec.json.Decoder(Item)
+
+    def enter(self, lines: Iterable[bytes]) -> int:
+        """Take in the lines that follow, until one is incomplete. Returns the length of that one, or 0.
+
+        Raises:
+            BadLine: a line is no item; those before it are entered.
+        """
+        for line in lines:
+            if not line.endswith(b"\n"):
+                return len(line)
+            if line.strip():
+                try:
+                    item = self._item.decode(line)
+                except ValueError as error:  # of msgspec, or bad UTF-8
+                    raise BadLine(str(error)) from error
+                self.known[item.id] = item
+            self.live.append(1)
+            self.end += len(line)
+        return 0
+
+
+class Items(Log[Item]):
     """The questions in a results folder. Append-only; the latest line of an id counts.
 
     Args:
@@ -25,21 +54,23 @@ class Items:
         UsageError: the file cannot be read, or a line is no item.
     """
 
+    _index: ItemIndex
+
     def __init__(self, folder: Path) -> None:
-        self.path = folder / NAME
-        self.known: dict[str, Item] = {}
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"cannot read {str(folder / NAME)!r}: {folder.name!r} is no folder")
+        super().__init__(folder / NAME, Item)
+
+    def _lines(self, schema: object) -> ItemIndex:
+        return ItemIndex()
+
+    def _report_torn(self, length: int) -> None:
+        """Nothing is lost: whoever needs the question keeps it again."""
+
+    @property
+    def known(self) -> dict[str, Item]:
         """By id."""
-        self._end = 0
-        """Bytes of the lines read."""
-        self._lines = 0
-        try:
-            with self.path.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH)  # released when the file is closed
-                self._catch_up(file)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise UsageError(f"cannot read {str(self.path)!r}: {error.strerror}") from error
+        return self._index.known
 
     def keep(self, items: Iterable[Item]) -> int:
         """Append those that are not there as they are; how many that was. Other processes may do the same.
@@ -47,40 +78,17 @@ class Items:
         Raises:
             UsageError: the file cannot be written.
         """
-        wanted = list(items)
-        if not self._new(wanted):
+        wanted = [item for item in items if self._new(item)]
+        if not wanted:
             return 0
         if self.path.is_symlink():
             raise UsageError(f"{str(self.path)!r} is a link to another place; replace it by a file")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a+b") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                self._catch_up(file)
-                file.truncate(self._end)  # a process died while writing the last line
-                new = self._new(wanted)
-                file.write(b"".join(msgspec.json.encode(item) + b"\n" for item in new))
-                file.flush()
-                self._catch_up(file)
-        except OSError as error:
-            raise UsageError(f"cannot write {str(self.path)!r}: {error.strerror}") from error
-        return len(new)
+            return self.extend(wanted, self._new)
+        except NotStored as error:
+            raise UsageError(str(error)) from error
+        finally:
+            self.close()
 
-    def _new(self, items: Iterable[Item]) -> list[Item]:
-        return [item for item in items if self.known.get(item.id) != item]
-
-    def _catch_up(self, file: BinaryIO) -> None:
-        """Read on to the last whole line."""
-        file.seek(self._end)
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            self._lines += 1
-            self._end += len(line)
-            if not line.strip():
-                continue
-            try:
-                item = msgspec.json.decode(line, type=Item)
-            except ValueError as error:  # of msgspec, or bad UTF-8
-                raise UsageError(f"{str(self.path)!r}, line {self._lines}: {error}") from error
-            self.known[item.id] = item
+    def _new(self, item: Item) -> bool:
+        return self.known.get(item.id) != item

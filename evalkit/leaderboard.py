@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +50,8 @@ class Choices:
     gamed: Path | None = None
     permutations: int = 1000
     every_configuration: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Of battle tables, by field, where the user names them."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,10 @@ def rate(choices: Choices) -> Board:
     Raises:
         UsageError: there is nothing to rate, or the choices do not fit the data.
     """
-    return rate_tables(_tables(choices), choices)
+    assumed: list[str] = []
+    board = rate_tables(_tables(choices, assumed), choices)
+    board.notes[:0] = assumed
+    return board
 
 
 def rate_tables(tables: list[Comparisons], choices: Choices) -> Board:
@@ -126,7 +131,7 @@ def rate_tables(tables: list[Comparisons], choices: Choices) -> Board:
     return board
 
 
-def _tables(choices: Choices) -> list[Comparisons]:
+def _tables(choices: Choices, assumed: list[str]) -> list[Comparisons]:
     listed = list(dict.fromkeys(choices.paths))
     files = [path for path in listed if battle_table.is_battle_table(path)]
     stored = [path for path in listed if path not in files]
@@ -149,7 +154,7 @@ def _tables(choices: Choices) -> list[Comparisons]:
     if voter and choices.judge is not None:
         tables = [replace(table, judge=choices.judge) for table in tables]
     tables = _with_answers(tables, stored, choices)
-    read = battle_table.read(files) if files else []
+    read = battle_table.read(files, choices.columns, assumed.append) if files else []
     tables += [table for table in read if choices.judge in (None, table.judge)]
     return [table for table in tables if table.models]
 

@@ -1,11 +1,10 @@
-"""Scores as data: JSON, CSV, Markdown; and text that is safe to print."""
+"""Scores as data: JSON, CSV; and text that is safe to print."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import re
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
@@ -72,23 +71,6 @@ def to_csv(leaderboard: list[dict[str, Any]]) -> str:
     return out.getvalue().rstrip("\n")
 
 
-def to_markdown(leaderboard: list[dict[str, Any]]) -> str:
-    """As a Markdown table of the main columns."""
-    shown = ["model", "category", "score", "lower", "upper", "turn_1", "turn_2", "n", "failed", "judge"]
-    columns = [name for name in shown if any(name in row for row in leaderboard)]
-    lines = ["| " + " | ".join(columns) + " |", "|" + "|".join(" --- " for _ in columns) + "|"]
-    for row in leaderboard:
-        lines.append("| " + " | ".join(_markdown_cell(row.get(name)) for name in columns) + " |")
-    return "\n".join(lines)
-
-
 def _safe_cell(text: str) -> str:
     """A name that a spreadsheet will not run as a formula."""
     return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
-def _markdown_cell(value: object) -> str:
-    if value is None:
-        return ""
-    text = f"{value:z.2f}" if isinstance(value, float) else plain(str(value))
-    return re.sub(r"[\\|\[\]`]", r"\\\g<0>", text).replace("<", "&lt;")

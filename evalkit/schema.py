@@ -29,6 +29,7 @@ Finish = Literal["stop", "length", "refusal"]
 """Why the model stopped: of itself, at the token limit, or because it (or its provider) refused."""
 
 
+INFINITY = float("inf")
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
@@ -128,13 +129,9 @@ class Response(
         return digest(self.key, self.turns)
 
 
-class Judgment(
-    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="schema", tag="evalkit.judgment/1"
-):
-    """What one judge said, once, about the responses it was shown, in the order shown."""
+class Judged(Struct, frozen=True, kw_only=True, tag_field="schema", tag="evalkit.judgment/1"):
+    """A judgment without what was written, sent and paid: for readers of very many, in half the time."""
 
-    key: str
-    """Hash of the judge model, the rendered prompt, what was shown, and the repeat; not of the parser."""
     item: str
     benchmark: str
     category: str
@@ -143,8 +140,6 @@ class Judgment(
     judge: Ref
     """The fingerprint covers model id, sampling, prompt text and parser version."""
     protocol: str
-    parser: str
-    """Version of the parser that read ``raw``; rows of an older one are read again without a call."""
     shown: tuple[str, ...]
     """Response ids in the order shown."""
     models: tuple[Ref, ...]
@@ -157,6 +152,32 @@ class Judgment(
     label: str | None = None
     """The verdict as parsed, before it became scores."""
     error: Failure | None = None
+    created: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Scores or an error, never both, never neither; one finite score per response shown."""
+        if (self.scores is None) == (self.error is None):
+            raise ValueError(f"{self._name()} must have scores or an error, and not both")
+        if len(self.models) != len(self.shown):
+            raise ValueError(f"{self._name()}: {len(self.models)} models for {len(self.shown)} responses shown")
+        if self.scores is not None:
+            if len(self.scores) != len(self.shown):
+                raise ValueError(f"{self._name()}: {len(self.scores)} scores for {len(self.shown)} shown")
+            for score in self.scores:
+                if not -INFINITY < score < INFINITY:  # false for NaN too
+                    raise ValueError(f"{self._name()} has a score that is not a finite number: {self.scores}")
+
+    def _name(self) -> str:
+        return f"a judgment on item {self.item!r}"
+
+
+class Judgment(Judged, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one judge said, once, about the responses it was shown, in the order shown."""
+
+    key: str
+    """Hash of the judge model, the rendered prompt, what was shown, and the repeat; not of the parser."""
+    parser: str
+    """Version of the parser that read ``raw``; rows of an older one are read again without a call."""
     raw: str = ""
     finish: Finish = "stop"
     logprobs: dict[str, float] | None = None
@@ -168,46 +189,9 @@ class Judgment(
     snapshot: str | None = None
     latency: float = 0.0
     cost: float | None = None
-    created: float = 0.0
 
-    def __post_init__(self) -> None:
-        """Scores or an error, never both, never neither; one finite score per response shown."""
-        if (self.scores is None) == (self.error is None):
-            raise ValueError(f"judgment {self.key} must have scores or an error, and not both")
-        if len(self.models) != len(self.shown):
-            raise ValueError(f"judgment {self.key}: {len(self.models)} models for {len(self.shown)} responses shown")
-        if self.scores is not None:
-            if len(self.scores) != len(self.shown):
-                raise ValueError(f"judgment {self.key}: {len(self.scores)} scores for {len(self.shown)} shown")
-            if not all(abs(score) < float("inf") for score in self.scores):  # false for NaN too
-                raise ValueError(f"judgment {self.key} has a score that is not a finite number: {self.scores}")
-
-
-class Judged(Struct, frozen=True, kw_only=True, tag_field="schema", tag="evalkit.judgment/1"):
-    """A judgment without what was written, sent and paid: for readers of very many, in half the time."""
-
-    item: str
-    benchmark: str
-    category: str
-    turn: int
-    judge: Ref
-    protocol: str
-    shown: tuple[str, ...]
-    models: tuple[Ref, ...]
-    lengths: tuple[int, ...] = ()
-    repeat: int = 0
-    scores: tuple[float, ...] | None = None
-    label: str | None = None
-    error: Failure | None = None
-    created: float = 0.0
-
-    def __post_init__(self) -> None:
-        """As of Judgment."""
-        shown = len(self.shown)
-        if (self.scores is None) == (self.error is None) or len(self.models) != shown:
-            raise ValueError("a judgment must have one model for each response shown, and scores or an error, not both")
-        if self.scores is not None and len(self.scores) != shown:
-            raise ValueError(f"a judgment has {len(self.scores)} scores for {shown} shown")
+    def _name(self) -> str:
+        return f"judgment {self.key}"
 
 
 class Batch(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="schema", tag="evalkit.batch/1"):

@@ -13,7 +13,7 @@ import os
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
@@ -24,9 +24,9 @@ import msgspec
 from evalkit.claims import Claims
 from evalkit.index import BadLine, Entry, Index, Lines
 from evalkit.protocols import EvalkitError, UsageError
-from evalkit.schema import Batch, Judged, Judgment, Ref, Response, digest
+from evalkit.schema import Batch, Item, Judged, Judgment, Ref, Response, digest
 
-Row = TypeVar("Row", bound=Response | Judgment | Judged | Batch)
+Row = TypeVar("Row", bound=Item | Response | Judgment | Judged | Batch)
 
 SYNC_INTERVAL = 1.0
 """Seconds between two fsyncs of one file: what a crash of the whole machine, not of evalkit, can cost."""
@@ -145,13 +145,16 @@ class Log(Rows[Row]):
         path: the file; created with its folders at the first append.
         row: the row type: ``Response``, ``Judgment`` or ``Batch``.
         claims: keeps other processes from asking for the same rows.
+        durable: have the operating system put rows on the disk while they are written, which takes long for many
+            files; without, only a crash of the whole machine loses some.
     """
 
     _index: Index
 
-    def __init__(self, path: Path, row: type[Row], claims: Claims | None = None) -> None:
+    def __init__(self, path: Path, row: type[Row], claims: Claims | None = None, *, durable: bool = True) -> None:
         super().__init__(path, row)
         self._claims = claims
+        self._durable = durable
         self._encoder = msgspec.json.Encoder()
         self._file: int | None = None
         self._synced = time.monotonic()
@@ -235,16 +238,32 @@ class Log(Rows[Row]):
             NotStored: the row did not reach the file, which is left as it was before.
             StoreError: the row is stored, but in another file than the one that was there before.
         """
-        line = self._encoder.encode(row) + b"\n"
+        self.extend((row,))
+
+    def extend(self, rows: Sequence[Row], wanted: Callable[[Row], bool] | None = None) -> int:
+        """Write rows with one write call; how many.
+
+        Args:
+            rows: to be written.
+            wanted: chooses among them when no other process can write any more, and what others wrote is read.
+
+        Raises:
+            NotStored: the rows did not reach the file, which is left as it was before.
+            StoreError: they are stored, but in another file than the one that was there before.
+        """
+        chosen = rows
         replaced = self._start_over() if self._file is not None and self._replaced(self._now()) else None
         try:
             file = self._open(os.O_CREAT)
             fcntl.flock(file, fcntl.LOCK_EX)
             try:
-                self._write(file, line)
+                if wanted is not None:
+                    self._catch_up(file)
+                    chosen = [row for row in rows if wanted(row)]
+                self._write(file, [self._encoder.encode(row) + b"\n" for row in chosen])
             finally:
                 fcntl.flock(file, fcntl.LOCK_UN)
-            if time.monotonic() - self._synced > SYNC_INTERVAL:
+            if self._durable and time.monotonic() - self._synced > SYNC_INTERVAL:
                 self.sync()
         except OSError as error:
             raise NotStored(
@@ -253,6 +272,7 @@ class Log(Rows[Row]):
             ) from error
         if replaced is not None:
             raise replaced
+        return len(chosen)
 
     def _open(self, flags: int) -> int:
         if self._file is None:
@@ -296,7 +316,8 @@ class Log(Rows[Row]):
         """Sync and release the file; a later append opens it again."""
         if self._file is not None:
             try:
-                self.sync()
+                if self._durable:
+                    self.sync()
             finally:
                 os.close(self._file)
                 self._file = None
@@ -307,7 +328,7 @@ class Log(Rows[Row]):
         except ValueError as error:
             raise self._malformed(str(error), line) from error
 
-    def _write(self, file: int, line: bytes) -> None:
+    def _write(self, file: int, lines: Sequence[bytes]) -> None:
         """Append under the lock; whatever fails, no partial line stays."""
         size = os.fstat(file).st_size
         if size < self._index.end:  # going on would fill the gap with zeros
@@ -318,15 +339,15 @@ class Log(Rows[Row]):
         if size > self._index.end:  # another process wrote meanwhile, or one died within a line
             self._catch_up(file)
             os.ftruncate(file, self._index.end)
-        written = 0
+        content, written = b"".join(lines), 0
         try:
-            while written < len(line):
-                written += os.write(file, line[written:])
+            while written < len(content):
+                written += os.write(file, content[written:])
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(file, self._index.end)
             raise
-        self._enter((line,))
+        self._enter(lines)
 
 
 def file_name(name: str) -> str:
@@ -361,8 +382,9 @@ class Store:
         runs/.claims         what is being asked right now, by whichever process
     """
 
-    def __init__(self, results: Path, benchmark: str) -> None:
+    def __init__(self, results: Path, benchmark: str, *, durable: bool = True) -> None:
         self.root = results / file_name(benchmark)
+        self._durable = durable
         self._claims = Claims(self.root / "runs" / ".claims")
         self._responses: dict[str, Log[Response]] = {}
         self._judgments: dict[tuple[str, str], Log[Judgment]] = {}
@@ -372,14 +394,14 @@ class Store:
         """The answers of one model."""
         if model not in self._responses:
             path = self.root / "answers" / f"{file_name(model)}.jsonl"
-            self._responses[model] = Log(path, Response, self._claims)
+            self._responses[model] = Log(path, Response, self._claims, durable=self._durable)
         return self._responses[model]
 
     def judgments(self, judge: str, protocol: str) -> Log[Judgment]:
         """What one judge said under one protocol."""
         if (judge, protocol) not in self._judgments:
             path = self.root / "judgments" / f"{file_name(judge)}.{file_name(protocol)}.jsonl"
-            self._judgments[judge, protocol] = Log(path, Judgment, self._claims)
+            self._judgments[judge, protocol] = Log(path, Judgment, self._claims, durable=self._durable)
         return self._judgments[judge, protocol]
 
     def batches(self, judge: str, protocol: str) -> Log[Batch]:

@@ -275,13 +275,13 @@ def test_plain_votes(tmp_path):
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        (VOTE | {"winner": "gpt"}, "line 1: winner is 'gpt'; known are model_a, model_b and tie"),
-        ({"item": "q1"}, "line 1: has neither a vote nor a score. A vote is a JSON object with item, model_a"),
-        ({"model": "a"}, "line 1: Object missing required field `item`"),
-        (VOTE | {"model": "a", "score": 3}, "line 1: has both a vote and a score"),
-        ({"item": "q1", "model": "a", "score": "high"}, "line 1: Expected `float | null`, got `str`"),
+        (VOTE | {"winner": "gpt"}, "record 1: field `winner` is 'gpt'; known are model_a, model_b, tie"),
+        ({"item": "q1"}, "record 1: has neither a vote nor a score. A vote is a row with item, model_a"),
+        ({"model": "a"}, "record 1: has neither a vote nor a score"),
+        (VOTE | {"model": "a", "score": 3}, "record 1: has both a vote and a score"),
+        ({"item": "q1", "model": "a", "score": "high"}, "record 1: Expected `float`, got `str`"),
         (VOTE | {"model_b": "a"}, "model_a and model_b are both 'a'"),
-        (VOTE | {"turn": 0}, "turn is 0"),
+        (VOTE | {"turn": 0}, "turn` is '0', which is not a turn"),
     ],
 )
 def test_malformed_votes_are_named(tmp_path, row, said):

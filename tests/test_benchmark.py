@@ -79,10 +79,10 @@ def test_limit_is_at_least_one(tmp_path, limit):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"id": 1, "kind": "c", "turns": "t"}, "line 1: category 'c' is not one of a, b"),
-        ({"id": 1, "kind": "a"}, "line 1: field 'turns'"),
-        ({"id": 1, "kind": "a", "turns": [1]}, "line 1: field 'turns'"),
-        ({"id": 1, "kind": "a", "turns": "t", "ref": {"x": 1}}, "line 1"),
+        ({"id": 1, "kind": "c", "turns": "t"}, "record 1: category 'c' is not one of a, b"),
+        ({"id": 1, "kind": "a"}, "record 1: field 'turns'"),
+        ({"id": 1, "kind": "a", "turns": [1]}, "record 1: field 'turns'"),
+        ({"id": 1, "kind": "a", "turns": "t", "ref": {"x": 1}}, "record 1"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path, row, message):
@@ -133,10 +133,10 @@ def test_a_byte_order_mark_is_passed_over(tmp_path, content):
         (b"", r"mine.jsonl' holds no questions$"),
         (b"\xef\xbb\xbf\n \n", r"mine.jsonl' holds no questions$"),
         (b"[]", r"mine.jsonl' holds no questions$"),
-        (b'{"prompt": "a"}\n{"prompt": "a \\ud800 b"}', r"line 2: \\ud800 is half of a surrogate pair"),
-        (b'[{"prompt": "a \\udc00"}]', r"mine.jsonl': \\udc00 is half of a surrogate pair"),
-        (b'{"prompt": "a', r"line 1: Input data was truncated"),
-        (b'{"prompt": nope}', r"line 1: JSON is malformed"),
+        (b'{"prompt": "a"}\n{"prompt": "a \\ud800 b"}', r"record 2: \\ud800 is half of a surrogate pair"),
+        (b'[{"prompt": "a \\udc00"}]', r"mine.jsonl', record 1: \\udc00 is half of a surrogate pair"),
+        (b'{"prompt": "a', r"record 1: is not JSON: Unterminated string"),
+        (b'{"prompt": nope}', r"record 1: is not JSON: Expecting value"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told(tmp_path, content, message):

@@ -183,9 +183,9 @@ def test_scores_of_a_battle_table(cli, tmp_path):
     done = cli("leaderboard", "b.csv")
     assert done.code == 0
     assert "no question_id column" in done.err
-    (tmp_path / "b.csv").write_text("model_a,model_b,winner\nx,y,both\n")
+    (tmp_path / "b.csv").write_text("model_a,model_b,winner\nx,y,perhaps\n")
     done = cli("leaderboard", "b.csv")
-    assert "b.csv, row 1: winner is 'both'" in done.err
+    assert "b.csv', record 1: field `winner` is 'perhaps'; known are model_a" in done.err
 
 
 def test_style_from_the_answers(tmp_path):

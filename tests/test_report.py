@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from evalkit import rate, report
-from evalkit.reports import score_tables
+from evalkit.reports import leaderboard_grid, leaderboard_tables, score_tables
 from evalkit.schema import Ref, digest
 from tests.test_rate import answer, row
 
@@ -98,10 +98,16 @@ def test_csv_of_models_with_different_turns():
     assert float(read["two"]["turn_2"]) == 2
 
 
-def test_markdown():
-    lines = report.to_markdown(data(row("1", 1), row("2", 2))).splitlines()
-    assert [line.count("|") for line in lines] == [lines[0].count("|")] * 3
-    assert "| 1.50 |" in lines[2]
+def test_markdown_and_latex_escape_names():
+    grids = leaderboard_grid.of_scores(
+        rate.overall(rate.scores([row("1", 1, model=Ref("a_|b&", "f")), row("2", 2, model=Ref("a_|b&", "f"))]))
+    )
+    lines = leaderboard_tables.to_markdown(grids).splitlines()[2:]
+    assert [line.replace("\\|", "").count("|") for line in lines] == [lines[0].count("|")] * 3
+    assert lines[2].startswith(r"| a\_\|b&amp; | 1.50")
+    latex = leaderboard_tables.to_latex(grids).splitlines()
+    assert [line for line in latex if line.startswith(r"a\_\textbar{}b\& & 1.50")]
+    assert latex[-1] == r"\end{table}"
 
 
 @pytest.mark.parametrize(

@@ -1,99 +1,103 @@
-"""What people say, in our plain format: JSONL, one vote on a pair of answers, or one score of an answer, a line.
+"""What people say: a table of votes on pairs of answers, or of scores of single ones, of any kind of file.
 
     {"item": "81", "turn": 1, "model_a": "gpt-4", "model_b": "claude-v1", "winner": "model_a", "annotator": "ann"}
     {"item": "81", "turn": 1, "model": "gpt-4", "score": 8, "annotator": "ann"}
 
-``winner`` is model_a, model_b (or the model's name) or tie. ``score`` is on the scale of the judges that grade single
-answers. ``turn`` is 1 and ``annotator`` "human" unless given. Of the votes that one named annotator gives on the same
-pair and turn, the last one counts.
+Columns and winners are those of vocabulary.py. ``score`` is on the scale of the judges that grade single answers.
+``turn`` is 1 and ``annotator`` "human" unless given. Of the votes that one named annotator gives on the same pair and
+turn, the last one counts.
 """
 
 from __future__ import annotations
 
-from math import isfinite
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from evalkit.auditing.gather import Grade, Vote
+from evalkit.data_files import Record, Where, records
 from evalkit.protocols import UsageError
+from evalkit.vocabulary import COLUMNS, BattleFile, turn_of
+
+PLAIN = (
+    "A vote is a row with item, model_a, model_b and winner, a score one with item, model and score; both may have "
+    "turn, annotator, category"
+)
 
 
-class _Row(msgspec.Struct):
-    item: str | int
-    model_a: str | None = None
-    model_b: str | None = None
-    winner: str | None = None
-    model: str | None = None
-    score: float | None = None
-    turn: int = 1
-    annotator: str | int = "human"
+class _Score(msgspec.Struct):
+    model: str
+    score: float
+    turn: int | str = 1
     category: str | None = None
 
 
-def read_votes(path: Path) -> tuple[list[Vote | Grade], list[Path]]:
-    """Votes and scores of the plain format; or the path itself, where it holds judgments that were imported.
+def read_votes(
+    path: Path, given: Mapping[str, str] | None = None, note: Callable[[str], None] = lambda _: None
+) -> tuple[list[Vote | Grade], list[Path]]:
+    """Votes and scores of a table; or the path itself, where it holds judgments that were imported.
+
+    Args:
+        path: a file, or a folder of results.
+        given: columns by field, where the user names them.
+        note: is told what had to be assumed.
 
     Raises:
-        UsageError: the file is missing or malformed, with the line.
+        UsageError: the file is missing or malformed, with the row.
     """
     if path.is_dir():
         return [], [path]
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise UsageError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    if lines and b'"evalkit.judgment/' in lines[0]:
-        return [], [path]
-    decoder = msgspec.json.Decoder(_Row)
-    votes: list[Vote | Grade] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = decoder.decode(line)
-        except ValueError as error:
-            raise UsageError(
-                f"{str(path)!r}, line {number}: {error}. {PLAIN}; other tools' files go through `evalkit import`"
-            ) from error
-        votes.append(_said(row, f"{str(path)!r}, line {number}"))
+    graded: list[Record] = []
+    compared: list[Record] = []
+    for where, row in records(path):
+        if str(row.get("schema", "")).startswith("evalkit.judgment/"):
+            return [], [path]
+        pair = all(any(name in row for name in COLUMNS[side]) for side in ("model_a", "model_b")) or given
+        score = "model" in row and row.get("score") is not None
+        if score and pair and not given:
+            raise where.error(f"has both a vote and a score. {PLAIN}")
+        if not score and not pair:
+            raise where.error(f"has neither a vote nor a score. {PLAIN}")
+        (graded if score else compared).append((where, row))
+    votes: list[Vote | Grade] = [*_votes(path, compared, given, note), *(_grade(*row) for row in graded)]
     if not votes:
         raise UsageError(f"{str(path)!r} holds no votes")
     return votes, []
 
 
-PLAIN = (
-    "A vote is a JSON object with item, model_a, model_b and winner, a score one with item, model and score; "
-    "both may have turn, annotator, category"
-)
+def _votes(
+    path: Path, rows: list[Record], given: Mapping[str, str] | None, note: Callable[[str], None]
+) -> Iterator[Vote]:
+    if not rows:
+        return
+    battles = BattleFile(path, lambda: rows, dict.fromkeys(name for _, row in rows for name in row), given)
+    if "question" not in battles.columns.fields:
+        raise UsageError(f"{str(path)!r}: no column `item`, which says what was voted on. {PLAIN}")
+    for text in battles.assumed:
+        note(text)
+    failed = 0
+    for where, _, row in battles:
+        if not row.question:
+            raise where.error(f"field `{battles.columns.fields['question']}` is empty")
+        if row.model_a == row.model_b:
+            raise where.error(f"model_a and model_b are both {row.model_a[:60]!r}")
+        if row.points is None:
+            failed += 1
+            continue
+        voter = row.judge or "human"
+        yield Vote(row.question, row.turn, row.model_a, row.model_b, row.points, voter, row.category or None)
+    if failed:
+        note(f"{path.name}: {failed} votes failed, and do not count")
 
 
-def _said(row: _Row, where: str) -> Vote | Grade:
-    if not 1 <= row.turn < 100:
-        raise UsageError(f"{where}: turn is {row.turn}; turns count from 1")
-    pair = row.model_a is not None and row.model_b is not None and row.winner is not None
-    graded = row.model is not None and row.score is not None
-    if pair == graded:
-        raise UsageError(f"{where}: has {'both a vote and a score' if pair else 'neither a vote nor a score'}. {PLAIN}")
-    return _vote(row, where) if pair else _grade(row, where)
-
-
-def _grade(row: _Row, where: str) -> Grade:
-    assert row.model is not None
-    assert row.score is not None
-    if not isfinite(row.score):
-        raise UsageError(f"{where}: score is {row.score}; a score is a finite number")
-    return Grade(str(row.item), row.turn, row.model, row.score, str(row.annotator), row.category)
-
-
-def _vote(row: _Row, where: str) -> Vote:
-    assert row.model_a is not None
-    assert row.model_b is not None
-    assert row.winner is not None
-    outcomes = {row.model_a: 1.0, row.model_b: 0.0, "model_a": 1.0, "model_b": 0.0, "a": 1.0, "b": 0.0, "tie": 0.5}
-    outcome = outcomes.get(row.winner, outcomes.get(row.winner.strip().lower()))
-    if outcome is None:
-        raise UsageError(f"{where}: winner is {row.winner[:60]!r}; known are model_a, model_b and tie")
-    if row.model_a == row.model_b:
-        raise UsageError(f"{where}: model_a and model_b are both {row.model_a[:60]!r}")
-    return Vote(str(row.item), row.turn, row.model_a, row.model_b, outcome, str(row.annotator), row.category)
+def _grade(where: Where, row: dict[str, Any]) -> Grade:
+    item, voter = (next((row[name] for name in COLUMNS[field] if name in row), "") for field in ("question", "judge"))
+    if item in (None, ""):
+        raise where.error(f"no column `item`, which says what was graded. {PLAIN}")
+    read = where.read({name: value for name, value in row.items() if value != ""}, _Score, strict=False)
+    if not abs(read.score) < float("inf"):
+        raise where.error(f"score is {read.score}; a score is a finite number")
+    turn = turn_of(str(read.turn), where)
+    return Grade(str(item), turn, read.model, read.score, str(voter or "human"), read.category)

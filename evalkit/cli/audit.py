@@ -9,6 +9,7 @@ from pathlib import Path
 
 from evalkit.cli.arguments import OUTPUT, parse
 from evalkit.cli.messages import DONE, console, note
+from evalkit.vocabulary import MAP_HELP, parse_map
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     from evalkit.analyse import audit
     from evalkit.reports.audit_about import about
 
-    found = audit(given.paths, given.human, given.judge)
+    found = audit(given.paths, given.human, given.judge, columns=parse_map(given.map))
     told = about(given.paths, given.human, found)
     present(found, form, given.output, console(stderr=False), note, about=told)
     return DONE
@@ -49,8 +50,9 @@ def add_options(audit: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="results folders or judgments files",
     )
-    votes = "votes of people: imported results, or JSONL with item, turn, model_a, model_b, winner, annotator"
+    votes = "votes of people: imported results, or a table with item, turn, model_a, model_b, winner, annotator"
     add("--human", type=Path, metavar="FILE", help=votes)
+    add("--map", action="append", metavar="FIELD=COLUMN", help=MAP_HELP)
     add("--judge", metavar="NAME", help="only this judge")
     add("--format", choices=["table", "json", "html"], help="default: table, or what FILE ends in")
     add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)

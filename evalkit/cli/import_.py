@@ -10,6 +10,8 @@ from evalkit import interop
 from evalkit.cli.arguments import parse
 from evalkit.cli.messages import DONE, note
 from evalkit.interop.importing import import_results
+from evalkit.interop.records import Told
+from evalkit.vocabulary import MAP_HELP, parse_map
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -20,8 +22,15 @@ def main(arguments: Sequence[str]) -> int:
     add("path", type=Path, metavar="PATH", help="a file, or a folder to be imported whole")
     add("--into", type=Path, default=Path("results"), metavar="DIR", help="results folder (results)")
     add("--benchmark", metavar="NAME", help="what to call the benchmark, where the files do not say")
+    add("--judge", metavar="NAME", help="what to call a judge, where the files do not say")
+    add("--baseline", metavar="NAME", help="the model all others were compared with, likewise")
+    add("--model", metavar="NAME", help="who answered, likewise")
+    add("--map", action="append", metavar="FIELD=COLUMN", help=MAP_HELP)
     given = parse(parser, arguments)
-    found = import_results(given.format, given.path, given.into, given.benchmark)
+    told = Told(given.judge, given.baseline, given.model, parse_map(given.map))
+    found = import_results(given.format, given.path, given.into, given.benchmark, told)
+    for text in told.assumed:
+        note(text)
     for kind, count in found.read.items():
         note(f"{count:,} {kind}, {found.added.get(kind, 0):,} of them new")
     for kind, count in found.failed.items():

@@ -20,13 +20,22 @@ from evalkit.reports import leaderboard_grid, leaderboard_page, leaderboard_tabl
 from evalkit.reports.output import form_of, write
 from evalkit.results import answer_logs, judgment_logs
 from evalkit.schema import Judgment
+from evalkit.vocabulary import MAP_HELP, parse_map
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 Note = Callable[[str], None]
 
-FORMATS = {".txt": "table", ".json": "json", ".csv": "csv", ".md": "md", ".html": "html", ".htm": "html"}
+FORMATS = {
+    ".txt": "table",
+    ".json": "json",
+    ".csv": "csv",
+    ".md": "md",
+    ".tex": "latex",
+    ".html": "html",
+    ".htm": "html",
+}
 """What a file's name says of its format."""
 
 BELONGS = {
@@ -53,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
 def add_options(board: argparse.ArgumentParser) -> None:
     """The options of a leaderboard."""
     add = board.add_argument
-    paths = "results folders, judgments files, or battle tables (.csv, .jsonl, .parquet: model_a, model_b, winner)"
+    paths = "results folders, judgments files, or tables with model_a, model_b, winner (CSV, XLSX, JSON, Parquet, ...)"
     add("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=paths)
     methods = "mean scores; win rates; length-controlled win rates; Bradley-Terry; online Elo (default: what fits)"
     add("--method", choices=["score", "winrate", "lc", "bt", "elo"], help=methods)
@@ -68,8 +77,9 @@ def add_options(board: argparse.ArgumentParser) -> None:
     add("--difficulties", type=Path, metavar="CSV", help="lc: difficulty of each instruction, by item id or text")
     add("--gamed", type=Path, metavar="CSV", help="lc: the baseline against longer and shorter versions of itself")
     add("--permutations", type=int, metavar="N", help="elo: random orders (default: 1000; 0: the order stored)")
-    add("--format", choices=["table", "json", "csv", "md", "html"], help="default: table, or what FILE ends in")
+    add("--format", choices=list(dict.fromkeys(FORMATS.values())), help="default: table, or what FILE ends in")
     add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)
+    add("--map", action="append", metavar="FIELD=COLUMN", help=MAP_HELP)
     add("--all", action="store_true", help="also configurations that a newer one of the name replaced")
 
 
@@ -111,6 +121,7 @@ def _ratings(
         judge=options.judge,
         by_category=bool(options.by),
         every_configuration=options.all,
+        columns=parse_map(options.map),
         **given,
     )
     board = leaderboard.rate(choices)
@@ -164,14 +175,17 @@ def _scores(options: argparse.Namespace, form: str, console: Console, note: Note
     writers: dict[str, Callable[[list[dict[str, Any]]], str]] = {
         "json": report.to_json,
         "csv": report.to_csv,
-        "md": report.to_markdown,
     }
+    grids = leaderboard_grid.of_scores(table)
     if form == "html":
-        return leaderboard_page.page(leaderboard_grid.of_scores(table), notes)
+        return leaderboard_page.page(grids, notes)
     for text in notes:
         note(text)
     if form in writers:
         return writers[form](data)
+    if form in ("md", "latex"):
+        asked = [grid for grid in grids if (grid.headers[0] == "category") == bool(options.by)]
+        return _for_people(asked, [], form, options.output, console, note)
     with _Captured(console, options.output) as shown:
         score_tables.show(shown.console, table)
     return shown.text
@@ -192,11 +206,11 @@ def _for_people(
         return leaderboard_page.page(grids, notes)
     for text in notes:
         note(text)
-    if form == "md":
+    if form in ("md", "latex"):
         for grid in grids:
             for text in grid.notes:
                 note(text)
-        return leaderboard_tables.to_markdown(grids)
+        return leaderboard_tables.to_markdown(grids) if form == "md" else leaderboard_tables.to_latex(grids)
     with _Captured(console, output) as shown:
         leaderboard_tables.show(shown.console, grids)
     return shown.text

@@ -29,8 +29,8 @@ keys:
   judge=NAME | [NAME,...]     who judges                evalkit list judges
   protocol=NAME | faithful    how it is judged          evalkit list protocols
   references=NAME | PATH      reference answers shown to the judge
-  questions=NAME | FILE       questions for an arena: of a benchmark, or your own JSONL
-  fields.turns=NAME           the field of that JSONL with the question; likewise fields.id, .category, .reference
+  questions=NAME | FILE       questions for an arena: of a benchmark, or your own file
+  fields.turns=NAME           the field of that file with the question; likewise fields.id, .category, .reference
   baseline=NAME               pairwise: compare every model with this one; default: all with all
   limit=N                     only the first N items of each category
   repeats=N                   put each case to each judge N times

@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from types import ModuleType
 
-from evalkit.interop.records import Plugin
+from evalkit.interop.records import Plugin, Told
 from evalkit.protocols import UsageError
 
 
@@ -24,17 +24,24 @@ def _module(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name}")
 
 
-def load(name: str, benchmark: str | None = None) -> Plugin:
+def load(name: str, benchmark: str | None = None, told: Told | None = None) -> Plugin:
     """The plug-in of a format.
 
     Args:
         name: of the format.
         benchmark: what to call the benchmark the rows belong to; None leaves it to the format.
+        told: what the user says of files that do not say it; a format uses what it has a question for.
 
     Raises:
-        UsageError: there is no such format.
+        UsageError: there is no such format, or it has no use for something the user says.
     """
     if name not in names():
         raise UsageError(f"there is no format {name!r}; there are: {', '.join(names())}")
-    plugin: Plugin = _module(name).Format(benchmark=benchmark)
+    made = _module(name).Format
+    uses = getattr(made, "USES", ())
+    for option in ("judge", "baseline", "model", "columns"):
+        if told is not None and getattr(told, option) and option not in uses:
+            flag = "map" if option == "columns" else option
+            raise UsageError(f"--{flag} has no meaning for {name}: its files say it themselves")
+    plugin: Plugin = made(benchmark=benchmark, **({"told": told} if told is not None and uses else {}))
     return plugin

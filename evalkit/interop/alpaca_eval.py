@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from evalkit.data_files import Record, Where, files, first, records
 from evalkit.interop.outputs import Outputs, remembered
 from evalkit.interop.records import (
     UNKNOWN,
@@ -30,7 +31,6 @@ from evalkit.interop.records import (
     model_ref,
     restored,
 )
-from evalkit.interop.sources import Record, Where, files, first, records
 from evalkit.protocols import UsageError
 from evalkit.schema import Failure, Item, Judgment, Response, digest
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from evalkit.data_files import Record, files, first, records
 from evalkit.interop.outputs import Outputs, Rows, judgments, remembered
 from evalkit.interop.records import (
     API_FAILED,
@@ -28,7 +29,6 @@ from evalkit.interop.records import (
     model_ref,
     restored,
 )
-from evalkit.interop.sources import Record, files, first, records
 from evalkit.judges.replies import excerpt
 from evalkit.protocols import UsageError
 from evalkit.schema import Failure, Item, Judgment, Response

@@ -1,72 +1,58 @@
-"""Bare comparisons: CSV, JSONL or Parquet with ``model_a, model_b, winner``, as arenas publish them.
-
-Further columns are used where they are there: question_id, judge, category, turn. Other names in use are known, too
-(LMFAO's left, right, worker and prompt among them). A judge named in a column for people is taken for a person.
-"""
+"""Bare comparisons, as arenas publish them: files that data_files.py reads, in the words that vocabulary.py knows."""
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar
 
 from evalkit.comparisons import HUMAN
+from evalkit.data_files import PATTERNS, Where, columns, files, records, stem
 from evalkit.interop.outputs import Outputs
-from evalkit.interop.records import (
-    UNKNOWN,
-    Asked,
-    Imported,
-    Ledger,
-    difference,
-    judge_ref,
-    model_ref,
-    restored,
-)
-from evalkit.interop.sources import Record, Where, files, records
-from evalkit.protocols import UsageError
+from evalkit.interop.records import UNKNOWN, Asked, Imported, Ledger, Told, difference, judge_ref, model_ref, restored
 from evalkit.schema import Failure, Judgment, Ref, digest
-
-PEOPLE: Final = ("worker", "annotator", "voter", "rater", "user")
-COLUMNS: Final = {
-    "model_a": ("model_a", "left", "model_1"),
-    "model_b": ("model_b", "right", "model_2"),
-    "winner": ("winner", "label", "vote"),
-    "question_id": ("question_id", "item", "prompt", "question", "id"),
-    "judge": ("judge", *PEOPLE),
-    "category": ("category",),
-    "turn": ("turn",),
-}
-"""By field, the columns it may stand in; the first one there counts."""
-
-_FIRST, _SECOND, _TIE = (1.0, 0.0), (0.0, 1.0), (0.5, 0.5)
-WINNERS: Final = {
-    **dict.fromkeys(("model_a", "model_1", "left", "a"), _FIRST),
-    **dict.fromkeys(("model_b", "model_2", "right", "b"), _SECOND),
-    **dict.fromkeys(("tie", "draw", "both", "tie (bothbad)", "tie (both bad)", "both_bad", "bothbad"), _TIE),
-    "tie (inconsistent)": _TIE,
-}
+from evalkit.vocabulary import BattleFile, BattleRow, outcome
 
 
 @dataclass(frozen=True)
 class Format:
     """Comparisons."""
 
+    USES: ClassVar = ("judge", "columns")
+
     benchmark: str | None = None
+    told: Told = field(default_factory=Told)
 
     def read(self, path: Path) -> Iterator[Imported]:
         """One Judgment for each comparison; model_a was shown first.
 
         Raises:
-            UsageError: a file lacks a column, a winner is not known, or Parquet cannot be read here.
+            UsageError: a file lacks a column, a winner is not known, or a file cannot be read here.
         """
         ledger = Ledger()
-        for file in files(path, "*.csv", "*.jsonl", "*.json", "*.parquet"):
-            name = self.benchmark or file.stem or "battles"
-            for source in _records(file):
-                yield _battle(source, name, ledger)
+        for file in files(path, *PATTERNS):
+            found = columns(file)
+            if not found:
+                continue
+            battles = BattleFile(file, partial(records, file), found, self.told.columns)
+            for text in battles.assumed:
+                self.told.assume(text)
+            judge = self.told.judge or stem(file)
+            if "judge" not in battles.columns.fields and self.told.judge is None:
+                self.told.assume(f"assumed: {file.name} names no judge; it is called {judge!r} (or --judge NAME)")
+            name = self.benchmark or stem(file) or "battles"
+            for where, record, row in battles:
+                yield _battle(
+                    where,
+                    record,
+                    row,
+                    Asked(name, _item(row, where), row.turn, row.category or UNKNOWN),
+                    Ref(row.judge, HUMAN) if row.judge in battles.people else judge_ref(row.judge or judge, "battles"),
+                    ledger,
+                )
 
     def write(self, rows: Iterable[Imported], out: Path) -> Counter[str]:
         """``out/<benchmark>.jsonl``. A soft preference is written as a win; failures and single scores are left out."""
@@ -88,106 +74,24 @@ class Format:
         return written
 
 
-def _records(file: Path) -> Iterator[Record]:
-    if file.suffix == ".csv":
-        yield from _csv(file)
-    elif file.suffix == ".parquet":
-        yield from _parquet(file)
-    else:
-        yield from records(file)
+def _item(row: BattleRow, where: Where) -> str:
+    question = row.question or str(where.number)
+    return question if len(question) <= 64 and question.isprintable() else digest(question)[:16]
 
 
-def _csv(file: Path) -> Iterator[Record]:
-    number = 0
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            table = csv.DictReader(text, strict=True)
-            _fields(Where(file, 1), table.fieldnames or ())
-            for number, row in enumerate(table, 1):
-                where = Where(file, number)
-                if None in row or None in row.values():
-                    raise where.error("has more or fewer fields than the header")
-                yield where, row
-    except csv.Error as error:
-        raise Where(file, number + 1).error(f"is not CSV: {error}") from error
-    except UnicodeDecodeError as error:
-        raise Where(file, number + 1).error(f"is not UTF-8 text: {error.reason}") from error
-    except OSError as error:
-        raise UsageError(f"cannot read {str(file)!r}: {error.strerror}") from error
-
-
-def _parquet(file: Path) -> Iterator[Record]:
-    import pandas as pd
-
-    try:
-        table = pd.read_parquet(file)
-    except ImportError as error:
-        raise UsageError(f"reading {str(file)!r} needs pyarrow: pip install pyarrow, or export it as CSV") from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {str(file)!r}: {error}") from error
-    for number, values in enumerate(table.itertuples(index=False, name=None), 1):
-        found = zip(table.columns, values, strict=True)
-        yield Where(file, number), {str(name): _plain(value) for name, value in found if not _missing(value)}
-
-
-def _plain(value: Any) -> Any:
-    """A NumPy scalar as Python's own; what JSON has no name for as text."""
-    value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
-    return value if isinstance(value, str | int | float | bool) else str(value)
-
-
-def _missing(value: object) -> bool:
-    return value is None or value != value  # noqa: PLR0124  (NaN)
-
-
-def _fields(where: Where, there: Iterable[str]) -> dict[str, str | None]:
-    """By field, the column that holds it."""
-    columns = list(there)
-    fields = {name: next((column for column in known if column in columns), None) for name, known in COLUMNS.items()}
-    for name in ("model_a", "model_b", "winner"):
-        if fields[name] is None:
-            raise where.error(f"no column `{name}`; there are {', '.join(columns[:12])}")
-    return fields
-
-
-def _battle(source: Record, benchmark: str, ledger: Ledger) -> Imported:
-    where, record = source
-    fields = _fields(where, record)
-
-    def value(name: str, otherwise: str) -> str:
-        column = fields[name]
-        found = None if column is None else record[column]
-        if found is None or found == "":
-            return otherwise
-        if not isinstance(found, str | int | float):
-            raise where.error(f"field `{column}` is {type(found).__name__}, where text is expected")
-        return str(found)
-
-    winner = value("winner", "")
-    if winner.strip().lower() not in WINNERS:
-        raise where.error(f"field `{fields['winner']}` is {winner[:80]!r}; known are {', '.join(WINNERS)}")
-    turn = value("turn", "1")
-    if not turn.isdecimal() or not 1 <= int(turn[:4]) < 100:
-        raise where.error(f"field `turn` is {turn[:80]!r}, which is not a turn")
-    question = value("question_id", str(where.number))
-    item = question if len(question) <= 64 and question.isprintable() else digest(question)[:16]
-    judge = value("judge", UNKNOWN)
-    people = fields["judge"] in PEOPLE
-    asked = Asked(benchmark, item, int(turn), value("category", UNKNOWN))
-    shown = [
-        (model, ledger.shown(asked, model)) for model in (model_ref(value(name, "")) for name in ("model_a", "model_b"))
-    ]
-    for name, (model, _) in zip(("model_a", "model_b"), shown, strict=True):
-        if not model.name.strip():
-            raise where.error(f"field `{fields[name]}` is empty")
+def _battle(
+    where: Where, record: Mapping[str, Any], row: BattleRow, asked: Asked, judge: Ref, ledger: Ledger
+) -> Imported:
+    shown = [(model, ledger.shown(asked, model)) for model in (model_ref(row.model_a), model_ref(row.model_b))]
+    failed = Failure("unparsed", f"the source has {row.winner!r} for a winner")
     judged = ledger.judgment(
         where,
         asked,
-        Ref(judge, HUMAN) if people else judge_ref(judge, "battles"),
-        "human_pair" if people else "battles",
+        judge,
+        "human_pair" if judge.fingerprint == HUMAN else "battles",
         shown,
-        WINNERS[winner.strip().lower()],
-        label=winner,
+        failed if row.points is None else (row.points, 1 - row.points),
+        label=row.winner,
     )
     return Imported(judged, difference(record, _row(judged)))
 
@@ -198,7 +102,7 @@ def _row(judged: Judgment) -> dict[str, Any]:
     else:
         one, two = judged.scores
         winner = "tie" if one == two else "model_a" if one > two else "model_b"
-        winner = judged.label if judged.label is not None and WINNERS.get(judged.label) == judged.scores else winner
+        winner = judged.label if judged.label is not None and _says(judged.label, one) else winner
     return {
         "question_id": judged.item,
         "model_a": judged.models[0].name,
@@ -208,3 +112,11 @@ def _row(judged: Judgment) -> dict[str, Any]:
         "category": judged.category,
         "turn": judged.turn,
     }
+
+
+def _says(label: str, points: float) -> bool:
+    """Whether a verdict's label is a plain winner word of the same meaning."""
+    try:
+        return outcome(label) == points and not set(label) & set("<>=:")
+    except KeyError:
+        return False

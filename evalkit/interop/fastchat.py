@@ -23,10 +23,10 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from evalkit.data_files import Record, files, first, records
 from evalkit.interop import fastchat_rows as rows_of
 from evalkit.interop.outputs import Outputs, Rows, judgments, responses
 from evalkit.interop.records import UNKNOWN, Imported, Ledger, difference, joined, model_ref, restored
-from evalkit.interop.sources import Record, files, first, records
 from evalkit.protocols import UsageError
 from evalkit.schema import Item, Response
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 
 from evalkit.comparisons import HUMAN
+from evalkit.data_files import Record, Where
 from evalkit.interop.records import (
     API_FAILED,
     Asked,
@@ -18,7 +19,6 @@ from evalkit.interop.records import (
     judge_ref,
     model_ref,
 )
-from evalkit.interop.sources import Record, Where
 from evalkit.judges.parsing import fastchat_rating
 from evalkit.judges.replies import excerpt
 from evalkit.protocols import Completion

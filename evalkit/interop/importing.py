@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+import warnings
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evalkit.data_files import CutLine
 from evalkit.interop import load
-from evalkit.interop.records import Foreign, Imported, key
+from evalkit.interop.records import Foreign, Imported, Told, key
 from evalkit.items import Items
 from evalkit.protocols import UsageError
 from evalkit.schema import Item, Judgment, Response
 from evalkit.store import Log, Store, file_name
 
-OPEN_LOGS = 64
-"""An arena has more judges than a process may have files open."""
+TOGETHER = 4096
+"""Rows that are written at once: an arena has more judges than a process may have files open."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,17 @@ def foreign_log(folder: Path, format_name: str) -> Log[Any]:
 
 
 class _Results:
-    """Writes rows where they belong, with few files open."""
+    """Writes rows where they belong: those of one file together, with few files open at a time."""
 
     def __init__(self, into: Path, format_name: str) -> None:
         self._into = into
         self._format = format_name
         self._stores: dict[str, Store] = {}
         self._items: dict[str, Items] = {}
-        self._foreign: dict[str, Log[Any]] = {}
-        self._open: OrderedDict[Path, Log[Any]] = OrderedDict()
+        self._logs: dict[Path, Log[Any]] = {}
+        self._waiting: dict[Path, dict[str, Any]] = {}
+        """Rows that are not written yet, by file and key."""
+        self._rows = 0
 
     @property
     def benchmarks(self) -> tuple[str, ...]:
@@ -58,11 +62,12 @@ class _Results:
         record = row.record
         store = self._stores.get(record.benchmark)
         if store is None:
-            store = self._stores[record.benchmark] = Store(self._into, record.benchmark)
+            store = self._stores[record.benchmark] = Store(self._into, record.benchmark, durable=False)
             self._items[record.benchmark] = Items(store.root)
-            self._foreign[record.benchmark] = foreign_log(store.root, self._format)
         if row.extra:  # first, so that a record that is there never lacks its extras
-            self._append(self._foreign[record.benchmark], Foreign(key(record), row.extra))
+            path = store.root / "foreign" / f"{file_name(self._format)}.jsonl"
+            extras = self._logs.get(path) or foreign_log(store.root, self._format)
+            self._append(extras, Foreign(key(record), row.extra))
         if isinstance(record, Item):
             return self._items[record.benchmark].keep((record,)) > 0
         if isinstance(record, Response):
@@ -70,34 +75,53 @@ class _Results:
         return self._append(store.judgments(record.judge.name, record.protocol), record)
 
     def _append(self, log: Log[Any], row: Any) -> bool:
-        if log.entry(row.key) is not None and (isinstance(row, Judgment) or log.get(row.key) == row):
+        waiting = self._waiting.setdefault(log.path, {})
+        known = waiting.get(row.key)
+        if known is None and log.entry(row.key) is not None:
+            known = row if isinstance(row, Judgment) else log.get(row.key)
+        if known is not None and (isinstance(row, Judgment) or known == row):
             return False
-        log.append(row)
-        self._open[log.path] = log
-        self._open.move_to_end(log.path)
-        if len(self._open) > OPEN_LOGS:
-            self._open.popitem(last=False)[1].close()
+        self._logs[log.path] = log
+        waiting.pop(row.key, None)
+        waiting[row.key] = row
+        self._rows += 1
+        if self._rows >= TOGETHER:
+            self.flush()
         return True
 
-    def close(self) -> None:
-        """Sync and release every file."""
-        for log in self._open.values():
-            log.close()
+    def flush(self) -> None:
+        """Write what waits, extras first, and release every file."""
+        for path in sorted(self._waiting, key=lambda path: path.parent.name != "foreign"):
+            if rows := list(self._waiting[path].values()):
+                self._logs[path].extend(rows)
+                self._logs[path].close()
+        self._waiting.clear()
+        self._rows = 0
 
 
-def import_results(format_name: str, path: Path, into: Path, benchmark: str | None = None) -> Summary:
+def import_results(
+    format_name: str, path: Path, into: Path, benchmark: str | None = None, told: Told | None = None
+) -> Summary:
     """Read foreign results and store them as ``into/<benchmark>/{items.jsonl,answers,judgments,foreign}``.
+
+    All of it or nothing: everything is read once before anything is stored.
 
     Args:
         format_name: one of ``interop.names()``.
         path: a file or a folder, which is imported whole.
         into: a results folder.
         benchmark: what to call the benchmark; None leaves it to the format.
+        told: what the user says of the files; keeps what had to be assumed.
 
     Raises:
-        UsageError: no such format, nothing there, or a record is malformed; rows before it are stored.
+        UsageError: no such format, nothing there, or a record is malformed; nothing is stored then.
     """
-    summary = store(load(format_name, benchmark).read(path), into, format_name)
+    plugin = load(format_name, benchmark, told)
+    for _ in plugin.read(path):
+        pass
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CutLine)  # said already
+        summary = store(plugin.read(path), into, format_name)
     if not summary.read:
         raise UsageError(f"nothing to import in {str(path)!r}: its files are empty")
     return summary
@@ -117,7 +141,7 @@ def store(rows: Iterable[Imported], into: Path, format_name: str) -> Summary:
             if not isinstance(row.record, Item) and row.record.error is not None:
                 failed[f"{kind} {row.record.error.kind}"] += 1
     finally:
-        results.close()
+        results.flush()
     return Summary(
         results.benchmarks, dict(read), {kind: count for kind, count in added.items() if count}, dict(failed)
     )

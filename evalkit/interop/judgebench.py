@@ -13,8 +13,8 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from evalkit.data_files import Record, files, records
 from evalkit.interop.records import Asked, Imported, Ledger, judge_ref, model_ref
-from evalkit.interop.sources import Record, files, records
 from evalkit.judges.replies import excerpt
 from evalkit.schema import Failure, Item, Ref
 

@@ -18,8 +18,8 @@ from typing import Final
 from msgspec import Struct
 
 from evalkit.comparisons import HUMAN
+from evalkit.data_files import Record, files, records
 from evalkit.interop.records import UNKNOWN, Asked, Imported, Ledger, judge_ref, model_ref
-from evalkit.interop.sources import Record, files, records
 from evalkit.protocols import UsageError
 from evalkit.schema import Item, Ref
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import msgspec
 from msgspec import Struct
 
-from evalkit.interop.sources import Where
+from evalkit.data_files import Where
 from evalkit.schema import Failure, Finish, Item, Judgment, Ref, Response, digest
 
 UNKNOWN = "unknown"
@@ -27,6 +28,22 @@ API_FAILED = "$ERROR$"
 
 
 NOT_ANSWERED = Failure("transport", "the source has its error mark for an answer")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a user says of files that do not say it themselves; and what had to be assumed."""
+
+    judge: str | None = None
+    baseline: str | None = None
+    model: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Of a table, by field."""
+    assumed: dict[str, None] = field(default_factory=dict, compare=False)
+
+    def assume(self, text: str) -> None:
+        """Keep a line that tells the user what was assumed, once."""
+        self.assumed[text] = None
 
 
 class Imported(Struct, frozen=True):

@@ -107,6 +107,37 @@ def to_markdown(grids: Iterable[Grid]) -> str:
     return "\n\n".join(parts)
 
 
+def to_latex(grids: Iterable[Grid]) -> str:
+    """As LaTeX tables in the style of the booktabs package, which the document must load."""
+    parts = []
+    for grid in grids:
+        columns = "".join("l" if column < grid.left else "r" for column in range(len(grid.headers)))
+        lines = [
+            r"\begin{table}",
+            r"\centering",
+            f"\\caption{{{_latex(grid.title)}}}",
+            f"\\begin{{tabular}}{{{columns}}}",
+        ]
+        lines += [r"\toprule", " & ".join(map(_latex, grid.headers)) + r" \\", r"\midrule"]
+        for place, row in enumerate(grid.rows):
+            lines += [r"\midrule"] if place in grid.breaks else []
+            lines.append(" & ".join(_latex(_joined(cell)) for cell in row) + r" \\")
+        parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]))
+    return "\n\n".join(parts)
+
+
+LATEX = {
+    **{char: "\\" + char for char in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "–": "--", "[": "{[}", "]": "{]}"},
+}
+"""What a character is written as where LaTeX takes it for something else."""
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX.get(char, char) for char in plain(text))
+
+
 def _joined(cell: Cell) -> str:
     return f"{cell.text} ({cell.limits})" if cell.limits else cell.text
 

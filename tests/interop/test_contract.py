@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from evalkit import interop
+from evalkit.data_files import CutLine
 from evalkit.interop.exporting import export_results
 from evalkit.interop.importing import import_results
 from evalkit.protocols import UsageError
@@ -166,6 +167,10 @@ def test_a_damaged_file_is_named(name, damage, says, tmp_path):
     file.write_bytes(damage(file.read_bytes()))
     if file.suffix == ".csv" and says.startswith(("UTF", "nested", "the list")):
         pytest.skip("not the kind of damage a table shows")
+    if file.suffix == ".jsonl" and says.startswith("record 2"):  # as of our own files: the last line was cut
+        with pytest.warns(CutLine, match=file.name):
+            list(interop.load(name).read(source))
+        return
     with pytest.raises(UsageError, match=says) as error:
         list(interop.load(name).read(source))
     assert file.name in str(error.value)

@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
+from evalkit import data_files
 from evalkit.protocols import UsageError
-from evalkit.ratings import battle_files, battle_table
+from evalkit.ratings import battle_table
 from tests.shared_data import shared_data
 
 
@@ -70,26 +71,26 @@ def test_questions_are_shared_by_judges(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 def test_unknown_winner_names_file_and_row(tmp_path, suffix, monkeypatch):
-    monkeypatch.setattr(battle_files, "CHUNK", 2)
-    rows = [{"model_a": "x", "model_b": "y", "winner": w} for w in ("tie", "model_a", "model_b", "x")]
+    monkeypatch.setattr(data_files, "ROWS", 2)
+    rows = [{"model_a": "x", "model_b": "y", "winner": w} for w in ("tie", "model_a", "y", "z")]
     path = tmp_path / f"b.{suffix}"
     if suffix == "csv":
         write(path, "model_a,model_b,winner\n" + "\n".join(",".join(row.values()) for row in rows))
     else:
         write(path, "\n".join(json.dumps(row) for row in rows))
-    with pytest.raises(UsageError, match=rf"b\.{suffix}, row 4: winner is 'x'; allowed are model_a"):
+    with pytest.raises(UsageError, match=rf"b\.{suffix}', record 4: field `winner` is 'z'; known are model_a"):
         battle_table.read([path])
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("model_a,winner\nx,tie\n", r"no column model_b.*has: 'model_a', 'winner'"),
-        ("model_a,model_b,winner\nx,y,\n", "row 1: winner is empty"),
-        ("model_a,model_b,winner\n,y,tie\n", "row 1: model_a is empty"),
-        ("model_a,model_b,winner,question_id\nx,y,tie,\n", "row 1: the question is empty"),
+        ("model_a,winner\nx,tie\n", r"no column `model_b`.*has: 'model_a', 'winner'"),
+        ("model_a,model_b,winner\nx,y,\n", "record 1: field `winner` is empty"),
+        ("model_a,model_b,winner\n,y,tie\n", "record 1: field `model_a` is empty"),
+        ("model_a,model_b,winner,question_id\nx,y,tie,\n", "record 1: field `question_id` is empty"),
         ("model_a,model_b,winner\n", "no rows"),
-        ("", "cannot read"),
+        ("", "no column"),
     ],
 )
 def test_bad_files(tmp_path, text, words):
@@ -99,9 +100,9 @@ def test_bad_files(tmp_path, text, words):
 
 def test_a_line_that_is_not_json_is_named(tmp_path):
     good = json.dumps({"model_a": "x", "model_b": "y", "winner": "tie"})
-    with pytest.raises(UsageError, match=r"b\.jsonl, line 3: "):
+    with pytest.raises(UsageError, match=r"b\.jsonl', record 3: "):
         battle_table.read([write(tmp_path / "b.jsonl", f"{good}\n\nnonsense\n{good}\n")])
-    with pytest.raises(UsageError, match=r"line 2: .*array"):
+    with pytest.raises(UsageError, match=r"record 2: .*is list"):
         battle_table.read([write(tmp_path / "b.jsonl", f'{good}\n{{"model_a": [1]}}\n')])
 
 
