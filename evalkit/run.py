@@ -6,21 +6,22 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit import config, pipeline, report
-from evalkit.baselines import bring_baselines
-from evalkit.benchmark import Benchmark
-from evalkit.budget import Amount
-from evalkit.experiment import Experiment
-from evalkit.forecast import forecast
-from evalkit.items import Items
-from evalkit.leaderboard import side_by_side
-from evalkit.pipeline import Ratings
-from evalkit.progress import downloads
-from evalkit.protocols import EvalkitError, UsageError
-from evalkit.reports import leaderboard_tables, run_report, score_tables
+from evalkit.core.protocols import EvalkitError, UsageError
+from evalkit.datasets.benchmark import Benchmark
+from evalkit.engine import pipeline
+from evalkit.engine.baselines import bring_baselines
+from evalkit.engine.experiment import Experiment
+from evalkit.engine.forecast import forecast
+from evalkit.engine.pipeline import Ratings
+from evalkit.engine.progress import downloads
+from evalkit.engine.session import Session
+from evalkit.engine.spending import used_before
+from evalkit.models.budget import Amount
+from evalkit.ratings.leaderboard import side_by_side
+from evalkit.reports import leaderboard_tables, run_report, score_data, score_tables
 from evalkit.reports.leaderboard_grid import all_grids
-from evalkit.session import Session
-from evalkit.spending import used_before
+from evalkit.settings import config
+from evalkit.storage.items import Items
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -123,7 +124,7 @@ def check_pairs(experiment: Experiment, baseline: str | None) -> None:
 def _show(session: Session, ratings: Ratings) -> None:
     """Print the ratings, and leave them as JSON."""
     standings = ratings.board.standings
-    content = report.to_json(report.rows(ratings.scores))
+    content = score_data.to_json(score_data.rows(ratings.scores))
     if standings:
         content = leaderboard_tables.to_json(standings, ratings.board.notes)
         leaderboard_tables.show(session.console, all_grids(standings, side_by_side(standings)))

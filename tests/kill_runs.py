@@ -30,8 +30,8 @@ from msgspec.structs import replace
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from evalkit.schema import Judgment, Response  # noqa: E402
-from evalkit.store import Log, TornLine  # noqa: E402
+from evalkit.core.schema import Judgment, Response  # noqa: E402
+from evalkit.storage.store import Log, TornLine  # noqa: E402
 from tests.fault_server import FaultServer  # noqa: E402
 
 AT_ONCE = 2

@@ -7,17 +7,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from evalkit.analyse import audit, audited
-from evalkit.auditing.agreement_counts import agreement_rows
-from evalkit.auditing.gather import gather
-from evalkit.auditing.labels import read_votes
-from evalkit.comparisons import HUMAN
+from evalkit.audit.agreement_counts import agreement_rows
+from evalkit.audit.analyse import audit, audited
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Judgment, Ref, Response
+from evalkit.evidence.gather import gather
+from evalkit.evidence.labels import read_votes
 from evalkit.interop.importing import import_results
-from evalkit.judgment_columns import groups_of_people
-from evalkit.protocols import UsageError
-from evalkit.results import judged_rows
-from evalkit.schema import Judgment, Ref, Response
-from evalkit.store import Store
+from evalkit.ratings.comparisons import HUMAN
+from evalkit.ratings.judgment_columns import groups_of_people
+from evalkit.storage.results import judged_rows
+from evalkit.storage.store import Store
 from tests.biases.simulated import Study, only, scored
 from tests.ratings.rows import judged
 from tests.shared_data import shared_data
@@ -121,7 +121,7 @@ def test_the_one_row_that_the_release_has_more_than_the_paper_is_a_vote_given_tw
     assert any(note.startswith("mtbench: 1 vote repeats") for note in mtbench.notes)
     assert counts(mtbench, "human: author", "human: author")[1, "S1", None][1] == 49
     every = lambda votes, raters: np.ones(len(votes), dtype=bool)  # noqa: E731
-    monkeypatch.setattr("evalkit.collation.last_votes", every)
+    monkeypatch.setattr("evalkit.ratings.collation.last_votes", every)
     released = rows_of([row for rows in judged_rows([mtbench_folder]) for row in rows])
     assert released["gpt4_pair", "human: author", 1, "S1", None] == (239, 346)
     assert released["human: author", "human: author", 1, "S1", None][1] == 50

@@ -19,9 +19,10 @@ import msgspec
 import pytest
 
 import evalkit
-from evalkit import artifacts, downloads, shipped
-from evalkit.artifacts import BadArtifact, artifact, cached, fetch
-from evalkit.protocols import UsageError
+from evalkit.core import paths as shipped
+from evalkit.core.protocols import UsageError
+from evalkit.datasets import artifacts, downloads
+from evalkit.datasets.artifacts import BadArtifact, artifact, cached, fetch
 
 
 def fetch_sync(name: str, **options: artifacts.Progress) -> Path:
@@ -300,7 +301,8 @@ def test_two_processes_at_once_download_once(place: Path) -> None:
 import asyncio
 import sys
 from pathlib import Path
-from evalkit import artifacts, downloads
+from evalkit.datasets import artifacts
+from evalkit.datasets import downloads
 place = Path({str(place)!r})
 artifacts.shipped = lambda folder: place / folder
 code = "import shutil, sys, time; open(sys.argv[3], 'a').write('x'); time.sleep(1); shutil.copy(*sys.argv[1:3])"
@@ -458,7 +460,7 @@ def test_a_hub_out_of_reach_is_soon_given_up(place: Path) -> None:
 
 def test_importing_is_cheap() -> None:
     heavy = "{'huggingface_hub', 'yaml', 'platformdirs', 'numpy', 'httpx', 'requests'}"
-    code = f"import sys, evalkit.artifacts; print(*({heavy} & set(sys.modules)))"
+    code = f"import sys, evalkit.datasets.artifacts; print(*({heavy} & set(sys.modules)))"
     env = os.environ | {"PYTHONPATH": str(Path(evalkit.__file__).parent.parent)}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

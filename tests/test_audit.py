@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from evalkit.analyse import audited
-from evalkit.auditing.gather import gather
+from evalkit.audit.analyse import audited
 from evalkit.cli import main
+from evalkit.core.schema import Ref
+from evalkit.evidence.gather import gather
 from evalkit.reports.audit_output import to_json
 from evalkit.reports.audit_tables import show
-from evalkit.schema import Ref
-from evalkit.store import Store
+from evalkit.storage.store import Store
 from tests.biases.simulated import Study, scored
 from tests.ratings.rows import judged
 

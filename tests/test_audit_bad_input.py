@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from evalkit.analyse import audit, audited
-from evalkit.auditing.gather import Vote, gather
+from evalkit.audit.analyse import audit, audited
 from evalkit.cli import main
-from evalkit.comparisons import HUMAN
-from evalkit.protocols import UsageError
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Failure, Ref, Response
+from evalkit.evidence.gather import Vote, gather
+from evalkit.ratings.comparisons import HUMAN
 from evalkit.reports.audit_output import to_json
 from evalkit.reports.audit_page import page
 from evalkit.reports.audit_tables import show
-from evalkit.schema import Failure, Ref, Response
-from evalkit.store import Store
+from evalkit.storage.store import Store
 from tests.biases.simulated import Study, only, scored
 from tests.ratings.rows import judged
 

@@ -6,18 +6,18 @@ import re
 import msgspec
 import pytest
 
-from evalkit.analyse import audit
-from evalkit.auditing.evidence import Lineage
-from evalkit.auditing.example_texts import completed
-from evalkit.auditing.findings import Example
-from evalkit.auditing.gather import gather
-from evalkit.auditing.relations import relations
-from evalkit.auditing.run_records import read, run_records
-from evalkit.comparisons import HUMAN
+from evalkit.audit.analyse import audit
+from evalkit.audit.example_texts import completed
+from evalkit.core.schema import Ref, Response
+from evalkit.evidence.evidence import Lineage
+from evalkit.evidence.findings import Example
+from evalkit.evidence.gather import gather
+from evalkit.evidence.relations import relations
+from evalkit.ratings.comparisons import HUMAN
 from evalkit.reports.audit_about import about, described
-from evalkit.schema import Ref, Response
 from evalkit.stats.errors import NotMeasurable
-from evalkit.store import Store
+from evalkit.storage.run_records import read, run_records
+from evalkit.storage.store import Store
 from tests.biases.simulated import Study, only, scored
 
 RUN = ("run", "pocket", "model=fake", "judge=fake", "limit=2")
@@ -69,7 +69,7 @@ def test_the_page_shows_questions_and_what_the_judge_wrote(page):
 
 
 def pocket_questions():
-    from evalkit.shipped import shipped
+    from evalkit.core.paths import shipped
 
     return (shipped("benchmarks") / "pocket" / "questions.jsonl").read_bytes().splitlines()
 

@@ -15,27 +15,27 @@ from types import SimpleNamespace
 import pytest
 from msgspec.structs import replace
 
-from evalkit import batch as batch_module
 from evalkit.backends.anthropic import Anthropic
 from evalkit.backends.fake import Fake
 from evalkit.backends.openai import OpenAI
 from evalkit.backends.openai_batches import OpenAIBatches
-from evalkit.batch import TRIES, Waiting, batched
-from evalkit.batches import ledger as ledger_module
-from evalkit.batches.api import BatchSettings
-from evalkit.batches.ledger import Ledger
-from evalkit.budget import Amount
-from evalkit.client import Clients, Unreachable
-from evalkit.judge import JudgeRunner
+from evalkit.core.batch_api import BatchSettings
+from evalkit.core.protocols import Case, EvalkitError, Judge, Misconfigured, Model, Sampling, UsageError
+from evalkit.core.schema import Item, Ref, Response, Usage
+from evalkit.core.streams import Stopped, gathered, of
+from evalkit.engine.batches import ledger as ledger_module
+from evalkit.engine.batches import scheduler as batch_module
+from evalkit.engine.batches.ledger import Ledger
+from evalkit.engine.batches.scheduler import TRIES, Waiting, batched
+from evalkit.engine.judge import JudgeRunner
+from evalkit.engine.progress import Watch
+from evalkit.engine.spending import judgments
 from evalkit.judges.single import Single
-from evalkit.prices import Price, PriceTable
-from evalkit.progress import Watch
-from evalkit.protocols import Case, EvalkitError, Judge, Misconfigured, Model, Sampling, UsageError
-from evalkit.retry import RetryPolicy
-from evalkit.schema import Item, Ref, Response, Usage
-from evalkit.spending import judgments
-from evalkit.store import Store
-from evalkit.streams import Stopped, gathered, of
+from evalkit.models.budget import Amount
+from evalkit.models.client import Clients, Unreachable
+from evalkit.models.prices import Price, PriceTable
+from evalkit.models.retry import RetryPolicy
+from evalkit.storage.store import Store
 from tests.batch_server import BatchServer, Mess
 
 PRICES = PriceTable("today", {"m": Price(input=2.0, output=10.0, cached=1.0)})

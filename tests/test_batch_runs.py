@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.schema import Judgment
-from evalkit.store import Log, TornLine
+from evalkit.core.schema import Judgment
+from evalkit.storage.store import Log, TornLine
 from tests.batch_server import BatchServer, Mess
 
 ROOT = Path(__file__).parents[1]
@@ -287,7 +287,7 @@ def test_a_panel_does_not_wait_for_the_budget_of_batches_left_to_a_later_run(tmp
 CLAIM = """\
 import asyncio, sys, time
 from pathlib import Path
-from evalkit.claims import Claims
+from evalkit.storage.claims import Claims
 
 async def main():
     async with Claims(Path(sys.argv[1])).hold(sys.argv[2]):

@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from evalkit import benchmark
-from evalkit.benchmark import Benchmark
-from evalkit.protocols import UsageError
+from evalkit.core.protocols import UsageError
+from evalkit.datasets import benchmark
+from evalkit.datasets.benchmark import Benchmark
 
 SPEC = {
     "name": "own",

@@ -11,10 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from evalkit.budget import LONGEST_REPLY, Amount, Budget, amount, bound
-from evalkit.client import Clients
-from evalkit.prices import Price, PriceTable
-from evalkit.protocols import (
+from evalkit.core.protocols import (
     Completion,
     Malformed,
     Message,
@@ -25,11 +22,14 @@ from evalkit.protocols import (
     Transport,
     UsageError,
 )
-from evalkit.retry import RetryPolicy
-from evalkit.schema import Usage
-from evalkit.spending import judgments
-from evalkit.store import Store
-from evalkit.streams import Stopped
+from evalkit.core.schema import Usage
+from evalkit.core.streams import Stopped
+from evalkit.engine.spending import judgments
+from evalkit.models.budget import LONGEST_REPLY, Amount, Budget, amount, bound
+from evalkit.models.client import Clients
+from evalkit.models.prices import Price, PriceTable
+from evalkit.models.retry import RetryPolicy
+from evalkit.storage.store import Store
 
 PRICES = PriceTable(as_of="today", models={"dear": Price(input=10.0, output=30.0)})
 NOTHING = Amount()

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.claims import Claims
-from evalkit.schema import digest
-from evalkit.store import Store
+from evalkit.core.schema import digest
+from evalkit.storage.claims import Claims
+from evalkit.storage.store import Store
 from tests.test_store import judgment
 
 KEY, OTHER = digest("one"), digest("other")
 HOLD = """
 import asyncio, sys
 from pathlib import Path
-from evalkit.claims import Claims
+from evalkit.storage.claims import Claims
 
 async def hold():
     async with Claims(Path(sys.argv[1])).hold(sys.argv[2]):

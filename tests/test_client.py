@@ -8,9 +8,7 @@ import time
 import pytest
 
 from evalkit.backends.fake import Fake
-from evalkit.client import Client, Clients, Unreachable
-from evalkit.prices import FREE, Price, PriceTable
-from evalkit.protocols import (
+from evalkit.core.protocols import (
     Completion,
     Malformed,
     Message,
@@ -21,9 +19,11 @@ from evalkit.protocols import (
     Transport,
     UsageError,
 )
-from evalkit.retry import RetryPolicy
-from evalkit.schema import Usage
-from evalkit.streams import Stopped
+from evalkit.core.schema import Usage
+from evalkit.core.streams import Stopped
+from evalkit.models.client import Client, Clients, Unreachable
+from evalkit.models.prices import FREE, Price, PriceTable
+from evalkit.models.retry import RetryPolicy
 from tests import virtual_time
 
 REQUEST = Request((Message("user", "hi"),))

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from evalkit.comparisons import HUMAN, combined, comparisons
-from evalkit.leaderboard import by_category
-from evalkit.protocols import UsageError
+from evalkit.core.protocols import UsageError
+from evalkit.ratings.comparisons import HUMAN, combined, comparisons
+from evalkit.ratings.leaderboard import by_category
 from evalkit.ratings.panel import pooled
 from tests.ratings.rows import judged, single
 

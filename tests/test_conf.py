@@ -14,12 +14,13 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from evalkit import benchmark, config
-from evalkit.artifacts import registry
-from evalkit.experiment import Experiment
-from evalkit.prices import Price, PriceTable, load_prices
-from evalkit.protocols import Judge, Model, UsageError
-from evalkit.shipped import shipped
+from evalkit.core.paths import shipped
+from evalkit.core.protocols import Judge, Model, UsageError
+from evalkit.datasets import benchmark
+from evalkit.datasets.artifacts import registry
+from evalkit.engine.experiment import Experiment
+from evalkit.models.prices import Price, PriceTable, load_prices
+from evalkit.settings import config
 
 CONF = shipped("conf")
 REQUIRED = {
@@ -188,7 +189,7 @@ def test_prices_make_sense():
 
 
 def test_price_of_tokens():
-    from evalkit.schema import Usage
+    from evalkit.core.schema import Usage
 
     usage = Usage(prompt_tokens=1_000_000, completion_tokens=500_000, cached_tokens=400_000)
     assert Price(2.0, 10.0, 0.5).of(usage) == pytest.approx(0.6 * 2 + 0.4 * 0.5 + 0.5 * 10)
@@ -204,7 +205,14 @@ def test_a_malformed_price_table_is_named(tmp_path: Path):
 
 def test_only_our_classes_are_built():
     plain = member("model", "fake")
-    for target in ("os.system", "subprocess.Popen", "evalkit_evil.Fake", "evalkit.schema.Item", "evalkit.nope.X", ""):
+    for target in (
+        "os.system",
+        "subprocess.Popen",
+        "evalkit_evil.Fake",
+        "evalkit.core.schema.Item",
+        "evalkit.nope.X",
+        "",
+    ):
         plain["model"]["fake"]["backend"] = {"_target_": target}
         with pytest.raises(UsageError):
             built(plain)

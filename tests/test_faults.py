@@ -10,8 +10,8 @@ from collections import Counter
 
 import pytest
 
-from evalkit.schema import Judgment, Response
-from evalkit.store import Log
+from evalkit.core.schema import Judgment, Response
+from evalkit.storage.store import Log
 from tests.fault_server import ANSWERED, FaultServer, Plan
 
 SHARES = {

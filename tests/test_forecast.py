@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from evalkit import benchmark, pipeline
 from evalkit.backends.fake import Fake
-from evalkit.client import Clients
-from evalkit.forecast import Estimate, forecast
+from evalkit.core.protocols import Judge, Model, Sampling
+from evalkit.datasets import benchmark
+from evalkit.engine import pipeline
+from evalkit.engine.forecast import Estimate, forecast
+from evalkit.engine.pipeline import Experiment
+from evalkit.engine.progress import Watch
 from evalkit.judges.single import Single
-from evalkit.pipeline import Experiment
-from evalkit.prices import Price, PriceTable
-from evalkit.progress import Watch
-from evalkit.protocols import Judge, Model, Sampling
-from evalkit.store import Store
+from evalkit.models.client import Clients
+from evalkit.models.prices import Price, PriceTable
+from evalkit.storage.store import Store
 
 PRICES = PriceTable("2026-01", {"dear": Price(10.0, 30.0)})
 

@@ -7,14 +7,14 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from evalkit.benchmark import Generation
-from evalkit.client import Client
-from evalkit.generate import Candidate, respond
-from evalkit.prices import Price
-from evalkit.protocols import Completion, Malformed, Message, Misconfigured, Model, Rejected, Sampling, Transport
-from evalkit.retry import RetryPolicy
-from evalkit.schema import Item, Response, Usage
-from evalkit.store import Log
+from evalkit.core.protocols import Completion, Malformed, Message, Misconfigured, Model, Rejected, Sampling, Transport
+from evalkit.core.schema import Item, Response, Usage
+from evalkit.datasets.benchmark import Generation
+from evalkit.engine.generate import Candidate, respond
+from evalkit.models.client import Client
+from evalkit.models.prices import Price
+from evalkit.models.retry import RetryPolicy
+from evalkit.storage.store import Log
 
 ITEM = Item(id="7", benchmark="b", category="math", turns=("What is 2+2?", "Double it."))
 POLICY = Generation(max_tokens=100, temperature={"math": 0.0, "writing": 0.7})

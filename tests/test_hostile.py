@@ -18,10 +18,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from evalkit.core.protocols import Case, Completion, Verdict
+from evalkit.core.schema import Failure, Item, Ref, Response, digest
 from evalkit.judges.single import Single
-from evalkit.protocols import Case, Completion, Verdict
-from evalkit.schema import Failure, Item, Ref, Response, digest
-from evalkit.store import Store
+from evalkit.storage.store import Store
 from tests.fault_server import FaultServer
 from tests.test_rate import row
 

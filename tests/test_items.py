@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from evalkit.items import Items
-from evalkit.protocols import UsageError
-from evalkit.schema import Item
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Item
+from evalkit.storage.items import Items
 
 MODELS = "model=[one,two]"
 MODEL = "{0}:\n  backend: {{_target_: evalkit.backends.fake.Fake, model: {0}, skill: {1}}}\n  price: free\n"
@@ -51,7 +51,8 @@ def test_a_line_that_a_killed_process_left_is_written_again(tmp_path):
 
 def test_processes_keeping_at_once(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from evalkit.items import Items; from tests.test_items import item\n"
+        "import sys; from pathlib import Path\n"
+        "from evalkit.storage.items import Items; from tests.test_items import item\n"
         "there = Items(Path(sys.argv[1])); print('ready', flush=True); sys.stdin.readline()\n"
         "for number in range(100): there.keep([item(f'{sys.argv[2]}{number}', 'x' * 20_000), item('all', 'y')])"
     )

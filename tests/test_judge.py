@@ -11,10 +11,7 @@ from typing import ClassVar
 import pytest
 from msgspec.structs import replace
 
-from evalkit.client import Client
-from evalkit.judge import CaseBuilder, JudgeRunner, Pairing, cases
-from evalkit.judges.single import Single
-from evalkit.protocols import (
+from evalkit.core.protocols import (
     Case,
     Completion,
     Judge,
@@ -28,10 +25,13 @@ from evalkit.protocols import (
     Transport,
     Verdict,
 )
-from evalkit.retry import RetryPolicy
-from evalkit.schema import Failure, Item, Judgment, Ref, Response, Usage
-from evalkit.store import Log
-from evalkit.streams import gathered, of
+from evalkit.core.schema import Failure, Item, Judgment, Ref, Response, Usage
+from evalkit.core.streams import gathered, of
+from evalkit.engine.judge import CaseBuilder, JudgeRunner, Pairing, cases
+from evalkit.judges.single import Single
+from evalkit.models.client import Client
+from evalkit.models.retry import RetryPolicy
+from evalkit.storage.store import Log
 
 ITEM = Item(id="7", benchmark="b", category="math", turns=("What is 2+2?", "Double it."), reference=("4", "8"))
 PLAIN = replace(ITEM, reference=())

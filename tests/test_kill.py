@@ -28,7 +28,7 @@ def test_kills_at_random_moments(tmp_path, kills):
 # Torn writes.
 
 
-@pytest.mark.filterwarnings("ignore::evalkit.store.TornLine")
+@pytest.mark.filterwarnings("ignore::evalkit.storage.store.TornLine")
 @pytest.mark.parametrize("step", [113, pytest.param(1, marks=pytest.mark.full)])
 @pytest.mark.parametrize("part", KINDS)
 def test_a_row_torn_at_any_byte_is_asked_again_and_nothing_else(cli, tmp_path, part, step):

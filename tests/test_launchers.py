@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.compose import JobFailed
-from evalkit.schema import Judgment, Response
-from evalkit.session import new_folder
-from evalkit.store import Log
+from evalkit.core.schema import Judgment, Response
+from evalkit.engine.session import new_folder
+from evalkit.settings.compose import JobFailed
+from evalkit.storage.store import Log
 
 ROOT = Path(__file__).parents[1]
 PLUGINS = {

@@ -8,14 +8,14 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from evalkit.leaderboard import Choices, kinds, rate
-from evalkit.protocols import UsageError
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Failure, Ref, Response
 from evalkit.ratings.beside import side_by_side
+from evalkit.ratings.leaderboard import Choices, kinds, rate
 from evalkit.ratings.panel import PANEL
 from evalkit.reports import leaderboard_tables as tables
 from evalkit.reports.leaderboard_grid import Cell, all_grids, interval, number
 from evalkit.reports.leaderboard_page import page
-from evalkit.schema import Failure, Ref, Response
 from evalkit.stats.resample import Interval
 from tests.ratings.rows import TEXTBOOK, from_wins, judged, mtbench_votes, single
 from tests.shared_data import shared_data

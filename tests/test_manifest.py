@@ -12,9 +12,9 @@ import time
 
 import pytest
 
-from evalkit.schema import Judgment, Ref
-from evalkit.snapshots import Snapshots
-from evalkit.store import Log
+from evalkit.core.schema import Judgment, Ref
+from evalkit.engine.snapshots import Snapshots
+from evalkit.storage.store import Log
 from tests import fault_server
 from tests.fault_server import FaultServer
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from msgspec.structs import fields
 
-from evalkit.config import Config
+from evalkit.settings.config import Config
 
 MEMBER = "{0}:\n  description: my {0}\n  price: free\n  backend: {{_target_: evalkit.backends.fake.Fake, model: {0}}}\n"
 RUN = ("run", "pocket", "limit=1", "--config-dir", "own")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from evalkit import benchmark
-from evalkit.benchmark import Benchmark
-from evalkit.generate import Candidate
+from evalkit.core.paths import shipped
+from evalkit.core.protocols import Case, Model, Request, UsageError
+from evalkit.core.schema import Item, Ref, Response
+from evalkit.datasets import benchmark
+from evalkit.datasets.benchmark import Benchmark
+from evalkit.engine.generate import Candidate
 from evalkit.judges.fastchat import FastChatSingle
-from evalkit.protocols import Case, Model, Request, UsageError
-from evalkit.schema import Item, Ref, Response
-from evalkit.shipped import shipped
 
 CATEGORIES = ["writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities"]
 WITH_REFERENCE = {str(number) for number in range(101, 131)}

@@ -18,17 +18,17 @@ from msgspec.structs import replace
 from evalkit.backends.fake import Fake
 from evalkit.backends.llamacpp import LlamaCpp
 from evalkit.backends.vllm import VLLM
-from evalkit.client import Client
-from evalkit.judge import CaseBuilder, JudgeRunner, Pairing, cases
+from evalkit.core.protocols import Case, Judge, Misconfigured, Model
+from evalkit.core.schema import Failure, Item, Judgment, Ref, Response
+from evalkit.core.streams import gathered, of
+from evalkit.engine.judge import CaseBuilder, JudgeRunner, Pairing, cases
+from evalkit.engine.ordering import in_groups, judged
 from evalkit.judges.arena_hard import ArenaHard
 from evalkit.judges.pairwise import Pairwise
 from evalkit.judges.single import Single
-from evalkit.ordering import in_groups, judged
-from evalkit.protocols import Case, Judge, Misconfigured, Model
-from evalkit.retry import RetryPolicy
-from evalkit.schema import Failure, Item, Judgment, Ref, Response
-from evalkit.store import Log
-from evalkit.streams import gathered, of
+from evalkit.models.client import Client
+from evalkit.models.retry import RetryPolicy
+from evalkit.storage.store import Log
 
 ITEMS = {
     name: Item(

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit import progress
 from evalkit.backends import provider
 from evalkit.backends.openai import OpenAI
-from evalkit.client import Client, Clients
-from evalkit.pace import START, Bucket, Pace
-from evalkit.prices import PriceTable
-from evalkit.protocols import Caps, Completion, Message, Model, RateLimit, Request, Transport
-from evalkit.retry import RetryPolicy
-from evalkit.schema import Usage
-from evalkit.streams import Stopped
+from evalkit.core.protocols import Caps, Completion, Message, Model, RateLimit, Request, Transport
+from evalkit.core.schema import Usage
+from evalkit.core.streams import Stopped
+from evalkit.engine import progress
+from evalkit.models.client import Client, Clients
+from evalkit.models.pace import START, Bucket, Pace
+from evalkit.models.prices import PriceTable
+from evalkit.models.retry import RetryPolicy
 from tests import virtual_time
 
 REQUEST = Request((Message("user", "hi"),))

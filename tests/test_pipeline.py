@@ -11,21 +11,23 @@ from typing import ClassVar
 
 import pytest
 
-from evalkit import benchmark, pipeline, rate
 from evalkit.backends.fake import Fake
-from evalkit.benchmark import Benchmark
-from evalkit.client import Clients, Unreachable
-from evalkit.judge import Pairing
+from evalkit.core.protocols import Completion, Judge, Model, Request
+from evalkit.datasets import benchmark
+from evalkit.datasets.benchmark import Benchmark
+from evalkit.engine import pipeline
+from evalkit.engine.judge import Pairing
+from evalkit.engine.pipeline import Experiment
+from evalkit.engine.progress import Watch
 from evalkit.judges.pairwise import Pairwise
 from evalkit.judges.single import Single
-from evalkit.pipeline import Experiment
-from evalkit.prices import PriceTable
-from evalkit.progress import Watch
-from evalkit.protocols import Completion, Judge, Model, Request
-from evalkit.rate import Score
+from evalkit.models.client import Clients, Unreachable
+from evalkit.models.prices import PriceTable
+from evalkit.models.retry import RetryPolicy
+from evalkit.ratings import scores as rate
+from evalkit.ratings.scores import Score
 from evalkit.ratings.standing import Standing
-from evalkit.retry import RetryPolicy
-from evalkit.store import Store
+from evalkit.storage.store import Store
 
 PRICES = PriceTable("2026-01", {})
 IMPATIENT = RetryPolicy(attempts=1, first_wait=0.0, longest_wait=0.0, give_up_after=1000)

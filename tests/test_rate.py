@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit import rate
-from evalkit.rate import Score
-from evalkit.schema import Failure, Judgment, Ref, Response, digest
+from evalkit.core.schema import Failure, Judgment, Ref, Response, digest
+from evalkit.ratings import scores as rate
+from evalkit.ratings.scores import Score
 
 JUDGE = Ref("judge", digest("judge"))
 MODEL = Ref("model", digest("model"))

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from evalkit import benchmark
-from evalkit.rejudging.drift import CompactJudgment, Coverage, VerdictPair, measure
-from evalkit.schema import Judgment, Ref
-from evalkit.store import Log
+from evalkit.core.schema import Judgment, Ref
+from evalkit.datasets import benchmark
+from evalkit.rejudge.drift import CompactJudgment, Coverage, VerdictPair, measure
+from evalkit.storage.store import Log
 from tests.shared_data import shared_data
 
 MODEL = "{0}:\n  backend: {{_target_: evalkit.backends.fake.Fake, model: {0}, skill: {1}}}\n  price: free\n"

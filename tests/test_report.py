@@ -11,9 +11,10 @@ import unicodedata
 import pytest
 from rich.console import Console
 
-from evalkit import rate, report
-from evalkit.reports import leaderboard_grid, leaderboard_tables, score_tables
-from evalkit.schema import Ref, digest
+from evalkit.core.schema import Ref, digest
+from evalkit.core.text import plain
+from evalkit.ratings import scores as rate
+from evalkit.reports import leaderboard_grid, leaderboard_tables, score_data, score_tables
 from tests.test_rate import answer, row
 
 
@@ -24,7 +25,7 @@ def shown(*rows, answers=()) -> str:
 
 
 def data(*rows, by_category=False) -> list[dict]:
-    return report.rows(rate.scores(rows), by_category=by_category)
+    return score_data.rows(rate.scores(rows), by_category=by_category)
 
 
 def test_every_table_says_what_failed():
@@ -76,15 +77,15 @@ def test_two_decimals_and_the_interval():
 
 
 def test_json_has_full_precision_and_no_nan():
-    text = report.to_json(data(row("1", 1), row("2", 1), row("3", 2)))
+    text = score_data.to_json(data(row("1", 1), row("2", 1), row("3", 2)))
     parsed = json.loads(text, parse_constant=pytest.fail)
     assert parsed["rows"][0]["score"] == pytest.approx(4 / 3, abs=1e-15)
-    assert json.loads(report.to_json(data(row("1", "unparsed"))))["rows"][0]["score"] is None
+    assert json.loads(score_data.to_json(data(row("1", "unparsed"))))["rows"][0]["score"] is None
 
 
 def test_csv_is_the_same_data():
     rows = data(row("1", 1), row("2", 1), row("3", 2), row("4", "refused"))
-    (read,) = csv.DictReader(io.StringIO(report.to_csv(rows)))
+    (read,) = csv.DictReader(io.StringIO(score_data.to_csv(rows)))
     assert list(read) == list(rows[0])
     assert float(read["score"]) == rows[0]["score"]
     assert json.loads(read["failed_by_kind"]) == {"refused": 1}
@@ -93,7 +94,7 @@ def test_csv_is_the_same_data():
 def test_csv_of_models_with_different_turns():
     models = [Ref(name, digest(name)) for name in ("one", "two")]
     rows = data(row("1", 1, model=models[0]), row("1", 1, model=models[1]), row("1", 2, turn=2, model=models[1]))
-    read = {line["model"]: line for line in csv.DictReader(io.StringIO(report.to_csv(rows)))}
+    read = {line["model"]: line for line in csv.DictReader(io.StringIO(score_data.to_csv(rows)))}
     assert read["one"]["turn_2"] == ""
     assert float(read["two"]["turn_2"]) == 2
 
@@ -115,10 +116,10 @@ def test_markdown_and_latex_escape_names():
     ["\x1b", "\x07", "\r", "\n", "\t", "\x9b", "\u202e", "\u2066", "\u200b", "\ud800", "\u2028", "\u2029", "\ufeff"],
 )
 def test_plain_text_controls_nothing(char):
-    assert report.plain(f"a{char}b") == "a\ufffdb"
+    assert plain(f"a{char}b") == "a\ufffdb"
 
 
 def test_plain_keeps_what_can_be_read():
     text = "Ünïcode 日本語 عربى 😀 a-b_c/d [red]x[/red] “q”"
-    assert report.plain(text) == text
-    assert all(unicodedata.category(char) != "Cc" for char in report.plain("".join(map(chr, range(0x250)))))
+    assert plain(text) == text
+    assert all(unicodedata.category(char) != "Cc" for char in plain("".join(map(chr, range(0x250)))))

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit import secrets
+from evalkit.core import secrets
 from tests.batch_server import BatchServer
 from tests.fault_server import FaultServer
 
@@ -53,7 +53,7 @@ LEAKY = """
 import asyncio, base64, os
 from dataclasses import dataclass
 from evalkit.backends.fake import Fake
-from evalkit.protocols import Malformed, Rejected, Transport
+from evalkit.core.protocols import Malformed, Rejected, Transport
 
 @dataclass
 class Leaky(Fake):

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from evalkit.files import replace_file
+from evalkit.core.files import replace_file
 from evalkit.reports import run_report
 
 POCKET = ("run", "pocket", "model=fake", "judge=fake", "limit=1")

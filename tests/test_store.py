@@ -20,9 +20,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from evalkit.results import answer_logs, judgment_logs
-from evalkit.schema import Failure, Item, Judgment, Ref, Response, Usage, digest
-from evalkit.store import Log, NotStored, Rows, Store, StoreError, TornLine, file_name
+from evalkit.core.schema import Failure, Item, Judgment, Ref, Response, Usage, digest
+from evalkit.storage.results import answer_logs, judgment_logs
+from evalkit.storage.store import Log, NotStored, Rows, Store, StoreError, TornLine, file_name
 
 ME = Ref("me", "f" * 32)
 

@@ -7,8 +7,8 @@ from contextlib import aclosing
 
 import pytest
 
-from evalkit import streams
-from evalkit.streams import Stopped, each, gathered, merge, of, tee
+from evalkit.core import streams
+from evalkit.core.streams import Stopped, each, gathered, merge, of, tee
 from tests import virtual_time
 
 

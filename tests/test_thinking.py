@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from evalkit.backends.fake import Fake
-from evalkit.benchmark import Generation
-from evalkit.client import Answer
-from evalkit.generate import Candidate, _extended
-from evalkit.protocols import Completion, Message, Model, Request
-from evalkit.schema import Item, Usage
-from evalkit.thinking import MARKS, part
+from evalkit.core.protocols import Completion, Message, Model, Request
+from evalkit.core.schema import Item, Usage
+from evalkit.core.thinking import MARKS, part
+from evalkit.datasets.benchmark import Generation
+from evalkit.engine.generate import Candidate, _extended
+from evalkit.models.client import Answer
 
 HARMONY = "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>{}<|return|>"
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.auditing.labels import read_votes
-from evalkit.data_files import columns, records
+from evalkit.core.protocols import UsageError
+from evalkit.datasets.data_files import columns, records
+from evalkit.datasets.vocabulary import outcome, outcomes, parse_map
+from evalkit.evidence.labels import read_votes
 from evalkit.interop import load
 from evalkit.judges.verdicts import FIVE, MARGIN, SCALE8
-from evalkit.protocols import UsageError
 from evalkit.ratings import battle_table
-from evalkit.vocabulary import outcome, outcomes, parse_map
 from tests.shared_data import shared_data
 
 ROWS = [

@@ -17,7 +17,7 @@ from evalkit.backends import chat_completions, provider
 from evalkit.backends.anthropic_batches import AnthropicBatches
 from evalkit.backends.provider import Detail, Endpoint, Vendor
 from evalkit.backends.sdk_batches import Calls
-from evalkit.protocols import Backend, Completion, EvalkitError, Misconfigured, Request
+from evalkit.core.protocols import Backend, Completion, EvalkitError, Misconfigured, Request
 
 if TYPE_CHECKING:
     import anthropic

@@ -16,9 +16,9 @@ from msgspec import Struct
 from evalkit.backends import chat_completions, provider
 from evalkit.backends.provider import Detail
 from evalkit.backends.sdk_batches import CLOCKS_APART, PAGE, Calls, key_of, no_row, row, segment
-from evalkit.batches.api import BatchState
-from evalkit.protocols import Completion, Request, Transport
-from evalkit.schema import Batch
+from evalkit.core.batch_api import BatchState
+from evalkit.core.protocols import Completion, Request, Transport
+from evalkit.core.schema import Batch
 
 PATH = "/v1/messages/batches"
 STATUSES = {

@@ -19,8 +19,8 @@ import msgspec
 from msgspec import Struct
 
 from evalkit.backends.provider import NO_KEY, Detail
-from evalkit.protocols import Completion, EvalkitError, Malformed, Misconfigured, Request, Transport
-from evalkit.schema import Finish, Usage
+from evalkit.core.protocols import Completion, EvalkitError, Malformed, Misconfigured, Request, Transport
+from evalkit.core.schema import Finish, Usage
 
 S = TypeVar("S", bound=Struct)
 

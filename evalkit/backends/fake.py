@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from evalkit.protocols import Backend, Completion, Malformed, Rejected, Request, Transport
-from evalkit.schema import Usage, digest
+from evalkit.core.protocols import Backend, Completion, Malformed, Rejected, Request, Transport
+from evalkit.core.schema import Usage, digest
 
 Step = Literal["ok", "refuse", "length", "timeout", "429", "500", "garbage", "empty", "surrogate", "400"]
 

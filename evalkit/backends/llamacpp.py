@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from evalkit.backends import chat_completions, provider
 from evalkit.backends.provider import Detail
-from evalkit.protocols import Backend, Completion, EvalkitError, Misconfigured, PrefixCache, Request, Transport
+from evalkit.core.protocols import Backend, Completion, EvalkitError, Misconfigured, PrefixCache, Request, Transport
 
 
 class Engine(Protocol):
@@ -46,7 +46,7 @@ class LlamaCpp(Backend):
     """
 
     model: str
-    """Path of a GGUF file, or the name of a pinned one (``evalkit.artifacts``)."""
+    """Path of a GGUF file, or the name of a pinned one (``evalkit.datasets.artifacts``)."""
     context: int = 8192
     """Tokens of prompt and answer together, for each slot."""
     slots: int = 4
@@ -80,7 +80,7 @@ class LlamaCpp(Backend):
         """
         path = self._path()
         if path is None:
-            from evalkit.artifacts import artifact
+            from evalkit.datasets.artifacts import artifact
 
             pinned = artifact(self.model)
             name, sha256 = pinned.file, pinned.sha256
@@ -102,7 +102,7 @@ class LlamaCpp(Backend):
             ) from error
         path = self._path()
         if path is None:
-            from evalkit.artifacts import fetch
+            from evalkit.datasets.artifacts import fetch
 
             path = await fetch(self.model)
         self._engine = await asyncio.to_thread(self._load, path)

@@ -14,7 +14,7 @@ from evalkit.backends import chat_completions, provider
 from evalkit.backends.openai_batches import OpenAIBatches
 from evalkit.backends.provider import Detail, Endpoint, Vendor
 from evalkit.backends.sdk_batches import Calls
-from evalkit.protocols import Backend, Completion, EvalkitError, Request
+from evalkit.core.protocols import Backend, Completion, EvalkitError, Request
 
 if TYPE_CHECKING:
     import openai

@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from evalkit import secrets
-from evalkit.protocols import Completion, EvalkitError, Misconfigured, RateLimit, Rejected, Transport
+from evalkit.core import secrets
+from evalkit.core.protocols import Completion, EvalkitError, Misconfigured, RateLimit, Rejected, Transport
 
 NO_KEY = "none"
 """Sent where no key is needed: the SDKs refuse to send nothing."""

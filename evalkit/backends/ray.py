@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from evalkit.backends import provider
 from evalkit.backends.servers import Pool
-from evalkit.protocols import (
+from evalkit.core.protocols import (
     Backend,
     Completion,
     EvalkitError,

@@ -14,8 +14,8 @@ import msgspec
 
 from evalkit.backends import chat_completions, provider
 from evalkit.backends.provider import Detail, Endpoint
-from evalkit.batches.api import UnknownBatch
-from evalkit.protocols import EvalkitError, Malformed, Misconfigured, Transport
+from evalkit.core.batch_api import UnknownBatch
+from evalkit.core.protocols import EvalkitError, Malformed, Misconfigured, Transport
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
-from evalkit.protocols import Backend, Completion, Malformed, Misconfigured, Request, Transport, UsageError
+from evalkit.core.protocols import Backend, Completion, Malformed, Misconfigured, Request, Transport, UsageError
 
 T = TypeVar("T")
 

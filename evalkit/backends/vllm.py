@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.backends.vllm_engine import Engine, cause_of, sentence, start
-from evalkit.protocols import (
+from evalkit.core.protocols import (
     Backend,
     Completion,
     Malformed,
@@ -29,7 +29,7 @@ from evalkit.protocols import (
     Sampling,
     Transport,
 )
-from evalkit.schema import Usage, digest
+from evalkit.core.schema import Usage, digest
 
 NEUTRAL = frozenset({
     "async_scheduling", "block_size", "cpu_offload_gb", "data_parallel_size", "disable_log_stats",

@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from evalkit.protocols import Misconfigured
+from evalkit.core.protocols import Misconfigured
 
 _PATIENCE = 30
 """Seconds for the engine's processes to end by themselves; vLLM's own 5 s leave shared memory behind."""

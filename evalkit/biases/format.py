@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from evalkit.auditing.compared import made_of_scores, no_votes_on, nothing_compared
-from evalkit.auditing.evidence import Evidence, Pairs, signed
-from evalkit.auditing.findings import Finding
-from evalkit.auditing.metrics import FORMAT, LOGITS_PER_SD, Metric
+from evalkit.evidence.compared import made_of_scores, no_votes_on, nothing_compared
+from evalkit.evidence.evidence import Evidence, Pairs, signed
+from evalkit.evidence.findings import Finding
+from evalkit.evidence.metrics import FORMAT, LOGITS_PER_SD, Metric
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -175,7 +175,7 @@ def features(text: str) -> tuple[float, ...]:
 
 
 def _effects(evidence: Evidence, rows: IntArray, x: FloatArray, kept: list[str]) -> Iterator[Finding]:
-    from evalkit.auditing.joint_ratings import fit
+    from evalkit.evidence.joint_ratings import fit
     from evalkit.stats.errors import StatisticsError
 
     pairs = evidence.compared
@@ -202,7 +202,7 @@ def _reason(error: StatisticsError) -> str:
 
 
 def _excesses(evidence: Evidence, voted: IntArray, x: FloatArray, kept: list[str]) -> Iterator[Finding]:
-    from evalkit.auditing.joint_ratings import fit_twice, ranked_alike, rows
+    from evalkit.evidence.joint_ratings import fit_twice, ranked_alike, rows
     from evalkit.stats.errors import StatisticsError
 
     pairs, votes = evidence.pairs, evidence.votes

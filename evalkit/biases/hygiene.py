@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evalkit.auditing.evidence import Evidence, percent
-from evalkit.auditing.findings import Finding, counted
-from evalkit.auditing.metrics import HYGIENE, Metric, share
+from evalkit.evidence.evidence import Evidence, percent
+from evalkit.evidence.findings import Finding, counted
+from evalkit.evidence.metrics import HYGIENE, Metric, share
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from evalkit.auditing.compared import made_of_scores, no_votes_on, nothing_compared
-from evalkit.auditing.evidence import Evidence, percent, signed
-from evalkit.auditing.findings import Finding
-from evalkit.auditing.metrics import DIFFERENCE, LENGTH, LOGITS_PER_SD, Metric, Unit, share
+from evalkit.evidence.compared import made_of_scores, no_votes_on, nothing_compared
+from evalkit.evidence.evidence import Evidence, percent, signed
+from evalkit.evidence.findings import Finding
+from evalkit.evidence.metrics import DIFFERENCE, LENGTH, LOGITS_PER_SD, Metric, Unit, share
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -134,8 +134,8 @@ def _voted(evidence: Evidence) -> _Voted:
 def _excess(evidence: Evidence, rows: _Voted) -> Iterator[Finding]:
     import numpy as np
 
-    from evalkit.auditing.joint_ratings import fit_twice, ranked_alike
-    from evalkit.auditing.joint_ratings import rows as compared
+    from evalkit.evidence.joint_ratings import fit_twice, ranked_alike
+    from evalkit.evidence.joint_ratings import rows as compared
     from evalkit.stats.errors import NotMeasurable, StatisticsError
 
     metric = SLOPE_EXCESS
@@ -192,7 +192,7 @@ def _slope(evidence: Evidence) -> Iterator[Finding]:
     """Of the judge alone, on every pair: descriptive, as longer answers may be better."""
     import numpy as np
 
-    from evalkit.auditing.joint_ratings import fit
+    from evalkit.evidence.joint_ratings import fit
     from evalkit.stats.errors import NotMeasurable, StatisticsError
 
     pairs = evidence.compared

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from evalkit.auditing.evidence import Evidence, percent, signed
-from evalkit.auditing.findings import Finding, counted
-from evalkit.auditing.metrics import LOGITS, POSITION, Metric, Unit, share
-from evalkit.auditing.position_effect import logit, showings, within_pairs
+from evalkit.evidence.evidence import Evidence, percent, signed
+from evalkit.evidence.findings import Finding, counted
+from evalkit.evidence.metrics import LOGITS, POSITION, Metric, Unit, share
+from evalkit.evidence.position_effect import logit, showings, within_pairs
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -318,7 +318,7 @@ def _effect(evidence: Evidence) -> Iterator[Finding]:
     """The logit of the first slot given the two models, and how it changes with the gap in quality."""
     import numpy as np
 
-    from evalkit.auditing.joint_ratings import fit
+    from evalkit.evidence.joint_ratings import fit
     from evalkit.stats.errors import NotMeasurable, StatisticsError
 
     shown = showings(evidence.pairs)

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from evalkit.auditing.evidence import Evidence, percent, signed, within
-from evalkit.auditing.findings import Finding, counted
-from evalkit.auditing.metrics import POINTS, POINTS_APART, SCALE, Metric, Unit, share
+from evalkit.evidence.evidence import Evidence, percent, signed, within
+from evalkit.evidence.findings import Finding, counted
+from evalkit.evidence.metrics import POINTS, POINTS_APART, SCALE, Metric, Unit, share
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray

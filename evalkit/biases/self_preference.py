@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evalkit.auditing.evidence import Evidence, signed
-from evalkit.auditing.findings import Finding
-from evalkit.auditing.metrics import DIFFERENCE, LOGITS, SELF, Metric
+from evalkit.evidence.evidence import Evidence, signed
+from evalkit.evidence.findings import Finding
+from evalkit.evidence.metrics import DIFFERENCE, LOGITS, SELF, Metric
 
 if TYPE_CHECKING:
-    from evalkit.auditing.joint_ratings import FittedTwice
+    from evalkit.evidence.joint_ratings import FittedTwice
     from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
 
 FEWEST = 4
@@ -143,7 +143,7 @@ def _sharpness(model: int) -> Callable[[FloatArray, FloatArray], float]:
 def _residuals(evidence: Evidence, kin: Mapping[int, str]) -> Iterator[Finding]:
     import numpy as np
 
-    from evalkit.auditing.joint_ratings import fit_twice, rows
+    from evalkit.evidence.joint_ratings import fit_twice, rows
     from evalkit.stats.errors import NotMeasurable, StatisticsError
 
     pairs, votes = evidence.pairs, evidence.votes
@@ -182,7 +182,7 @@ def _placebo(evidence: Evidence, fitted: FittedTwice, kin: Mapping[int, str]) ->
 def _residual(
     evidence: Evidence, fitted: FittedTwice, place: int, kind: str, placebo: Mapping[str, Mapping[str, float | None]]
 ) -> Finding:
-    from evalkit.auditing.joint_ratings import ranked_alike
+    from evalkit.evidence.joint_ratings import ranked_alike
     from evalkit.stats.errors import NotMeasurable
 
     metric = RESIDUALS[kind]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evalkit.cli.arguments import OUTPUT, parse
 from evalkit.cli.messages import DONE, console, note
-from evalkit.vocabulary import MAP_HELP, parse_map
+from evalkit.datasets.vocabulary import MAP_HELP, parse_map
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
 
     form = form_of(given.format, given.output, FORMATS)
     one_thread()
-    from evalkit.analyse import audit
+    from evalkit.audit.analyse import audit
     from evalkit.reports.audit_about import about
 
     found = audit(given.paths, given.human, given.judge, columns=parse_map(given.map))

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from evalkit import __version__
-from evalkit.artifacts import cache_dir, cached, registry
 from evalkit.cli import messages
 from evalkit.cli.arguments import parse
+from evalkit.datasets.artifacts import cache_dir, cached, registry
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,7 +13,7 @@ from evalkit.cli.messages import DONE, note
 from evalkit.interop.exporting import export_results
 
 if TYPE_CHECKING:
-    from evalkit.schema import Item
+    from evalkit.core.schema import Item
 
 LOST = (
     "Files hold what their tool has a field for. Those of alpaca_eval and arena_hard name neither benchmark nor "
@@ -40,8 +40,8 @@ def _questions_of(path: Path) -> Iterator[Item]:
     """Items of our own benchmarks with results here; fetched only where the results have no questions with them."""
     import asyncio
 
-    from evalkit import benchmark
-    from evalkit.items import NAME
+    from evalkit.datasets import benchmark
+    from evalkit.storage.items import NAME
 
     for name in benchmark.names():
         folder = path if path.name == name else path / name

@@ -9,9 +9,9 @@ from pathlib import Path
 from evalkit import interop
 from evalkit.cli.arguments import parse
 from evalkit.cli.messages import DONE, note
+from evalkit.datasets.vocabulary import MAP_HELP, parse_map
 from evalkit.interop.importing import import_results
 from evalkit.interop.records import Told
-from evalkit.vocabulary import MAP_HELP, parse_map
 
 
 def main(arguments: Sequence[str]) -> int:

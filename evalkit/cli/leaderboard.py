@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit import leaderboard, rate, report
 from evalkit.cli import messages
 from evalkit.cli.arguments import OUTPUT, parse
-from evalkit.protocols import UsageError
-from evalkit.ratings import battle_table
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Judgment
+from evalkit.datasets.vocabulary import MAP_HELP, parse_map
+from evalkit.ratings import battle_table, leaderboard
+from evalkit.ratings import scores as rate
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.standing import named
-from evalkit.reports import leaderboard_grid, leaderboard_page, leaderboard_tables, score_tables
+from evalkit.reports import leaderboard_grid, leaderboard_page, leaderboard_tables, score_data, score_tables
 from evalkit.reports.output import form_of, write
-from evalkit.results import answer_logs, judgment_logs
-from evalkit.schema import Judgment
-from evalkit.vocabulary import MAP_HELP, parse_map
+from evalkit.storage.results import answer_logs, judgment_logs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -171,10 +171,10 @@ def _scores(options: argparse.Namespace, form: str, console: Console, note: Note
         notes.append(
             f"{hidden} judgments of earlier configurations (prompt, sampling, model) are not counted; --all shows them"
         )
-    data = report.rows(table, by_category=bool(options.by))
+    data = score_data.rows(table, by_category=bool(options.by))
     writers: dict[str, Callable[[list[dict[str, Any]]], str]] = {
-        "json": report.to_json,
-        "csv": report.to_csv,
+        "json": score_data.to_json,
+        "csv": score_data.to_csv,
     }
     grids = leaderboard_grid.of_scores(table)
     if form == "html":

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit import benchmark, members
 from evalkit.cli import messages
 from evalkit.cli.arguments import parse
-from evalkit.protocols import UsageError
-from evalkit.shipped import shipped
+from evalkit.core.paths import shipped
+from evalkit.core.protocols import UsageError
+from evalkit.datasets import benchmark
+from evalkit.settings import members
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -38,9 +38,9 @@ def _flush_stdout() -> None:
 def _carry_out(arguments: list[str], *, own_process: bool) -> int:
     import warnings
 
-    from evalkit import secrets
     from evalkit.cli import messages
-    from evalkit.protocols import EvalkitError
+    from evalkit.core import secrets
+    from evalkit.core.protocols import EvalkitError
 
     if own_process:
         secrets.guard_output()
@@ -58,8 +58,8 @@ def _carry_out(arguments: list[str], *, own_process: bool) -> int:
 
 def _keep_secrets(arguments: list[str]) -> None:
     """Keys come from the environment or a .env file, never from the command line."""
-    from evalkit import secrets
-    from evalkit.protocols import UsageError
+    from evalkit.core import secrets
+    from evalkit.core.protocols import UsageError
 
     try:
         secrets.load_env_file()

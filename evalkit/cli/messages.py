@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evalkit.protocols import EvalkitError, UsageError
+from evalkit.core.protocols import EvalkitError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,14 +15,14 @@ DONE, FAILED, USAGE, BUDGET, GATE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 def console(*, stderr: bool = True) -> Console:
     """A console for people, or for data that was asked for."""
-    from evalkit.console import Output
+    from evalkit.core.console import Output
 
     return Output(stderr=stderr, highlight=False)
 
 
 def print_error(message: str) -> None:
     """Say what went wrong."""
-    from evalkit.report import plain
+    from evalkit.core.text import plain
 
     out = console()
     text = "\n".join(plain(line) for line in message.splitlines())

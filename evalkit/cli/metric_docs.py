@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from evalkit.analyse import biases
-from evalkit.auditing import agreement_statistics, corrections, rankings_compared
-from evalkit.auditing.metrics import Metric, topics_of
+from evalkit.audit import agreement_statistics, corrections, rankings_compared
+from evalkit.audit.analyse import biases
+from evalkit.evidence.metrics import Metric, topics_of
 from evalkit.probes import findings
 from evalkit.probes.library import PROBES
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from evalkit.cli import messages
-from evalkit.protocols import UsageError
+from evalkit.core.protocols import UsageError
 
 OURS = ("probes", "turns")
 """Keys that a run does not take."""
@@ -50,14 +50,14 @@ class Asked:
 
     def run(self, composed: Mapping[str, Any]) -> int:
         """Carry it out. Returns the exit code."""
-        from evalkit import config
-        from evalkit.auditing.run_records import read
+        from evalkit.engine.session import write_or_say
         from evalkit.probes import run as probe_run
         from evalkit.probes.library import PROBES
         from evalkit.probes.trials import Turns, chosen
         from evalkit.reports.audit_about import of_run
         from evalkit.reports.audit_output import present, to_json
-        from evalkit.session import write_or_say
+        from evalkit.settings import config
+        from evalkit.storage.run_records import read
 
         plain = dict(composed)
         turns = plain.pop("turns", "first")
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.write(help_text())
         return messages.DONE
     read = asked(arguments)
-    from evalkit import compose
+    from evalkit.settings import compose
 
     return compose.jobs(read.arguments, read.run, failed=messages.failed, also=OURS)
 

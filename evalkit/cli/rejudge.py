@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.cli import messages
-from evalkit.protocols import UsageError
+from evalkit.core.protocols import UsageError
 
 if TYPE_CHECKING:
-    from evalkit.rejudging.old import SourceJudgments
+    from evalkit.rejudge.source import SourceJudgments
 
 HELP = """\
 usage: evalkit rejudge PATH judge=NAME [of=NAME] [key=value ...] [--format table|json] [-o FILE]
@@ -65,10 +65,10 @@ class Asked:
 
     def run(self, composed: Mapping[str, Any]) -> int:
         """Carry it out. Returns the exit code."""
-        from evalkit import config
-        from evalkit.rejudge import rejudge
-        from evalkit.reports.rejudge_tables import present, to_json
-        from evalkit.session import write_or_say
+        from evalkit.engine.session import write_or_say
+        from evalkit.rejudge.run import rejudge
+        from evalkit.rejudge.tables import present, to_json
+        from evalkit.settings import config
 
         if self.old.replaced:
             messages.note(f"{self.old.replaced:,} judgments of earlier configurations of the old judge are left out")
@@ -87,7 +87,7 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write(HELP)
         return messages.DONE if arguments else messages.USAGE
     read = asked(arguments)
-    from evalkit import compose
+    from evalkit.settings import compose
 
     return compose.jobs(read.arguments, read.run, failed=messages.failed, also=OURS)
 
@@ -98,10 +98,10 @@ def asked(arguments: Sequence[str]) -> Asked:
     Raises:
         UsageError: a path or judge is missing, there is nothing to re-judge, or a key makes no sense here.
     """
-    from evalkit.compose import quoted, split
-    from evalkit.rejudging.old import old
+    from evalkit.rejudge.source import old
+    from evalkit.rejudge.tables import FORMATS
     from evalkit.reports.output import form_of
-    from evalkit.reports.rejudge_tables import FORMATS
+    from evalkit.settings.compose import quoted, split
 
     parser = argparse.ArgumentParser(prog="evalkit rejudge", add_help=False, allow_abbrev=False)
     parser.add_argument("--format", choices=["table", "json"])
@@ -141,7 +141,7 @@ def _protocols() -> dict[str, tuple[str, int]]:
     """By name on the command line: name in the results, and how many answers are shown at once."""
     import msgspec
 
-    from evalkit.shipped import shipped
+    from evalkit.core.paths import shipped
 
     names = {}
     for path in sorted((shipped("conf") / "protocol").glob("*.yaml")):

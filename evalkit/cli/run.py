@@ -6,12 +6,12 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from evalkit import compose
 from evalkit.cli.messages import DONE, USAGE, console, failed
-from evalkit.protocols import UsageError
+from evalkit.core.protocols import UsageError
+from evalkit.settings import compose
 
 if TYPE_CHECKING:
-    from evalkit.benchmark import Spec
+    from evalkit.datasets.benchmark import Spec
 
 HELP = """\
 usage: evalkit run BENCHMARK [key=value ...] [-m] [--cfg job]
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
         return DONE if arguments else USAGE
     if arguments[0].startswith("-") or "=" in arguments[0]:
         raise UsageError(f"`evalkit run` needs a benchmark before {arguments[0]!r}; see `evalkit list benchmarks`")
-    from evalkit import benchmark
+    from evalkit.datasets import benchmark
 
     about = [benchmark.spec(name) for name in arguments[0].split(",")]
     flags, overrides = compose.split(arguments[1:])
@@ -84,7 +84,7 @@ def _faithful(about: Spec) -> Mapping[str, str]:
 
 
 def _carry_out(composed: dict[str, Any]) -> int:
-    from evalkit.config import parse
     from evalkit.run import run
+    from evalkit.settings.config import parse
 
     return run(parse(composed), console())

@@ -6,8 +6,8 @@ import importlib
 import pkgutil
 from types import ModuleType
 
+from evalkit.core.protocols import UsageError
 from evalkit.interop.records import Plugin, Told
-from evalkit.protocols import UsageError
 
 
 def names() -> list[str]:

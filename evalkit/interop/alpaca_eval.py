@@ -19,7 +19,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from evalkit.data_files import Record, Where, files, first, records
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Failure, Item, Judgment, Response, digest
+from evalkit.datasets.data_files import Record, Where, files, first, records
 from evalkit.interop.outputs import Outputs, remembered
 from evalkit.interop.records import (
     UNKNOWN,
@@ -31,8 +33,6 @@ from evalkit.interop.records import (
     model_ref,
     restored,
 )
-from evalkit.protocols import UsageError
-from evalkit.schema import Failure, Item, Judgment, Response, digest
 
 PUBLISHED: Final = {
     "weighted_alpaca_eval_gpt4_turbo": "alpaca_eval_weighted",

@@ -15,7 +15,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from evalkit.data_files import Record, files, first, records
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Failure, Item, Judgment, Response
+from evalkit.datasets.data_files import Record, files, first, records
 from evalkit.interop.outputs import Outputs, Rows, judgments, remembered
 from evalkit.interop.records import (
     API_FAILED,
@@ -30,8 +32,6 @@ from evalkit.interop.records import (
     restored,
 )
 from evalkit.judges.replies import excerpt
-from evalkit.protocols import UsageError
-from evalkit.schema import Failure, Item, Judgment, Response
 
 PROTOCOL: Final = "arena_hard"
 BASELINE: Final = "gpt-4-0314"

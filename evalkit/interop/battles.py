@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from evalkit.comparisons import HUMAN
-from evalkit.data_files import PATTERNS, Where, columns, files, records, stem
+from evalkit.core.schema import Failure, Judgment, Ref, digest
+from evalkit.datasets.data_files import PATTERNS, Where, columns, files, records, stem
+from evalkit.datasets.vocabulary import BattleFile, BattleRow, outcome
 from evalkit.interop.outputs import Outputs
 from evalkit.interop.records import UNKNOWN, Asked, Imported, Ledger, Told, difference, judge_ref, model_ref, restored
-from evalkit.schema import Failure, Judgment, Ref, digest
-from evalkit.vocabulary import BattleFile, BattleRow, outcome
+from evalkit.ratings.comparisons import HUMAN
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Item, Judgment, Response
 from evalkit.interop import exportable, load
 from evalkit.interop.importing import foreign_log
 from evalkit.interop.records import Exporter, Imported, key
-from evalkit.items import NAME, Items
-from evalkit.protocols import UsageError
-from evalkit.results import answer_logs, judgment_logs
-from evalkit.schema import Item, Judgment, Response
-from evalkit.store import Log
+from evalkit.storage.items import NAME, Items
+from evalkit.storage.results import answer_logs, judgment_logs
+from evalkit.storage.store import Log
 
 
 def export_results(format_name: str, paths: Iterable[Path], out: Path, items: Iterable[Item] = ()) -> Counter[str]:

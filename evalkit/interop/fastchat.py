@@ -23,12 +23,12 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from evalkit.data_files import Record, files, first, records
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Item, Response
+from evalkit.datasets.data_files import Record, files, first, records
 from evalkit.interop import fastchat_rows as rows_of
 from evalkit.interop.outputs import Outputs, Rows, judgments, responses
 from evalkit.interop.records import UNKNOWN, Imported, Ledger, difference, joined, model_ref, restored
-from evalkit.protocols import UsageError
-from evalkit.schema import Item, Response
 
 FOLDERS: Final = frozenset({"model_answer", "reference_answer", "model_judgment", "votes"})
 BENCHES: Final = {"mt_bench": "mtbench"}

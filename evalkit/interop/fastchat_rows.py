@@ -7,8 +7,9 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from evalkit.comparisons import HUMAN
-from evalkit.data_files import Record, Where
+from evalkit.core.protocols import Completion
+from evalkit.core.schema import Failure, Item, Judgment, Ref, Response
+from evalkit.datasets.data_files import Record, Where
 from evalkit.interop.records import (
     API_FAILED,
     Asked,
@@ -21,8 +22,7 @@ from evalkit.interop.records import (
 )
 from evalkit.judges.parsing import fastchat_rating
 from evalkit.judges.replies import excerpt
-from evalkit.protocols import Completion
-from evalkit.schema import Failure, Item, Judgment, Ref, Response
+from evalkit.ratings.comparisons import HUMAN
 
 SINGLE: Final = "fastchat_single"
 PAIR: Final = "fastchat_pair"

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalkit.data_files import CutLine
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Item, Judgment, Response
+from evalkit.datasets.data_files import CutLine
 from evalkit.interop import load
 from evalkit.interop.records import Foreign, Imported, Told, key
-from evalkit.items import Items
-from evalkit.protocols import UsageError
-from evalkit.schema import Item, Judgment, Response
-from evalkit.store import Log, Store, file_name
+from evalkit.storage.items import Items
+from evalkit.storage.store import Log, Store, file_name
 
 TOGETHER = 4096
 """Rows that are written at once: an arena has more judges than a process may have files open."""

@@ -13,10 +13,10 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from evalkit.data_files import Record, files, records
+from evalkit.core.schema import Failure, Item, Ref
+from evalkit.datasets.data_files import Record, files, records
 from evalkit.interop.records import Asked, Imported, Ledger, judge_ref, model_ref
 from evalkit.judges.replies import excerpt
-from evalkit.schema import Failure, Item, Ref
 
 _SCORES: Final = {"A>B": (1.0, 0.0), "B>A": (0.0, 1.0), "A=B": (0.5, 0.5)}
 

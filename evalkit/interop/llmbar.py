@@ -13,10 +13,10 @@ from typing import Final, Literal
 
 from msgspec import Struct, field
 
-from evalkit.data_files import Record, files, records
+from evalkit.core.schema import Failure, Item, Response, digest
+from evalkit.datasets.data_files import Record, files, records
 from evalkit.interop.records import Asked, Imported, Ledger, judge_ref, model_ref
 from evalkit.judges.replies import excerpt
-from evalkit.schema import Failure, Item, Response, digest
 
 _SCORES: Final[dict[int | str, tuple[float, float]]] = {
     1: (1.0, 0.0),

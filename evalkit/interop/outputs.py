@@ -11,10 +11,10 @@ from typing import IO, Any
 
 import msgspec
 
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Item, Judgment, Response
 from evalkit.interop.records import Imported
-from evalkit.protocols import UsageError
-from evalkit.schema import Item, Judgment, Response
-from evalkit.store import file_name
+from evalkit.storage.store import file_name
 
 OPEN_FILES = 64
 

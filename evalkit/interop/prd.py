@@ -17,11 +17,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from evalkit.comparisons import HUMAN
-from evalkit.data_files import Record, files, records
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Item, Ref
+from evalkit.datasets.data_files import Record, files, records
 from evalkit.interop.records import UNKNOWN, Asked, Imported, Ledger, judge_ref, model_ref
-from evalkit.protocols import UsageError
-from evalkit.schema import Item, Ref
+from evalkit.ratings.comparisons import HUMAN
 
 _SCORES: Final = {1: (1.0, 0.0), 2: (0.0, 1.0), 3: (0.5, 0.5)}
 _NAME: Final = re.compile(r"answer[_-](?P<one>.+?)-vs-answer[_-](?P<two>.+?)-(?P<judge>[^-]+)-reviewer", re.DOTALL)

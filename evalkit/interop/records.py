@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import msgspec
 from msgspec import Struct
 
-from evalkit.data_files import Where
-from evalkit.schema import Failure, Finish, Item, Judgment, Ref, Response, digest
+from evalkit.core.schema import Failure, Finish, Item, Judgment, Ref, Response, digest
+from evalkit.datasets.data_files import Where
 
 UNKNOWN = "unknown"
 """The category, or the judge, where the source names none."""

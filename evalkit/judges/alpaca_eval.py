@@ -11,9 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from evalkit.judges import verdicts
-from evalkit.judges.pairwise import flat
-from evalkit.protocols import (
+from evalkit.core.protocols import (
     Case,
     Completion,
     JudgeProtocol,
@@ -24,7 +22,9 @@ from evalkit.protocols import (
     UsageError,
     Verdict,
 )
-from evalkit.schema import Failure, digest
+from evalkit.core.schema import Failure, digest
+from evalkit.judges import verdicts
+from evalkit.judges.pairwise import flat
 
 START, END = "<|im_start|>", "<|im_end|>"
 _PLACEHOLDER = re.compile(r"{([^ \s]{1,60}?)}")

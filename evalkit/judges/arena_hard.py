@@ -13,8 +13,7 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import Struct
 
-from evalkit.judges import own, pairwise, verdicts
-from evalkit.protocols import (
+from evalkit.core.protocols import (
     Case,
     Completion,
     JudgeProtocol,
@@ -25,7 +24,8 @@ from evalkit.protocols import (
     UsageError,
     Verdict,
 )
-from evalkit.schema import Failure, digest
+from evalkit.core.schema import Failure, digest
+from evalkit.judges import own, pairwise, verdicts
 
 OWN_ANSWER = """
 First write your own answer to the user, before you judge anything. Then compare A and B with it, and name and correct \

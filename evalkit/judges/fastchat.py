@@ -12,9 +12,7 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import Struct
 
-from evalkit.judges.parsing import fastchat_rating
-from evalkit.judges.verdicts import AB_TIE, fastchat_pair
-from evalkit.protocols import (
+from evalkit.core.protocols import (
     Case,
     Completion,
     JudgeProtocol,
@@ -25,7 +23,9 @@ from evalkit.protocols import (
     UsageError,
     Verdict,
 )
-from evalkit.schema import Failure, digest
+from evalkit.core.schema import Failure, digest
+from evalkit.judges.parsing import fastchat_rating
+from evalkit.judges.verdicts import AB_TIE, fastchat_pair
 
 SINGLE = ("single-v1", "single-math-v1", "single-v1-multi-turn", "single-math-v1-multi-turn")
 PAIR = ("pair-v2", "pair-math-v1", "pair-v2-multi-turn", "pair-math-v1-multi-turn")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from evalkit.protocols import Case
-from evalkit.schema import digest
+from evalkit.core.protocols import Case
+from evalkit.core.schema import digest
 
 _MARKER = re.compile(r"(?:question|reference|answer|conversation|user|assistant)(?:\s++[ab])?\W{1,3}[0-9a-f]{6}")
 """Of a casefolded text: several times as fast as ignoring case, and every text that is shown is searched."""

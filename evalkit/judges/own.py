@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from evalkit.protocols import Case, JudgeProtocol, Message, Request, Sampling, UsageError
-from evalkit.schema import digest
+from evalkit.core.protocols import Case, JudgeProtocol, Message, Request, Sampling, UsageError
+from evalkit.core.schema import digest
 
 ORDINAL = {1: "first", 2: "second", 3: "third"}
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from evalkit.core.protocols import Case, Completion, ReplyExample, UsageError, Verdict
+from evalkit.core.schema import Failure
 from evalkit.judges import marking, replies, verdicts
 from evalkit.judges.own import ORDINAL, OwnPrompt, block, conversation
 from evalkit.judges.replies import Form
-from evalkit.protocols import Case, Completion, ReplyExample, UsageError, Verdict
-from evalkit.schema import Failure
 
 SYSTEM = (
     "You compare answers that AI assistants give. You are strict, fair and consistent: your verdict would be the same "

@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from math import inf, isfinite
 
+from evalkit.core.protocols import Completion, Verdict
+from evalkit.core.schema import Failure
 from evalkit.judges import replies
 from evalkit.judges.replies import Scale, excerpt
-from evalkit.protocols import Completion, Verdict
-from evalkit.schema import Failure
 
 _FASTCHAT = re.compile(r"\[\[(\d++\.?+\d*+)\]\]")
 _FASTCHAT_BACKUP = re.compile(r"\[(\d++\.?+\d*+)\]")

@@ -21,9 +21,9 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from evalkit import thinking
-from evalkit.protocols import Completion, Verdict
-from evalkit.schema import Failure
+from evalkit.core import thinking
+from evalkit.core.protocols import Completion, Verdict
+from evalkit.core.schema import Failure
 
 _END_OF_TURN = re.compile(
     r"<\|(?:im_end|eot_id|endoftext|end_of_text|end|return|eom_id|end_of_turn)\|>(?=[ \t]*+(?:\n|<|\Z))"

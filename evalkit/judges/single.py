@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from evalkit.core.protocols import Case, Completion, ReplyExample, Verdict
+from evalkit.core.schema import Failure
 from evalkit.judges import marking, replies
 from evalkit.judges.own import OwnPrompt, block, conversation
 from evalkit.judges.replies import Scale
-from evalkit.protocols import Case, Completion, ReplyExample, Verdict
-from evalkit.schema import Failure
 
 SYSTEM = (
     "You grade answers that AI assistants give. You are strict, fair and consistent: the same quality gets the same "

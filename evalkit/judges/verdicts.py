@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from math import exp, isnan
 from typing import Any
 
+from evalkit.core.protocols import Completion, Verdict
+from evalkit.core.schema import Failure
 from evalkit.judges import replies
 from evalkit.judges.replies import Form, excerpt, no_verdict
-from evalkit.protocols import Completion, Verdict
-from evalkit.schema import Failure
 
 _ARENA_HARD = (re.compile(r"\[\[([AB<>=]++)\]\]"), re.compile(r"\[([AB<>=]++)\]"))
 

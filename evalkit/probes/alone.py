@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from evalkit.auditing.findings import Finding, counted
-from evalkit.auditing.metrics import EXPERIMENTS, Metric, share
+from evalkit.evidence.findings import Finding, counted
+from evalkit.evidence.metrics import EXPERIMENTS, Metric, share
 from evalkit.probes.effect import TURNED, Subject, effect, finding, fixed, format_effect, missing, unmeasured
 from evalkit.probes.library import PADDING, Probe
 from evalkit.probes.table import PairKey, Table

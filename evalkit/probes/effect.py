@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evalkit.auditing.findings import Finding
-from evalkit.auditing.metrics import Metric, Unit
+from evalkit.evidence.findings import Finding
+from evalkit.evidence.metrics import Metric, Unit
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from evalkit.auditing.findings import Finding, counted
-from evalkit.auditing.metrics import EXPERIMENTS, Metric, Unit
+from evalkit.evidence.findings import Finding, counted
+from evalkit.evidence.metrics import EXPERIMENTS, Metric, Unit
 from evalkit.probes.alone import CIRCLES, DIFFERS, GAIN, alone
 from evalkit.probes.effect import (
     TURNED,

@@ -7,15 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit import config, spending
-from evalkit.budget import Amount
-from evalkit.client import Clients
-from evalkit.experiment import Experiment
-from evalkit.judge import JudgeRunner
+from evalkit.core.protocols import Judge, JudgeProtocol
+from evalkit.engine import spending
+from evalkit.engine.experiment import Experiment
+from evalkit.engine.judge import JudgeRunner
+from evalkit.models.budget import Amount
+from evalkit.models.client import Clients
 from evalkit.probes.library import Probe, Rewrites
 from evalkit.probes.trials import Turns, placebo
-from evalkit.protocols import Judge, JudgeProtocol
-from evalkit.store import Store
+from evalkit.settings import config
+from evalkit.storage.store import Store
 
 SINGLE = "evalkit.judges.single.Single"
 """By which answers are scored alone."""

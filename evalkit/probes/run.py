@@ -15,25 +15,25 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from evalkit import config
-from evalkit.auditing.findings import Audit, Finding, Subject
-from evalkit.benchmark import Benchmark
-from evalkit.budget import Amount
-from evalkit.client import Clients
-from evalkit.experiment import Experiment
-from evalkit.forecast import Estimate, count_case, expected, habits_of, priced
-from evalkit.generate import answers
+from evalkit.core.protocols import Judge, Model, Sampling, UsageError
+from evalkit.core.schema import Judgment, Response
+from evalkit.core.streams import each, of
+from evalkit.datasets.benchmark import Benchmark
+from evalkit.engine.experiment import Experiment
+from evalkit.engine.forecast import Estimate, count_case, expected, habits_of, priced
+from evalkit.engine.generate import answers
+from evalkit.engine.progress import Watch, downloads
+from evalkit.engine.session import SessionResult
+from evalkit.evidence.findings import Audit, Finding, Subject
+from evalkit.models.budget import Amount
+from evalkit.models.client import Clients
 from evalkit.probes import effect, findings
 from evalkit.probes.judges import Study, fixed_in, single_of
 from evalkit.probes.library import Probe
 from evalkit.probes.table import Outcome
 from evalkit.probes.trials import Pair, Trial, Turns, calls, trials
-from evalkit.progress import Watch, downloads
-from evalkit.protocols import Judge, Model, Sampling, UsageError
-from evalkit.schema import Judgment, Response
-from evalkit.session import SessionResult
-from evalkit.store import Store
-from evalkit.streams import each, of
+from evalkit.settings import config
+from evalkit.storage.store import Store
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TypeVar
 
-from evalkit.schema import digest
+from evalkit.core.schema import digest
 
 T = TypeVar("T")
 

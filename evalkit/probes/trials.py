@@ -16,10 +16,10 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from evalkit.core.protocols import Case, UsageError
+from evalkit.core.schema import Item, Ref, Response, digest
 from evalkit.probes.library import PADDING, PROBES, Probe
 from evalkit.probes.text import filler, number
-from evalkit.protocols import Case, UsageError
-from evalkit.schema import Item, Ref, Response, digest
 
 Arm = Literal["base", "repeat", "cue", "placebo", "duel", "alone", "alone_other", "alone_cue"]
 Turns = Literal["first", "both"]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evalkit.comparisons import Comparisons
-from evalkit.protocols import UsageError
+from evalkit.core.protocols import UsageError
+from evalkit.ratings.comparisons import Comparisons
 from evalkit.ratings.standing import named
 
 if TYPE_CHECKING:

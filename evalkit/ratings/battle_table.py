@@ -12,10 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from evalkit.comparisons import HUMAN, Comparisons, Failed
-from evalkit.data_files import KINDS, Where, chunks, columns, first, kind, stem
-from evalkit.protocols import UsageError
-from evalkit.vocabulary import (
+from evalkit.core.protocols import UsageError
+from evalkit.datasets.data_files import KINDS, Where, chunks, columns, first, kind, stem
+from evalkit.datasets.vocabulary import (
     BattleColumns,
     battle_columns,
     is_person,
@@ -28,6 +27,7 @@ from evalkit.vocabulary import (
     turn_of,
     unknown,
 )
+from evalkit.ratings.comparisons import HUMAN, Comparisons, Failed
 
 PROTOCOL = "battles"
 

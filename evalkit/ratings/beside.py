@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from evalkit.comparisons import is_people
+from evalkit.ratings.comparisons import is_people
 from evalkit.ratings.panel import PANEL
 from evalkit.ratings.standing import Standing
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from evalkit.comparisons import Comparisons
-from evalkit.protocols import UsageError
+from evalkit.core.protocols import UsageError
+from evalkit.ratings.comparisons import Comparisons
 from evalkit.ratings.links import connected, linked, not_rated, rows_of
 from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, with_info
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from evalkit.comparisons import Comparisons
+from evalkit.ratings.comparisons import Comparisons
 from evalkit.ratings.links import rows_of
 from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, with_info
 

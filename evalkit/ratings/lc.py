@@ -12,12 +12,12 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.comparisons import Comparisons
-from evalkit.protocols import UsageError
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import digest
 from evalkit.ratings.baseline import Baseline, Matches, matches
+from evalkit.ratings.comparisons import Comparisons
 from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, mean_lengths, named, with_info
 from evalkit.ratings.winrate import against
-from evalkit.schema import digest
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray

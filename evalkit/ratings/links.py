@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evalkit.comparisons import Comparisons
+from evalkit.ratings.comparisons import Comparisons
 from evalkit.ratings.standing import named
 
 if TYPE_CHECKING:

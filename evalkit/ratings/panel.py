@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from evalkit.comparisons import COLUMNS, Comparisons, Failed
+from evalkit.ratings.comparisons import COLUMNS, Comparisons, Failed
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import IntArray

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from evalkit.comparisons import Comparisons
+from evalkit.ratings.comparisons import Comparisons
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from math import isnan
 from typing import TYPE_CHECKING
 
-from evalkit.comparisons import Comparisons
 from evalkit.ratings.baseline import Baseline, Matches, matches
+from evalkit.ratings.comparisons import Comparisons
 from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, mean_lengths, with_info
 
 if TYPE_CHECKING:

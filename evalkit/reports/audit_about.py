@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evalkit.auditing.findings import Audit
-from evalkit.auditing.run_records import Record, run_records
+from evalkit.evidence.findings import Audit
+from evalkit.storage.run_records import Record, run_records
 
 About = list[tuple[str, str]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from evalkit.auditing.findings import AgreementRow, Audit
+from evalkit.evidence.findings import AgreementRow, Audit
 from evalkit.reports.audit_figures import SHARES, Figure, Forest, Mark
 from evalkit.reports.audit_parts import NONE, Cell, Section, Table, shade, who
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from evalkit.auditing.findings import Audit, Finding
-from evalkit.auditing.metrics import Form
+from evalkit.evidence.findings import Audit, Finding
+from evalkit.evidence.metrics import Form
 from evalkit.reports.audit_metrics import JudgeKey, excludes_null, judge_key, null_of, number, subject_name
 from evalkit.reports.audit_parts import Cell, Section, Table
 from evalkit.reports.audit_topics import estimate

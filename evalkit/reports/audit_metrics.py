@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from evalkit.auditing.findings import Audit, Finding, Subject
-from evalkit.auditing.metrics import Form, Metric, Topic, topics_of
+from evalkit.evidence.findings import Audit, Finding, Subject
+from evalkit.evidence.metrics import Form, Metric, Topic, topics_of
 from evalkit.reports.audit_parts import who
 
 JudgeKey = tuple[str, str, str]

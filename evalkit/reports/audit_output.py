@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from evalkit.auditing.findings import Audit, Finding
-from evalkit.report import plain
+from evalkit.core.text import plain
+from evalkit.evidence.findings import Audit, Finding
 from evalkit.reports.output import write
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from evalkit.auditing.findings import Audit, Example
-from evalkit.report import plain
+from evalkit.core.text import plain
+from evalkit.evidence.findings import Audit, Example
 from evalkit.reports import web
 from evalkit.reports.audit_agreement import agreement
 from evalkit.reports.audit_limits import detectable, lacking

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from evalkit.auditing.findings import Audit, Example, Finding
+from evalkit.evidence.findings import Audit, Example, Finding
 from evalkit.reports.audit_figures import Figure
 
 PEOPLE = "human"

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from evalkit.auditing.findings import Audit, Histogram, Rating
+from evalkit.evidence.findings import Audit, Histogram, Rating
 from evalkit.reports.audit_figures import Bars, Cloud, Figure, Forest, Mark
 from evalkit.reports.audit_metrics import JudgeKey, judge_key
 from evalkit.reports.audit_parts import NONE, PEOPLE, Cell, Section, Table, who

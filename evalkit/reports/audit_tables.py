@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from evalkit.auditing.findings import AgreementRow, Audit, Finding, Rating, Subject, counted
-from evalkit.report import plain
+from evalkit.core.text import plain
+from evalkit.evidence.findings import AgreementRow, Audit, Finding, Rating, Subject, counted
 from evalkit.reports.audit_metrics import (
     JudgeKey,
     judge_key,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from evalkit.auditing.findings import Audit, Finding, counted
-from evalkit.auditing.metrics import Form
 from evalkit.biases.position import CONSISTENCY, FAIRNESS
+from evalkit.evidence.findings import Audit, Finding, counted
+from evalkit.evidence.metrics import Form
 from evalkit.reports.audit_figures import SHARES, Figure, Forest, Mark
 from evalkit.reports.audit_metrics import JudgeKey, display_name, judge_key, limits, number, subject_name, topics
 from evalkit.reports.audit_parts import NONE, Cell, Section, Table

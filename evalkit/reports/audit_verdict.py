@@ -30,14 +30,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import Any
 
-from evalkit.auditing.agreement_statistics import ADVANTAGE, WINNING_RATE
-from evalkit.auditing.evidence import UNVARIED
-from evalkit.auditing.findings import Audit, Finding, Subject, counted
-from evalkit.auditing.metrics import Form
-from evalkit.auditing.rankings_compared import SPEARMAN
+from evalkit.audit.agreement_statistics import ADVANTAGE, WINNING_RATE
+from evalkit.audit.rankings_compared import SPEARMAN
 from evalkit.biases.hygiene import CONSTANT_ANSWERS, TEMPLATE_MARKERS
 from evalkit.biases.position import CONSISTENCY
 from evalkit.biases.scale import TIES
+from evalkit.evidence.evidence import UNVARIED
+from evalkit.evidence.findings import Audit, Finding, Subject, counted
+from evalkit.evidence.metrics import Form
 from evalkit.reports.audit_metrics import excludes_null, judge_key, models, placebo_spread, topics
 from evalkit.reports.audit_verdict_people import Verdict, gold, people
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from evalkit.auditing.findings import AgreementRow, Audit, Subject
+from evalkit.evidence.findings import AgreementRow, Audit, Subject
 from evalkit.reports.audit_parts import PEOPLE
 
 MARGIN = 0.05

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from evalkit.report import plain
+from evalkit.core.text import plain
 from evalkit.reports.audit_figures import SHARES, Bars, Cloud, Figure, Forest, Mark
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import warnings
 from html import escape
 from pathlib import Path
 
-from evalkit.protocols import UsageError
-from evalkit.report import plain
+from evalkit.core.protocols import UsageError
+from evalkit.core.text import plain
 from evalkit.reports.audit_figures import Figure
 from evalkit.reports.figure_drawing import PALETTE, draw, own_style
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from evalkit.rate import Score
 from evalkit.ratings.beside import JudgesSideBySide
+from evalkit.ratings.scores import Score
 from evalkit.ratings.standing import Standing, TableInfo
 
 if TYPE_CHECKING:

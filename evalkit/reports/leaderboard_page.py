@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from evalkit.report import plain
+from evalkit.core.text import plain
 from evalkit.reports import web
 from evalkit.reports.audit_figures import Forest, Mark
 from evalkit.reports.leaderboard_grid import Cell, Grid

@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from evalkit import report
+from evalkit.core.text import plain
 from evalkit.ratings.standing import Standing
-from evalkit.report import LEADERBOARD_SCHEMA, plain
-from evalkit.reports import terminal
+from evalkit.reports import score_data, terminal
 from evalkit.reports.leaderboard_grid import Cell, Grid
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def tables(standings: Iterable[Standing], *, by_category: bool = False) -> list[
 def to_json(standings: list[Standing], notes: list[str], *, by_category: bool = False) -> str:
     """As JSON, with its schema; beside the rows, what the rows of each table have in common, and all notes."""
     content = {
-        "schema": LEADERBOARD_SCHEMA,
+        "schema": score_data.LEADERBOARD_SCHEMA,
         "rows": rows(standings, by_category=by_category),
         "tables": tables(standings, by_category=by_category),
         "notes": notes,
@@ -92,7 +91,7 @@ def to_json(standings: list[Standing], notes: list[str], *, by_category: bool = 
 
 def to_csv(standings: list[Standing], *, by_category: bool = False) -> str:
     """As CSV, full precision; failures by kind as JSON in one field."""
-    return report.to_csv(rows(standings, by_category=by_category))
+    return score_data.to_csv(rows(standings, by_category=by_category))
 
 
 def to_markdown(grids: Iterable[Grid]) -> str:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from evalkit.protocols import UsageError
+from evalkit.core.protocols import UsageError
 
 
 def form_of(given: str | None, output: Path | None, formats: Mapping[str, str]) -> str:

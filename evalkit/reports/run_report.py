@@ -6,11 +6,11 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.files import replace_file
-from evalkit.protocols import EvalkitError, UsageError
+from evalkit.core.files import replace_file
+from evalkit.core.protocols import EvalkitError, UsageError
 
 if TYPE_CHECKING:
-    from evalkit.experiment import Experiment
+    from evalkit.engine.experiment import Experiment
 
 NAME = "report.html"
 MARK = "<!-- of the rows {state} -->\n"
@@ -65,10 +65,10 @@ def write(folder: Path, results: Path, experiment: Experiment, state: str) -> Pa
 
 
 def _write(folder: Path, results: Path, experiment: Experiment, state: str) -> Path | None:
-    from evalkit.analyse import audit
-    from evalkit.auditing.run_records import read
+    from evalkit.audit.analyse import audit
     from evalkit.reports.audit_about import of_run
     from evalkit.reports.audit_page import page
+    from evalkit.storage.run_records import read
 
     name = experiment.benchmark.spec.name
     questions = {name: {item.id: item.turns for item in experiment.benchmark.items}}

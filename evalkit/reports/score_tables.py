@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from evalkit import benchmark
-from evalkit.rate import Score, overall
-from evalkit.report import plain
+from evalkit.core.schema import Ref
+from evalkit.core.text import plain
+from evalkit.datasets import benchmark
+from evalkit.ratings.scores import Score, overall
 from evalkit.reports import terminal
 from evalkit.reports.leaderboard_grid import NONE, OF_QUESTIONS, Cell, Grid, interval
-from evalkit.schema import Ref
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from evalkit.report import plain
+from evalkit.core.text import plain
 from evalkit.reports.leaderboard_grid import NONE, Cell, Grid
 
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from evalkit.analyse import audit, audited
-from evalkit.auditing.agreement_statistics import statistics
-from evalkit.auditing.gather import Grade, Vote, gather
-from evalkit.comparisons import HUMAN
+from evalkit.audit.agreement_statistics import statistics
+from evalkit.audit.analyse import audit, audited
+from evalkit.core.schema import Judgment, Ref, digest
+from evalkit.evidence.gather import Grade, Vote, gather
 from evalkit.interop.importing import import_results
+from evalkit.ratings.comparisons import HUMAN
 from evalkit.reports.audit_verdict import verdict
-from evalkit.schema import Judgment, Ref, digest
 from tests.biases.simulated import Study, only, scored
 from tests.ratings.rows import judged
 from tests.shared_data import shared_data
@@ -237,7 +237,7 @@ def test_scores_without_people():
 
 def test_scores_of_other_answers_are_not_compared():
     """Both answers are stored, and they are not the same."""
-    from evalkit.schema import Response
+    from evalkit.core.schema import Response
 
     def answer(text):
         return Response(key=text, item="q1", benchmark="b", category="c", model=Ref("m", "1"), turns=(text,))

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from evalkit.analyse import audited
-from evalkit.auditing.evidence import Lineage
-from evalkit.auditing.gather import Grade, Vote, gather
-from evalkit.comparisons import GOLD, HUMAN
-from evalkit.protocols import UsageError
+from evalkit.audit.analyse import audited
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Failure, Judgment, Ref, Response
+from evalkit.evidence.evidence import Lineage
+from evalkit.evidence.gather import Grade, Vote, gather
+from evalkit.ratings.comparisons import GOLD, HUMAN
 from evalkit.reports.audit_output import to_json
 from evalkit.reports.audit_page import page
-from evalkit.schema import Failure, Judgment, Ref, Response
 from tests.biases.simulated import scored
 
 WAYS = ("any", "tie", "slot", "second", "name", "fail", "soft", "mixed", "both")

@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from evalkit.auditing.corrections import findings
-from evalkit.auditing.findings import Finding
-from evalkit.auditing.gather import gather
-from evalkit.schema import Failure, Judgment, Ref
+from evalkit.audit.corrections import findings
+from evalkit.core.schema import Failure, Judgment, Ref
+from evalkit.evidence.findings import Finding
+from evalkit.evidence.gather import gather
 from tests.shared_data import shared_data
 
 PLAN = "labels_needed"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.auditing import gather_pairs
-from evalkit.auditing.evidence import Scores
-from evalkit.auditing.gather_pairs import pairs_by_question
-from evalkit.collation import grouped
+from evalkit.evidence import gather_pairs
+from evalkit.evidence.evidence import Scores
+from evalkit.evidence.gather_pairs import pairs_by_question
+from evalkit.ratings.collation import grouped
 
 
 @given(st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 2), st.integers(0, 3)), max_size=40))

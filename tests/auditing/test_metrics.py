@@ -10,12 +10,12 @@ import pytest
 from evalkit.reports.audit_command import to_json
 from rich.console import Console
 
-from evalkit.analyse import GROUP, audited, biases
-from evalkit.auditing.findings import Audit, Finding, Subject
-from evalkit.auditing.gather import gather
-from evalkit.auditing.metrics import LOGITS, POSITION, Metric, Topic, Unit, share, topics_of
+from evalkit.audit.analyse import GROUP, audited, biases
 from evalkit.cli.metric_docs import markdown, metrics
-from evalkit.protocols import UsageError
+from evalkit.core.protocols import UsageError
+from evalkit.evidence.findings import Audit, Finding, Subject
+from evalkit.evidence.gather import gather
+from evalkit.evidence.metrics import LOGITS, POSITION, Metric, Topic, Unit, share, topics_of
 from evalkit.reports.audit_metrics import judge_labels
 from evalkit.reports.audit_page import page
 from evalkit.reports.audit_tables import show
@@ -32,7 +32,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from evalkit.auditing.metrics import Metric, Topic, share
+from evalkit.evidence.metrics import Metric, Topic, share
 from evalkit.stats.shares import clustered_share
 
 NAMES = Topic("names", "Names of models", "Is a model preferred for what it is called?")

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from evalkit.auditing.gather import gather
-from evalkit.comparisons import HUMAN
-from evalkit.schema import Ref
+from evalkit.core.schema import Ref
+from evalkit.evidence.gather import gather
+from evalkit.ratings.comparisons import HUMAN
 from tests.biases.simulated import Study
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
-from evalkit.analyse import audited
-from evalkit.auditing.gather import Grade, Vote, gather
-from evalkit.auditing.rankings_compared import compared
-from evalkit.comparisons import HUMAN
-from evalkit.schema import Failure, Ref
-from evalkit.store import Store
+from evalkit.audit.analyse import audited
+from evalkit.audit.rankings_compared import compared
+from evalkit.core.schema import Failure, Ref
+from evalkit.evidence.gather import Grade, Vote, gather
+from evalkit.ratings.comparisons import HUMAN
+from evalkit.storage.store import Store
 from tests.biases.simulated import Study, only, scored
 
 MODELS = [f"m{place}" for place in range(4)]

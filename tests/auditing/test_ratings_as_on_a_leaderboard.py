@@ -2,12 +2,12 @@
 
 import pytest
 
-from evalkit.analyse import audit, audited
-from evalkit.auditing.gather import Vote, gather
-from evalkit.comparisons import HUMAN
+from evalkit.audit.analyse import audit, audited
+from evalkit.evidence.gather import Vote, gather
 from evalkit.interop.importing import import_results
-from evalkit.leaderboard import Choices, rate
+from evalkit.ratings.comparisons import HUMAN
 from evalkit.ratings.elo import Elo
+from evalkit.ratings.leaderboard import Choices, rate
 from evalkit.reports.audit_page import page
 from tests.ratings.rows import from_wins, judged
 from tests.shared_data import shared_data
@@ -32,7 +32,7 @@ def test_ratings_of_the_mtbench_votes_are_the_same(votes):
 
 
 def test_online_elo_of_the_mtbench_votes_is_the_same(votes):
-    from evalkit.results import judged_rows
+    from evalkit.storage.results import judged_rows
 
     board = rate(Choices(paths=(votes,), method="elo", permutations=20))
     (gathered,) = gather(row for log in judged_rows([votes]) for row in log)
@@ -65,8 +65,8 @@ def test_a_model_that_never_lost_has_no_rating_and_is_named():
 
 
 def board_of(rows):
-    from evalkit.comparisons import comparisons
-    from evalkit.leaderboard import rate_tables
+    from evalkit.ratings.comparisons import comparisons
+    from evalkit.ratings.leaderboard import rate_tables
 
     return rate_tables(comparisons(rows), Choices(paths=())).standings
 

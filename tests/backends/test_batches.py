@@ -11,10 +11,10 @@ from evalkit.backends.anthropic import Anthropic
 from evalkit.backends.openai import OpenAI
 from evalkit.backends.provider import NO_KEY, Endpoint
 from evalkit.backends.sdk_batches import CLOCKS_APART, Calls, row
-from evalkit.batches.api import BatchBackend, UnknownBatch
-from evalkit.protocols import Malformed, Message, Misconfigured, Rejected, Request, Sampling
-from evalkit.protocols import Transport as TransportError
-from evalkit.schema import Batch
+from evalkit.core.batch_api import BatchBackend, UnknownBatch
+from evalkit.core.protocols import Malformed, Message, Misconfigured, Rejected, Request, Sampling
+from evalkit.core.protocols import Transport as TransportError
+from evalkit.core.schema import Batch
 from tests.batch_server import BatchServer, answer
 
 BOTH = pytest.mark.parametrize("kind", [OpenAI, Anthropic])

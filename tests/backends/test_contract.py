@@ -30,7 +30,7 @@ from typing import get_type_hints
 import msgspec
 import pytest
 
-from evalkit.protocols import Completion, Malformed, Message, Rejected, Request, Sampling, Transport
+from evalkit.core.protocols import Completion, Malformed, Message, Rejected, Request, Sampling, Transport
 
 HERE = Path(__file__).parent
 BACKENDS = HERE.parents[1] / "evalkit" / "backends"

@@ -11,10 +11,10 @@ from evalkit.backends import anthropic as anthropic_backend
 from evalkit.backends import chat_completions, provider, sdk_batches
 from evalkit.backends.anthropic_batches import _Row as AnthropicRow
 from evalkit.backends.provider import Detail, Endpoint
+from evalkit.core.protocols import Completion, Malformed, Message, Request, Transport
+from evalkit.core.schema import Failure, Usage
 from evalkit.judges.parsing import expected_rating
 from evalkit.judges.single import DIGITS
-from evalkit.protocols import Completion, Malformed, Message, Request, Transport
-from evalkit.schema import Failure, Usage
 
 REQUEST = Request((Message("user", "q"),))
 SECRET = "sk-Zq8/w1E+r9abcdefgh"

@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 
 from evalkit.backends.llamacpp import LlamaCpp
-from evalkit.protocols import Message, Misconfigured, Rejected, Request, Sampling, Transport
+from evalkit.core.protocols import Message, Misconfigured, Rejected, Request, Sampling, Transport
 
 pytest.importorskip("xllamacpp")
 
@@ -143,7 +143,7 @@ PROGRAM = """
 import asyncio, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it starts in the background
 from evalkit.backends.llamacpp import LlamaCpp
-from evalkit.protocols import Message, Request, Sampling, Transport
+from evalkit.core.protocols import Message, Request, Sampling, Transport
 
 def rss():
     with open("/proc/self/statm") as file:

@@ -12,7 +12,7 @@ import pytest
 
 from evalkit.backends.anthropic import Anthropic
 from evalkit.backends.openai import OpenAI
-from evalkit.protocols import Message, Rejected, Request, Sampling
+from evalkit.core.protocols import Message, Rejected, Request, Sampling
 
 xllamacpp = pytest.importorskip("xllamacpp")
 

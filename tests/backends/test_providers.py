@@ -13,8 +13,17 @@ from evalkit.backends import openai as openai_backend
 from evalkit.backends.anthropic import Anthropic
 from evalkit.backends.openai import OpenAI
 from evalkit.backends.provider import clean, resolve
-from evalkit.protocols import Completion, EvalkitError, Malformed, Message, Misconfigured, Rejected, Request, Sampling
-from evalkit.protocols import Transport as TransportError
+from evalkit.core.protocols import (
+    Completion,
+    EvalkitError,
+    Malformed,
+    Message,
+    Misconfigured,
+    Rejected,
+    Request,
+    Sampling,
+)
+from evalkit.core.protocols import Transport as TransportError
 from tests.fault_server import FaultServer
 
 SECRET = "sk-test-0123456789abcdef"

@@ -22,8 +22,7 @@ from evalkit.backends.llamacpp import LlamaCpp
 from evalkit.backends.openai import OpenAI
 from evalkit.backends.ray import Fault, Ray, Worker, spread
 from evalkit.backends.vllm import VLLM
-from evalkit.config import build
-from evalkit.protocols import (
+from evalkit.core.protocols import (
     Completion,
     Malformed,
     Message,
@@ -34,8 +33,9 @@ from evalkit.protocols import (
     Transport,
     UsageError,
 )
-from evalkit.schema import Judgment, Response
-from evalkit.store import Log
+from evalkit.core.schema import Judgment, Response
+from evalkit.settings.config import build
+from evalkit.storage.store import Log
 
 ROOT = Path(__file__).parents[2]
 KINDS = {"answers": Response, "judgments": Judgment}

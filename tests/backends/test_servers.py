@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from evalkit.backends import servers as servers_module
 from evalkit.backends.openai import OpenAI
 from evalkit.backends.servers import LeftOut, Pool, Servers
-from evalkit.client import Client, Unreachable
-from evalkit.protocols import (
+from evalkit.core.protocols import (
     Completion,
     Malformed,
     Message,
@@ -27,7 +26,8 @@ from evalkit.protocols import (
     Transport,
     UsageError,
 )
-from evalkit.retry import RetryPolicy
+from evalkit.models.client import Client, Unreachable
+from evalkit.models.retry import RetryPolicy
 from tests.fault_server import FaultServer
 
 FAST = RetryPolicy(attempts=8, first_wait=0.02, longest_wait=0.2)

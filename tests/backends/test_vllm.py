@@ -13,7 +13,7 @@ import pytest
 
 from evalkit.backends import vllm, vllm_engine
 from evalkit.backends.vllm import VLLM
-from evalkit.protocols import Malformed, Message, Misconfigured, Rejected, Request, Sampling, Transport
+from evalkit.core.protocols import Malformed, Message, Misconfigured, Rejected, Request, Sampling, Transport
 
 _spec = importlib.util.spec_from_file_location("vllm_rig", Path(__file__).parent / "rigs" / "vllm.py")
 rigs = importlib.util.module_from_spec(_spec)

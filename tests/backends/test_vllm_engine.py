@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.backends.vllm import VLLM
-from evalkit.protocols import Message, Misconfigured, Rejected, Request, Sampling
+from evalkit.core.protocols import Message, Misconfigured, Rejected, Request, Sampling
 
 # Set before vllm is imported: no telemetry, no look at the hub for a model that is a folder, little memory.
 for variable, value in {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "2"}.items():
@@ -54,7 +54,7 @@ def weights(tmp_path_factory):
         return made
     gguf = os.environ.get("EVALKIT_TEST_GGUF")
     if gguf is None:
-        from evalkit import artifacts
+        from evalkit.datasets import artifacts
 
         gguf = asyncio.run(artifacts.fetch("smollm2-135m-instruct-q4_1"))
     folder = tmp_path_factory.mktemp("weights") / "smollm2"

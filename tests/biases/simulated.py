@@ -8,9 +8,9 @@ from itertools import combinations
 import msgspec
 import numpy as np
 
-from evalkit.auditing.gather import gather
-from evalkit.comparisons import HUMAN
-from evalkit.schema import Failure, Judgment, Ref, digest
+from evalkit.core.schema import Failure, Judgment, Ref, digest
+from evalkit.evidence.gather import gather
+from evalkit.ratings.comparisons import HUMAN
 from tests.ratings.rows import single
 
 

@@ -7,17 +7,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from evalkit.auditing.evidence import Lineage
-from evalkit.auditing.gather import gather
-from evalkit.auditing.relations import inferred_lineage, relations
 from evalkit.biases.format import Format, features
 from evalkit.biases.hygiene import MARKER, Hygiene
 from evalkit.biases.length import Length
 from evalkit.biases.position import Position
 from evalkit.biases.scale import Scale
 from evalkit.biases.self_preference import SelfPreference
-from evalkit.comparisons import HUMAN
-from evalkit.schema import Ref, Response
+from evalkit.core.schema import Ref, Response
+from evalkit.evidence.evidence import Lineage
+from evalkit.evidence.gather import gather
+from evalkit.evidence.relations import inferred_lineage, relations
+from evalkit.ratings.comparisons import HUMAN
 from tests.biases.simulated import Study, only, scored
 from tests.ratings.rows import judged
 from tests.shared_data import shared_data

@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from evalkit.analyse import biases
-from evalkit.auditing.evidence import Evidence
-from evalkit.auditing.gather import gather
+from evalkit.audit.analyse import biases
+from evalkit.evidence.evidence import Evidence
+from evalkit.evidence.gather import gather
 from evalkit.reports.audit_output import _json
 from tests.biases.simulated import Study, scored
 from tests.ratings.rows import judged

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from evalkit.auditing.gather import gather
 from evalkit.biases.format import Format
 from evalkit.biases.length import Length
 from evalkit.biases.position import Position
 from evalkit.biases.self_preference import SelfPreference
-from evalkit.comparisons import HUMAN
-from evalkit.schema import Ref, Response
+from evalkit.core.schema import Ref, Response
+from evalkit.evidence.gather import gather
+from evalkit.ratings.comparisons import HUMAN
 from tests.biases.simulated import only
 from tests.ratings.rows import judged
 

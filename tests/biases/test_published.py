@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from evalkit import interop
-from evalkit.auditing.gather import gather
-from evalkit.auditing.joint_ratings import fit, fit_twice
-from evalkit.auditing.joint_ratings import rows as compared_rows
-from evalkit.auditing.rankings_compared import compared
+from evalkit.audit.rankings_compared import compared
 from evalkit.biases.length import Length, _voted
 from evalkit.biases.position import Position
 from evalkit.biases.self_preference import SelfPreference
-from evalkit.schema import Judgment, Response
+from evalkit.core.schema import Judgment, Response
+from evalkit.evidence.gather import gather
+from evalkit.evidence.joint_ratings import fit, fit_twice
+from evalkit.evidence.joint_ratings import rows as compared_rows
 from evalkit.stats.gameability import gameability
 from tests.biases.simulated import only
 from tests.shared_data import shared_data

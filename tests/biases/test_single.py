@@ -4,15 +4,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from evalkit.analyse import audited
-from evalkit.auditing import gather_pairs
-from evalkit.auditing.gather import gather
+from evalkit.audit.analyse import audited
 from evalkit.biases.format import Format
 from evalkit.biases.length import Length
 from evalkit.biases.position import ALONE, EFFECTS, Position
 from evalkit.biases.scale import Scale
-from evalkit.comparisons import HUMAN
-from evalkit.schema import Response
+from evalkit.core.schema import Response
+from evalkit.evidence import gather_pairs
+from evalkit.evidence.gather import gather
+from evalkit.ratings.comparisons import HUMAN
 from tests.biases.simulated import only, scored
 from tests.ratings.rows import judged
 

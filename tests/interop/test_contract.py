@@ -21,13 +21,13 @@ from pathlib import Path
 import pytest
 
 from evalkit import interop
-from evalkit.data_files import CutLine
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Item, Judgment, Response
+from evalkit.datasets.data_files import CutLine
 from evalkit.interop.exporting import export_results
 from evalkit.interop.importing import import_results
-from evalkit.protocols import UsageError
-from evalkit.results import answer_logs, judgment_logs
-from evalkit.schema import Item, Judgment, Response
-from evalkit.store import file_name
+from evalkit.storage.results import answer_logs, judgment_logs
+from evalkit.storage.store import file_name
 from tests.interop.files import below, canonical, load, save
 
 FORMATS = interop.names()

@@ -5,11 +5,11 @@ import random
 
 import pytest
 
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Judgment, Response
 from evalkit.interop import alpaca_eval, load
 from evalkit.interop.exporting import export_results
 from evalkit.interop.importing import import_results
-from evalkit.protocols import UsageError
-from evalkit.schema import Judgment, Response
 from tests.interop.files import canonical, save
 from tests.interop.files import load as rows_in
 from tests.interop.rigs import alpaca_eval as alpaca_rig

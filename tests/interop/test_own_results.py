@@ -2,12 +2,12 @@
 
 import pytest
 
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Failure, Item, Judgment, Ref, Response, digest
 from evalkit.interop.exporting import export_results
 from evalkit.interop.importing import import_results
-from evalkit.protocols import UsageError
-from evalkit.results import judgment_logs
-from evalkit.schema import Failure, Item, Judgment, Ref, Response, digest
-from evalkit.store import Store
+from evalkit.storage.results import judgment_logs
+from evalkit.storage.store import Store
 from tests.interop.files import load
 
 ITEM = Item(id="81", benchmark="mtbench", category="writing", turns=("Why?",))

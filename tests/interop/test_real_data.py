@@ -7,13 +7,13 @@ from collections import Counter, defaultdict
 import pytest
 
 from evalkit import interop
+from evalkit.core.protocols import Completion
+from evalkit.core.schema import Failure, Item, Judgment, Response
 from evalkit.interop import alpaca_eval
 from evalkit.interop.exporting import export_results
 from evalkit.interop.importing import import_results
 from evalkit.judges.parsing import fastchat_rating
-from evalkit.protocols import Completion
-from evalkit.results import answer_logs, judgment_logs
-from evalkit.schema import Failure, Item, Judgment, Response
+from evalkit.storage.results import answer_logs, judgment_logs
 from tests.interop.files import canonical, load
 from tests.shared_data import shared_data
 

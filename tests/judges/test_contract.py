@@ -14,11 +14,11 @@ import msgspec
 import pytest
 
 from evalkit import judges
-from evalkit.artifacts import registry
-from evalkit.config import _with_artifacts, build
-from evalkit.protocols import Case, Completion, JudgeProtocol, Request, Verdict
-from evalkit.schema import Failure, Item, Ref, Response, digest
-from evalkit.shipped import shipped
+from evalkit.core.paths import shipped
+from evalkit.core.protocols import Case, Completion, JudgeProtocol, Request, Verdict
+from evalkit.core.schema import Failure, Item, Ref, Response, digest
+from evalkit.datasets.artifacts import registry
+from evalkit.settings.config import _with_artifacts, build
 from tests.conftest import FASTCHAT
 
 FOLDER = Path(judges.__file__).parent

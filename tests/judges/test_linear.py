@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from evalkit import judges, thinking
+from evalkit import judges
 from evalkit.biases import format as format_bias
+from evalkit.core import thinking
+from evalkit.core.protocols import Completion
 from evalkit.judges import parsing, replies, verdicts
-from evalkit.protocols import Completion
 from evalkit.stats import style_control
 
 SIZE = 1_000_000
@@ -24,7 +25,7 @@ LIMIT = 600.0
 """Seconds until a child is killed. Linear work takes a few even on a busy machine; quadratic work takes days."""
 MODULES = [
     *(f"evalkit.judges.{found.name}" for found in pkgutil.iter_modules(judges.__path__)),
-    *("evalkit.thinking", "evalkit.biases.format", "evalkit.biases.hygiene", "evalkit.stats.style_control"),
+    *("evalkit.core.thinking", "evalkit.biases.format", "evalkit.biases.hygiene", "evalkit.stats.style_control"),
 ]
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from evalkit.core.protocols import Case, Completion, JudgeProtocol, Message, UsageError, Verdict
+from evalkit.core.schema import Failure, Item, Ref, Response
 from evalkit.judges.alpaca_eval import AlpacaEvalRanking, AlpacaEvalWeighted
 from evalkit.judges.arena_hard import ArenaHard
 from evalkit.judges.fastchat import FastChatPair, FastChatSingle
 from evalkit.judges.pairwise import FORMS, Pairwise
-from evalkit.protocols import Case, Completion, JudgeProtocol, Message, UsageError, Verdict
-from evalkit.schema import Failure, Item, Ref, Response
 from tests.shared_data import shared_data
 
 CHATML = """\
@@ -323,7 +323,7 @@ def test_alpaca_eval_refuses_another_file(cls: type[AlpacaEvalWeighted | AlpacaE
 def test_alpaca_eval_word_for_word(
     name: str, cls: type[AlpacaEvalWeighted | AlpacaEvalRanking], names: tuple[str, str]
 ) -> None:
-    from evalkit.artifacts import fetch
+    from evalkit.datasets.artifacts import fetch
 
     template = asyncio.run(fetch(name)).read_text(encoding="utf-8")
     request = cls(prompt=template).request(case(("one",), ("two",)))
@@ -377,8 +377,8 @@ def test_arena_hard_faithful_reads_what_strict_does_not() -> None:
     "name", ["pairwise", "fastchat_pair", "alpaca_eval_weighted", "alpaca_eval_gpt4", "arena_hard"]
 )
 def test_every_protocol_has_its_file(name: str) -> None:
-    from evalkit.artifacts import artifact
-    from evalkit.config import build
+    from evalkit.datasets.artifacts import artifact
+    from evalkit.settings.config import build
 
     node = yaml.safe_load((Path(__file__).parents[2] / "conf" / "protocol" / f"{name}.yaml").read_text())
     for key, value in node.items():

@@ -9,11 +9,11 @@ import re
 
 import pytest
 
+from evalkit.core.protocols import Completion, Verdict
+from evalkit.core.schema import Failure, Usage
 from evalkit.judges.parsing import expected_rating, fastchat_rating, rating
 from evalkit.judges.replies import excerpt
 from evalkit.judges.single import DIGITS
-from evalkit.protocols import Completion, Verdict
-from evalkit.schema import Failure, Usage
 from tests.shared_data import shared_data
 
 

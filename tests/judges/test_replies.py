@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.core.protocols import Completion, Verdict
 from evalkit.judges import replies
 from evalkit.judges.pairwise import FORMS
 from evalkit.judges.replies import Form, Labels, Scale
-from evalkit.protocols import Completion, Verdict
 
 PAGE = (Path(__file__).parents[2] / "docs" / "replies.md").read_text(encoding="utf-8")
 SCALE = Scale(1, 10)

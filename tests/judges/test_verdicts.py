@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.core.protocols import Completion, Verdict
+from evalkit.core.schema import Failure, Finish
 from evalkit.judges import verdicts
 from evalkit.judges.verdicts import AB_TIE, FIVE, MARGIN, SCALE8, Form
-from evalkit.protocols import Completion, Verdict
-from evalkit.schema import Failure, Finish
 from tests.shared_data import shared_data
 
 FORMS = [AB_TIE, FIVE, SCALE8, MARGIN]

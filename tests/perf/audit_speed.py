@@ -27,12 +27,12 @@ from pathlib import Path
 import evalkit.reports.audit_output
 evalkit.reports.audit_output.one_thread()
 import numpy, scipy.special, scipy.sparse.csgraph
-import evalkit.analyse, evalkit.auditing.agreement_statistics, evalkit.auditing.rankings_compared
-import evalkit.auditing.corrections
+import evalkit.audit.analyse, evalkit.audit.agreement_statistics, evalkit.audit.rankings_compared
+import evalkit.audit.corrections
 import evalkit.stats.covariates, evalkit.stats.paired_ratings
-evalkit.analyse.biases()
+evalkit.audit.analyse.biases()
 start = time.perf_counter()
-found = evalkit.analyse.audit([Path(sys.argv[1])])
+found = evalkit.audit.analyse.audit([Path(sys.argv[1])])
 evalkit.reports.audit_output.to_json(found)
 took = time.perf_counter() - start
 measured = sum(row.estimate is not None for row in found.findings)
@@ -45,7 +45,7 @@ def write_million(folder: Path, judgments: int) -> None:
     import msgspec
     import numpy as np
 
-    from evalkit.schema import Judgment, Ref
+    from evalkit.core.schema import Judgment, Ref
 
     rng = np.random.default_rng(0)
     ability = np.linspace(-1, 1, MODELS)

@@ -46,9 +46,9 @@ def served(core):
 def made(url, in_flight):
     """The judge, and as many cases as wanted: questions and answers about as long as those of MT-JudgeRunner."""
     from evalkit.backends.openai import OpenAI
+    from evalkit.core.protocols import Case, Judge, Model, Sampling
+    from evalkit.core.schema import Item, Ref, Response, Usage
     from evalkit.judges.single import Single
-    from evalkit.protocols import Case, Judge, Model, Sampling
-    from evalkit.schema import Item, Ref, Response, Usage
 
     backend = OpenAI(model="judge", base_url=f"{url}/v1", concurrency=in_flight)
     judge = Judge("judge", Model(name="judge", backend=backend, sampling=Sampling(max_tokens=512)), Single())
@@ -69,8 +69,8 @@ def made(url, in_flight):
 
 async def ours(judge, client, store, cases, in_flight):
     """As pipeline.judge does."""
-    from evalkit.judge import JudgeRunner
-    from evalkit.streams import each, of
+    from evalkit.core.streams import each, of
+    from evalkit.engine.judge import JudgeRunner
 
     bench = JudgeRunner(judge, client, store.judgments(judge.name, judge.protocol.name))
     done = 0
@@ -122,10 +122,10 @@ async def measured(coroutine):
 
 
 async def measure(url, options):
-    from evalkit.client import Clients
-    from evalkit.judge import JudgeRunner
-    from evalkit.prices import PriceTable
-    from evalkit.store import Store
+    from evalkit.engine.judge import JudgeRunner
+    from evalkit.models.client import Clients
+    from evalkit.models.prices import PriceTable
+    from evalkit.storage.store import Store
 
     judge, case = made(url, options.in_flight)
     clients = Clients(PriceTable(as_of="", models={}))

@@ -36,13 +36,13 @@ def high_water():
 def made(protocol, judges):
     """The experiment, without models: their answers are given."""
     from evalkit.backends.fake import Fake
-    from evalkit.benchmark import Benchmark, Generation, Questions, Spec
-    from evalkit.experiment import Experiment
-    from evalkit.judge import Pairing
+    from evalkit.core.protocols import Judge, Model
+    from evalkit.core.schema import Item
+    from evalkit.datasets.benchmark import Benchmark, Generation, Questions, Spec
+    from evalkit.engine.experiment import Experiment
+    from evalkit.engine.judge import Pairing
     from evalkit.judges.pairwise import Pairwise
     from evalkit.judges.single import Single
-    from evalkit.protocols import Judge, Model
-    from evalkit.schema import Item
 
     items = tuple(
         Item(id=str(number), benchmark="flat", category="writing", turns=(f"Question {number}?" * 8, "And then?" * 8))
@@ -66,7 +66,7 @@ def made(protocol, judges):
 
 async def answers(experiment, models):
     """Model by model, as an earlier run would have stored them."""
-    from evalkit.schema import Ref, Response, digest
+    from evalkit.core.schema import Ref, Response, digest
 
     for number in range(models):
         ref = Ref(f"model-{number}", f"{number:032x}")
@@ -80,12 +80,13 @@ async def answers(experiment, models):
 
 async def measured(options, folder):
     """Run, and sample memory every tenth of it."""
-    from evalkit import pipeline, rate
-    from evalkit.client import Clients
-    from evalkit.comparisons import comparisons
-    from evalkit.prices import PriceTable
-    from evalkit.progress import Watch
-    from evalkit.store import Store
+    from evalkit.engine import pipeline
+    from evalkit.engine.progress import Watch
+    from evalkit.models.client import Clients
+    from evalkit.models.prices import PriceTable
+    from evalkit.ratings import scores as rate
+    from evalkit.ratings.comparisons import comparisons
+    from evalkit.storage.store import Store
 
     experiment = made(options.protocol, options.judges)
     each = ITEMS * 2 * options.judges * (2 if options.protocol == "pairwise" else 1)

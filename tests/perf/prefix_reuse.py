@@ -22,16 +22,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.backends.llamacpp import LlamaCpp
-from evalkit.benchmark import load
-from evalkit.client import Client
-from evalkit.judge import CaseBuilder, JudgeRunner
+from evalkit.core.protocols import Judge, Model
+from evalkit.core.schema import Judgment, Ref, Response
+from evalkit.core.streams import of
+from evalkit.datasets.benchmark import load
+from evalkit.engine.judge import CaseBuilder, JudgeRunner
+from evalkit.engine.ordering import judged
 from evalkit.judges.pairwise import Pairwise
-from evalkit.ordering import judged
-from evalkit.protocols import Judge, Model
-from evalkit.retry import RetryPolicy
-from evalkit.schema import Judgment, Ref, Response
-from evalkit.store import Log
-from evalkit.streams import of
+from evalkit.models.client import Client
+from evalkit.models.retry import RetryPolicy
+from evalkit.storage.store import Log
 
 TARGET = 0.40
 WEIGHTS = "smollm2-135m-instruct-q4_1"

@@ -23,7 +23,7 @@ import openai
 
 from evalkit.backends.anthropic import Anthropic
 from evalkit.backends.openai import OpenAI
-from evalkit.protocols import Message, Request, Sampling
+from evalkit.core.protocols import Message, Request, Sampling
 
 PROMPT = "Rate the answer below.\n" + "It is what it is, and that is all there is to say. " * 80
 REQUEST = Request((Message("system", "You are a judge."), Message("user", PROMPT)), Sampling(max_tokens=512))

@@ -26,7 +26,7 @@ WORDS = TEXT.split(" ")
 
 def judgment(number, chance):
     """A row like those of a run; one in a hundred failed."""
-    from evalkit.schema import Failure, Judgment, Ref, Usage, digest
+    from evalkit.core.schema import Failure, Judgment, Ref, Usage, digest
 
     failed = number % 100 == 0
     return Judgment(
@@ -64,8 +64,8 @@ def high_water():
 
 
 def opened(path):
-    from evalkit.schema import Judgment
-    from evalkit.store import Log
+    from evalkit.core.schema import Judgment
+    from evalkit.storage.store import Log
 
     before, start, cpu = mebibytes(), time.perf_counter(), time.process_time()
     log = Log(path, Judgment)
@@ -75,7 +75,7 @@ def opened(path):
 
 
 def reads(log, rows):
-    from evalkit.schema import digest
+    from evalkit.core.schema import digest
 
     chance = random.Random(1)
     keys = [digest(chance.randrange(rows)) for _ in range(READ)]

@@ -32,7 +32,7 @@ def questions(count):
 def ours(model, prompts, tokens, batches):
     """Seconds for each batch through the backend, and for loading."""
     from evalkit.backends.vllm import VLLM
-    from evalkit.protocols import Message, Request, Sampling
+    from evalkit.core.protocols import Message, Request, Sampling
 
     sampling = Sampling(temperature=0, max_tokens=tokens, extra={"ignore_eos": True})
     requests = [Request((Message("user", prompt),), sampling) for prompt in prompts]

@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import binom
 
 from evalkit.backends.fake import Fake
+from evalkit.core.schema import Item, Ref, Response
 from evalkit.judges.pairwise import Pairwise
 from evalkit.judges.single import Single
 from evalkit.probes.effect import Subject
@@ -16,7 +17,6 @@ from evalkit.probes.judges import fixed_in, protocols
 from evalkit.probes.library import PROBES as ALL
 from evalkit.probes.table import Outcome
 from evalkit.probes.trials import chosen, trials
-from evalkit.schema import Item, Ref, Response
 from evalkit.stats.resample import Interval
 
 PROBES = {probe.name: probe for probe in ALL}

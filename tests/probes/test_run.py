@@ -16,14 +16,14 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from evalkit.config import parse
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Item, Ref, Response
 from evalkit.probes import run as probe_run
 from evalkit.probes.effect import LEAST
 from evalkit.probes.library import PROBES as ALL
 from evalkit.probes.text import filler
 from evalkit.probes.trials import calls, chosen, placebo, rewritten, target
-from evalkit.protocols import UsageError
-from evalkit.schema import Item, Ref, Response
+from evalkit.settings.config import parse
 from tests.fault_server import FaultServer
 
 ANSWER = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import json
 
-from evalkit.comparisons import HUMAN
-from evalkit.schema import Failure, Judgment, Ref, digest
+from evalkit.core.schema import Failure, Judgment, Ref, digest
+from evalkit.ratings.comparisons import HUMAN
 from tests.shared_data import shared_data
 
 WINNERS = {"model_a": (1.0, 0.0), "model_b": (0.0, 1.0), "tie": (0.5, 0.5), "tie (inconsistent)": (0.5, 0.5)}

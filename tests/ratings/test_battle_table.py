@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from evalkit import data_files
-from evalkit.protocols import UsageError
+from evalkit.core.protocols import UsageError
+from evalkit.datasets import data_files
 from evalkit.ratings import battle_table
 from tests.shared_data import shared_data
 

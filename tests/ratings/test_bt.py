@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.comparisons import comparisons
-from evalkit.leaderboard import Choices, rate
-from evalkit.protocols import UsageError
+from evalkit.core.protocols import UsageError
 from evalkit.ratings import battle_table
 from evalkit.ratings.bt import BradleyTerry
+from evalkit.ratings.comparisons import comparisons
 from evalkit.ratings.elo import Elo
+from evalkit.ratings.leaderboard import Choices, rate
 from evalkit.ratings.winrate import WinRate
 from evalkit.stats.bradley_terry import ELO_PER_LOGIT
 from evalkit.stats.errors import NotMeasurable

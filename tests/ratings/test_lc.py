@@ -1,9 +1,9 @@
 import pytest
 
-from evalkit.comparisons import comparisons
-from evalkit.protocols import UsageError
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import digest
+from evalkit.ratings.comparisons import comparisons
 from evalkit.ratings.lc import LengthControlled, read_difficulties, read_gamed
-from evalkit.schema import digest
 from tests.ratings.rows import alpaca_eval, alpaca_eval_expected, judged, table
 from tests.shared_data import shared_data
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from evalkit.comparisons import comparisons
-from evalkit.leaderboard import METHODS, Choices, rate
-from evalkit.protocols import UsageError
+from evalkit.core.protocols import UsageError
+from evalkit.ratings.comparisons import comparisons
+from evalkit.ratings.leaderboard import METHODS, Choices, rate
 from evalkit.ratings.winrate import WinRate
 from evalkit.stats.arena_hard import verdict_outcome
 from tests.ratings.rows import alpaca_eval, alpaca_eval_expected, judged

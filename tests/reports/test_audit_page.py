@@ -12,11 +12,11 @@ from html.parser import HTMLParser
 import msgspec
 import pytest
 
-from evalkit.analyse import audited
-from evalkit.auditing.evidence import signed
-from evalkit.auditing.findings import AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
-from evalkit.auditing.gather import gather
+from evalkit.audit.analyse import audited
 from evalkit.cli.metric_docs import metrics
+from evalkit.evidence.evidence import signed
+from evalkit.evidence.findings import AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
+from evalkit.evidence.gather import gather
 from evalkit.reports.audit_figures import Bars
 from evalkit.reports.audit_limits import lacking
 from evalkit.reports.audit_metrics import judge_labels, number

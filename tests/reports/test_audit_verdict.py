@@ -10,19 +10,19 @@ from functools import cache
 import pytest
 from rich.console import Console
 
-from evalkit.analyse import audited
-from evalkit.auditing.findings import AgreementRow, Audit, Finding, Subject
-from evalkit.auditing.gather import gather
+from evalkit.audit.analyse import audited
 from evalkit.cli.metric_docs import metrics
-from evalkit.comparisons import HUMAN
+from evalkit.core.schema import Judgment, Response
+from evalkit.evidence.findings import AgreementRow, Audit, Finding, Subject
+from evalkit.evidence.gather import gather
 from evalkit.interop import load
+from evalkit.ratings.comparisons import HUMAN
 from evalkit.reports.audit_agreement import agreement
 from evalkit.reports.audit_limits import detectable
 from evalkit.reports.audit_metrics import judge_labels, limits
 from evalkit.reports.audit_page import page
 from evalkit.reports.audit_tables import show
 from evalkit.reports.audit_verdict import verdict
-from evalkit.schema import Judgment, Response
 from tests.biases.simulated import Study
 from tests.ratings.rows import judged
 from tests.shared_data import shared_data

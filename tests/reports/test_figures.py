@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from evalkit.protocols import UsageError
+from evalkit.core.protocols import UsageError
 from evalkit.reports.audit_figures import SHARES, Bars, Cloud, Forest, Mark
 from evalkit.reports.figure_drawing import LABEL, PALETTE, draw, shortened, text_width, wrapped
 from evalkit.reports.figure_files import inline_svg, save

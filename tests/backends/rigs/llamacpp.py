@@ -28,7 +28,7 @@ def weights() -> Path:
     """The GGUF file."""
     if given := os.environ.get("EVALKIT_TEST_GGUF"):
         return Path(given)
-    from evalkit.artifacts import fetch
+    from evalkit.datasets.artifacts import fetch
 
     return asyncio.run(fetch(MODEL))
 

@@ -1,0 +1,269 @@
+"""Stored judgments -> Audit: how far each judge can be trusted, from what it has said already.
+
+The biases are the classes in ``biases/`` with a method ``findings``; adding one is adding a module. Classes of other
+packages are found by their entry points, group ``evalkit.biases``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalkit.audit.example_texts import Questions, completed
+from evalkit.core.protocols import Bias, UsageError
+from evalkit.core.schema import Judged
+from evalkit.evidence.evidence import Evidence
+from evalkit.evidence.findings import AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
+from evalkit.evidence.gather import BenchmarkEvidence, gather
+from evalkit.evidence.labels import read_votes
+from evalkit.evidence.metrics import TOPICS
+from evalkit.ratings.judgment_columns import rater_kind
+from evalkit.storage.results import answer_logs, judged_rows
+
+if TYPE_CHECKING:
+    from evalkit.stats.arrays import FloatArray
+
+__all__ = [
+    "AgreementRow",
+    "Audit",
+    "Example",
+    "Finding",
+    "Histogram",
+    "Rating",
+    "Subject",
+    "audit",
+    "audited",
+    "biases",
+]
+
+GROUP = "evalkit.biases"
+"""The entry points of biases in other packages."""
+
+
+def audit(
+    paths: Iterable[Path],
+    human: Path | None = None,
+    judge: str | None = None,
+    *,
+    questions: Questions | None = None,
+    only: Callable[[Judged], bool] | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Audit:
+    """Audit every judge in results folders and judgments files.
+
+    Args:
+        paths: results folders or judgments files.
+        human: more votes of people: imported results, or a table (labels.py).
+        judge: only this one.
+        questions: of benchmarks that are loaded already, for the examples.
+        only: judgments to look at; people's votes and gold labels always are.
+        columns: of the votes, by field, where the user names them.
+
+    Raises:
+        UsageError: there is nothing to audit, or a file is malformed.
+    """
+    from evalkit.evidence.relations import relations
+    from evalkit.storage.run_records import run_records
+
+    listed = list(dict.fromkeys(paths))
+    notes: list[str] = []
+    votes, imported = read_votes(human, columns, notes.append) if human is not None else ([], [])
+    rows = _Rows(listed, imported, only)
+    answers = (row for log in answer_logs([*listed, *imported]) for row in log)
+    found = gather(rows, answers, votes=votes, kin=relations(run_records(listed)), judge=judge)
+    if not any(gathered.evidence for gathered in found):
+        raise UsageError(_nothing(listed, judge, sorted(rows.judges), rows.people))
+    if human is not None and not any(gathered.people or gathered.grades for gathered in found):
+        notes.append(f"no vote in {str(human)!r} is on an item that was judged")
+    said = audited(found, notes)
+    examples = completed(said.examples, rows.files, questions)
+    return replace(said, examples=tuple(examples), dated=rows.dated)
+
+
+class _Rows:
+    """Judgments to look at, one after another, and what was seen on the way."""
+
+    def __init__(self, listed: list[Path], imported: list[Path], only: Callable[[Judged], bool] | None) -> None:
+        self._logs = judged_rows(listed)
+        self._only = only
+        self.files = [log.path for log in self._logs]
+        self._others = [log for log in judged_rows(imported) if log.path not in self.files]
+        """Beside people's votes there may be other judges, who are not asked about."""
+        self.judges: dict[str, None] = {}
+        self.people = False
+        """Whether anything is by people, or a gold label."""
+        self.dated: tuple[float, float] | None = None
+        """Of the first and the last judgment."""
+
+    def __iter__(self) -> Iterator[Judged]:
+        first, last = float("inf"), 0.0
+        only = self._only
+        for log in [*self._logs, *self._others]:
+            asked_about = log not in self._others
+            name, person = None, False
+            for row in log:
+                if row.judge.name != name:
+                    name = row.judge.name
+                    person = rater_kind(row.judge) != "judge"
+                    self.people = self.people or person
+                    if asked_about and not person:
+                        self.judges[name] = None
+                if person:
+                    yield row
+                elif asked_about and (only is None or only(row)):
+                    if row.created:
+                        first, last = min(first, row.created), max(last, row.created)
+                    yield row
+        self.dated = (first, last) if last else None
+
+
+def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = ()) -> Audit:
+    """Audit what was gathered."""
+    from evalkit.audit import corrections
+    from evalkit.audit.agreement_counts import HUMAN as PEOPLE
+    from evalkit.audit.agreement_counts import agreement_rows
+    from evalkit.audit.agreement_statistics import statistics
+    from evalkit.audit.examples import examples
+    from evalkit.audit.rankings_compared import compared, ratings
+
+    said = [*notes]
+    plugins = biases()
+    subjects: list[Subject] = []
+    findings: list[Finding] = []
+    agreement: list[AgreementRow] = []
+    rated: list[Rating] = []
+    rating_notes: dict[str, tuple[str, ...]] = {}
+    histograms: list[Histogram] = []
+    shown: list[Example] = []
+    for gathered in found:
+        for evidence in gathered.evidence:
+            subjects.append(_subject(evidence))
+            for bias in plugins:
+                findings.extend(bias.findings(evidence))
+            findings.extend(corrections.findings(evidence))
+            if evidence.scores is not None:
+                scores = evidence.scores.score
+                histograms.extend(histogram(evidence.benchmark, evidence.judge, evidence.protocol, scores))
+            shown.extend(examples(evidence, gathered.people))
+            if len(gathered.people) and not (evidence.votes.pair >= 0).any():
+                said.append(
+                    f"{gathered.benchmark}, {evidence.judge} ({evidence.protocol}): people voted on none of its pairs"
+                )
+            if evidence.grades is not None and not len(evidence.grades.both[0]):
+                said.append(
+                    f"{gathered.benchmark}, {evidence.judge} ({evidence.protocol}): people scored none of its answers"
+                )
+        if gathered.evidence and gathered.grades is not None:
+            histograms.extend(histogram(gathered.benchmark, PEOPLE, "", gathered.grades.score))
+        mine, about_ratings = ratings(gathered)
+        if about_ratings:
+            rating_notes[gathered.benchmark] = tuple(about_ratings)
+        findings.extend(statistics(gathered))
+        findings.extend(compared(gathered, mine))
+        agreement.extend(agreement_rows(gathered))
+        rated.extend(mine)
+        said.extend(gathered.notes)
+    if len(found) > 1:
+        said.append(f"benchmarks are audited apart: {', '.join(gathered.benchmark for gathered in found)}")
+    return Audit(
+        subjects=tuple(subjects),
+        findings=tuple(findings),
+        agreement=tuple(agreement),
+        ratings=tuple(rated),
+        rating_notes=rating_notes,
+        histograms=tuple(histograms),
+        examples=tuple(shown),
+        notes=tuple(said),
+    )
+
+
+def biases() -> list[Bias]:
+    """One of every bias there is, in the order of their topics.
+
+    Raises:
+        UsageError: a bias of another package cannot be imported, or declares no metrics.
+    """
+    import evalkit.biases
+
+    kinds: list[type[Bias]] = []
+    for name in sorted(module.name for module in pkgutil.iter_modules(evalkit.biases.__path__)):
+        module = importlib.import_module(f"evalkit.biases.{name}")
+        kinds += [
+            value
+            for value in vars(module).values()
+            if isinstance(value, type) and value.__module__ == module.__name__ and hasattr(value, "findings")
+        ]
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        try:
+            kinds.append(entry.load())
+        except (ImportError, AttributeError) as error:
+            raise UsageError(f"the bias {entry.name!r} ({entry.value}) cannot be imported: {error}") from error
+    for kind in kinds:
+        if not getattr(kind, "metrics", ()):
+            raise UsageError(
+                f"the bias {kind.__module__}.{kind.__qualname__} declares no metrics; list what its findings "
+                "measure in a class attribute `metrics`, as evalkit/biases/scale.py does"
+            )
+    headings = [topic.name for topic in TOPICS]
+
+    def place(kind: type[Bias]) -> tuple[int, str]:
+        topic = kind.metrics[0].topic.name
+        return headings.index(topic) if topic in headings else len(headings), kind.__qualname__
+
+    return [kind() for kind in sorted(dict.fromkeys(kinds), key=place)]
+
+
+def _subject(evidence: Evidence) -> Subject:
+    import numpy as np
+
+    pairs = evidence.pairs
+    columns = [pairs.a, pairs.b] if evidence.scores is None else [evidence.scores.model]
+    asked = pairs.question if evidence.scores is None else evidence.scores.question
+    codes = np.unique(np.concatenate(columns)).tolist()
+    return Subject(
+        benchmark=evidence.benchmark,
+        judge=evidence.judge,
+        protocol=evidence.protocol,
+        shows=evidence.shows,
+        judgments=evidence.judgments,
+        failed=evidence.failed,
+        models=tuple(evidence.models[code] for code in codes),
+        questions=int(np.unique(asked).size),
+        votes=int((evidence.votes.pair >= 0).sum()),
+        grades=0 if evidence.grades is None else int(np.isfinite(evidence.grades.judged).sum()),
+    )
+
+
+def histogram(benchmark: str, judge: str, protocol: str, score: FloatArray) -> Iterator[Histogram]:
+    """How often each score was given, [N] with NaN for failures; none where there is no score."""
+    import numpy as np
+
+    score = score[np.isfinite(score)]
+    values, counts = np.unique(score, return_counts=True)
+    if values.size > 50:  # a continuous scale: twenty bins, each named by its middle
+        counts, edges = np.histogram(score, bins=20)
+        values = (edges[:-1] + edges[1:]) / 2
+    if values.size:
+        yield Histogram(
+            benchmark=benchmark,
+            judge=judge,
+            protocol=protocol,
+            scores=tuple(values.tolist()),
+            counts=tuple(counts.tolist()),
+        )
+
+
+def _nothing(paths: Sequence[Path], judge: str | None, names: Sequence[str], people: bool) -> str:
+    where = ", ".join(str(path) for path in paths)
+    if judge is not None and names:
+        return f"no judgments by {judge!r} in {where}; there are judgments by: {', '.join(names[:12])}"
+    if people:
+        return (
+            f"nothing to audit in {where}: only people or gold labels judged there; a judge's verdicts are needed too"
+        )
+    return f"no judgments in {where}; `evalkit run BENCHMARK` or `evalkit import FORMAT PATH` makes some"

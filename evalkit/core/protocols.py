@@ -1,0 +1,420 @@
+"""The plug-in shapes on one page: Backend, Model, JudgeProtocol, Judge, what passes between them, and the errors.
+
+Errors, by who must act::
+
+    EvalkitError            a message for people; the command line prints it without a traceback
+    ├── UsageError          the user's config, files or environment: fix it and run again
+    │   └── Misconfigured   raised by a backend: key missing, model unknown, engine not installed
+    └── BackendError        one request failed
+        ├── Transport       it may succeed if asked again: 429, 5xx, time-out, dropped connection
+        ├── Rejected        it never will as it stands: too long, parameter not accepted
+        └── Malformed       the server answered something that is not a completion
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from evalkit.core.schema import ErrorKind, Failure, Finish, Item, Ref, Response, Usage, digest
+from evalkit.core.secrets import scrub
+
+if TYPE_CHECKING:
+    from evalkit.evidence.evidence import Evidence
+    from evalkit.evidence.findings import Finding
+    from evalkit.evidence.metrics import Metric
+
+
+class EvalkitError(Exception):
+    """Base of every error whose message is written for a person. It never shows a key."""
+
+    def __str__(self) -> str:
+        return scrub(super().__str__())
+
+
+class UsageError(EvalkitError):
+    """The user's config, files or environment are wrong; the message says what is allowed and what to do."""
+
+
+class Misconfigured(UsageError):
+    """A backend cannot work at all as configured. Stops the run; asking again would not help."""
+
+
+class BackendError(EvalkitError):
+    """One request failed."""
+
+    kind: ClassVar[ErrorKind]
+
+    def failure(self) -> Failure:
+        """What the row records of it."""
+        return Failure(self.kind, str(self))
+
+
+class Transport(BackendError):
+    """The request was not answered and may be if asked again.
+
+    Attributes:
+        retry_after: seconds the server asked us to wait, where it did.
+        unreachable: no connection could be made at all.
+        status: the HTTP status the server answered with; None if it did not answer.
+    """
+
+    kind = "transport"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        unreachable: bool = False,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.unreachable = unreachable
+        self.status = status
+
+    @property
+    def perhaps_paid(self) -> bool:
+        """The request was sent, and nobody said that it was not served."""
+        return self.status is None and not self.unreachable
+
+
+class Rejected(BackendError):
+    """The backend will never take this request as it stands."""
+
+    kind = "rejected"
+
+
+class Malformed(BackendError):
+    """The server answered, but not with a completion. ``body`` is what it sent."""
+
+    kind = "malformed"
+
+    def __init__(self, message: str, *, body: str) -> None:
+        super().__init__(message)
+        self.body = scrub(body)
+
+    def failure(self) -> Failure:
+        """With what the server sent: it may have been paid for, and shows what went wrong."""
+        return Failure(self.kind, f"{self}: it sent {self.body[:2000]!r}")
+
+
+class Caps(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model may be asked a minute at the most."""
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+
+
+class Message(Struct, frozen=True):
+    """One chat message. A request that ends with an assistant message asks the model to continue it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Sampling(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """How to draw the text. A field is sent only when set."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] | None = None
+    top_logprobs: int | None = None
+    """Return this many alternatives for each generated token."""
+    extra: dict[str, Any] = {}
+    """Further fields of the backend's own, passed through as they are (reasoning_effort, top_k, ...)."""
+
+    def over(self, other: Sampling) -> Sampling:
+        """These fields where set, otherwise those of ``other``."""
+        return msgspec.structs.replace(other, **{name: getattr(self, name) for name in self.sent()})
+
+    def without(self, names: tuple[str, ...]) -> Sampling:
+        """The same, with the named fields unset."""
+        if not names:
+            return self
+        unset = Sampling()
+        return msgspec.structs.replace(self, **{name: getattr(unset, name) for name in names})
+
+    def sent(self) -> dict[str, Any]:
+        """The fields that are set."""
+        built: dict[str, Any] = msgspec.to_builtins(self)
+        return built
+
+
+class Request(Struct, frozen=True):
+    """One call of a model."""
+
+    messages: tuple[Message, ...]
+    sampling: Sampling = Sampling()
+
+    def encodable(self) -> Request:
+        """The same with U+FFFD for each half of a surrogate pair, which no server and no tokenizer takes."""
+        if all(message.content.isascii() or _encodes(message.content) for message in self.messages):
+            return self
+        messages = tuple(
+            Message(message.role, message.content.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+            for message in self.messages
+        )
+        return Request(messages, self.sampling)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class RateLimit(Struct, frozen=True):
+    """What a server says is left of one of its limits."""
+
+    of: Literal["requests", "tokens"]
+    left: float
+    reset: float
+    """Seconds until the limit is whole again."""
+    limit: float | None = None
+    """All of it; where the server does not say, it is taken to come back at once after ``reset``."""
+
+    def wait(self, needed: float) -> float:
+        """Seconds until so much is left."""
+        if self.left >= needed or self.reset <= 0:
+            return 0.0
+        if self.limit is None or self.limit <= self.left:
+            return self.reset
+        return self.reset * min(1.0, (needed - self.left) / (self.limit - self.left))
+
+
+class Completion(Struct, frozen=True):
+    """What came back."""
+
+    text: str
+    finish: Finish = "stop"
+    usage: Usage = Usage()
+    logprobs: tuple[dict[str, float], ...] | None = None
+    """For each generated token, log-probability by candidate token text; where asked for and available."""
+    model: str | None = None
+    """The model id the provider reports."""
+    limits: tuple[RateLimit, ...] = ()
+    """What the provider says is left of its rate limits; for the client, never stored."""
+    thinking: str = ""
+    """What the model thought before it answered, where the server keeps that apart; never part of ``text``."""
+    reason: str | None = None
+    """Why it stopped, in the server's words, where those are none that are known."""
+
+
+PrefixCache = Literal["shared", "slots"]
+"""Whether all requests share it, or each of ``concurrency`` slots remembers its last one only."""
+
+
+class Backend:
+    """Where text comes from. One small dataclass per provider; its fields are its YAML.
+
+    A backend needs ``complete`` and ``identity``; everything else has a default. Policy (retry, concurrency, budget,
+    recording) lives in client.py, never here. A class that has all these attributes without deriving from this one
+    works as well.
+    """
+
+    @property
+    def concurrency(self) -> int:
+        """Requests it serves well at once."""
+        return 1
+
+    @property
+    def timeout(self) -> float:
+        """Seconds one request may take."""
+        return 600.0
+
+    @property
+    def exclusive(self) -> bool:
+        """True if it needs its accelerator alone, so that generator and judge take turns."""
+        return False
+
+    @property
+    def account(self) -> str | None:
+        """Whose rate limits its requests count towards: server and key variable; None where there are none."""
+        return None
+
+    @property
+    def prefix_cache(self) -> PrefixCache | None:
+        """Which requests compute the beginning of their prompts once if it is the same; None: not known."""
+        return None
+
+    def identity(self) -> Mapping[str, Any]:
+        """JSON-like fields that change the text: model id, revision, template. No keys, time-outs, ports.
+
+        One that stands for another backend says so: ``backend`` is the name of that one's class.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say what it is: write identity()")
+
+    async def open(self) -> None:
+        """Connect or load. Raises Misconfigured with what to install, set or use instead."""
+
+    async def complete(self, request: Request) -> Completion:
+        """Answer one request, or raise Transport, Rejected, Malformed or Misconfigured.
+
+        No message holds half of a surrogate pair: the client replaces those.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not answer: write complete()")
+
+    async def close(self) -> None:
+        """Free everything, accelerator memory included. Safe to call twice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model as it takes part: a backend, how to sample, and who it is related to."""
+
+    name: str
+    backend: Backend
+    sampling: Sampling = field(default_factory=Sampling)
+    """Wins over what a benchmark asks for."""
+    system_prompt: str | None = None
+    unsupported: tuple[str, ...] = ()
+    """Sampling fields this model's provider rejects; never sent, whatever a benchmark asks for."""
+    price: str | None = None
+    """Its row in the price table, if that is not the backend's model id."""
+    caps: Caps = field(default_factory=Caps)
+    """What it may be asked a minute."""
+    family: str | None = None
+    trained_on: tuple[str, ...] = ()
+    """Families whose outputs it was trained on."""
+    thinking_marks: tuple[tuple[str, str], ...] = ()
+    """Begin and end of its thinking, where it writes other ones than ``evalkit.core.thinking.MARKS``."""
+
+    def identity(self) -> dict[str, Any]:
+        """Everything here that changes what it says."""
+        return {
+            "backend": type(self.backend).__name__,
+            **self.backend.identity(),
+            "sampling": self.sampling.without(self.unsupported).sent(),
+            "unsupported": sorted(self.unsupported),
+            "system_prompt": self.system_prompt,
+            **({"thinking_marks": self.thinking_marks} if self.thinking_marks else {}),
+        }
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to judge: an item's turn, and the responses in the order the judge is to see them."""
+
+    item: Item
+    turn: int
+    shown: tuple[Response, ...]
+    repeat: int = 0
+
+    @cached_property
+    def shown_ids(self) -> tuple[str, ...]:
+        """Identity of each text shown."""
+        return tuple(response.id for response in self.shown)
+
+    def answers(self) -> tuple[str, ...]:
+        """The judged turn's answer of each response, in the order shown."""
+        return tuple(response.turns[self.turn - 1] for response in self.shown)
+
+
+class Verdict(Struct, frozen=True):
+    """A parsed judgment: one score per response shown, and the label it was read from."""
+
+    scores: tuple[float, ...]
+    label: str
+
+
+class ReplyExample(Struct, frozen=True):
+    """A reply, and what a protocol reads from it: the contract tests hold every protocol to its own examples."""
+
+    completion: Completion
+    reads: Verdict | ErrorKind
+
+
+class JudgeProtocol:
+    """How to ask a judge and how to read its reply: prompt in, scores out, no I/O.
+
+    A protocol needs ``name``, ``parser``, ``identity``, ``request``, ``parse``, ``examples``. It shows answers between
+    marks of ``judges.marking``, unless the prompt is published. A class that has all this without deriving from this
+    one works as well.
+    """
+
+    published: ClassVar[bool] = False
+    """Prompt and reader are somebody else's, to the letter: neither marks what it shows nor minds how a reply ended."""
+
+    @property
+    def name(self) -> str:
+        """Names the judgments file; ``single``, ``fastchat_single``, ``pairwise``, ..."""
+        raise NotImplementedError(f"{type(self).__name__} has no name")
+
+    @property
+    def shows(self) -> int:
+        """How many responses the judge sees at once."""
+        return 1
+
+    @property
+    def identical_is_tie(self) -> bool:
+        """Whether a published rule calls two equal answers a tie without asking (AlpacaEval)."""
+        return False
+
+    @property
+    def parser(self) -> str:
+        """Version of ``parse``; raise it when ``parse`` reads the same text differently."""
+        raise NotImplementedError(f"{type(self).__name__} does not say which version its parser has")
+
+    def identity(self) -> Mapping[str, Any]:
+        """Prompt texts and scoring mode: what changes the question put to the judge."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it asks: write identity()")
+
+    def request(self, case: Case) -> Request:
+        """The prompt. Its sampling fields win over the judge model's."""
+        raise NotImplementedError(f"{type(self).__name__} does not ask: write request()")
+
+    def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
+        """The verdict, or why there is none."""
+        raise NotImplementedError(f"{type(self).__name__} does not read: write parse()")
+
+    def examples(self) -> Iterable[ReplyExample]:
+        """Replies that it reads, as asked for and nearly so, and replies that it must refuse."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A model plus a protocol."""
+
+    name: str
+    model: Model
+    protocol: JudgeProtocol
+    references: str = "none"
+    """Which reference answers its prompts quote; part of who it is."""
+    batch: bool = False
+    """Ask through the provider's batch API; no part of who it is."""
+    ref: Ref = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Fix the fingerprint once; it is written into every row."""
+        fingerprint = digest(
+            self.model.identity(), self.protocol.name, self.protocol.identity(), self.protocol.parser, self.references
+        )
+        object.__setattr__(self, "ref", Ref(self.name, fingerprint))
+
+
+class Bias(Protocol):
+    """One way in which a judge may be led astray, looked for in what is stored. A small dataclass in biases/, no I/O.
+
+    Every class in biases/ with this method, and every finding it can make, is part of every audit: its metrics say
+    what a finding is called, its unit and heading, and what may not be concluded where an interval excludes the
+    unbiased value. So are classes of other packages that are entry points of the group ``evalkit.biases``.
+    """
+
+    metrics: ClassVar[tuple[Metric, ...]]
+    """Everything its findings may measure."""
+
+    def findings(self, evidence: Evidence) -> Iterator[Finding]:
+        """What is measured, with intervals clustered by question; or, finding by finding, what the data lack."""
+        ...

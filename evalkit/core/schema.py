@@ -1,0 +1,228 @@
+"""The rows: Item -> Response -> Judgment, their keys, and the schema version of each.
+
+Every row is self-sufficient for what comes after it, and says in its ``schema`` field which version wrote it.
+Keys are content hashes of everything that was asked, so a changed prompt, temperature or model revision never
+reuses an old row by accident.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+ErrorKind = Literal["transport", "refused", "truncated", "unparsed", "malformed", "rejected"]
+"""Why there is no verdict or no answer.
+
+transport   never answered (429, 5xx, time-out, dropped connection): asked again on the next run.
+refused     the model or its provider declined to answer.
+truncated   the answer hit the token limit before its verdict.
+unparsed    an answer arrived, but no verdict could be read from it; a newer parser reads it again.
+malformed   the server answered with something that is not a completion.
+rejected    the server will not take this request as it stands (400: too long, bad parameter).
+"""
+
+Finish = Literal["stop", "length", "refusal"]
+"""Why the model stopped: of itself, at the token limit, or because it (or its provider) refused."""
+
+
+INFINITY = float("inf")
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+
+
+def digest(*parts: object) -> str:
+    """Content hash of JSON-like parts, independent of dictionary order: 32 hex digits (BLAKE2b, 128 bit)."""
+    try:
+        content = _ENCODER.encode(parts)
+    except UnicodeEncodeError:  # half a surrogate pair, which only escapes can spell
+        content = json.dumps(msgspec.to_builtins(parts), sort_keys=True).encode()
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+class Ref(Struct, frozen=True, forbid_unknown_fields=True):
+    """A model or judge: its name, and the fingerprint of everything that changes what it says."""
+
+    name: str
+    fingerprint: str
+
+
+class Failure(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a row has no result. Never a number, never a tie."""
+
+    kind: ErrorKind
+    message: str
+
+
+class Usage(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Tokens of one completion, as the backend counted them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    """Prompt tokens served from a prefix cache; included in ``prompt_tokens``."""
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+        )
+
+
+class Item(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One question of a benchmark."""
+
+    id: str
+    """The source's own id, or a content hash; stable across shuffles and subsets."""
+    benchmark: str
+    category: str
+    turns: tuple[str, ...]
+    """What the user says, turn by turn."""
+    reference: tuple[str | None, ...] = ()
+    """Reference answer per turn; empty when the benchmark has none for this item."""
+    meta: dict[str, Any] = {}
+
+    def asked(self) -> str:
+        """Hash of what a model is asked; references and metadata do not change an answer."""
+        return digest(self.id, self.turns)
+
+
+class Response(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="schema", tag="evalkit.response/1"
+):
+    """What one model answered to one item. Appended again as each turn arrives; the latest row counts."""
+
+    key: str
+    """Hash of what was asked: item, model fingerprint, sample index."""
+    item: str
+    benchmark: str
+    category: str
+    model: Ref
+    sample: int = 0
+    turns: tuple[str, ...] = ()
+    thinking: tuple[str, ...] = ()
+    """What the model thought before each answer; no part of the answer, of histories, prompts or lengths."""
+    finish: tuple[Finish, ...] = ()
+    finish_reason: str | None = None
+    """Why the last turn ended, in the server's words, where those are none that are known."""
+    usage: tuple[Usage, ...] = ()
+    bound: Usage | None = None
+    """What the turns without usage can have taken at the most, for budgets; None if there are none."""
+    sampling: dict[str, Any] = {}
+    """The sampling fields that were sent."""
+    snapshot: str | None = None
+    """The model id the provider says answered."""
+    latency: float = 0.0
+    """Seconds, summed over turns, retries included."""
+    cost: float | None = None
+    """US dollars, summed over turns; None where the price is unknown."""
+    created: float = 0.0
+    """Unix time of the last turn."""
+    error: Failure | None = None
+
+    @property
+    def id(self) -> str:
+        """Hash of what was asked *and* answered: the identity of the text a judge is shown."""
+        return digest(self.key, self.turns)
+
+
+class Judged(Struct, frozen=True, kw_only=True, tag_field="schema", tag="evalkit.judgment/1"):
+    """A judgment without what was written, sent and paid: for readers of very many, in half the time."""
+
+    item: str
+    benchmark: str
+    category: str
+    turn: int
+    """1-based turn that is judged."""
+    judge: Ref
+    """The fingerprint covers model id, sampling, prompt text and parser version."""
+    protocol: str
+    shown: tuple[str, ...]
+    """Response ids in the order shown."""
+    models: tuple[Ref, ...]
+    """Who wrote them, in the same order."""
+    lengths: tuple[int, ...] = ()
+    """Characters of each judged answer, in the same order."""
+    repeat: int = 0
+    scores: tuple[float, ...] | None = None
+    """One per response shown. Pairwise (1,0), (0,1), (.5,.5) or soft (p,1-p); single: on the judge's scale."""
+    label: str | None = None
+    """The verdict as parsed, before it became scores."""
+    error: Failure | None = None
+    created: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Scores or an error, never both, never neither; one finite score per response shown."""
+        if (self.scores is None) == (self.error is None):
+            raise ValueError(f"{self._name()} must have scores or an error, and not both")
+        if len(self.models) != len(self.shown):
+            raise ValueError(f"{self._name()}: {len(self.models)} models for {len(self.shown)} responses shown")
+        if self.scores is not None:
+            if len(self.scores) != len(self.shown):
+                raise ValueError(f"{self._name()}: {len(self.scores)} scores for {len(self.shown)} shown")
+            for score in self.scores:
+                if not -INFINITY < score < INFINITY:  # false for NaN too
+                    raise ValueError(f"{self._name()} has a score that is not a finite number: {self.scores}")
+
+    def _name(self) -> str:
+        return f"a judgment on item {self.item!r}"
+
+
+class Judgment(Judged, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one judge said, once, about the responses it was shown, in the order shown."""
+
+    key: str
+    """Hash of the judge model, the rendered prompt, what was shown, and the repeat; not of the parser."""
+    parser: str
+    """Version of the parser that read ``raw``; rows of an older one are read again without a call."""
+    raw: str = ""
+    finish: Finish = "stop"
+    logprobs: dict[str, float] | None = None
+    """Log-probabilities of the candidates for the verdict token, where they were used."""
+    usage: Usage = Usage()
+    bound: Usage | None = None
+    """What a reply without usage can have taken at the most, for budgets."""
+    sampling: dict[str, Any] = {}
+    snapshot: str | None = None
+    latency: float = 0.0
+    cost: float | None = None
+
+    def _name(self) -> str:
+        return f"judgment {self.key}"
+
+
+class Batch(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="schema",
+    tag="evalkit.batch/1",
+):
+    """Requests sent to a provider as one batch. Appended before it is submitted, after, and when it is done with.
+
+    The latest row counts: without ``batch``, whether the provider has it is not known; without ``finished``, what came
+    of it is not all stored.
+    """
+
+    key: str
+    """Hash of the keys and of how often they were sent before."""
+    keys: tuple[str, ...] = ()
+    """The judgments asked for, by key; not repeated in the last row."""
+    n: int
+    """How many they are."""
+    provider: str
+    created: float
+    """Unix time, before submission."""
+    usd: float = 0.0
+    tokens: int = 0
+    """What it may come to at the most; no money where the price is unknown."""
+    batch: str | None = None
+    """The provider's id of it."""
+    finished: float | None = None
+    """Unix time."""
+    error: Failure | None = None
+    """Why it came to nothing as a whole."""

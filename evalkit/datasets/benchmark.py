@@ -1,0 +1,364 @@
+"""benchmark.yaml -> Items.
+
+A benchmark is one folder: ``benchmark.yaml`` and, where the questions are our own, a JSONL file. The YAML says where
+the questions come from, which of their fields mean what, how answers are drawn and which references a judge is shown.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from evalkit.core.paths import shipped
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Item, digest
+from evalkit.datasets.artifacts import cached, fetch
+from evalkit.datasets.data_files import records, stem
+
+
+class Fields(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which field of a source row holds what. Turns may be a list of texts, or one text."""
+
+    turns: str = "turns"
+    id: str | None = None
+    """None: the id is a hash of the turns."""
+    category: str | None = None
+    reference: str | None = None
+
+
+class Questions(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the questions are: a pinned artifact, a JSONL file beside benchmark.yaml, or neither: the user says."""
+
+    fields: Fields = Fields()
+    artifact: str | None = None
+    path: str | None = None
+
+
+class Generation(Struct, frozen=True, forbid_unknown_fields=True):
+    """How answers are drawn, unless a model says otherwise."""
+
+    max_tokens: int
+    """New tokens per turn."""
+    temperature: float | Mapping[str, float] | None = None
+    """One value, or one for each category; None leaves it to the model."""
+
+    def temperature_of(self, category: str) -> float | None:
+        """The temperature for a category."""
+        if isinstance(self.temperature, Mapping):
+            return self.temperature.get(category)
+        return self.temperature
+
+
+class ReferenceSet(Struct, frozen=True, forbid_unknown_fields=True):
+    """One set of reference answers: the questions' own, or a FastChat reference_answer file."""
+
+    artifact: str | None = None
+    fallback: str | None = None
+    """The set that fills in where this one has no text for a turn."""
+    wrong: tuple[str, ...] = ()
+    """Ids of items whose reference in this set is known to be wrong."""
+
+
+class References(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which reference answers a judge is shown."""
+
+    default: str
+    sets: Mapping[str, ReferenceSet]
+    categories: tuple[str, ...]
+    """Only items of these categories show a reference."""
+
+
+class Published(Struct, frozen=True, forbid_unknown_fields=True):
+    """Answers that were published with the benchmark, so that its baselines need not be asked again."""
+
+    format: str
+    """A format of evalkit/interop."""
+    answers: Mapping[str, str]
+    """Artifact by model."""
+
+
+class Spec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The contents of one benchmark.yaml."""
+
+    name: str
+    title: str
+    description: str
+    source: str
+    licence: str
+    questions: Questions
+    categories: tuple[str, ...] = ()
+    """In the order tables show them; empty: whatever the questions have."""
+    protocol: str
+    """The default judge protocol, a file of conf/protocol/."""
+    generation: Generation
+    baseline: str | Mapping[str, str] | None = None
+    """The model a pairwise judge compares all others with, one or by category; None: all pairs meet."""
+    published: Published | None = None
+    faithful: Mapping[str, str] = {}
+    """The settings that reproduce the published numbers; chosen all together by ``protocol=faithful``."""
+    references: References | None = None
+
+    @property
+    def has_questions(self) -> bool:
+        """Whether it brings questions, or must be given some."""
+        return bool(self.questions.artifact or self.questions.path)
+
+
+class Benchmark(Struct, frozen=True, kw_only=True):
+    """A loaded benchmark: its spec, its items with the chosen references, and what was read."""
+
+    spec: Spec
+    items: tuple[Item, ...]
+    references: str
+    """Name of the reference set, or ``none``."""
+    hashes: Mapping[str, str]
+    """SHA-256 by file that was read."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the results should know about the data."""
+
+
+def names() -> list[str]:
+    """The benchmarks that ship with evalkit."""
+    return sorted(path.parent.name for path in shipped("benchmarks").glob("*/benchmark.yaml"))
+
+
+def spec(name: str) -> Spec:
+    """Read benchmark.yaml of a shipped benchmark, or of the folder ``name``.
+
+    Raises:
+        UsageError: there is none, or it is malformed.
+    """
+    path = folder(name) / "benchmark.yaml"
+    try:
+        return msgspec.yaml.decode(path.read_bytes(), type=Spec)
+    except OSError as error:
+        raise UsageError(f"cannot read {str(path)!r}: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"{str(path)!r}: {error}") from error
+
+
+def in_order(name: str, categories: Iterable[str]) -> list[str]:
+    """Categories in the order of the benchmark, where it is one of ours; others by name."""
+    found = set(categories)
+    known = spec(name).categories if name in names() else ()
+    return [category for category in known if category in found] + sorted(found - set(known))
+
+
+def folder(name: str) -> Path:
+    """The folder of a benchmark, by name or path."""
+    known = names()
+    if name in known:
+        return shipped("benchmarks") / name
+    if os.path.isdir(path := _path(name)):
+        return path
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise UsageError(f"no benchmark {name!r}.{hint} There are: {', '.join(known)}; or give the path of a folder")
+
+
+async def load(
+    name: str,
+    *,
+    questions: str | None = None,
+    fields: Fields | None = None,
+    references: str | None = None,
+    limit: int | None = None,
+) -> Benchmark:
+    """Fetch what a benchmark needs and build its items.
+
+    Args:
+        name: a shipped benchmark, or the path of a folder with a benchmark.yaml.
+        questions: another benchmark, or a JSONL file, to take the questions from.
+        fields: which field of that file holds what; guessed from common names if not given.
+        references: a reference set of the benchmark, the path of a FastChat reference_answer file, or None for the
+            benchmark's default.
+        limit: only the first so many items of each category.
+    """
+    about, home = spec(name), folder(name)
+    if questions is not None:
+        about, home = _with_questions(about, questions, fields)
+    path = await _questions_path(about, home)
+    items = tuple(_items(path, about))
+    hashes = {path.name: _sha256(path)}
+    texts, chosen, notes = await _references(about, references, items, hashes)
+    kept = _first(items, limit)
+    shown = set(about.references.categories) if about.references else set()
+    items = tuple(
+        msgspec.structs.replace(item, reference=texts.get(item.id, ()) if item.category in shown else ())
+        for item in kept
+    )
+    return Benchmark(spec=about, items=items, references=chosen, hashes=hashes, notes=notes)
+
+
+def at_hand(name: str) -> tuple[Item, ...]:
+    """The items of a shipped benchmark whose questions are on this machine already; none otherwise. Never downloads."""
+    if name not in names():
+        return ()
+    about = spec(name)
+    path = cached(about.questions.artifact) if about.questions.artifact else None
+    if about.questions.path:
+        path = folder(name) / about.questions.path
+    return tuple(_items(path, about)) if path else ()
+
+
+def _with_questions(about: Spec, questions: str, fields: Fields | None) -> tuple[Spec, Path]:
+    """The benchmark on other questions: results go to a folder named after both."""
+    if questions in names() or os.path.isdir(_path(questions)):
+        other = spec(questions)
+        taken = {name: getattr(other, name) for name in ("questions", "categories", "generation", "references")}
+        return msgspec.structs.replace(about, name=f"{about.name}-{other.name}", **taken), folder(questions)
+    path = _path(questions)
+    if not os.path.isfile(path):
+        raise UsageError(f"questions={questions!r} is neither a file nor one of: {', '.join(names())}")
+    source = Questions(path=str(path.resolve()), fields=fields or _guessed(path))
+    return msgspec.structs.replace(about, name=f"{about.name}-{stem(path)}", questions=source, categories=()), Path()
+
+
+def _guessed(path: Path) -> Fields:
+    """The field map of a file, by the names that question sets commonly use."""
+    where, row = next(_rows(path), ("", {}))
+    if not where:
+        raise UsageError(f"{str(path)!r} holds no questions")
+
+    def first(*candidates: str) -> str | None:
+        return next((name for name in candidates if name in row), None)
+
+    turns = first("turns", "prompt", "instruction", "question", "input")
+    if turns is None:
+        raise UsageError(
+            f"{where}: no field looks like a question; name it with fields.turns=NAME. There are: {', '.join(row)}"
+        )
+    reference = first("reference", "references", "reference_answer")
+    return Fields(turns=turns, id=first("question_id", "uid", "id"), category=first("category"), reference=reference)
+
+
+async def _questions_path(about: Spec, home: Path) -> Path:
+    if about.questions.artifact:
+        return await fetch(about.questions.artifact)
+    if about.questions.path:
+        return home / about.questions.path
+    raise UsageError(f"benchmark {about.name!r} has no questions of its own; give questions=NAME or questions=FILE")
+
+
+def _items(path: Path, about: Spec) -> Iterator[Item]:
+    fields = about.questions.fields
+    seen: set[str] = set()
+    for where, row in _rows(path):
+        turns = _turns(row.get(fields.turns), f"{where}: field {fields.turns!r}")
+        identity = str(row[fields.id]) if fields.id and fields.id in row else digest(turns)[:16]
+        if identity in seen:
+            raise UsageError(f"{where}: id {identity!r} occurs twice; ids must be unique")
+        seen.add(identity)
+        category = str(row.get(fields.category, "all")) if fields.category else "all"
+        if about.categories and category not in about.categories:
+            raise UsageError(f"{where}: category {category!r} is not one of {', '.join(about.categories)}")
+        reference = _turns(row[fields.reference], where) if fields.reference and row.get(fields.reference) else ()
+        yield Item(id=identity, benchmark=about.name, category=category, turns=turns, reference=reference)
+    if not seen:
+        raise UsageError(f"{str(path)!r} holds no questions")
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of a file of data, each with where it stands, for messages."""
+    for where, row in records(path, lenient=False):
+        yield f"{str(where.path)!r}, record {where.number}", row
+
+
+def _turns(value: object, where: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [value]
+    try:
+        turns = msgspec.convert(value, tuple[str, ...])
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{where}: expected a text or a list of texts; {error}") from error
+    if not turns:
+        raise UsageError(f"{where}: is empty; a question needs at least one turn")
+    return turns
+
+
+async def _references(
+    about: Spec, wanted: str | None, items: Sequence[Item], hashes: dict[str, str]
+) -> tuple[dict[str, tuple[str | None, ...]], str, tuple[str, ...]]:
+    """Reference texts by item id, the name of the set, and what is known to be wrong with it."""
+    if about.references is None:
+        if wanted not in (None, "none"):
+            raise UsageError(f"references={wanted!r}: benchmark {about.name!r} has no reference answers")
+        return {}, "none", ()
+    name = wanted or about.references.default
+    if name == "none":
+        return {}, "none", ()
+    if name not in about.references.sets:
+        path = _path(name)
+        if not os.path.isfile(path):
+            allowed = ", ".join(about.references.sets)
+            raise UsageError(f"references={name!r} is neither a file nor one of: {allowed}, none")
+        hashes[path.name] = _sha256(path)
+        return _reference_file(path), f"{path.name} {hashes[path.name][:12]}", ()
+    texts = await _reference_set(about.references.sets, name, items, hashes)
+    wrong = about.references.sets[name].wrong
+    note = f"references={name}: {len(wrong)} are known to be wrong: items {', '.join(wrong)}"
+    return texts, name, (note,) if wrong else ()
+
+
+async def _reference_set(
+    sets: Mapping[str, ReferenceSet], name: str, items: Sequence[Item], hashes: dict[str, str]
+) -> dict[str, tuple[str | None, ...]]:
+    chosen = sets[name]
+    if chosen.artifact:
+        path = await fetch(chosen.artifact)
+        hashes[path.name] = _sha256(path)
+        texts = _reference_file(path)
+    else:
+        texts = {item.id: item.reference for item in items}
+    if chosen.fallback:
+        spare = await _reference_set(sets, chosen.fallback, items, hashes)
+        for item in items:
+            ours, theirs = texts.get(item.id, ()), spare.get(item.id, ())
+            texts[item.id] = tuple(_at(ours, turn) or _at(theirs, turn) for turn in range(len(item.turns)))
+    return texts
+
+
+def _reference_file(path: Path) -> dict[str, tuple[str | None, ...]]:
+    """A FastChat reference_answer file: question_id, choices[0].turns."""
+    texts: dict[str, tuple[str | None, ...]] = {}
+    for where, row in _rows(path):
+        try:
+            texts[str(row["question_id"])] = tuple(row["choices"][0]["turns"])
+        except (KeyError, IndexError, TypeError) as error:
+            raise UsageError(f"{where}: a reference needs question_id and choices[0].turns") from error
+    return texts
+
+
+def _at(texts: Sequence[str | None], turn: int) -> str | None:
+    return texts[turn] if turn < len(texts) else None
+
+
+def _first(items: Sequence[Item], limit: int | None) -> list[Item]:
+    if limit is None:
+        return list(items)
+    if limit < 1:
+        raise UsageError(f"limit={limit}: must be at least 1, the number of items of each category")
+    taken: dict[str, int] = {}
+    kept = []
+    for item in items:
+        taken[item.category] = taken.get(item.category, 0) + 1
+        if taken[item.category] <= limit:
+            kept.append(item)
+    return kept
+
+
+def _path(text: str) -> Path:
+    """A path as typed. With os.path, what cannot be a path simply is not there; pathlib raises for some of it."""
+    return Path(os.path.expanduser(text))
+
+
+def _sha256(path: Path) -> str:
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,375 @@
+"""What the columns and the winner words of people's comparisons mean: one vocabulary for every verb that reads some.
+
+Import, ``leaderboard FILE`` and ``audit --human FILE`` read the same files; what is understood here is understood by
+all of them, and whatever had to be assumed is said in one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from evalkit.core.protocols import UsageError
+from evalkit.datasets.data_files import Record, Where
+
+PEOPLE: Final = (
+    *("worker", "annotator", "voter", "rater", "user", "evaluator", "labeler", "labeller"),
+    *("worker_id", "annotator_id", "voter_id", "rater_id", "user_id", "evaluator_id", "judge_hash"),
+)
+"""Columns that hold names of people."""
+
+COLUMNS: Final[dict[str, tuple[str, ...]]] = {
+    "model_a": ("model_a", "left", "model_1", "model_left", "assistant_a", "generator_1", "system_a"),
+    "model_b": ("model_b", "right", "model_2", "model_right", "assistant_b", "generator_2", "system_b"),
+    "winner": ("winner", "vote", "verdict", "preference", "label", "choice"),
+    "question": (
+        *("question_id", "item", "item_id", "prompt_id", "instruction_id", "instance_id"),
+        *("prompt", "question", "instruction", "id"),
+    ),
+    "judge": ("judge", "judge_model", *PEOPLE),
+    "category": ("category",),
+    "turn": ("turn",),
+}
+"""By field, the columns it may stand in; the first one there counts. Capitals, spaces and hyphens do not matter."""
+
+MAP_HELP = f"where a table has a field: {', '.join(COLUMNS)}; may be given several times"
+"""What the option --map says of itself."""
+
+NEEDED: Final = ("model_a", "model_b", "winner")
+
+ONE_HOT: Final = {
+    "winner_model_a": "model_a",
+    "winner_model_b": "model_b",
+    "winner_tie": "tie",
+    "winner_tie_(bothbad)": "tie (bothbad)",
+}
+"""Columns of which one is 1 in each row, as in LMSYS's competition, and the winner that says."""
+
+WINNERS: Final[dict[str, float]] = {
+    **dict.fromkeys(("model a", "model 1", "left", "a", "first", "response a", "assistant a", "answer a"), 1.0),
+    **dict.fromkeys(("model b", "model 2", "right", "b", "second", "response b", "assistant b", "answer b"), 0.0),
+    **dict.fromkeys(("tie", "draw", "both", "neither", "equal", "same", "a=b", "b=a", "c", "tie (inconsistent)"), 0.5),
+    **dict.fromkeys(("bothbad", "both bad", "tie (bothbad)", "tie (both bad)", "both good", "bothgood"), 0.5),
+    **dict.fromkeys(("a>b", "a>>b", "b<a", "b<<a"), 1.0),
+    **dict.fromkeys(("b>a", "b>>a", "a<b", "a<<b"), 0.0),
+    **dict.fromkeys((f"a is {much}better" for much in ("", "slightly ", "much ", "significantly ", "clearly ")), 1.0),
+    **dict.fromkeys((f"b is {much}better" for much in ("", "slightly ", "much ", "significantly ", "clearly ")), 0.0),
+    **{f"a:{word}": (7 - step) / 7 for step, word in enumerate(("significantly", "better", "slightly", "negligibly"))},
+    **{f"b:{word}": step / 7 for step, word in enumerate(("significantly", "better", "slightly", "negligibly"))},
+}
+"""Points of model_a by winner, in lower case, hyphens and underscores as spaces. A stronger word takes the same side;
+only the four steps of ``A:slightly`` are points between, as in judges' ``margin`` form."""
+
+FAILED: Final = frozenset({"error"})
+"""What stands for a verdict that failed."""
+
+KNOWN: Final = (
+    "model_a, model_b, tie (also a, b, left, right, model_1, draw, both, neither, bothbad, 'tie (bothbad)', A>>B, "
+    "A:slightly, 'a is better', the name of one of the two models, or error for a verdict that failed)"
+)
+
+MOST_JUDGES: Final = 20
+"""More names than that in one column of judges are those of people, unless most look like models."""
+
+_PERSON: Final = re.compile(r"(expert|author|human|worker|arena_user|user)_.+\Z", re.DOTALL)
+_MODEL: Final = re.compile(
+    r"gpt|claude|gemini|llama|qwen|mi[sx]tral|deepseek|gemma|command|prometheus|skywork|judge", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class BattleColumns:
+    """Which columns of a file hold what."""
+
+    fields: Mapping[str, str]
+    """Column by field."""
+    one_hot: Mapping[str, str]
+    """Column by the winner it stands for; empty where one column holds the winner."""
+    assumed: tuple[str, ...]
+
+    @property
+    def people(self) -> bool:
+        """Whether the judges are people by the name of their column."""
+        return _spelt(self.fields.get("judge", "")) in PEOPLE
+
+    def value(self, record: Mapping[str, Any], field: str, where: Where) -> str:
+        """The text of a field, "" where there is none.
+
+        Raises:
+            UsageError: it is no text or number.
+        """
+        column = self.fields.get(field)
+        found = None if column is None else record.get(column)
+        if found is None:
+            return ""
+        if not isinstance(found, str | int | float):
+            raise where.error(f"field `{column}` is {type(found).__name__}, where text is expected")
+        return str(found)
+
+    def winner(self, record: Mapping[str, Any], where: Where) -> str:
+        """The winner's word as it stands, "" where there is none."""
+        if not self.one_hot:
+            return self.value(record, "winner", where)
+        chosen = [word for word, column in self.one_hot.items() if truth(record.get(column))]
+        if len(chosen) != 1:
+            raise where.error(f"of {', '.join(map(repr, self.one_hot.values()))} one must be 1, not {len(chosen)}")
+        return chosen[0]
+
+
+def truth(value: object) -> bool:
+    """Whether a cell of a one-hot column is set."""
+    return str(value).strip().lower() in ("1", "1.0", "true")
+
+
+def _spelt(name: str) -> str:
+    return re.sub(r"[\s-]+", "_", name.strip().lower())
+
+
+def battle_columns(found: Iterable[str], path: Path, given: Mapping[str, str] | None = None) -> BattleColumns:
+    """Find the columns of a table of comparisons.
+
+    Args:
+        found: the names of the file's columns.
+        path: of the file, for messages.
+        given: column by field, where the user says so.
+
+    Raises:
+        UsageError: a column that must be there is not.
+    """
+    there = list(found)
+    given = given or {}
+    for field, column in given.items():
+        if field not in COLUMNS:
+            raise UsageError(f"--map {field}={column}: no field {field!r}; there are: {', '.join(COLUMNS)}")
+        if column not in there:
+            near = difflib.get_close_matches(column, there, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(map(repr, there[:12]))}"
+            raise UsageError(f"--map {field}={column}: {str(path)!r} has no such column{hint}")
+    spelt = {_spelt(column): column for column in reversed(there)}
+    fields = {
+        field: given.get(field) or next((spelt[alias] for alias in aliases if alias in spelt), None)
+        for field, aliases in COLUMNS.items()
+    }
+    one_hot = {word: spelt[column] for column, word in ONE_HOT.items() if column in spelt}
+    one_hot = one_hot if fields["winner"] is None and {"model_a", "model_b"} <= one_hot.keys() else {}
+    if missing := [field for field in NEEDED if fields[field] is None and not (field == "winner" and one_hot)]:
+        raise UsageError(
+            f"{str(path)!r}: no column {', '.join(f'`{field}`' for field in missing)}. A table of "
+            "comparisons has model_a, model_b and winner, and may have question_id, judge, category and turn; "
+            f"--map FIELD=COLUMN names a column. This file has: {', '.join(map(repr, there[:12]))}"
+        )
+    told = [f"{field} is {column!r}" for field, column in fields.items() if column and _assumed(field, column, given)]
+    assumed = (f"assumed: in {path.name}, {', '.join(told)}",) if told else ()
+    return BattleColumns({field: column for field, column in fields.items() if column is not None}, one_hot, assumed)
+
+
+def _assumed(field: str, column: str, given: Mapping[str, str]) -> bool:
+    return field not in given and column not in (field, COLUMNS[field][0])
+
+
+def parse_map(given: Iterable[str] | None) -> dict[str, str]:
+    """Columns by field, from ``FIELD=COLUMN`` texts.
+
+    Raises:
+        UsageError: one is not of that form.
+    """
+    result = {}
+    for text in given or ():
+        field, equals, column = text.partition("=")
+        if not equals or not field or not column:
+            raise UsageError(f"--map {text!r} is not FIELD=COLUMN; fields are: {', '.join(COLUMNS)}")
+        result[{"question_id": "question", "item": "question"}.get(field, field)] = column
+    return result
+
+
+class Outcomes(NamedTuple):
+    """What the winner words of one file mean."""
+
+    points: Mapping[str, float | None]
+    """Of model_a, by word; None: the verdict failed. A word that is not in it means nothing."""
+    assumed: tuple[str, ...]
+
+
+def outcome(word: str) -> float | None:
+    """Points of model_a by a winner word that means the same in every file.
+
+    Raises:
+        KeyError: there is no such word.
+    """
+    bare = " ".join(re.sub(r"[\s_-]+", " ", word).lower().split())
+    bare = re.sub(r"\s*([:<>=])\s*", r"\1", bare)
+    return None if bare in FAILED else WINNERS[bare]
+
+
+def number(word: str) -> float | None:
+    """The number that a winner word is, if it is one."""
+    try:
+        value = float(word)
+    except ValueError:
+        return None
+    return value if isfinite(value) else None
+
+
+def outcomes(words: Iterable[str], path: Path) -> Outcomes:
+    """What the words of a file mean together: numbers are a share, a choice or a scale, as the whole of them shows.
+
+    Raises:
+        UsageError: its numbers can be read in several ways.
+    """
+    points: dict[str, float | None] = {}
+    numbers: dict[str, float] = {}
+    for word in words:
+        value = number(word)
+        if value is not None:
+            numbers[word] = value
+            continue
+        try:
+            points[word] = outcome(word)
+        except KeyError:
+            continue
+    if not numbers:
+        return Outcomes(points, ())
+    said, rule = _scale(set(numbers.values()), path)
+    points |= {word: rule(value) for word, value in numbers.items()}
+    return Outcomes(points, (f"assumed: in {path.name}, {said}",))
+
+
+def _scale(found: set[float], path: Path) -> tuple[str, Callable[[float], float]]:
+    low, high = min(found), max(found)
+    whole = all(value == int(value) for value in found if abs(value) < 100)
+    if low >= 0 and high <= 1:
+        return "winner 1 is model_a, 0 is model_b, and 0.5 a tie", lambda value: value
+    if found <= {1.0, 1.5, 2.0}:
+        return "winner 1 is model_a, 2 is model_b, and 1.5 a tie", lambda value: 2 - value
+    if whole and 0 > low >= -3 and high <= 3 and max(-low, high) > 1:
+        return "winner goes from -3 (model_a much better) over 0 (tie) to 3 (model_b)", lambda value: (3 - value) / 6
+    if whole and low >= 1 and high in (3, 4, 6, 8):
+        return "winner goes from 1 (model_a much better) to 8 (model_b)", lambda value: (8 - value) / 7
+    shown = ", ".join(f"{value:g}" for value in sorted(found)[:9])
+    raise UsageError(
+        f"{str(path)!r}: winner is a number ({shown}), which can be read in several ways. Numbers may be 1, 0 and 0.5; "
+        "1 and 2; a scale from -3 to 3; or one from 1 to 8. Write words instead: model_a, model_b, tie"
+    )
+
+
+def unknown(word: str, column: str) -> str:
+    """What to say of a word that means nothing."""
+    return f"field `{column}` is {word[:60]!r}; known are {KNOWN}" if word else f"field `{column}` is empty"
+
+
+def people_among(names: Iterable[str], *, all_of_them: bool) -> frozenset[str]:
+    """Those names of judges that are names of people.
+
+    Args:
+        names: of one column.
+        all_of_them: the column is one of people.
+    """
+    listed = list(names)
+    persons = [name for name in listed if all_of_them or is_person(name)]
+    others = len(listed) - len(persons)
+    if others > MOST_JUDGES and 2 * sum(bool(_MODEL.search(name)) for name in listed) < len(listed):
+        return frozenset(listed)
+    return frozenset(persons)
+
+
+def is_person(name: str) -> bool:
+    """Whether a judge is a person by its name, as public votes write it."""
+    return name == "human" or bool(_PERSON.match(name))
+
+
+def pooling(path: Path, columns: BattleColumns, people: Collection[str]) -> str:
+    """The line that says whose names are taken for those of people."""
+    return (
+        f"assumed: in {path.name}, the {len(people):,} names in {columns.fields.get('judge', 'judge')!r} are people's"
+    )
+
+
+class BattleRow(NamedTuple):
+    """One comparison as a file has it."""
+
+    model_a: str
+    model_b: str
+    winner: str
+    """The word."""
+    points: float | None
+    """Of model_a; None: the verdict failed."""
+    question: str
+    """"" where the file names none, as with the next two."""
+    judge: str
+    category: str
+    turn: int
+
+
+class BattleFile:
+    """The comparisons of one file, row by row. The file is read through once for its words, and again for its rows.
+
+    Args:
+        path: of the file, for messages.
+        rows: reads the file, from its beginning each time.
+        found: the names of its columns.
+        given: column by field, where the user says so.
+
+    Raises:
+        UsageError: a column is missing, or a row cannot be understood.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        rows: Callable[[], Iterable[Record]],
+        found: Iterable[str],
+        given: Mapping[str, str] | None = None,
+    ) -> None:
+        self.columns = battle_columns(found, path, given)
+        self._rows = rows
+        words: dict[str, None] = {}
+        judges: dict[str, None] = {}
+        for where, record in rows():
+            words[self.columns.winner(record, where)] = None
+            judges[self.columns.value(record, "judge", where)] = None
+        meaning = outcomes(words, path)
+        self._points = meaning.points
+        self.people = people_among((name for name in judges if name), all_of_them=self.columns.people)
+        """Names of judges who are people."""
+        pooled = any(not is_person(name) for name in self.people) and not self.columns.people
+        told = (pooling(path, self.columns, self.people),) if pooled else ()
+        self.assumed = (*self.columns.assumed, *meaning.assumed, *told)
+
+    def __iter__(self) -> Iterator[tuple[Where, dict[str, Any], BattleRow]]:
+        """Each row with where it stands and the record it is."""
+        for where, record in self._rows():
+            yield where, record, self._row(where, record)
+
+    def _row(self, where: Where, record: dict[str, Any]) -> BattleRow:
+        model_a, model_b, question, judge, category, turn = (
+            self.columns.value(record, field, where)
+            for field in ("model_a", "model_b", "question", "judge", "category", "turn")
+        )
+        word = self.columns.winner(record, where)
+        for field, name in (("model_a", model_a), ("model_b", model_b)):
+            if not name.strip():
+                raise where.error(f"field `{self.columns.fields[field]}` is empty")
+        if word in (model_a, model_b) and model_a != model_b:
+            points: float | None = float(word == model_a)
+        elif word in self._points:
+            points = self._points[word]
+        else:
+            raise where.error(unknown(word, self.columns.fields.get("winner", "winner")))
+        return BattleRow(model_a, model_b, word, points, question, judge, category, turn_of(turn, where))
+
+
+def turn_of(text: str, where: Where) -> int:
+    """The turn that a cell names; 1 where it is empty.
+
+    Raises:
+        UsageError: it is none.
+    """
+    value = text.removesuffix(".0") or "1"
+    if not value.isdecimal() or not 1 <= int(value[:4]) < 100:
+        raise where.error(f"field `turn` is {text[:80]!r}, which is not a turn")
+    return int(value)

@@ -1,0 +1,275 @@
+"""Stored judgments -> columns: one pass over the rows, for ratings and audits alike.
+
+Here, and nowhere else, is decided what scores amount to, who is a person, which votes repeat an earlier one, and which
+rows belong to the newest configuration of a judge and of the models it saw.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import math
+import re
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+from evalkit.core.schema import Judged, Judgment, Ref
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from evalkit.stats.arrays import BoolArray
+
+Built = TypeVar("Built", bound="BenchmarkRows")
+
+HUMAN = "human"
+"""Fingerprint of people, whose votes are pooled under this name unless they are asked for one by one."""
+
+GOLD = "gold"
+"""Name of the judge that gives labels known to be right."""
+
+ANONYMOUS_RATERS = frozenset({HUMAN, "unknown"})
+"""What imports and plain votes call a person who is not named: nobody knows how many they are."""
+
+STRONG = frozenset({"A>>B", "B>>A", "A<<B", "B<<A"})
+"""Labels that say one answer is much better."""
+
+PLAIN: Final[dict[tuple[float, ...], float]] = {(1.0, 0.0): 1.0, (0.0, 1.0): 0.0, (0.5, 0.5): 0.5}
+"""Outcomes of the usual scores, for speed."""
+CHUNK = 8192
+"""Rows moved to the arrays at once."""
+
+
+def rater_kind(judge: Ref) -> Literal["person", "gold", "judge"]:
+    """Whether a verdict is a person's, a label known to be right, or a judge's."""
+    if judge.name == GOLD:
+        return "gold"
+    return "person" if judge.fingerprint == HUMAN else "judge"
+
+
+def groups_of_people(names: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """Groups of raters by name: names that differ only in a number at the end belong together, the rest are a group."""
+    by_stem: dict[str, list[str]] = {}
+    for name in names:
+        by_stem.setdefault(re.sub(r"[\s_.-]*\d+$", "", name), []).append(name)
+    alone = [name for names in by_stem.values() if len(names) == 1 for name in names]
+    yield from ((stem, names) for stem, names in by_stem.items() if len(names) > 1)
+    if alone:
+        yield "", alone
+
+
+def outcome_of(scores: tuple[float, ...]) -> float:
+    """The outcome for the first of two answers, 0 to 1; of scores on a scale of the judge's own, the higher wins."""
+    first, second = scores
+    if 0 <= first <= 1 and abs(first + second - 1) < 1e-6:
+        return first
+    return 0.5 if first == second else float(first > second)
+
+
+class Codes(dict[str, int]):
+    """Numbers names in order of appearance."""
+
+    def __missing__(self, name: str) -> int:
+        self[name] = code = len(self)
+        return code
+
+
+class RowBuffer:
+    """Rows of one judge and protocol, or of all people under one protocol; about 80 bytes a row."""
+
+    def __init__(self, judge: Ref, protocol: str, shows: int) -> None:
+        self.judge = judge
+        self.protocol = protocol
+        self.shows = shows
+        self.codes = array("i")
+        """For each row: question, category, turn, repeat, then model, version and response of each side."""
+        self.numbers = array("d")
+        """For each row: score or outcome of the first side, and the length of each side."""
+        self.raters = array("i")
+        """For each row the person, where people are the judge."""
+        self.failures = array("i")
+        """For each row without a verdict, the kind of its error."""
+        self.strong = array("i")
+        """Rows with a strong verdict."""
+        self.inconsistent = array("i")
+        """Rows of which the source says that two orders disagreed."""
+        self.joint = protocol.endswith("_aggregated")
+        self.rows = 0
+        self.last_used = 0
+        """Rank among the buffers of the benchmark by when the last row arrived."""
+        self._some_codes: list[int] = []
+        """The last rows, until they are moved to the arrays: lists grow faster, and take more room."""
+        self._some_numbers: list[float] = []
+
+    def append(self, codes: tuple[int, ...], numbers: tuple[float, ...]) -> None:
+        """Add one row."""
+        self._some_codes += codes
+        self._some_numbers += numbers
+        self.rows += 1
+        if self.rows % CHUNK == 0:
+            self._move()
+
+    def _move(self) -> None:
+        self.codes.fromlist(self._some_codes)
+        self.numbers.fromlist(self._some_numbers)
+        self._some_codes, self._some_numbers = [], []
+
+    def table(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+        """Codes [N, 4 + 3 shows] and numbers [N, 1 + shows]."""
+        import numpy as np
+
+        self._move()
+        codes = np.frombuffer(self.codes, dtype=np.int32) if self.codes else np.zeros(0, np.int32)
+        numbers = np.frombuffer(self.numbers, dtype=np.float64) if self.numbers else np.zeros(0)
+        return codes.reshape(-1, 4 + 3 * self.shows), numbers.reshape(-1, 1 + self.shows)
+
+    def marked(self, rows: array[int]) -> BoolArray:
+        """[N] whether a row is one of those listed."""
+        import numpy as np
+
+        result = np.zeros(self.rows, dtype=bool)
+        result[np.frombuffer(rows, dtype=np.int32) if rows else []] = True
+        return result
+
+    def current(self, models: int) -> BoolArray:
+        """[N] whether every model of a row is in the configuration that was judged last under its name.
+
+        A row that names no configuration (a vote of the plain format) is about whichever there is.
+
+        Args:
+            models: how many are numbered.
+        """
+        import numpy as np
+
+        codes = self.table()[0]
+        model, version = codes[:, 4::3], codes[:, 5::3]
+        latest = np.full(models, -1, dtype=np.int32)
+        known = version >= 0
+        latest[model[known]] = version[known]  # of several rows the last counts
+        result: BoolArray = ((version == latest[model]) | ~known).all(axis=1)
+        return result
+
+
+@dataclass
+class BenchmarkRows:
+    """Every judgment of one benchmark in columns. Names are numbered in order of appearance."""
+
+    benchmark: str
+    models: Codes = field(default_factory=Codes)
+    versions: Codes = field(default_factory=Codes)
+    """Fingerprints of models."""
+    questions: Codes = field(default_factory=Codes)
+    categories: Codes = field(default_factory=Codes)
+    responses: Codes = field(default_factory=Codes)
+    raters: Codes = field(default_factory=Codes)
+    """Names of people."""
+    kinds: Codes = field(default_factory=Codes)
+    """Kinds of error."""
+    judges: dict[tuple[Ref, str, int], RowBuffer] = field(default_factory=dict)
+    """By judge, protocol and number of answers shown; gold labels among them."""
+    people: dict[tuple[str, int], RowBuffer] = field(default_factory=dict)
+    """By protocol and number of answers shown."""
+    _place: tuple[str, str, str, int] | None = None
+    """Judge and protocol of the last row: a file holds one of each, so the next row goes there too."""
+    _buffer: RowBuffer = field(default_factory=lambda: RowBuffer(Ref("", ""), "", 0))
+    _rater: int = -1
+    """Number of the person; -1 for judges."""
+    _uses: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def add(self, row: Judgment | Judged) -> None:
+        """Enter one judgment of one answer or of two; others are passed over."""
+        shown = row.shown
+        shows = len(shown)
+        if shows not in (1, 2):
+            return
+        judge = row.judge
+        place = (judge.name, judge.fingerprint, row.protocol, shows)
+        if place != self._place:
+            self._go_to(place, judge)
+        buffer, scores = self._buffer, row.scores
+        one, versions, models, responses = row.models[0], self.versions, self.models, self.responses
+        codes: tuple[int, ...] = (
+            self.questions[row.item],
+            self.categories[row.category],
+            row.turn,
+            row.repeat,
+            models[one.name],
+            versions[one.fingerprint],
+            responses[shown[0]],
+        )
+        if shows == 2:
+            two = row.models[1]
+            codes += (models[two.name], versions[two.fingerprint], responses[shown[1]])
+        if scores is None:
+            buffer.failures.append(self.kinds[row.error.kind if row.error else "unparsed"])
+            outcome = math.nan
+        else:
+            known = PLAIN.get(scores)
+            outcome = known if known is not None else outcome_of(scores) if shows == 2 else scores[0]
+            label = row.label
+            if label:
+                if label in STRONG:
+                    buffer.strong.append(buffer.rows)
+                elif "inconsistent" in label:
+                    buffer.inconsistent.append(buffer.rows)
+                    buffer.joint = True
+        if self._rater >= 0:
+            buffer.raters.append(self._rater)
+        lengths = row.lengths
+        buffer.append(codes, (outcome, *lengths) if len(lengths) == shows else (outcome, *(math.nan,) * shows))
+
+    def _go_to(self, place: tuple[str, str, str, int], judge: Ref) -> None:
+        """Find, or make, the buffer of this judge."""
+        self._place = place
+        _, _, protocol, shows = place
+        person = rater_kind(judge) == "person"
+        self._rater = self.raters[judge.name] if person else -1
+        if person:
+            self._buffer = self.people_under(protocol, shows)
+        else:
+            key = (judge, protocol, shows)
+            self._buffer = self.judges.get(key) or self.judges.setdefault(key, RowBuffer(*key))
+        self._buffer.last_used = next(self._uses)
+
+    def people_under(self, protocol: str, shows: int) -> RowBuffer:
+        """The buffer of all people's rows under a protocol."""
+        return self.people.setdefault((protocol, shows), RowBuffer(Ref(HUMAN, HUMAN), protocol, shows))
+
+    def newest(self) -> dict[tuple[str, str, int], RowBuffer]:
+        """The configuration of each judge that judged last, by name, protocol and number of answers shown."""
+        found: dict[tuple[str, str, int], RowBuffer] = {}
+        for (judge, protocol, shows), buffer in self.judges.items():
+            known = found.get((judge.name, protocol, shows))
+            if known is None or known.last_used < buffer.last_used:
+                found[judge.name, protocol, shows] = buffer
+        return found
+
+
+def read_rows(
+    judgments: Iterable[Judgment | Judged], make: Callable[[str], Built], wanted: Callable[[Any], bool] | None = None
+) -> dict[str, Built]:
+    """Read all judgments into columns, by benchmark.
+
+    Args:
+        judgments: in the order stored.
+        make: makes the columns of a benchmark, given its name.
+        wanted: which judgments to take; all unless given.
+    """
+    found: dict[str, Built] = {}
+    benchmark, add = None, None
+    enabled = gc.isenabled()
+    gc.disable()  # no row refers to itself, and looking for cycles among millions takes a fifth of the time
+    try:
+        for row in judgments:
+            if wanted is None or wanted(row):
+                if row.benchmark != benchmark or add is None:
+                    benchmark = row.benchmark
+                    add = (found.get(benchmark) or found.setdefault(benchmark, make(benchmark))).add
+                add(row)
+    finally:
+        if enabled:
+            gc.enable()
+    return found

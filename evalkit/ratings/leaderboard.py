@@ -1,0 +1,294 @@
+"""Stored comparisons -> standings: one table for each judge, the judges side by side, and all of them as a panel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Judged, Ref, Response
+from evalkit.datasets import benchmark
+from evalkit.ratings import battle_table
+from evalkit.ratings.baseline import Baseline
+from evalkit.ratings.beside import side_by_side
+from evalkit.ratings.bt import BradleyTerry, Ties
+from evalkit.ratings.comparisons import HUMAN, Aggregate, Comparisons, Failed, comparisons, is_people
+from evalkit.ratings.elo import Elo
+from evalkit.ratings.judgment_columns import rater_kind
+from evalkit.ratings.lc import LengthControlled, read_difficulties, read_gamed
+from evalkit.ratings.panel import PANEL, pooled
+from evalkit.ratings.standing import Method, Standing, TableInfo, count_outcomes, with_info
+from evalkit.ratings.winrate import WinRate
+from evalkit.storage.results import answer_logs, judged_rows
+
+if TYPE_CHECKING:
+    from evalkit.stats.arrays import FloatArray
+
+__all__ = ["METHODS", "Board", "Choices", "Kinds", "by_category", "kinds", "rate", "side_by_side"]
+
+METHODS = ("winrate", "lc", "bt", "elo")
+"""Ways to rate from pairwise judgments; ``score`` is that of single grading, in rate.py."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What is to be rated, and how."""
+
+    paths: tuple[Path, ...]
+    method: str = "bt"
+    judge: str | None = None
+    by_category: bool = False
+    aggregate: Aggregate = "average"
+    strong_weight: float = 1.0
+    baseline: Baseline = None
+    """None: that of the benchmark, or else the one that takes part in every pair."""
+    ties: Ties = "half"
+    style: bool = False
+    difficulties: Path | None = None
+    gamed: Path | None = None
+    permutations: int = 1000
+    every_configuration: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Of battle tables, by field, where the user names them."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """Everything a leaderboard says."""
+
+    standings: list[Standing] = field(default_factory=list)
+    """Of whole benchmarks, then of their categories where those were asked for; table by table, best first."""
+    notes: list[str] = field(default_factory=list)
+    """TableInfo the data as a whole; those about one table are with its standings."""
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """What the stored judgments are of."""
+
+    single: bool
+    pairwise: bool
+    judges: frozenset[str]
+
+
+def kinds(paths: Iterable[Path], judge: str | None = None) -> Kinds:
+    """Look at the first row of every judgments file: a file holds one judge and protocol."""
+    listed = list(paths)
+    shown, judges = set(), set()
+    for log in judged_rows(path for path in listed if not battle_table.is_battle_table(path)):
+        first = next(iter(log), None)
+        if first is None:
+            continue
+        judges |= {first.judge.name} | ({HUMAN} if rater_kind(first.judge) == "person" else set())
+        if judge is None or _is_by(first, judge) or rater_kind(first.judge) == "person":
+            shown.add(len(first.shown))
+    return Kinds(1 in shown, 2 in shown or any(map(battle_table.is_battle_table, listed)), frozenset(judges))
+
+
+def rate(choices: Choices) -> Board:
+    """Rate every model by every judge, and by all judges together.
+
+    Raises:
+        UsageError: there is nothing to rate, or the choices do not fit the data.
+    """
+    assumed: list[str] = []
+    board = rate_tables(_tables(choices, assumed), choices)
+    board.notes[:0] = assumed
+    return board
+
+
+def rate_tables(tables: list[Comparisons], choices: Choices) -> Board:
+    """The same, from comparisons at hand."""
+    if not tables:
+        return Board()
+    tables = tables + (_panels(tables) if not choices.every_configuration else [])
+    difficulties = read_difficulties(choices.difficulties) if choices.difficulties else None
+    gamed = read_gamed(choices.gamed) if choices.gamed else None
+    if choices.permutations < 0:
+        raise UsageError(f"the number of random orders cannot be {choices.permutations}; 0 takes the order stored")
+    if gamed and difficulties is None:
+        raise UsageError("--gamed needs --difficulties: gamed rows belong to the fit with difficulties")
+
+    def method(table: Comparisons) -> Method:
+        baseline = _baseline(choices, table)
+        ways: dict[str, Method] = {
+            "winrate": WinRate(baseline),
+            "lc": LengthControlled(baseline, difficulties, gamed),
+            "bt": BradleyTerry(choices.ties, choices.style),
+            "elo": Elo(choices.permutations),
+        }
+        return ways[choices.method]
+
+    board = Board()
+    for table in tables:
+        board.standings.extend(_rated(method(table), table))
+        if choices.by_category:
+            for name, part in by_category(table, benchmark.in_order(table.benchmark, table.categories)):
+                board.standings.extend(replace(row, category=name) for row in _rated(method(table), part))
+        board.notes.extend(_about_data(table, choices))
+    return board
+
+
+def _tables(choices: Choices, assumed: list[str]) -> list[Comparisons]:
+    listed = list(dict.fromkeys(choices.paths))
+    files = [path for path in listed if battle_table.is_battle_table(path)]
+    stored = [path for path in listed if path not in files]
+    voter = False
+
+    def judgments() -> Iterator[Judged]:
+        nonlocal voter
+        for log in judged_rows(stored):
+            for row in log:
+                if choices.judge is None or _is_by(row, choices.judge):
+                    voter = voter or (rater_kind(row.judge) == "person" and row.judge.name == choices.judge != HUMAN)
+                    yield row
+
+    tables = comparisons(
+        judgments(),
+        aggregate=choices.aggregate,
+        strong_weight=choices.strong_weight,
+        every_configuration=choices.every_configuration,
+    )
+    if voter and choices.judge is not None:
+        tables = [replace(table, judge=choices.judge) for table in tables]
+    tables = _with_answers(tables, stored, choices)
+    read = battle_table.read(files, choices.columns, assumed.append) if files else []
+    tables += [table for table in read if choices.judge in (None, table.judge)]
+    return [table for table in tables if table.models]
+
+
+def _is_by(row: Judged, judge: str) -> bool:
+    return row.judge.name == judge or (judge == HUMAN and rater_kind(row.judge) == "person")
+
+
+def _panels(tables: Sequence[Comparisons]) -> list[Comparisons]:
+    """All judges of a benchmark and protocol as one, people apart."""
+    groups: dict[tuple[str, str], list[Comparisons]] = {}
+    for table in tables:
+        if not is_people(table.judge):
+            groups.setdefault((table.benchmark, table.protocol), []).append(table)
+    return [pooled(group, PANEL) for group in groups.values() if len({table.judge for table in group}) > 1]
+
+
+def _baseline(choices: Choices, table: Comparisons) -> Baseline:
+    """As chosen; otherwise that of the benchmark, where its comparisons have it."""
+    if choices.baseline is not None or table.benchmark not in benchmark.names():
+        return choices.baseline
+    usual = benchmark.spec(table.benchmark).baseline
+    models = {usual} if isinstance(usual, str) else set(usual.values()) if usual else set()
+    return usual if models & set(table.models) else None
+
+
+def _rated(method: Method, table: Comparisons) -> list[Standing]:
+    """The standings; where nothing can be rated, the counts and why."""
+    from evalkit.stats.errors import StatisticsError
+
+    if not len(table):
+        return with_info(count_outcomes(table, method.name), TableInfo(notes=("not rated: every judgment failed",)))
+    try:
+        return method.rate(table)
+    except StatisticsError as error:
+        reason = getattr(error, "reason", str(error))
+        return with_info(count_outcomes(table, method.name), TableInfo(notes=(f"not rated: {reason}",)))
+
+
+def by_category(table: Comparisons, order: Iterable[str]) -> Iterator[tuple[str, Comparisons]]:
+    """The comparisons of each category, with its failures."""
+    import numpy as np
+
+    for name in order:
+        if name in table.categories:
+            position = table.categories.index(name)
+            failed = tuple(row for row in table.failed if row.category == position)
+            yield name, replace(table.where(np.flatnonzero(table.category == position)), failed=failed)
+
+
+def _about_data(table: Comparisons, choices: Choices) -> Iterator[str]:
+    """What a reader should know of the comparisons themselves."""
+    if table.judge == PANEL:
+        return
+    who = f"{table.benchmark}, {table.judge} ({table.protocol})"
+    once = int((table.orders == 1).sum())
+    if choices.aggregate != "each" and 0 < once < len(table):
+        yield (
+            f"{who}: {once} of {len(table)} comparisons were judged in one order only, the others in both; position "
+            "bias does not cancel in those"
+        )
+    if table.itself:
+        yield f"{who}: {table.itself} judgments of a model against itself do not count"
+    if table.replaced:
+        yield (
+            f"{who}: {table.replaced} judgments of earlier configurations (prompt, sampling, model) are not counted; "
+            "--all shows them"
+        )
+    yield from (f"{who}: {said}" for said in table.about_people)
+    if not table.questions and table.protocol == battle_table.PROTOCOL:
+        yield f"{who}: no question_id column, so every comparison counts as independent; intervals may be too narrow"
+
+
+def _with_answers(tables: list[Comparisons], paths: Sequence[Path], choices: Choices) -> list[Comparisons]:
+    """With the answers that failed and so were never judged, and, for style control, the style of all answers."""
+    if not tables:
+        return tables
+    failed: dict[str, dict[str, list[Response]]] = {}
+    latest: dict[tuple[str, str], Ref] = {}
+    styles: dict[tuple[str, str, str, int], tuple[float, ...]] = {}
+    for log in answer_logs(paths):
+        for row in log:
+            latest[row.benchmark, row.model.name] = row.model
+            if row.error is not None:
+                failed.setdefault(row.benchmark, {}).setdefault(row.model.name, []).append(row)
+            elif choices.style:
+                for turn, text in enumerate(row.turns, start=1):
+                    styles[row.benchmark, row.model.name, row.item, turn] = _style(text)
+    result = []
+    for table in tables:
+        current = [
+            row
+            for rows in failed.get(table.benchmark, {}).values()
+            for row in rows
+            if row.model == latest[row.benchmark, row.model.name]
+        ]
+        counted = _with_unanswered(table, current)
+        result.append(_styled(counted, styles) if choices.style else counted)
+    return result
+
+
+def _with_unanswered(table: Comparisons, rows: Iterable[Response]) -> Comparisons:
+    models, categories = list(table.models), list(table.categories)
+    lost = []
+    for row in rows:
+        if row.model.name not in models:
+            models.append(row.model.name)
+        if row.category not in categories:
+            categories.append(row.category)
+        kind = row.error.kind if row.error else "malformed"
+        place = models.index(row.model.name)
+        lost.append(Failed(f"answer {kind}", place, -1, categories.index(row.category)))
+    return replace(table, models=tuple(models), categories=tuple(categories), failed=(*table.failed, *lost))
+
+
+def _style(text: str) -> tuple[float, ...]:
+    """Length in characters (ratios of lengths are what counts, so a tokenizer adds nothing), then markdown."""
+    from evalkit.stats.style_control import count_markdown
+
+    marks = count_markdown(text)
+    return float(len(text)), float(marks.header), float(marks.list), float(marks.bold)
+
+
+def _styled(table: Comparisons, styles: dict[tuple[str, str, str, int], tuple[float, ...]]) -> Comparisons:
+    import numpy as np
+
+    unknown = (float("nan"),) * 4
+
+    def features(side: Iterable[int]) -> FloatArray:
+        columns = zip(side, table.question.tolist(), table.turn.tolist(), strict=True)
+        found = [
+            styles.get((table.benchmark, table.models[model], table.questions[question], turn), unknown)
+            for model, question, turn in columns
+        ]
+        return np.array(found, dtype=np.float64).reshape(-1, 4)
+
+    return replace(table, style_a=features(table.a.tolist()), style_b=features(table.b.tolist()))

@@ -1,0 +1,41 @@
+"""Which results files there are at or below the paths that a command is given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from evalkit.core.schema import Judged, Judgment, Response
+from evalkit.storage.store import Log, Rows, StoreError
+
+
+def judgment_logs(paths: Iterable[Path]) -> list[Log[Judgment]]:
+    """Every judgments file at or below the given files and folders.
+
+    Raises:
+        StoreError: a path does not exist.
+    """
+    return [Log(path, Judgment) for path in _files(paths, "judgments")]
+
+
+def judged_rows(paths: Iterable[Path]) -> list[Rows[Judged]]:
+    """The same files, of which only what was judged is read."""
+    return [Rows(path, Judged) for path in _files(paths, "judgments")]
+
+
+def answer_logs(paths: Iterable[Path]) -> list[Log[Response]]:
+    """The answers that belong to the same results."""
+    near = (path.parent.parent / "answers" if path.is_file() else path for path in paths)
+    return [Log(path, Response) for path in _files((path for path in near if path.exists()), "answers")]
+
+
+def _files(paths: Iterable[Path], kind: str) -> list[Path]:
+    found: dict[Path, None] = {}
+    for path in paths:
+        if not os.path.exists(path):  # Path.exists raises for a name that is too long
+            raise StoreError(f"no results at {str(path)!r}; `evalkit run <benchmark>` makes some, or name another path")
+        inside = path.glob("*.jsonl") if path.name == kind else path.glob(f"**/{kind}/*.jsonl")
+        matches = [path] if path.is_file() else sorted(inside)
+        found.update(dict.fromkeys(match.resolve() for match in matches))
+    return list(found)
