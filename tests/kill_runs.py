@@ -4,7 +4,7 @@
 
 Every run is the command line's own process, answering and judging against a loopback server. It is killed by SIGKILL
 while it starts, generates, judges or writes; after some kills the last row of a file is cut, as a kill within a write
-leaves it. tests/test_kill.py runs a short form.
+leaves it. tests/engine/test_kill.py runs a short form.
 """
 
 from __future__ import annotations

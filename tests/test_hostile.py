@@ -23,7 +23,7 @@ from evalkit.core.schema import Failure, Item, Ref, Response, digest
 from evalkit.judges.single import Single
 from evalkit.storage.store import Store
 from tests.fault_server import FaultServer
-from tests.test_rate import row
+from tests.ratings.test_scores import row
 
 NAMES = {
     "markup": "[red]x[/red][link=http://evil]y[/link]",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parent / "perf" / "harness_throughput.py"
+SCRIPT = Path(__file__).parents[1] / "perf" / "harness_throughput.py"
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from evalkit.core.schema import Judgment
 from evalkit.storage.store import Log, TornLine
 from tests.batch_server import BatchServer, Mess
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PRICES = "as_of: 2026-06\nmodels:\n  judge: {input: 1000.0, output: 2000.0}\n"
 JUDGE = """\
 remote:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from evalkit.reports.audit_command import to_json
+from evalkit.reports.audit_output import to_json
 from rich.console import Console
 
 from evalkit.audit.analyse import GROUP, audited, biases

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PERF = Path(__file__).parent / "perf"
+PERF = Path(__file__).parents[1] / "perf"
 
 
 def measured(script, *options):

@@ -17,7 +17,7 @@ from evalkit.engine.session import new_folder
 from evalkit.settings.compose import JobFailed
 from evalkit.storage.store import Log
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PLUGINS = {
     "joblib": "hydra_plugins.hydra_joblib_launcher",
     "submitit_local": "hydra_plugins.hydra_submitit_launcher",

@@ -52,7 +52,7 @@ def test_a_line_that_a_killed_process_left_is_written_again(tmp_path):
 def test_processes_keeping_at_once(tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
-        "from evalkit.storage.items import Items; from tests.test_items import item\n"
+        "from evalkit.storage.items import Items; from tests.storage.test_items import item\n"
         "there = Items(Path(sys.argv[1])); print('ready', flush=True); sys.stdin.readline()\n"
         "for number in range(100): there.keep([item(f'{sys.argv[2]}{number}', 'x' * 20_000), item('all', 'y')])"
     )

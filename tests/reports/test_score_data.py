@@ -15,7 +15,7 @@ from evalkit.core.schema import Ref, digest
 from evalkit.core.text import plain
 from evalkit.ratings import scores as rate
 from evalkit.reports import leaderboard_grid, leaderboard_tables, score_data, score_tables
-from tests.test_rate import answer, row
+from tests.ratings.test_scores import answer, row
 
 
 def shown(*rows, answers=()) -> str:

@@ -21,7 +21,7 @@ from evalkit.core import secrets
 from tests.batch_server import BatchServer
 from tests.fault_server import FaultServer
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 KEYS = {
     "OPENAI_API_KEY": "sk-proj-0PLANTED1openai2key3AbCdEf",
     "ANTHROPIC_API_KEY": "sk-ant-0PLANTED1anthropic2key3AbCdEf",

@@ -209,8 +209,8 @@ def test_a_closed_log_opens_again(path):
 
 def start(code, *arguments):
     """Code that runs in a process of its own, with this module's names."""
-    root = str(Path(__file__).parents[1])
-    source = f"import sys; from pathlib import Path; from tests.test_store import *; {code}"
+    root = str(Path(__file__).parents[2])
+    source = f"import sys; from pathlib import Path; from tests.storage.test_store import *; {code}"
     return subprocess.Popen(
         [sys.executable, "-c", source, *map(str, arguments)],
         cwd=root,

@@ -16,7 +16,7 @@ import pytest
 from evalkit.core.schema import digest
 from evalkit.storage.claims import Claims
 from evalkit.storage.store import Store
-from tests.test_store import judgment
+from tests.storage.test_store import judgment
 
 KEY, OTHER = digest("one"), digest("other")
 HOLD = """
@@ -38,7 +38,7 @@ def holder(tmp_path):
     """Another process that holds KEY until it reads a line, or dies."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path / ".claims"), KEY],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -73,7 +73,7 @@ def refused(path):
     """Whether another process cannot have KEY now."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(path), KEY],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     ) as child:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-PATH = Path(__file__).parents[1] / "benchmarks" / "pocket" / "questions.jsonl"
+PATH = Path(__file__).parents[2] / "benchmarks" / "pocket" / "questions.jsonl"
 CATEGORIES = ["writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities"]
 WITH_REFERENCE = {"reasoning", "math", "coding", "extraction"}
 ITEMS = [json.loads(line) for line in PATH.read_text(encoding="utf-8").splitlines()]
