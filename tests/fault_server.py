@@ -79,7 +79,7 @@ WHOLE = {"success", "refusal", "truncation", "empty", "null", "surrogate", "parr
 WHOLE |= {"truncated"}
 DROPPED = {"reset", "cut", "trickle", "redirect", "echo", "echo200"}
 """No answer, one that comes in drops, or one that is none of ours."""
-ANSWERED = {"success", "refusal", "truncation", "empty", "null", "surrogate", "slow", "truncated", "trickle"}
+ANSWERED = {"success", "refusal", "truncation", "empty", "null", "surrogate", "slow", "trickle"}
 ANSWERED |= RAW.keys() | REPLACED.keys() | {"parrot"}
 """Situations that end with status 200 and a whole body: paid for."""
 

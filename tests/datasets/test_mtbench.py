@@ -98,7 +98,7 @@ def test_references_of_ones_own(tmp_path):
     path.write_text(path.read_text().replace("two", "deux"))
     assert load(references=str(path)).references != loaded.references, "its content is part of the name"
     path.write_text('{"question_id": 101, "choices": []}\n')
-    with pytest.raises(UsageError, match="line 1: a reference needs question_id"):
+    with pytest.raises(UsageError, match="record 1: a reference needs question_id"):
         load(references=str(path))
     with pytest.raises(UsageError, match="neither a file nor one of: human, gpt-4, pr3158, none"):
         load(references="gpt4")

@@ -156,7 +156,9 @@ class Process:
 def test_probes_are_never_asked_live_where_a_batch_was_wanted(cli, tmp_path):
     with BatchServer() as server:
         settings(tmp_path, server, "openai")
-        ended = cli("audit", "judge=remote", "model=fake", "judge.batch=true", f"--config-dir={tmp_path / 'conf'}")
+        ended = cli(
+            "audit", "judge=remote", "model=fake", "probes=all", "judge.batch=true", f"--config-dir={tmp_path / 'conf'}"
+        )
         assert ended.code == 2
         assert "'remote' cannot have batch=true here" in ended.err
         assert server.live.total() == 0

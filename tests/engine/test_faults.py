@@ -43,10 +43,15 @@ one:
 """
 TARGETS = {"openai": "openai.OpenAI", "anthropic": "anthropic.Anthropic"}
 AFTER = {  # what a situation is recorded as, where it is the last one of a request
-    "answer": dict.fromkeys(["truncated", "schema"], "malformed") | {"refusal": "refused"},
+    "answer": {"schema": "malformed", "refusal": "refused"},
     "judge": {
-        **dict.fromkeys(["truncated", "schema"], "malformed"),
-        **{"refusal": "refused", "truncation": "truncated", "empty": "unparsed", "null": "unparsed"},
+        **{
+            "schema": "malformed",
+            "refusal": "refused",
+            "truncation": "truncated",
+            "empty": "unparsed",
+            "null": "unparsed",
+        },
     },
 }
 
