@@ -156,7 +156,8 @@ class Process:
 def test_probes_are_never_asked_live_where_a_batch_was_wanted(cli, tmp_path):
     with BatchServer() as server:
         settings(tmp_path, server, "openai")
-        ended = cli(
+        command = ["audit", "judge=remote", "model=fake", "probes=all", "judge.batch=true"]
+        ended = cli(*command, f"--config-dir={tmp_path / 'conf'}")
             "audit", "judge=remote", "model=fake", "probes=all", "judge.batch=true", f"--config-dir={tmp_path / 'conf'}"
         )
         assert ended.code == 2
