@@ -158,8 +158,6 @@ def test_probes_are_never_asked_live_where_a_batch_was_wanted(cli, tmp_path):
         settings(tmp_path, server, "openai")
         command = ["audit", "judge=remote", "model=fake", "probes=all", "judge.batch=true"]
         ended = cli(*command, f"--config-dir={tmp_path / 'conf'}")
-            "audit", "judge=remote", "model=fake", "probes=all", "judge.batch=true", f"--config-dir={tmp_path / 'conf'}"
-        )
         assert ended.code == 2
         assert "'remote' cannot have batch=true here" in ended.err
         assert server.live.total() == 0
