@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalkit.backends.vllm_engine import Engine, cause_of, sentence, start
+from evalkit.backends.vllm_engine import VLLMEngine, cause_of, sentence, start
 from evalkit.core.protocols import (
     Backend,
     Completion,
@@ -67,7 +67,7 @@ class VLLM(Backend):
     concurrency: int = 256
     """The engine batches continuously: what it has no room for waits inside it."""
     timeout: float = 1800
-    _engine: Engine | None = field(default=None, init=False, repr=False, compare=False)
+    _engine: VLLMEngine | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def exclusive(self) -> bool:
@@ -158,7 +158,7 @@ class VLLM(Backend):
             "use_tqdm_on_load": False,
         } | dict(self.engine)
 
-    def _tokens(self, engine: Engine, request: Request) -> list[int]:
+    def _tokens(self, engine: VLLMEngine, request: Request) -> list[int]:
         """The prompt through the chat template, checked against the model's context."""
         # The template writes the special tokens itself; the tokenizer would add a second beginning-of-text.
         tokens: list[int] = engine.tokenizer.encode(self._rendered(engine, request), add_special_tokens=False)
@@ -169,7 +169,7 @@ class VLLM(Backend):
             )
         return tokens
 
-    def _rendered(self, engine: Engine, request: Request) -> str:
+    def _rendered(self, engine: VLLMEngine, request: Request) -> str:
         from jinja2 import TemplateError
 
         messages = [{"role": message.role, "content": message.content} for message in request.messages]
@@ -192,7 +192,7 @@ class VLLM(Backend):
                 )
         raise Rejected(f"the chat template of {self.model!r} does not take these messages: {reason}")
 
-    def _through_template(self, engine: Engine, messages: list[dict[str, str]], sampling: Sampling) -> str:
+    def _through_template(self, engine: VLLMEngine, messages: list[dict[str, str]], sampling: Sampling) -> str:
         template = self._template()
         if template is None and not engine.tokenizer.chat_template:
             raise Misconfigured(
@@ -226,7 +226,7 @@ def _template(text_or_path: str) -> str:
         ) from error
 
 
-def _params(engine: Engine, sampling: Sampling) -> Any:
+def _params(engine: VLLMEngine, sampling: Sampling) -> Any:
     """The request's sampling as vLLM's SamplingParams; ``extra`` takes any further field of theirs."""
     if reserved := sorted({"n", "output_kind", "detokenize"} & sampling.extra.keys()):
         raise Rejected(f"sampling.extra must not set {', '.join(reserved)}: one text a request is what evalkit reads")

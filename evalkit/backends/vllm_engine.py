@@ -28,7 +28,7 @@ _RAISED = re.compile(r"^[\w.]*(?:Error|Exception): (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Engine:
+class VLLMEngine:
     """All that the backend uses of vLLM, gathered once it is loaded. Tests put a stub here."""
 
     llm: Any
@@ -58,7 +58,7 @@ class Engine:
             process.join(_PATIENCE)
 
 
-async def start(arguments: Mapping[str, Any]) -> Engine:
+async def start(arguments: Mapping[str, Any]) -> VLLMEngine:
     """Load a model. In a thread: it takes minutes, and other backends are to go on meanwhile.
 
     Args:
@@ -93,7 +93,7 @@ def _import() -> None:
         )
 
 
-def _load(arguments: Mapping[str, Any]) -> Engine:
+def _load(arguments: Mapping[str, Any]) -> VLLMEngine:
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.exceptions import VLLMClientError, VLLMError
     from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
@@ -116,7 +116,7 @@ def _load(arguments: Mapping[str, Any]) -> Engine:
             structured_outputs = StructuredOutputsParams(**structured_outputs)
         return SamplingParams(structured_outputs=structured_outputs, output_kind=RequestOutputKind.FINAL_ONLY, **fields)
 
-    return Engine(
+    return VLLMEngine(
         llm=llm,
         tokenizer=llm.tokenizer,
         max_model_len=llm.model_config.max_model_len,

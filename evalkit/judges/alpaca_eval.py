@@ -31,7 +31,7 @@ _PLACEHOLDER = re.compile(r"{([^ \s]{1,60}?)}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Published(JudgeProtocol):
+class _AlpacaEvalProtocol(JudgeProtocol):
     """What both versions share: a published prompt in ChatML, filled in as AlpacaEval does."""
 
     published: ClassVar[bool] = True
@@ -51,7 +51,7 @@ class _Published(JudgeProtocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlpacaEvalWeighted(_Published):
+class AlpacaEvalWeighted(_AlpacaEvalProtocol):
     """AlpacaEval 2 (weighted_alpaca_eval_gpt4_turbo): one token, m or M, weighted by its log-probability."""
 
     name: ClassVar[str] = "alpaca_eval_weighted"
@@ -76,7 +76,7 @@ class AlpacaEvalWeighted(_Published):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlpacaEvalRanking(_Published):
+class AlpacaEvalRanking(_AlpacaEvalProtocol):
     """AlpacaEval 1 (alpaca_eval_gpt4): the judge ranks model_1, the first response, and model_2."""
 
     name: ClassVar[str] = "alpaca_eval_gpt4"

@@ -40,7 +40,7 @@ class Template(Struct, frozen=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Published(JudgeProtocol):
+class _FastChatProtocol(JudgeProtocol):
     """What both protocols share: the prompts of the pinned file."""
 
     published: ClassVar[bool] = True
@@ -61,7 +61,7 @@ class _Published(JudgeProtocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FastChatSingle(_Published):
+class FastChatSingle(_FastChatProtocol):
     """Single-answer grading as FastChat does it: four prompts, by turn and by whether there is a reference."""
 
     name: ClassVar[str] = "fastchat_single"
@@ -101,7 +101,7 @@ class FastChatSingle(_Published):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FastChatPair(_Published):
+class FastChatPair(_FastChatProtocol):
     """Pairwise comparison as FastChat does it: four prompts, by turn and by whether there is a reference."""
 
     name: ClassVar[str] = "fastchat_pair"

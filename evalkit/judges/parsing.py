@@ -10,7 +10,7 @@ from math import inf, isfinite
 from evalkit.core.protocols import Completion, Verdict
 from evalkit.core.schema import Failure
 from evalkit.judges import replies
-from evalkit.judges.replies import Scale, excerpt
+from evalkit.judges.replies import RatingScale, excerpt
 
 _FASTCHAT = re.compile(r"\[\[(\d++\.?+\d*+)\]\]")
 _FASTCHAT_BACKUP = re.compile(r"\[(\d++\.?+\d*+)\]")
@@ -19,7 +19,7 @@ _FASTCHAT_BACKUP = re.compile(r"\[(\d++\.?+\d*+)\]")
 
 def rating(completion: Completion, lower: float, upper: float) -> Verdict | Failure:
     """The rating a reply announces, on a scale from ``lower`` to ``upper``, or why it announces none."""
-    return replies.tag(completion, Scale(lower, upper))
+    return replies.tag(completion, RatingScale(lower, upper))
 
 
 def expected_rating(completion: Completion, scale: Mapping[str, float], least_mass: float) -> Verdict | Failure:

@@ -131,7 +131,7 @@ def read(piece: str) -> None:
         for _ in (parsing.rating(reply, 1, 10), parsing.fastchat_rating(reply), verdicts.arena_hard(reply)):
             pass
         verdicts.strict(reply, verdicts.FIVE)
-        replies.json_field(reply, replies.Scale(1, 10), "rating")
+        replies.json_field(reply, replies.RatingScale(1, 10), "rating")
         thinking.part(text)
         style_control.count_markdown(text)
         format_bias.features(text)

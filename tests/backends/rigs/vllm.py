@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 from evalkit.backends.vllm import VLLM
-from evalkit.backends.vllm_engine import Engine
+from evalkit.backends.vllm_engine import VLLMEngine
 
 TEXT = "My verdict is [[A]]."
 IMPOSSIBLE = {"refusal": "an engine of one's own has no policy: whatever the model writes is its answer"}
@@ -130,7 +130,7 @@ def rig(**fields):
 
     async def start(arguments):
         opened.append(arguments)
-        return Engine(
+        return VLLMEngine(
             llm=llm,
             tokenizer=tokenizer,
             max_model_len=arguments["max_model_len"] or 2048,
