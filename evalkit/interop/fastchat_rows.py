@@ -20,7 +20,7 @@ from evalkit.interop.records import (
     judge_ref,
     model_ref,
 )
-from evalkit.judges.parsing import fastchat_rating
+from evalkit.judges.fastchat import published_rating
 from evalkit.judges.replies import excerpt
 from evalkit.ratings.comparisons import HUMAN
 
@@ -98,7 +98,7 @@ def single(source: Record, about: JudgedTurn, unnamed: str, ledger: ImportLedger
     where, record = source
     row = where.read(record, _Single)
     model = model_ref(row.model)
-    read = fastchat_rating(Completion(row.judgment))
+    read = published_rating(Completion(row.judgment))
     failed = row.score is None or row.score == -1
     same = isinstance(read, Failure) == failed and (isinstance(read, Failure) or read.scores[0] == row.score)
     verdict: tuple[float, ...] | Failure

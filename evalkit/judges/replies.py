@@ -2,7 +2,7 @@
 
 A reply has one of four forms: a tag (``[[7]]``, ``[[A]]``), a bare label, a field of a JSON object, or the
 log-probabilities of one token. docs/replies.md lists what is read and what is refused. Readers of published parsers,
-mistakes included, are in parsing.py (ratings) and verdicts.py (pairs).
+mistakes included, are with the protocols that are read by them.
 
 How a tag is read. A line that is nothing but the announced verdict ("**Final rating: [[7]]**") beats everything in
 running text ("to earn a [[10]] it should ..."). Two announcements that differ make the reply ambiguous; so do, where
@@ -98,6 +98,32 @@ class Form(Struct, frozen=True):
     def allowed(self) -> str:
         """The labels, for messages."""
         return ", ".join(self.scores)
+
+
+AB_TIE = Form({"A": 1.0, "B": 0.0, "tie": 0.5}, {"c": "tie"})
+
+FIVE = Form(
+    {"A>>B": 1.0, "A>B": 1.0, "A=B": 0.5, "B>A": 0.0, "B>>A": 0.0},
+    {"b<<a": "A>>B", "b<a": "A>B", "b=a": "A=B", "a<b": "B>A", "a<<b": "B>>A"},
+)
+"""Arena-Hard's labels. The scores do not show how strong a preference is; the label does."""
+
+SCALE8 = Form({str(step): (8 - step) / 7 for step in range(1, 9)})
+"""Eight steps from 1, A strongly preferred, to 8, B strongly preferred; evenly spaced, without a tie."""
+
+_STRENGTHS = ("significantly", "better", "slightly", "negligibly")
+_MARGINS = [(f"A:{word}", f"B:{word}") for word in _STRENGTHS]
+MARGIN = Form(
+    {a: (7 - step) / 7 for step, (a, _) in enumerate(_MARGINS)} | {b: step / 7 for step, (_, b) in enumerate(_MARGINS)},
+    {
+        f"{side}{colon}{word}{better}": f"{side.upper()}:{word}"
+        for side in "ab"
+        for word in _STRENGTHS
+        for colon in (":", "")
+        for better in (("", "better") if word != "better" else ("",))
+    },
+)
+"""Four steps for each side. Evenly spaced, like SCALE8: 1, 6/7, 5/7, 4/7 for A; even the weakest step takes a side."""
 
 
 class RatingScale(Struct, frozen=True):
