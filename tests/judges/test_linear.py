@@ -128,7 +128,12 @@ def read(piece: str) -> None:
     size = SIZE // len(piece)
     for text in (piece * size, "[[" + piece * size, "x" + piece * size + "[[7]] end"):
         reply = Completion(text)
-        for _ in (replies.tag(reply, replies.RatingScale(1, 10)), fastchat.published_rating(reply), arena_hard.published_verdict(reply)):
+        readings = (
+            replies.tag(reply, replies.RatingScale(1, 10)),
+            fastchat.published_rating(reply),
+            arena_hard.published_verdict(reply),
+        )
+        for _ in readings:
             pass
         replies.tag(reply, replies.FIVE)
         replies.json_field(reply, replies.RatingScale(1, 10), "rating")
