@@ -62,6 +62,8 @@ class VLLM(Backend):
     enforce_eager: bool = False
     trust_remote_code: bool = False
     seed: int = 0
+    reasoning_parser: str | None = None
+    """vLLM's reader of this model's thinking (``deepseek_r1``, ``qwen3``). None: its marks tell, as for any model."""
     engine: dict[str, Any] = field(default_factory=dict)
     """Any further argument of vLLM's AsyncEngineArgs."""
     concurrency: int = 256
@@ -96,6 +98,8 @@ class VLLM(Backend):
             "chat_template": None if self.chat_template is None else digest(self._template()),
             "seed": self.seed,
             "engine": {name: value for name, value in self.engine.items() if name not in NEUTRAL},
+            # only where it is set, so that models without one stay who they were
+            **({"reasoning_parser": self.reasoning_parser} if self.reasoning_parser is not None else {}),
         }
 
     async def open(self) -> None:
@@ -139,7 +143,7 @@ class VLLM(Backend):
             raise Rejected(f"vLLM does not take this request: {sentence(error)}") from error
         except engine.failed as error:
             raise Transport(f"vLLM lost this request: {sentence(error.__cause__ or error)}") from error
-        return _completion(last, model=self.model, prompt_tokens=len(tokens))
+        return _completion(last, engine, model=self.model, prompt_tokens=len(tokens))
 
     def _arguments(self) -> dict[str, Any]:
         """The fields as vLLM's engine arguments; ``engine`` has the last word."""
@@ -156,6 +160,7 @@ class VLLM(Backend):
             "seed": self.seed,
             "disable_log_stats": True,
             "use_tqdm_on_load": False,
+            **({"reasoning_parser": self.reasoning_parser} if self.reasoning_parser is not None else {}),
         } | dict(self.engine)
 
     def _tokens(self, engine: VLLMEngine, request: Request) -> list[int]:
@@ -247,15 +252,17 @@ def _params(engine: VLLMEngine, sampling: Sampling) -> Any:
         raise Rejected(f"vLLM does not take these sampling fields ({', '.join(fields)}): {sentence(error)}") from error
 
 
-def _completion(output: Any, *, model: str, prompt_tokens: int) -> Completion:
+def _completion(output: Any, engine: VLLMEngine, *, model: str, prompt_tokens: int) -> Completion:
     """The Completion of vLLM's final RequestOutput."""
     if output is None or not output.outputs:
         raise Malformed("vLLM ended the request without an answer", body=repr(output))
     answer = output.outputs[0]
     if answer.finish_reason not in ("stop", "length", "repetition"):
         raise Transport(f"vLLM gave this request up (finish_reason {answer.finish_reason!r})")
+    thinking, text = engine.parted(answer.text) if engine.parted is not None else ("", answer.text)
     return Completion(
-        text=answer.text,
+        text=text,
+        thinking=thinking,
         finish="stop" if answer.finish_reason == "stop" else "length",
         usage=Usage(prompt_tokens, len(answer.token_ids), output.num_cached_tokens or 0),
         logprobs=None if answer.logprobs is None else tuple(_by_text(position) for position in answer.logprobs),

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from evalkit.core.protocols import Misconfigured
@@ -40,6 +41,8 @@ class VLLMEngine:
     """Makes vLLM's SamplingParams of its fields."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Sampling fields of the model's own generation config."""
+    parted: Callable[[str], tuple[str, str]] | None = None
+    """Parts a reply into thinking and answer, where the model has a reasoning parser of vLLM's."""
     invalid: tuple[type[Exception], ...] = (ValueError, TypeError)
     """Raised where the request is at fault."""
     dead: tuple[type[Exception], ...] = ()
@@ -118,6 +121,7 @@ def _load(arguments: Mapping[str, Any]) -> VLLMEngine:
 
     return VLLMEngine(
         llm=llm,
+        parted=_reasoning_parser(arguments.get("reasoning_parser"), llm.tokenizer),
         tokenizer=llm.tokenizer,
         max_model_len=llm.model_config.max_model_len,
         params=params,
@@ -128,6 +132,25 @@ def _load(arguments: Mapping[str, Any]) -> VLLMEngine:
         since=since,
         processes=tuple(set(multiprocessing.active_children()) - others),
     )
+
+
+def _reasoning_parser(name: str | None, tokenizer: Any) -> Callable[[str], tuple[str, str]] | None:
+    """Find vLLM's reasoning parser of that name, as a function from a reply to thinking and answer."""
+    if not name:
+        return None
+    from vllm.reasoning import ReasoningParserManager
+
+    try:
+        parser = ReasoningParserManager.get_reasoning_parser(name)(tokenizer)
+    except (KeyError, ValueError, RuntimeError) as error:  # no such parser, or its tokens are not the tokenizer's
+        raise Misconfigured(f"vLLM takes no reasoning_parser={name!r} for this model: {sentence(error)}") from error
+    request = SimpleNamespace(chat_template_kwargs={})  # parsers look at nothing else of a server's request
+
+    def parted(text: str) -> tuple[str, str]:
+        thinking, answer = parser.extract_reasoning(text, request)
+        return thinking or "", answer or ""
+
+    return parted
 
 
 def sentence(error: BaseException) -> str:

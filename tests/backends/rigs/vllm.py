@@ -20,6 +20,12 @@ IMPOSSIBLE = {"refusal": "an engine of one's own has no policy: whatever the mod
 """Situations this backend cannot be in, and why."""
 
 
+def split_at_mark(text):
+    """As vLLM's parsers do: thinking, then the answer."""
+    thinking, _, answer = text.partition("]")
+    return thinking, answer
+
+
 class Died(Exception):
     """Stands for vLLM's EngineDeadError."""
 
@@ -134,6 +140,7 @@ def rig(**fields):
             llm=llm,
             tokenizer=tokenizer,
             max_model_len=arguments["max_model_len"] or 2048,
+            parted=split_at_mark if arguments.get("reasoning_parser") else None,
             params=SimpleNamespace,
             dead=(Died,),
             failed=(Failed,),
