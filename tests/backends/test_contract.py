@@ -1,6 +1,8 @@
 """The contract every backend keeps, run over each module of evalkit/backends that defines one.
 
-Each has a rig in tests/backends/rigs/<module>.py that can put it into every situation below::
+Each has a rig in tests/backends/rigs/<module>.py that can put it into every situation: ``success``, ``truncation``,
+``refusal``, ``429``, ``500``, ``timeout`` (it never answers), ``400`` (Rejected), ``garbage`` (Malformed), and those of
+``ALSO``. The rig of a backend without a server names the ones it cannot be in::
 
     IMPOSSIBLE = {}        situations this backend cannot be in, and why
     ALSO = ()              of ``empty`` and ``surrogate``: those it can be in
