@@ -35,22 +35,22 @@ class _Block(Struct):
     thinking: str = ""
 
 
-class _Usage(Struct):
+class _AnthropicUsage(Struct):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
 
 
-class _Body(Struct):
+class _AnthropicBody(Struct):
     content: list[_Block] | None = None
     stop_reason: str | None = None
-    usage: _Usage | None = None
+    usage: _AnthropicUsage | None = None
     model: str | None = None
     error: Any = None
 
 
-_DECODER = msgspec.json.Decoder(_Body)
+_DECODER = msgspec.json.Decoder(_AnthropicBody)
 _STATUS = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -203,8 +203,8 @@ def _decode(
     return _completion(parsed, parsed.content, request)
 
 
-def _completion(parsed: _Body, content: list[_Block], request: Request) -> Completion:
-    usage = parsed.usage or _Usage()
+def _completion(parsed: _AnthropicBody, content: list[_Block], request: Request) -> Completion:
+    usage = parsed.usage or _AnthropicUsage()
     cached = usage.cache_read_input_tokens or 0
     text = "".join(block.text for block in content if block.type == "text")
     reason = "tool_calls" if parsed.stop_reason == "tool_use" else parsed.stop_reason
@@ -220,9 +220,9 @@ def _completion(parsed: _Body, content: list[_Block], request: Request) -> Compl
     )
 
 
-def _mended(raw: bytes, secret: str) -> _Body:
+def _mended(raw: bytes, secret: str) -> _AnthropicBody:
     """What a strict decoder refused: the text at least."""
     try:
-        return chat_completions.some(chat_completions.loads(raw), _Body)
+        return chat_completions.some(chat_completions.loads(raw), _AnthropicBody)
     except (ValueError, RecursionError):
         chat_completions.malformed(raw, secret)

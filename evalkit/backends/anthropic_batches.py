@@ -35,7 +35,7 @@ STATUSES = {
 """The HTTP status that each type of error has outside of batches; 500 for any other."""
 
 
-class _Counts(Struct):
+class _AnthropicCounts(Struct):
     processing: int = 0
     succeeded: int = 0
     errored: int = 0
@@ -47,10 +47,10 @@ class _Counts(Struct):
         return self.succeeded + self.errored + self.canceled + self.expired
 
 
-class _Batch(Struct):
+class _AnthropicBatch(Struct):
     id: str
     processing_status: str
-    request_counts: _Counts
+    request_counts: _AnthropicCounts
     created_at: str = ""
 
     def created(self) -> float:
@@ -61,8 +61,8 @@ class _Batch(Struct):
             return float("inf")
 
 
-class _Page(Struct):
-    data: list[_Batch]
+class _AnthropicPage(Struct):
+    data: list[_AnthropicBatch]
     has_more: bool = False
 
 
@@ -72,7 +72,7 @@ class _Result(Struct):
     error: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class _Row(Struct):
+class _AnthropicRow(Struct):
     custom_id: str
     result: _Result
 
@@ -96,14 +96,14 @@ class AnthropicBatches:
     async def submit(self, mark: str, lines: Sequence[bytes]) -> str:
         """Have the requests processed. There is no place for ``mark``."""
         content = b'{"requests":[' + b",".join(lines) + b"]}"
-        return (await self.calls.post(PATH, content, _Batch)).id
+        return (await self.calls.post(PATH, content, _AnthropicBatch)).id
 
     async def candidates(self, intent: Batch) -> list[str]:
         """Batches of the same size, made since: which of them is ours, the ids in its results must tell."""
         found: list[str] = []
         after = ""
         while True:
-            page = await self.calls.get(f"{PATH}?limit={PAGE}{after}", _Page, named=False)
+            page = await self.calls.get(f"{PATH}?limit={PAGE}{after}", _AnthropicPage, named=False)
             since = intent.created - CLOCKS_APART
             for batch in page.data:
                 size = batch.request_counts.done + batch.request_counts.processing
@@ -117,7 +117,7 @@ class AnthropicBatches:
 
     async def state(self, batch: str) -> BatchState:
         """How far it is. Counts other than zero appear only when all of it has ended."""
-        found = await self.calls.get(f"{PATH}/{segment(batch)}", _Batch)
+        found = await self.calls.get(f"{PATH}/{segment(batch)}", _AnthropicBatch)
         return BatchState(found.processing_status == "ended", found.request_counts.done)
 
     async def results(self, batch: str) -> AsyncGenerator[tuple[str, bytes], None]:
@@ -128,7 +128,7 @@ class AnthropicBatches:
 
     def completion(self, line: bytes, request: Request) -> Completion:
         """What a row says."""
-        parsed = row(line, _Row)
+        parsed = row(line, _AnthropicRow)
         secret = self.calls.endpoint.key
         if parsed is None:
             raise no_row(line, secret)
@@ -150,4 +150,4 @@ class AnthropicBatches:
 
     async def cancel(self, batch: str) -> None:
         """Ask for it to be stopped; what was done is paid for and can be fetched."""
-        await self.calls.post(f"{PATH}/{segment(batch)}/cancel", b"{}", _Batch)
+        await self.calls.post(f"{PATH}/{segment(batch)}/cancel", b"{}", _AnthropicBatch)

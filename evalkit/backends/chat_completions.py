@@ -61,7 +61,7 @@ class _Part(Struct):
     text: str = ""
 
 
-class _Message(Struct):
+class _ChatMessage(Struct):
     content: str | list[_Part] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
@@ -82,19 +82,19 @@ class _Candidate(Struct):
     logprob: float | None = None
 
 
-class _Token(_Candidate):
+class _ChatToken(_Candidate):
     top_logprobs: list[_Candidate] | None = None
 
 
-class _Logprobs(Struct):
-    content: list[_Token] | None = None
+class _ChatLogprobs(Struct):
+    content: list[_ChatToken] | None = None
 
 
-class _Choice(Struct):
-    message: _Message | None = None
-    delta: _Message | None = None
+class _ChatChoice(Struct):
+    message: _ChatMessage | None = None
+    delta: _ChatMessage | None = None
     finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
+    logprobs: _ChatLogprobs | None = None
     error: Any = None
 
 
@@ -102,22 +102,22 @@ class _Details(Struct):
     cached_tokens: int | None = None
 
 
-class _Usage(Struct):
+class _ChatUsage(Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
     prompt_tokens_details: _Details | None = None
 
 
-class _Body(Struct):
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
+class _ChatBody(Struct):
+    choices: list[_ChatChoice] | None = None
+    usage: _ChatUsage | None = None
     model: str | None = None
     error: Any = None
 
 
 _ENCODER = msgspec.json.Encoder()
-_DECODER = msgspec.json.Decoder(_Body)
+_DECODER = msgspec.json.Decoder(_ChatBody)
 
 
 def check_extra(extra: Mapping[str, Any]) -> None:
@@ -195,7 +195,7 @@ def malformed(raw: bytes, secret: str = NO_KEY) -> NoReturn:
     raise Malformed("the server's answer is not a chat completion", body=sent)
 
 
-def _parse(raw: bytes, secret: str) -> _Body:
+def _parse(raw: bytes, secret: str) -> _ChatBody:
     try:
         return _DECODER.decode(raw)
     except (ValueError, RecursionError):  # every error of msgspec is a ValueError, and so is bad UTF-8
@@ -204,9 +204,9 @@ def _parse(raw: bytes, secret: str) -> _Body:
         data = loads(raw)
     except (ValueError, RecursionError):
         malformed(raw, secret)
-    parsed = some(data, _Body)
+    parsed = some(data, _ChatBody)
     if parsed.choices is None and isinstance(data, dict) and isinstance(data.get("choices"), list):
-        parsed.choices = [some(choice, _Choice) for choice in data["choices"]]
+        parsed.choices = [some(choice, _ChatChoice) for choice in data["choices"]]
     return parsed
 
 
@@ -258,7 +258,7 @@ def decode_stream(events: list[bytes], fail: Callable[[int, Detail], EvalkitErro
     text: list[str] = []
     thinking: list[str] = []
     finish: str | None = None
-    last = _Body()
+    last = _ChatBody()
     for event in events:
         parsed = _parse(event, NO_KEY)
         _check(parsed.error, fail)
@@ -310,7 +310,7 @@ def unusable(raw: bytes) -> None:
 
 
 def _completion(
-    parsed: _Body, text: str, refusal: str | None, reason: str | None, logprobs: _Logprobs | None
+    parsed: _ChatBody, text: str, refusal: str | None, reason: str | None, logprobs: _ChatLogprobs | None
 ) -> Completion:
     candidates = tuple(map(_merged, logprobs.content or ())) if logprobs else ()
     return Completion(
@@ -337,7 +337,7 @@ def finish_of(reason: str | None) -> Finish:
     return "refusal" if word in _FILTERED else "length"
 
 
-def _usage(usage: _Usage | None) -> Usage:
+def _usage(usage: _ChatUsage | None) -> Usage:
     if usage is None:
         return Usage()
     details = usage.prompt_tokens_details
@@ -361,7 +361,7 @@ def counted(prompt: int | None, completion: int | None, cached: int | None, tota
     return Usage(counts[0], total - counts[0], counts[2])
 
 
-def _merged(token: _Token) -> dict[str, float]:
+def _merged(token: _ChatToken) -> dict[str, float]:
     """Candidates by text; none where nothing is known of the one that was written.
 
     Different token ids may spell the same text: their probabilities add up.

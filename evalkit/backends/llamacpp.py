@@ -26,7 +26,7 @@ from evalkit.backends.provider import Detail
 from evalkit.core.protocols import Backend, Completion, EvalkitError, Misconfigured, PrefixCache, Request, Transport
 
 
-class Engine(Protocol):
+class LlamaCppEngine(Protocol):
     """What is used of ``xllamacpp.Server``."""
 
     def handle_chat_completions(self, prompt: bytes, callback: Callable[[bytes], bool], /) -> None:
@@ -58,7 +58,7 @@ class LlamaCpp(Backend):
     seed: int | None = None
     """For requests that name none."""
     timeout: float = 600.0
-    _engine: Engine | None = field(default=None, init=False, repr=False, compare=False)
+    _engine: LlamaCppEngine | None = field(default=None, init=False, repr=False, compare=False)
     _pool: ThreadPoolExecutor | None = field(default=None, init=False, repr=False, compare=False)
     _running: set[threading.Event] = field(default_factory=set, init=False, repr=False, compare=False)
 
@@ -166,7 +166,7 @@ class LlamaCpp(Backend):
             )
         return None
 
-    def _load(self, path: Path) -> Engine:
+    def _load(self, path: Path) -> LlamaCppEngine:
         """Load the weights; takes seconds."""
         with path.open("rb") as file:
             if file.read(4) != b"GGUF":
@@ -188,7 +188,7 @@ class LlamaCpp(Backend):
         params.api_keys = [secrets.token_hex()]
         params.ui = params.endpoint_slots = False
         try:
-            engine: Engine = xllamacpp.Server(params)
+            engine: LlamaCppEngine = xllamacpp.Server(params)
         except RuntimeError as error:
             raise Misconfigured(
                 f"llama.cpp cannot load {str(path)!r} with context={self.context} and slots={self.slots}: "
@@ -203,7 +203,7 @@ class LlamaCpp(Backend):
         )
 
 
-def _generate(engine: Engine, body: bytes, stop: threading.Event) -> list[bytes]:
+def _generate(engine: LlamaCppEngine, body: bytes, stop: threading.Event) -> list[bytes]:
     """Runs in a thread of the pool."""
     events: list[bytes] = []
 

@@ -38,24 +38,24 @@ class _Errors(Struct):
     data: list[_Error] | None = None
 
 
-class _Counts(Struct):
+class _OpenAICounts(Struct):
     total: int = 0
     completed: int = 0
     failed: int = 0
 
 
-class _Batch(Struct):
+class _OpenAIBatch(Struct):
     id: str
     status: str
     metadata: dict[str, Any] | None = None
-    request_counts: _Counts | None = None
+    request_counts: _OpenAICounts | None = None
     output_file_id: str | None = None
     error_file_id: str | None = None
     errors: _Errors | None = None
 
 
-class _Page(Struct):
-    data: list[_Batch]
+class _OpenAIPage(Struct):
+    data: list[_OpenAIBatch]
     has_more: bool = False
 
 
@@ -64,7 +64,7 @@ class _Response(Struct):
     body: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class _Row(Struct):
+class _OpenAIRow(Struct):
     custom_id: str
     response: _Response | None = None
     error: _Error | None = None
@@ -97,13 +97,13 @@ class OpenAIBatches:
             "completion_window": "24h",
             "metadata": {MARK: mark},
         }
-        return (await self.calls.post("/batches", msgspec.json.encode(order), _Batch)).id
+        return (await self.calls.post("/batches", msgspec.json.encode(order), _OpenAIBatch)).id
 
     async def candidates(self, intent: Batch) -> list[str]:
         """The batch that carries our mark."""
         after = ""
         while True:
-            page = await self.calls.get(f"/batches?limit={PAGE}{after}", _Page, named=False)
+            page = await self.calls.get(f"/batches?limit={PAGE}{after}", _OpenAIPage, named=False)
             for batch in page.data:
                 if (batch.metadata or {}).get(MARK) == intent.key:
                     return [batch.id]
@@ -115,7 +115,7 @@ class OpenAIBatches:
     async def state(self, batch: str) -> BatchState:
         """How far it is."""
         found = await self._batch(batch)
-        counts = found.request_counts or _Counts()
+        counts = found.request_counts or _OpenAICounts()
         done = counts.completed + counts.failed
         if found.status == "failed":
             errors = (found.errors.data if found.errors else None) or [_Error(message="no reason given")]
@@ -138,7 +138,7 @@ class OpenAIBatches:
 
     def completion(self, line: bytes, request: Request) -> Completion:
         """What a row says."""
-        parsed = row(line, _Row)
+        parsed = row(line, _OpenAIRow)
         secret = self.calls.endpoint.key
         if parsed is None:
             raise no_row(line, secret)
@@ -159,7 +159,7 @@ class OpenAIBatches:
 
     async def cancel(self, batch: str) -> None:
         """Ask for it to be stopped; what was done is paid for and can be fetched."""
-        await self.calls.post(f"/batches/{segment(batch)}/cancel", b"{}", _Batch)
+        await self.calls.post(f"/batches/{segment(batch)}/cancel", b"{}", _OpenAIBatch)
 
-    async def _batch(self, batch: str) -> _Batch:
-        return await self.calls.get(f"/batches/{segment(batch)}", _Batch)
+    async def _batch(self, batch: str) -> _OpenAIBatch:
+        return await self.calls.get(f"/batches/{segment(batch)}", _OpenAIBatch)

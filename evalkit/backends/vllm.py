@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalkit.backends.vllm_engine import Engine, cause_of, sentence, start
+from evalkit.backends.vllm_engine import VLLMEngine, cause_of, sentence, start
 from evalkit.core.protocols import (
     Backend,
     Completion,
@@ -62,12 +62,14 @@ class VLLM(Backend):
     enforce_eager: bool = False
     trust_remote_code: bool = False
     seed: int = 0
+    reasoning_parser: str | None = None
+    """vLLM's reader of this model's thinking (``deepseek_r1``, ``qwen3``). None: its marks tell, as for any model."""
     engine: dict[str, Any] = field(default_factory=dict)
     """Any further argument of vLLM's AsyncEngineArgs."""
     concurrency: int = 256
     """The engine batches continuously: what it has no room for waits inside it."""
     timeout: float = 1800
-    _engine: Engine | None = field(default=None, init=False, repr=False, compare=False)
+    _engine: VLLMEngine | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def exclusive(self) -> bool:
@@ -96,6 +98,8 @@ class VLLM(Backend):
             "chat_template": None if self.chat_template is None else digest(self._template()),
             "seed": self.seed,
             "engine": {name: value for name, value in self.engine.items() if name not in NEUTRAL},
+            # only where it is set, so that models without one stay who they were
+            **({"reasoning_parser": self.reasoning_parser} if self.reasoning_parser is not None else {}),
         }
 
     async def open(self) -> None:
@@ -139,7 +143,7 @@ class VLLM(Backend):
             raise Rejected(f"vLLM does not take this request: {sentence(error)}") from error
         except engine.failed as error:
             raise Transport(f"vLLM lost this request: {sentence(error.__cause__ or error)}") from error
-        return _completion(last, model=self.model, prompt_tokens=len(tokens))
+        return _completion(last, engine, model=self.model, prompt_tokens=len(tokens))
 
     def _arguments(self) -> dict[str, Any]:
         """The fields as vLLM's engine arguments; ``engine`` has the last word."""
@@ -156,9 +160,10 @@ class VLLM(Backend):
             "seed": self.seed,
             "disable_log_stats": True,
             "use_tqdm_on_load": False,
+            **({"reasoning_parser": self.reasoning_parser} if self.reasoning_parser is not None else {}),
         } | dict(self.engine)
 
-    def _tokens(self, engine: Engine, request: Request) -> list[int]:
+    def _tokens(self, engine: VLLMEngine, request: Request) -> list[int]:
         """The prompt through the chat template, checked against the model's context."""
         # The template writes the special tokens itself; the tokenizer would add a second beginning-of-text.
         tokens: list[int] = engine.tokenizer.encode(self._rendered(engine, request), add_special_tokens=False)
@@ -169,7 +174,7 @@ class VLLM(Backend):
             )
         return tokens
 
-    def _rendered(self, engine: Engine, request: Request) -> str:
+    def _rendered(self, engine: VLLMEngine, request: Request) -> str:
         from jinja2 import TemplateError
 
         messages = [{"role": message.role, "content": message.content} for message in request.messages]
@@ -192,7 +197,7 @@ class VLLM(Backend):
                 )
         raise Rejected(f"the chat template of {self.model!r} does not take these messages: {reason}")
 
-    def _through_template(self, engine: Engine, messages: list[dict[str, str]], sampling: Sampling) -> str:
+    def _through_template(self, engine: VLLMEngine, messages: list[dict[str, str]], sampling: Sampling) -> str:
         template = self._template()
         if template is None and not engine.tokenizer.chat_template:
             raise Misconfigured(
@@ -226,7 +231,7 @@ def _template(text_or_path: str) -> str:
         ) from error
 
 
-def _params(engine: Engine, sampling: Sampling) -> Any:
+def _params(engine: VLLMEngine, sampling: Sampling) -> Any:
     """The request's sampling as vLLM's SamplingParams; ``extra`` takes any further field of theirs."""
     if reserved := sorted({"n", "output_kind", "detokenize"} & sampling.extra.keys()):
         raise Rejected(f"sampling.extra must not set {', '.join(reserved)}: one text a request is what evalkit reads")
@@ -247,15 +252,17 @@ def _params(engine: Engine, sampling: Sampling) -> Any:
         raise Rejected(f"vLLM does not take these sampling fields ({', '.join(fields)}): {sentence(error)}") from error
 
 
-def _completion(output: Any, *, model: str, prompt_tokens: int) -> Completion:
+def _completion(output: Any, engine: VLLMEngine, *, model: str, prompt_tokens: int) -> Completion:
     """The Completion of vLLM's final RequestOutput."""
     if output is None or not output.outputs:
         raise Malformed("vLLM ended the request without an answer", body=repr(output))
     answer = output.outputs[0]
     if answer.finish_reason not in ("stop", "length", "repetition"):
         raise Transport(f"vLLM gave this request up (finish_reason {answer.finish_reason!r})")
+    thinking, text = engine.parted(answer.text) if engine.parted is not None else ("", answer.text)
     return Completion(
-        text=answer.text,
+        text=text,
+        thinking=thinking,
         finish="stop" if answer.finish_reason == "stop" else "length",
         usage=Usage(prompt_tokens, len(answer.token_ids), output.num_cached_tokens or 0),
         logprobs=None if answer.logprobs is None else tuple(_by_text(position) for position in answer.logprobs),

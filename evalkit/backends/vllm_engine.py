@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from evalkit.core.protocols import Misconfigured
@@ -28,7 +29,7 @@ _RAISED = re.compile(r"^[\w.]*(?:Error|Exception): (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Engine:
+class VLLMEngine:
     """All that the backend uses of vLLM, gathered once it is loaded. Tests put a stub here."""
 
     llm: Any
@@ -40,6 +41,8 @@ class Engine:
     """Makes vLLM's SamplingParams of its fields."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Sampling fields of the model's own generation config."""
+    parted: Callable[[str], tuple[str, str]] | None = None
+    """Parts a reply into thinking and answer, where the model has a reasoning parser of vLLM's."""
     invalid: tuple[type[Exception], ...] = (ValueError, TypeError)
     """Raised where the request is at fault."""
     dead: tuple[type[Exception], ...] = ()
@@ -58,7 +61,7 @@ class Engine:
             process.join(_PATIENCE)
 
 
-async def start(arguments: Mapping[str, Any]) -> Engine:
+async def start(arguments: Mapping[str, Any]) -> VLLMEngine:
     """Load a model. In a thread: it takes minutes, and other backends are to go on meanwhile.
 
     Args:
@@ -93,7 +96,7 @@ def _import() -> None:
         )
 
 
-def _load(arguments: Mapping[str, Any]) -> Engine:
+def _load(arguments: Mapping[str, Any]) -> VLLMEngine:
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.exceptions import VLLMClientError, VLLMError
     from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
@@ -116,8 +119,9 @@ def _load(arguments: Mapping[str, Any]) -> Engine:
             structured_outputs = StructuredOutputsParams(**structured_outputs)
         return SamplingParams(structured_outputs=structured_outputs, output_kind=RequestOutputKind.FINAL_ONLY, **fields)
 
-    return Engine(
+    return VLLMEngine(
         llm=llm,
+        parted=_reasoning_parser(arguments.get("reasoning_parser"), llm.tokenizer),
         tokenizer=llm.tokenizer,
         max_model_len=llm.model_config.max_model_len,
         params=params,
@@ -128,6 +132,25 @@ def _load(arguments: Mapping[str, Any]) -> Engine:
         since=since,
         processes=tuple(set(multiprocessing.active_children()) - others),
     )
+
+
+def _reasoning_parser(name: str | None, tokenizer: Any) -> Callable[[str], tuple[str, str]] | None:
+    """Find vLLM's reasoning parser of that name, as a function from a reply to thinking and answer."""
+    if not name:
+        return None
+    from vllm.reasoning import ReasoningParserManager
+
+    try:
+        parser = ReasoningParserManager.get_reasoning_parser(name)(tokenizer)
+    except (KeyError, ValueError, RuntimeError) as error:  # no such parser, or its tokens are not the tokenizer's
+        raise Misconfigured(f"vLLM takes no reasoning_parser={name!r} for this model: {sentence(error)}") from error
+    request = SimpleNamespace(chat_template_kwargs={})  # parsers look at nothing else of a server's request
+
+    def parted(text: str) -> tuple[str, str]:
+        thinking, answer = parser.extract_reasoning(text, request)
+        return thinking or "", answer or ""
+
+    return parted
 
 
 def sentence(error: BaseException) -> str:

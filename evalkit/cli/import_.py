@@ -22,15 +22,18 @@ def main(arguments: Sequence[str]) -> int:
     add("path", type=Path, metavar="PATH", help="a file, or a folder to be imported whole")
     add("--into", type=Path, default=Path("results"), metavar="DIR", help="results folder (results)")
     add("--benchmark", metavar="NAME", help="what to call the benchmark, where the files do not say")
+    add("--skip-bad", action="store_true", help="leave out records that cannot be read, and count them")
     add("--judge", metavar="NAME", help="what to call a judge, where the files do not say")
     add("--baseline", metavar="NAME", help="the model all others were compared with, likewise")
     add("--model", metavar="NAME", help="who answered, likewise")
     add("--map", action="append", metavar="FIELD=COLUMN", help=MAP_HELP)
     given = parse(parser, arguments)
-    told = Told(given.judge, given.baseline, given.model, parse_map(given.map))
+    told = Told(given.judge, given.baseline, given.model, parse_map(given.map), given.skip_bad)
     found = import_results(given.format, given.path, given.into, given.benchmark, told)
     for text in told.assumed:
         note(text)
+    if told.skipped:
+        note(f"{len(told.skipped):,} records left out; the first: {next(iter(told.skipped.values()))}")
     for kind, count in found.read.items():
         note(f"{count:,} {kind}, {found.added.get(kind, 0):,} of them new")
     for kind, count in found.failed.items():

@@ -13,6 +13,7 @@ Errors, by who must act::
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -222,6 +223,16 @@ class Backend:
     recording) lives in client.py, never here. A class that has all these attributes without deriving from this one
     works as well.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse a field without a default where this class has a property: a dataclass would take that as default."""
+        super().__init_subclass__(**options)
+        for name in inspect.get_annotations(cls):
+            if name not in cls.__dict__ and isinstance(getattr(cls, name, None), property):
+                raise TypeError(
+                    f"the field {cls.__name__}.{name} needs a default, or a dataclass would take Backend's property "
+                    f"of that name for one: write `{name}: ... = VALUE`"
+                )
 
     @property
     def concurrency(self) -> int:

@@ -343,9 +343,14 @@ class BattleFile:
     def __iter__(self) -> Iterator[tuple[Where, dict[str, Any], BattleRow]]:
         """Each row with where it stands and the record it is."""
         for where, record in self._rows():
-            yield where, record, self._row(where, record)
+            yield where, record, self.row(where, record)
 
-    def _row(self, where: Where, record: dict[str, Any]) -> BattleRow:
+    def row(self, where: Where, record: dict[str, Any]) -> BattleRow:
+        """One record as a comparison.
+
+        Raises:
+            UsageError: a name is empty, or the winner is none that is known.
+        """
         model_a, model_b, question, judge, category, turn = (
             self.columns.value(record, field, where)
             for field in ("model_a", "model_b", "question", "judge", "category", "turn")

@@ -1,30 +1,41 @@
-"""Other tools' result files: one module a format, each with a frozen dataclass ``Format``; found by name."""
+"""Other tools' result files: one module a format, each with a class that derives from ``ImportFormat``."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from types import ModuleType
 
 from evalkit.core.protocols import UsageError
-from evalkit.interop.records import Plugin, Told
+from evalkit.interop.records import ExportFormat, ImportFormat, Told
+
+
+def formats() -> dict[str, type[ImportFormat]]:
+    """The formats there are, by the name of their module."""
+    found = ((module.name, _format_in(f"{__name__}.{module.name}")) for module in pkgutil.iter_modules(__path__))
+    return {name: kind for name, kind in sorted(found) if kind is not None}
 
 
 def names() -> list[str]:
-    """The formats there are."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if hasattr(_module(module.name), "Format"))
+    """The names of all formats."""
+    return list(formats())
 
 
 def exportable() -> list[str]:
-    """The formats that results can be written in: those that have ``write``."""
-    return [name for name in names() if hasattr(_module(name).Format, "write")]
+    """The names of the formats that results can be written in."""
+    return [name for name, kind in formats().items() if issubclass(kind, ExportFormat)]
 
 
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{name}")
+def _format_in(module: str) -> type[ImportFormat] | None:
+    own = [
+        value
+        for value in vars(importlib.import_module(module)).values()
+        if isinstance(value, type) and issubclass(value, ImportFormat) and value.__module__ == module
+    ]
+    # records.py holds the two base classes themselves
+    return next((kind for kind in own if "read" not in kind.__abstractmethods__), None)
 
 
-def load(name: str, benchmark: str | None = None, told: Told | None = None) -> Plugin:
+def load(name: str, benchmark: str | None = None, told: Told | None = None) -> ImportFormat:
     """The plug-in of a format.
 
     Args:
@@ -35,13 +46,11 @@ def load(name: str, benchmark: str | None = None, told: Told | None = None) -> P
     Raises:
         UsageError: there is no such format, or it has no use for something the user says.
     """
-    if name not in names():
-        raise UsageError(f"there is no format {name!r}; there are: {', '.join(names())}")
-    made = _module(name).Format
-    uses = getattr(made, "USES", ())
+    known = formats()
+    if name not in known:
+        raise UsageError(f"there is no format {name!r}; there are: {', '.join(known)}")
     for option in ("judge", "baseline", "model", "columns"):
-        if told is not None and getattr(told, option) and option not in uses:
+        if told is not None and getattr(told, option) and option not in known[name].asks:
             flag = "map" if option == "columns" else option
             raise UsageError(f"--{flag} has no meaning for {name}: its files say it themselves")
-    plugin: Plugin = made(benchmark=benchmark, **({"told": told} if told is not None and uses else {}))
-    return plugin
+    return known[name](benchmark=benchmark, told=told or Told())

@@ -12,9 +12,10 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import exp
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 from msgspec import Struct
@@ -25,9 +26,10 @@ from evalkit.datasets.data_files import Record, Where, files, first, records
 from evalkit.interop.outputs import Outputs, remembered
 from evalkit.interop.records import (
     UNKNOWN,
-    Asked,
+    ExportFormat,
     Imported,
-    Ledger,
+    ImportLedger,
+    JudgedTurn,
     difference,
     judge_ref,
     model_ref,
@@ -69,10 +71,11 @@ class _Call(Struct):
 
 
 @dataclass(frozen=True)
-class Format:
+class AlpacaEvalFormat(ExportFormat):
     """Outputs and annotations; a folder may hold those of any number of models."""
 
-    benchmark: str | None = None
+    asks: ClassVar = frozenset({"baseline", "judge", "model"})
+
     seed: int = 0
     """The annotator's seed, which decides in which order answers were shown."""
 
@@ -83,10 +86,29 @@ class Format:
             UsageError: a file is neither, or a record is malformed.
         """
         found = sorted((_annotated(file), file) for file in files(path, "*outputs*.json", "*annotations*.json"))
-        ledger = Ledger()
+        ledger = ImportLedger()
         for annotated, file in found:
-            for source in records(file):
-                yield from self._annotation(source, ledger) if annotated else self._output(source, ledger)
+            read = self._annotation if annotated else self._output
+            yield from self.told.rows(records(file), partial(read, ledger, self._unsaid(file, annotated)))
+
+    def _unsaid(self, file: Path, annotated: bool) -> dict[str, str]:
+        """The names that the file does not have; folders are called results/MODEL/ANNOTATOR."""
+        said = first(file) or {}
+        folder = file.resolve().parent
+        unsaid: dict[str, str] = {}
+        if not annotated:
+            return unsaid if "generator" in said else {"generator": self.told.model_of(file, folder.name)}
+        if "annotator" not in said:
+            unsaid["annotator"] = self.told.judge_of(file, folder.name)
+        if "generator_2" not in said:
+            unsaid["generator_2"] = self.told.model_of(file, folder.parent.name)
+        if "generator_1" not in said and self.told.baseline is not None:
+            unsaid["generator_1"] = self.told.baseline
+        elif "generator_1" not in said:
+            raise UsageError(
+                f"{str(file)!r} does not say whose answers output_1 are (generator_1); say it: --baseline NAME"
+            )
+        return unsaid
 
     def write(self, rows: Iterable[Imported], out: Path) -> Counter[str]:
         """``results/<model>/model_outputs.json`` and ``results/<model>/<annotator>/annotations.json``.
@@ -128,14 +150,14 @@ class Format:
                     written["annotations"] += 1
         return written
 
-    def _item(self, where: Where, instruction: str, dataset: str, ledger: Ledger) -> tuple[Item, bool]:
+    def _item(self, where: Where, instruction: str, dataset: str, ledger: ImportLedger) -> tuple[Item, bool]:
         turns = (instruction,)
         item = Item(id=digest(turns)[:16], benchmark=self.benchmark or "alpaca_eval", category=dataset, turns=turns)
         return item, ledger.new(where, item)
 
-    def _output(self, source: Record, ledger: Ledger) -> Iterator[Imported]:
+    def _output(self, ledger: ImportLedger, unsaid: dict[str, str], source: Record) -> Iterator[Imported]:
         where, record = source
-        row = where.read(record, _Output)
+        row = where.read({**unsaid, **record}, _Output)
         item, new = self._item(where, row.instruction, row.dataset, ledger)
         if new:
             yield Imported(item)
@@ -144,15 +166,15 @@ class Format:
             known = ledger.categories[item.benchmark, item.id]
             yield Imported(response, difference(record, _output_row(response, item) | {"dataset": known}))
 
-    def _annotation(self, source: Record, ledger: Ledger) -> Iterator[Imported]:
+    def _annotation(self, ledger: ImportLedger, unsaid: dict[str, str], source: Record) -> Iterator[Imported]:
         where, record = source
-        row = where.read(record, _Annotation)
+        row = where.read({**unsaid, **record}, _Annotation)
         prefix = "" if any(name in record for name in _CALL) else _RENAMED
         call = where.read({name: record.get(prefix + name) for name in _CALL}, _Call)
         item, new = self._item(where, row.instruction, row.dataset, ledger)
         if new:
             yield Imported(item)
-        asked = Asked(item.benchmark, item.id, 1, ledger.categories[item.benchmark, item.id])
+        asked = JudgedTurn(item.benchmark, item.id, 1, ledger.categories[item.benchmark, item.id])
         shown = []
         for generator, output in ((row.generator_1, row.output_1), (row.generator_2, row.output_2)):
             answer = ledger.answer(where, asked[:2], model_ref(generator), (output,), again=False)
@@ -213,28 +235,28 @@ def preference_of(logprobs: Mapping[str, float], *, switch: bool) -> float | Non
 def verdict_logprobs(raw: object) -> dict[str, float]:
     """Log-probabilities of the candidates for the first token, by text; empty where the completion has none."""
     try:
-        found = msgspec.convert(raw, _Completion)
+        found = msgspec.convert(raw, _AnnotatorCompletion)
     except msgspec.ValidationError:
         return {}
     content = found.logprobs.content if found.logprobs is not None else None
     return {token.token: token.logprob for token in content[0].top_logprobs} if content else {}
 
 
-class _Token(Struct):
+class _AnnotatorToken(Struct):
     token: str
     logprob: float
 
 
-class _Position(Struct):
-    top_logprobs: tuple[_Token, ...] = ()
+class _AnnotatorPosition(Struct):
+    top_logprobs: tuple[_AnnotatorToken, ...] = ()
 
 
-class _Logprobs(Struct):
-    content: tuple[_Position, ...] | None = None
+class _AnnotatorLogprobs(Struct):
+    content: tuple[_AnnotatorPosition, ...] | None = None
 
 
-class _Completion(Struct):
-    logprobs: _Logprobs | None = None
+class _AnnotatorCompletion(Struct):
+    logprobs: _AnnotatorLogprobs | None = None
 
 
 def _said(raw: dict[str, Any] | str | None) -> str | None:

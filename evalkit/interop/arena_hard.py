@@ -10,21 +10,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from msgspec import Struct
 
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Failure, Item, Judgment, Response
 from evalkit.datasets.data_files import Record, files, first, records
-from evalkit.interop.outputs import Outputs, Rows, judgments, remembered
+from evalkit.interop.outputs import Outputs, RowAssembler, judgments, remembered
 from evalkit.interop.records import (
     API_FAILED,
     UNKNOWN,
-    Asked,
+    ExportFormat,
     Imported,
-    Ledger,
+    ImportLedger,
+    JudgedTurn,
     difference,
     joined,
     judge_ref,
@@ -35,7 +37,7 @@ from evalkit.judges.replies import excerpt
 
 PROTOCOL: Final = "arena_hard"
 BASELINE: Final = "gpt-4-0314"
-"""What v0.1 compares with; its files do not say."""
+"""What v0.1 as published compares with; its files do not say. Forks use others, so this is announced where assumed."""
 
 SCORES: Final = {
     **dict.fromkeys(("A>>B", "A>B", "B<A", "B<<A"), (1.0, 0.0)),
@@ -47,57 +49,57 @@ SCORES: Final = {
 _QUESTION, _ANSWER, _JUDGMENT = range(3)
 
 
-class _Content(Struct):
+class _ArenaHardContent(Struct):
     content: str
 
 
-class _Question(Struct):
+class _ArenaHardQuestion(Struct):
     uid: str = ""
     question_id: str = ""
     category: str = UNKNOWN
     prompt: str = ""
-    turns: tuple[_Content, ...] = ()
+    turns: tuple[_ArenaHardContent, ...] = ()
 
 
-class _Message(Struct):
+class _ArenaHardMessage(Struct):
     role: str
     content: str | dict[str, Any]
 
 
-class _Choice(Struct):
-    turns: tuple[_Content, ...]
+class _ArenaHardChoice(Struct):
+    turns: tuple[_ArenaHardContent, ...]
 
 
-class _Answer(Struct):
+class _ArenaHardAnswer(Struct):
     uid: str = ""
     question_id: str = ""
     model: str = ""
     model_id: str = ""
-    messages: tuple[_Message, ...] = ()
-    choices: tuple[_Choice, ...] = ()
+    messages: tuple[_ArenaHardMessage, ...] = ()
+    choices: tuple[_ArenaHardChoice, ...] = ()
     tstamp: float = 0.0
 
 
-class _Game(Struct):
+class _ArenaHardGame(Struct):
     score: str | None = None
     judgment: str | dict[str, Any] | None = None
 
 
-class _Judged(Struct):
+class _ArenaHardJudged(Struct):
     model: str
     judge: str
-    games: tuple[_Game | None, ...]
+    baseline: str
+    games: tuple[_ArenaHardGame | None, ...]
     uid: str = ""
     question_id: str = ""
     category: str = ""
-    baseline: str = BASELINE
 
 
 @dataclass(frozen=True)
-class Format:
+class ArenaHardFormat(ExportFormat):
     """Questions, answers and judgments of both layouts."""
 
-    benchmark: str | None = None
+    asks: ClassVar = frozenset({"baseline", "judge", "model"})
 
     def read(self, path: Path) -> Iterator[Imported]:
         """Everything, questions first.
@@ -107,19 +109,37 @@ class Format:
         """
         found = sorted((_kind(file), file) for file in files(path, "*.jsonl"))
         benchmark = self.benchmark or _version(found[0][1])
-        ledger = Ledger()
+        ledger = ImportLedger()
         prompts: dict[str, tuple[str, ...]] = {}
         for kind, file in found:
-            for source in records(file):
-                if kind == _QUESTION:
-                    item = _question(source, benchmark)
-                    prompts[item.id] = item.turns
-                    if ledger.new(source[0], item):
-                        yield Imported(item, difference(source[1], _question_row(item)))
-                elif kind == _ANSWER:
-                    yield from _answer(source, benchmark, ledger, prompts)
-                else:
-                    yield from _games(source, benchmark, ledger)
+            if kind == _QUESTION:
+                read = partial(_question, benchmark, ledger, prompts)
+            elif kind == _ANSWER:
+                read = partial(_answer, benchmark, ledger, prompts, self._unsaid_of_answers(file))
+            else:
+                read = partial(_games, benchmark, ledger, self._unsaid_of_judgments(file))
+            yield from self.told.rows(records(file), read)
+
+    def _unsaid_of_answers(self, file: Path) -> dict[str, str]:
+        """The model's name, where the file has none."""
+        said = first(file) or {}
+        return {} if "model" in said or "model_id" in said else {"model": self.told.model_of(file, file.stem)}
+
+    def _unsaid_of_judgments(self, file: Path) -> dict[str, str]:
+        """The names that the file does not have: of the judge, the model and the baseline."""
+        said = first(file) or {}
+        unsaid = {}
+        if "judge" not in said:
+            folder = file.resolve().parent
+            name = folder.name if folder.parent.name == "model_judgment" else file.stem
+            unsaid["judge"] = self.told.judge_of(file, name)
+        if "model" not in said:
+            unsaid["model"] = self.told.model_of(file, file.stem)
+        # the rows of one file were judged against one baseline, which some of them may name
+        named = (record["baseline"] for _, record in records(file) if isinstance(record.get("baseline"), str))
+        baseline = next(named, None)
+        unsaid["baseline"] = self.told.baseline_of(file, BASELINE) if baseline is None else baseline
+        return unsaid
 
     def write(self, rows: Iterable[Imported], out: Path) -> Counter[str]:
         """The newer layout below ``out/<benchmark>/``; rows that came in the older one go back to it.
@@ -128,7 +148,7 @@ class Format:
         """
         written: Counter[str] = Counter()
         items: dict[tuple[str, str], Item] = {}
-        whole = Rows()
+        whole = RowAssembler()
         with Outputs(out) as outputs:
             for row in remembered(rows, items):
                 if isinstance(row.record, Judgment) and len(row.record.shown) != 2:
@@ -162,17 +182,22 @@ def _version(file: Path) -> str:
     return "arena_hard_v2" if len(str((first(file) or {}).get("uid"))) == 16 else "arena_hard"
 
 
-def _question(source: Record, benchmark: str) -> Item:
+def _question(
+    benchmark: str, ledger: ImportLedger, prompts: dict[str, tuple[str, ...]], source: Record
+) -> Iterator[Imported]:
     where, record = source
-    row = where.read(record, _Question)
+    row = where.read(record, _ArenaHardQuestion)
     turns = tuple(turn.content for turn in row.turns) if row.turns else (row.prompt,)
     meta: dict[str, Any] = {name: record[name] for name in ("cluster", "subcategory") if name in record}
     if not any(turns):
         raise where.error("field `prompt` is missing or empty")
-    return Item(id=_identity(source, row), benchmark=benchmark, category=row.category, turns=turns, meta=meta)
+    item = Item(id=_identity(source, row), benchmark=benchmark, category=row.category, turns=turns, meta=meta)
+    prompts[item.id] = item.turns
+    if ledger.new(where, item):
+        yield Imported(item, difference(record, _question_row(item)))
 
 
-def _identity(source: Record, row: _Question | _Answer | _Judged) -> str:
+def _identity(source: Record, row: _ArenaHardQuestion | _ArenaHardAnswer | _ArenaHardJudged) -> str:
     if identity := row.uid or row.question_id:
         return identity
     raise source[0].error("neither field `uid` nor `question_id` is there")
@@ -182,9 +207,11 @@ def _question_row(item: Item) -> dict[str, Any]:
     return {"uid": item.id, "category": item.category, **item.meta, "prompt": item.turns[0] if item.turns else ""}
 
 
-def _answer(source: Record, benchmark: str, ledger: Ledger, prompts: dict[str, tuple[str, ...]]) -> Iterator[Imported]:
+def _answer(
+    benchmark: str, ledger: ImportLedger, prompts: dict[str, tuple[str, ...]], unsaid: dict[str, str], source: Record
+) -> Iterator[Imported]:
     where, record = source
-    row = where.read(record, _Answer)
+    row = where.read({**unsaid, **record}, _ArenaHardAnswer)
     identity = _identity(source, row)
     if row.messages:
         turns = tuple(_text(message.content) for message in row.messages if message.role == "assistant")
@@ -216,13 +243,13 @@ def _answer_row(response: Response, prompts: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _games(source: Record, benchmark: str, ledger: Ledger) -> Iterator[Imported]:
+def _games(benchmark: str, ledger: ImportLedger, unsaid: dict[str, str], source: Record) -> Iterator[Imported]:
     where, record = source
-    row = where.read(record, _Judged)
+    row = where.read({**unsaid, **record}, _ArenaHardJudged)
     identity = _identity(source, row)
     if not row.games:
         raise where.error("field `games` is empty")
-    asked = Asked(benchmark, identity, 1, row.category or ledger.categories.get((benchmark, identity), UNKNOWN))
+    asked = JudgedTurn(benchmark, identity, 1, row.category or ledger.categories.get((benchmark, identity), UNKNOWN))
     models = (model_ref(row.baseline), model_ref(row.model))
     games = []
     for place, game in enumerate(row.games):

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from evalkit.core.schema import Failure, Judgment, Ref, digest
-from evalkit.datasets.data_files import PATTERNS, Where, columns, files, records, stem
+from evalkit.datasets.data_files import PATTERNS, Record, Where, columns, files, records, stem
 from evalkit.datasets.vocabulary import BattleFile, BattleRow, outcome
 from evalkit.interop.outputs import Outputs
-from evalkit.interop.records import UNKNOWN, Asked, Imported, Ledger, Told, difference, judge_ref, model_ref, restored
+from evalkit.interop.records import (
+    UNKNOWN,
+    ExportFormat,
+    Imported,
+    ImportLedger,
+    JudgedTurn,
+    difference,
+    judge_ref,
+    model_ref,
+    restored,
+)
 from evalkit.ratings.comparisons import HUMAN
 
 
 @dataclass(frozen=True)
-class Format:
+class BattlesFormat(ExportFormat):
     """Comparisons."""
 
-    USES: ClassVar = ("judge", "columns")
-
-    benchmark: str | None = None
-    told: Told = field(default_factory=Told)
+    asks: ClassVar = frozenset({"columns", "judge"})
 
     def read(self, path: Path) -> Iterator[Imported]:
         """One Judgment for each comparison; model_a was shown first.
@@ -32,7 +39,7 @@ class Format:
         Raises:
             UsageError: a file lacks a column, a winner is not known, or a file cannot be read here.
         """
-        ledger = Ledger()
+        ledger = ImportLedger()
         for file in files(path, *PATTERNS):
             found = columns(file)
             if not found:
@@ -41,18 +48,10 @@ class Format:
             for text in battles.assumed:
                 self.told.assume(text)
             judge = self.told.judge or stem(file)
-            if "judge" not in battles.columns.fields and self.told.judge is None:
-                self.told.assume(f"assumed: {file.name} names no judge; it is called {judge!r} (or --judge NAME)")
+            if "judge" not in battles.columns.fields:
+                judge = self.told.judge_of(file, judge)
             name = self.benchmark or stem(file) or "battles"
-            for where, record, row in battles:
-                yield _battle(
-                    where,
-                    record,
-                    row,
-                    Asked(name, _item(row, where), row.turn, row.category or UNKNOWN),
-                    Ref(row.judge, HUMAN) if row.judge in battles.people else judge_ref(row.judge or judge, "battles"),
-                    ledger,
-                )
+            yield from self.told.rows(records(file), partial(_battle, battles, name, judge, ledger))
 
     def write(self, rows: Iterable[Imported], out: Path) -> Counter[str]:
         """``out/<benchmark>.jsonl``. A soft preference is written as a win; failures and single scores are left out."""
@@ -80,8 +79,12 @@ def _item(row: BattleRow, where: Where) -> str:
 
 
 def _battle(
-    where: Where, record: Mapping[str, Any], row: BattleRow, asked: Asked, judge: Ref, ledger: Ledger
-) -> Imported:
+    battles: BattleFile, benchmark: str, unnamed: str, ledger: ImportLedger, source: Record
+) -> Iterator[Imported]:
+    where, record = source
+    row = battles.row(where, record)
+    asked = JudgedTurn(benchmark, _item(row, where), row.turn, row.category or UNKNOWN)
+    judge = Ref(row.judge, HUMAN) if row.judge in battles.people else judge_ref(row.judge or unnamed, "battles")
     shown = [(model, ledger.shown(asked, model)) for model in (model_ref(row.model_a), model_ref(row.model_b))]
     failed = Failure("unparsed", f"the source has {row.winner!r} for a winner")
     judged = ledger.judgment(
@@ -93,7 +96,7 @@ def _battle(
         failed if row.points is None else (row.points, 1 - row.points),
         label=row.winner,
     )
-    return Imported(judged, difference(record, _row(judged)))
+    yield Imported(judged, difference(record, _row(judged)))
 
 
 def _row(judged: Judgment) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Item, Judgment, Response
 from evalkit.interop import exportable, load
 from evalkit.interop.importing import foreign_log
-from evalkit.interop.records import Exporter, Imported, key
+from evalkit.interop.records import ExportFormat, Imported, key
 from evalkit.storage.items import NAME, Items
 from evalkit.storage.results import answer_logs, judgment_logs
 from evalkit.storage.store import Log
@@ -33,7 +33,7 @@ def export_results(format_name: str, paths: Iterable[Path], out: Path, items: It
         UsageError: the format cannot be exported, or there are no results.
     """
     plugin = load(format_name)
-    if not isinstance(plugin, Exporter):
+    if not isinstance(plugin, ExportFormat):
         raise UsageError(f"{format_name} cannot be exported; formats that can: {', '.join(exportable())}")
     places = list(paths)
     answers, judged = answer_logs(places), judgment_logs(places)

@@ -15,11 +15,13 @@ A file is recognised by its fields, so folders may be arranged otherwise. ``judg
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from msgspec import Struct
 
@@ -27,10 +29,21 @@ from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Item, Response
 from evalkit.datasets.data_files import Record, files, first, records
 from evalkit.interop import fastchat_rows as rows_of
-from evalkit.interop.outputs import Outputs, Rows, judgments, responses
-from evalkit.interop.records import UNKNOWN, Imported, Ledger, difference, joined, model_ref, restored
+from evalkit.interop.outputs import Outputs, RowAssembler, judgments, responses
+from evalkit.interop.records import (
+    UNKNOWN,
+    ExportFormat,
+    Imported,
+    ImportLedger,
+    JudgedTurn,
+    difference,
+    joined,
+    model_ref,
+    restored,
+)
 
-FOLDERS: Final = frozenset({"model_answer", "reference_answer", "model_judgment", "votes"})
+FOLDERS: Final = frozenset({"model_answer", "reference_answer", "model_judgment", "votes", "pairwise", "single"})
+_JUDGE_IN_NAME: Final = re.compile(r"(.+)_(?:single|pair)", re.DOTALL)
 BENCHES: Final = {"mt_bench": "mtbench"}
 """FastChat's name of a benchmark that ships with evalkit, and ours."""
 
@@ -38,30 +51,30 @@ _PROMPTS, _QUESTION, _REFERENCE, _ANSWER, _SINGLE, _PAIR, _VOTE = range(7)
 _CATEGORIES: Final = ("writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities")
 
 
-class _Question(Struct):
+class _FastChatQuestion(Struct):
     question_id: int | str
     category: str
     turns: tuple[str, ...]
     reference: tuple[str | None, ...] = ()
 
 
-class _Choice(Struct):
+class _FastChatChoice(Struct):
     turns: tuple[str, ...]
 
 
-class _Answer(Struct):
+class _FastChatAnswer(Struct):
     question_id: int | str
-    model_id: str
-    choices: tuple[_Choice, ...]
+    choices: tuple[_FastChatChoice, ...]
+    model_id: str = ""
     answer_id: str = ""
     tstamp: float = 0.0
 
 
 @dataclass(frozen=True)
-class Format:
+class FastChatFormat(ExportFormat):
     """Questions, answers, references, single and pairwise judgments, votes."""
 
-    benchmark: str | None = None
+    asks: ClassVar = frozenset({"judge", "model"})
 
     def read(self, path: Path) -> Iterator[Imported]:
         """Everything, questions first. References need the questions beside them.
@@ -73,7 +86,7 @@ class Format:
         voted = {_folder(file) for kind, file in found if kind == _VOTE and _on_mt_bench(file)}
         names = {file: self.benchmark or _bench(file, voted) for _, file in found}
         references: dict[str, dict[str, dict[str, Any]]] = {}
-        ledger = Ledger()
+        ledger = ImportLedger()
         kinds = {kind for kind, _ in found}
         if kinds <= {_PROMPTS}:
             raise UsageError(f"nothing to import in {str(path)!r}: only judge prompts")
@@ -81,18 +94,37 @@ class Format:
             raise UsageError(f"{str(path)!r} has reference answers without their question.jsonl: import both together")
         for file in (file for kind, file in found if kind == _REFERENCE):
             for where, record in records(file):
-                answer = where.read(record, _Answer)
+                answer = where.read(record, _FastChatAnswer)
                 references.setdefault(f"{names[file]} {answer.question_id}", {})[file.stem] = record
         readers = {_SINGLE: rows_of.single, _PAIR: rows_of.pair, _VOTE: rows_of.vote}
         for kind, file in found:
-            for source in records(file) if kind not in (_PROMPTS, _REFERENCE) else ():
-                if kind == _QUESTION:
-                    yield from _question(source, names[file], references, ledger)
-                elif kind == _ANSWER:
-                    yield from _answer(source, names[file], ledger)
-                else:
-                    asked = rows_of.asked(*source, names[file], ledger, _category)
-                    yield from readers[kind](source, asked, ledger)
+            if kind in (_PROMPTS, _REFERENCE):
+                continue
+            if kind == _QUESTION:
+                read = partial(_question, names[file], references, ledger)
+            elif kind == _ANSWER:
+                read = partial(_answer, names[file], self._model(file), ledger)
+            else:
+                read = partial(_judgment, readers[kind], names[file], self._judge(file), ledger)
+            yield from self.told.rows(records(file), read)
+
+    def _model(self, file: Path) -> str | None:
+        """The model's name, where the rows have none: that of the file, or of its folder within ``model_answer``."""
+        if "model_id" in (first(file) or {}):
+            return None
+        nested = file.resolve().parent.parent.name == "model_answer"
+        return self.told.model_of(file, file.resolve().parent.name if nested else file.stem)
+
+    def _judge(self, file: Path) -> str:
+        """The judge's name where rows have none: what the file or its folder is called (``JUDGE_single``)."""
+        said = first(file) or {}
+        if said.get("judge") or said.get("judge_model"):
+            return UNKNOWN  # every row of the file has its own
+        folder = file.resolve().parent
+        for name in (file.stem, folder.name):
+            if match := _JUDGE_IN_NAME.fullmatch(name):
+                return self.told.judge_of(file, match[1])
+        return self.told.judge_of(file, folder.name if folder.parent.name in FOLDERS else file.stem)
 
     def write(self, rows: Iterable[Imported], out: Path) -> Counter[str]:
         """Files as above below ``out/<bench>/``; votes in ``votes/``, by kind of judge.
@@ -100,7 +132,7 @@ class Format:
         A pairwise judgment needs the one in the other order; what is left without is counted.
         """
         written: Counter[str] = Counter()
-        whole = Rows()
+        whole = RowAssembler()
         ours = {name: bench for bench, name in BENCHES.items()}
         with Outputs(out) as outputs:
             for row in rows:
@@ -149,8 +181,12 @@ def _kind(file: Path) -> int:
 
 
 def _folder(file: Path) -> Path:
-    parent = file.resolve().parent
-    return parent.parent if parent.name in FOLDERS else parent
+    """The folder of a file's benchmark, in which FastChat's own folders are, however deep the file is in those."""
+    parents = file.resolve().parents
+    for folder in parents[2::-1]:
+        if folder.name in FOLDERS or _JUDGE_IN_NAME.fullmatch(folder.name):
+            return folder.parent
+    return parents[0]
 
 
 def _on_mt_bench(votes: Path) -> bool:
@@ -173,10 +209,10 @@ def _category(benchmark: str, identity: int | str) -> str:
 
 
 def _question(
-    source: Record, benchmark: str, references: dict[str, dict[str, dict[str, Any]]], ledger: Ledger
+    benchmark: str, references: dict[str, dict[str, dict[str, Any]]], ledger: ImportLedger, source: Record
 ) -> Iterator[Imported]:
     where, record = source
-    row = where.read(record, _Question)
+    row = where.read(record, _FastChatQuestion)
     known = references.get(f"{benchmark} {row.question_id}")
     item = Item(
         id=str(row.question_id),
@@ -195,12 +231,25 @@ def _question_row(item: Item) -> dict[str, Any]:
     return row | ({"reference": item.reference} if any(item.reference) else {})
 
 
-def _answer(source: Record, benchmark: str, ledger: Ledger) -> Iterator[Imported]:
+def _judgment(
+    read: Callable[[Record, JudgedTurn, str, ImportLedger], Iterator[Imported]],
+    benchmark: str,
+    judge: str,
+    ledger: ImportLedger,
+    source: Record,
+) -> Iterator[Imported]:
+    yield from read(source, rows_of.asked(*source, benchmark, ledger, _category), judge, ledger)
+
+
+def _answer(benchmark: str, unnamed: str | None, ledger: ImportLedger, source: Record) -> Iterator[Imported]:
     where, record = source
-    row = where.read(record, _Answer)
+    row = where.read(record, _FastChatAnswer)
+    if "model_id" not in record and unnamed is None:
+        raise where.error("field `model_id` is missing")
+    model_id = row.model_id if "model_id" in record else unnamed or ""
     identity = str(row.question_id)
     category = ledger.categories.get((benchmark, identity)) or _category(benchmark, row.question_id)
-    asked, model, when = (benchmark, identity), model_ref(row.model_id), row.tstamp
+    asked, model, when = (benchmark, identity), model_ref(model_id), row.tstamp
     made = [
         ledger.answer(where, asked, model, choice.turns, created=when, category=category, marked=True)
         for choice in row.choices

@@ -12,15 +12,15 @@ from evalkit.core.schema import Failure, Item, Judgment, Ref, Response
 from evalkit.datasets.data_files import Record, Where
 from evalkit.interop.records import (
     API_FAILED,
-    Asked,
     Imported,
-    Ledger,
+    ImportLedger,
+    JudgedTurn,
     difference,
     joined,
     judge_ref,
     model_ref,
 )
-from evalkit.judges.parsing import fastchat_rating
+from evalkit.judges.fastchat import published_rating
 from evalkit.judges.replies import excerpt
 from evalkit.ratings.comparisons import HUMAN
 
@@ -47,15 +47,17 @@ class _Single(Struct):
     judgment: str
     score: float | None
     judge: tuple[str, ...] | str = ()
+    judge_model: str = ""
     tstamp: float = 0.0
 
 
-class _Pair(Struct):
+class _TwoGames(Struct):
     model_1: str
     model_2: str
     g1_winner: _Winner
     g2_winner: _Winner
     judge: tuple[str, ...] | str = ()
+    judge_model: str = ""
     g1_judgment: str = ""
     g2_judgment: str = ""
     tstamp: float = 0.0
@@ -79,24 +81,24 @@ def asked(
     where: Where,
     record: dict[str, Any],
     benchmark: str,
-    ledger: Ledger,
+    ledger: ImportLedger,
     category: Callable[[str, int | str], str],
-) -> Asked:
+) -> JudgedTurn:
     """What a row is about."""
     row = where.read(record, _About)
     if not 1 <= row.turn < 100:
         raise where.error(f"field `turn` is {row.turn}, which is not a turn")
     identity = str(row.question_id)
     known = ledger.categories.get((benchmark, identity)) or category(benchmark, row.question_id)
-    return Asked(benchmark, identity, row.turn, known)
+    return JudgedTurn(benchmark, identity, row.turn, known)
 
 
-def single(source: Record, about: Asked, ledger: Ledger) -> Iterator[Imported]:
+def single(source: Record, about: JudgedTurn, unnamed: str, ledger: ImportLedger) -> Iterator[Imported]:
     """A single rating. The parser is named FastChat's only where it reads from the text what the row says."""
     where, record = source
     row = where.read(record, _Single)
     model = model_ref(row.model)
-    read = fastchat_rating(Completion(row.judgment))
+    read = published_rating(Completion(row.judgment))
     failed = row.score is None or row.score == -1
     same = isinstance(read, Failure) == failed and (isinstance(read, Failure) or read.scores[0] == row.score)
     verdict: tuple[float, ...] | Failure
@@ -104,7 +106,7 @@ def single(source: Record, about: Asked, ledger: Ledger) -> Iterator[Imported]:
         verdict = _failure(row.judgment, "no rating was read from the reply")
     else:
         verdict = (row.score,)
-    judge, protocol = _judge(row.judge, _judge_of_file(where, "_single")), _protocol(row.judge, SINGLE)
+    judge, protocol = _judge(row.judge, row.judge_model or unnamed), _protocol(row.judge, SINGLE)
     judged = ledger.judgment(
         where,
         about,
@@ -120,17 +122,18 @@ def single(source: Record, about: Asked, ledger: Ledger) -> Iterator[Imported]:
     yield Imported(judged, difference(record, foreign([judged])[1]))
 
 
-def pair(source: Record, about: Asked, ledger: Ledger) -> Iterator[Imported]:
+def pair(source: Record, about: JudgedTurn, unnamed: str, ledger: ImportLedger) -> Iterator[Imported]:
     """Two games: the second shows the models the other way round. Rows with only a ``winner`` are aggregated."""
     where, record = source
     if "g1_winner" not in record and "winner" in record:
         sides = {"model_a": record.get("model_1"), "model_b": record.get("model_2")}
         winner = {"model_1": "model_a", "model_2": "model_b"}.get(str(record["winner"]), record["winner"])
-        yield from _vote(source, {**record, **sides, "winner": winner}, about, ledger)
+        named = {"judge": record.get("judge") or record.get("judge_model") or unnamed}
+        yield from _vote(source, {**record, **sides, **named, "winner": winner}, about, unnamed, ledger)
         return
-    row = where.read(record, _Pair)
+    row = where.read(record, _TwoGames)
     protocol = _protocol(row.judge, PAIR)
-    judge = judge_ref(_judge(row.judge, _judge_of_file(where, "_pair")), protocol)
+    judge = judge_ref(_judge(row.judge, row.judge_model or unnamed), protocol)
     names = ("model_1", "model_2")
     models = (model_ref(row.model_1), model_ref(row.model_2))
     games = []
@@ -145,15 +148,17 @@ def pair(source: Record, about: Asked, ledger: Ledger) -> Iterator[Imported]:
     yield from joined(games, difference(record, foreign(games)[1]))
 
 
-def vote(source: Record, about: Asked, ledger: Ledger) -> Iterator[Imported]:
+def vote(source: Record, about: JudgedTurn, unnamed: str, ledger: ImportLedger) -> Iterator[Imported]:
     """A person's vote, or a verdict that was joined from two games."""
-    yield from _vote(source, source[1], about, ledger)
+    yield from _vote(source, source[1], about, unnamed, ledger)
 
 
-def _vote(source: Record, record: dict[str, Any], about: Asked, ledger: Ledger) -> Iterator[Imported]:
+def _vote(
+    source: Record, record: dict[str, Any], about: JudgedTurn, unnamed: str, ledger: ImportLedger
+) -> Iterator[Imported]:
     where, original = source
     row = where.read(record, _Vote)
-    name = _judge(row.judge, "unknown")
+    name = _judge(row.judge, unnamed)
     joint = not isinstance(row.judge, str) or name == "gpt4_pair" or "inconsistent" in row.winner or original != record
     shown = []
     for model_name, conversation in ((row.model_a, row.conversation_a), (row.model_b, row.conversation_b)):
@@ -243,8 +248,3 @@ def _judge(judge: tuple[str, ...] | str, otherwise: str) -> str:
 def _protocol(judge: tuple[str, ...] | str, otherwise: str) -> str:
     """What it was judged by: FastChat's, whatever the prompt is called, or one of ours."""
     return judge[1] if not isinstance(judge, str) and len(judge) > 1 and judge[1] in OURS else otherwise
-
-
-def _judge_of_file(where: Where, suffix: str) -> str:
-    stem = where.path.stem
-    return stem.removesuffix(suffix) if stem.endswith(suffix) else "unknown"

@@ -117,14 +117,35 @@ def import_results(
         UsageError: no such format, nothing there, or a record is malformed; nothing is stored then.
     """
     plugin = load(format_name, benchmark, told)
-    for _ in plugin.read(path):
-        pass
+    _check(plugin.read(path), into)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CutLine)  # said already
         summary = store(plugin.read(path), into, format_name)
     if not summary.read:
         raise UsageError(f"nothing to import in {str(path)!r}: its files are empty")
     return summary
+
+
+def _check(rows: Iterable[Imported], into: Path) -> None:
+    """Read everything once; raise UsageError where the results hold another question under an item's id."""
+    stored: dict[str, Items] = {}
+    for row in rows:
+        if not isinstance(item := row.record, Item):
+            continue
+        folder = into / file_name(item.benchmark)
+        if item.benchmark not in stored:
+            stored[item.benchmark] = Items(folder)
+        known = stored[item.benchmark].known.get(item.id)
+        if known is not None and known.turns != item.turns:
+            raise UsageError(
+                f"{str(folder)!r} has another question with the id {item.id[:80]!r}: {_begin(known)}, and here "
+                f"{_begin(item)}. A benchmark that was translated or changed is one of its own: name it with "
+                "--benchmark NAME, or import into another folder with --into DIR"
+            )
+
+
+def _begin(item: Item) -> str:
+    return repr(" ".join(item.turns)[:60])
 
 
 def store(rows: Iterable[Imported], into: Path, format_name: str) -> Summary:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,24 +16,24 @@ from msgspec import Struct
 
 from evalkit.core.schema import Failure, Item, Ref
 from evalkit.datasets.data_files import Record, files, records
-from evalkit.interop.records import Asked, Imported, Ledger, judge_ref, model_ref
+from evalkit.interop.records import Imported, ImportFormat, ImportLedger, JudgedTurn, judge_ref, model_ref
 from evalkit.judges.replies import excerpt
 
 _SCORES: Final = {"A>B": (1.0, 0.0), "B>A": (0.0, 1.0), "A=B": (0.5, 0.5)}
 
 
-class _Said(Struct):
+class _JudgeReply(Struct):
     judge_model: str
     response: str = ""
     scores: tuple[float, ...] = ()
 
 
-class _Game(Struct):
-    judgment: _Said
+class _JudgeBenchGame(Struct):
+    judgment: _JudgeReply
     decision: str | None
 
 
-class _Pair(Struct):
+class _JudgeBenchPair(Struct):
     pair_id: str
     source: str
     question: str
@@ -41,14 +42,12 @@ class _Pair(Struct):
     response_B: str
     label: Literal["A>B", "B>A", "A=B"]
     judge_name: str = ""
-    judgments: tuple[_Game | None, ...] = ()
+    judgments: tuple[_JudgeBenchGame | None, ...] = ()
 
 
 @dataclass(frozen=True)
-class Format:
+class JudgeBenchFormat(ImportFormat):
     """Pairs with gold labels, and what judges said of them in both orders."""
-
-    benchmark: str | None = None
 
     def read(self, path: Path) -> Iterator[Imported]:
         """Every pair once, with its answers and gold label, and the verdicts on it.
@@ -56,18 +55,17 @@ class Format:
         Raises:
             UsageError: there is nothing, or a record is malformed.
         """
-        ledger = Ledger()
+        ledger = ImportLedger()
         for file in files(path, "*.jsonl"):
-            for source in records(file):
-                yield from self._pair(source, ledger)
+            yield from self.told.rows(records(file), partial(self._pair, ledger))
 
-    def _pair(self, source: Record, ledger: Ledger) -> Iterator[Imported]:
+    def _pair(self, ledger: ImportLedger, source: Record) -> Iterator[Imported]:
         where, record = source
-        row = where.read(record, _Pair)
+        row = where.read(record, _JudgeBenchPair)
         item = Item(
             id=row.pair_id, benchmark=self.benchmark or "judgebench", category=row.source, turns=(row.question,)
         )
-        asked = Asked(item.benchmark, item.id, 1, item.category)
+        asked = JudgedTurn(item.benchmark, item.id, 1, item.category)
         model = model_ref(row.response_model)
         texts = ((row.response_A,), (row.response_B,))
         new = ledger.new(where, item)
@@ -85,7 +83,11 @@ class Format:
 
 
 def _verdicts(
-    source: Record, row: _Pair, asked: Asked, shown: list[tuple[Ref, tuple[str, int | None]]], ledger: Ledger
+    source: Record,
+    row: _JudgeBenchPair,
+    asked: JudgedTurn,
+    shown: list[tuple[Ref, tuple[str, int | None]]],
+    ledger: ImportLedger,
 ) -> Iterator[Imported]:
     where = source[0]
     protocol = f"judgebench_{row.judge_name or 'unknown'}"

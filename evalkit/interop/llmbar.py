@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from msgspec import Struct, field
 
 from evalkit.core.schema import Failure, Item, Response, digest
 from evalkit.datasets.data_files import Record, files, records
-from evalkit.interop.records import Asked, Imported, Ledger, judge_ref, model_ref
+from evalkit.interop.records import Imported, ImportFormat, ImportLedger, JudgedTurn, judge_ref, model_ref
 from evalkit.judges.replies import excerpt
 
 _SCORES: Final[dict[int | str, tuple[float, float]]] = {
@@ -38,7 +39,7 @@ class _Step(Struct):
     swapped: _Showing | None = field(default=None, name="swap = True")
 
 
-class _Pair(Struct):
+class _LLMBarPair(Struct):
     input: str
     output_1: str
     output_2: str
@@ -47,10 +48,10 @@ class _Pair(Struct):
 
 
 @dataclass(frozen=True)
-class Format:
+class LLMBarFormat(ImportFormat):
     """Pairs with gold labels, and what judges said of them in both orders."""
 
-    benchmark: str | None = None
+    asks: ClassVar = frozenset({"judge"})
 
     def read(self, path: Path) -> Iterator[Imported]:
         """Every pair once, with its outputs and gold label, and the verdicts on it.
@@ -58,22 +59,22 @@ class Format:
         Raises:
             UsageError: there is nothing, or a record is malformed.
         """
-        ledger = Ledger()
+        ledger = ImportLedger()
         for file in files(path, "result.json", "dataset.json"):
-            for source in records(file):
-                yield from self._pair(source, ledger)
+            yield from self.told.rows(records(file), partial(self._pair, ledger))
 
-    def _pair(self, source: Record, ledger: Ledger) -> Iterator[Imported]:
+    def _pair(self, ledger: ImportLedger, source: Record) -> Iterator[Imported]:
         where, record = source
-        row = where.read(record, _Pair)
+        row = where.read(record, _LLMBarPair)
         subset, judge, method = _place(where.path)
+        judge = self.told.judge or judge
         item = Item(
             id=digest(row.input, row.output_1, row.output_2)[:16],
             benchmark=self.benchmark or "llmbar",
             category=subset,
             turns=(row.input,),
         )
-        asked = Asked(item.benchmark, item.id, 1, subset)
+        asked = JudgedTurn(item.benchmark, item.id, 1, subset)
         models = (model_ref("output_1"), model_ref("output_2"))
         outputs = ((row.output_1,), (row.output_2,))
         if ledger.new(where, item):

@@ -20,7 +20,7 @@ OPEN_FILES = 64
 
 
 class Outputs:
-    """Rows into files, as JSONL or as one JSON list a file. A file that was there before is replaced.
+    """RowAssembler into files, as JSONL or as one JSON list a file. A file that was there before is replaced.
 
     Args:
         out: the folder everything goes below.
@@ -82,7 +82,7 @@ def _explained(path: Path) -> Iterator[None]:
         raise UsageError(f"cannot write {str(path)!r}: {error.strerror}") from error
 
 
-class Rows:
+class RowAssembler:
     """Puts the parts of each row back together, as they come.
 
     Parts say themselves that they belong together (``row``, ``part``, ``of``) if they were imported; judgments of our

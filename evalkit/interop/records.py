@@ -7,18 +7,20 @@ would write without it. So import and export are exact by construction, and a ro
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
+from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Failure, Finish, Item, Judgment, Ref, Response, digest
-from evalkit.datasets.data_files import Where
+from evalkit.datasets.data_files import Record, Where
 
 UNKNOWN = "unknown"
 """The category, or the judge, where the source names none."""
@@ -32,18 +34,55 @@ NOT_ANSWERED = Failure("transport", "the source has its error mark for an answer
 
 @dataclass(frozen=True)
 class Told:
-    """What a user says of files that do not say it themselves; and what had to be assumed."""
+    """What a user says of files that do not say it themselves; what had to be assumed, and what was left out."""
 
     judge: str | None = None
     baseline: str | None = None
     model: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Of a table, by field."""
+    """Columns of a table, by field."""
+    skip_bad: bool = False
+    """Leave out records that cannot be read, and count them, where the import would end otherwise."""
     assumed: dict[str, None] = field(default_factory=dict, compare=False)
+    skipped: dict[str, str] = field(default_factory=dict, compare=False)
+    """The complaint about each record that was left out, by file and number."""
 
     def assume(self, text: str) -> None:
         """Keep a line that tells the user what was assumed, once."""
         self.assumed[text] = None
+
+    def judge_of(self, file: Path, otherwise: str) -> str:
+        """The judge's name where ``file`` has none: what the user says, else ``otherwise``, which is announced."""
+        return self._named(self.judge, file, "judge", otherwise)
+
+    def model_of(self, file: Path, otherwise: str) -> str:
+        """The model's name where ``file`` has none, likewise."""
+        return self._named(self.model, file, "model", otherwise)
+
+    def baseline_of(self, file: Path, otherwise: str) -> str:
+        """The baseline's name where ``file`` has none, likewise."""
+        return self._named(self.baseline, file, "baseline", otherwise)
+
+    def _named(self, said: str | None, file: Path, what: str, otherwise: str) -> str:
+        if said is None:
+            place = f"{file.parent.name}/{file.name}"
+            self.assume(f"assumed: {place} names no {what}; it is taken for {otherwise!r} (or --{what} NAME)")
+        return said or otherwise
+
+    def rows(self, source: Iterable[Record], read: Callable[[Record], Iterable[Imported]]) -> Iterator[Imported]:
+        """What ``read`` makes of each record; with ``skip_bad``, without those it complains about.
+
+        Raises:
+            UsageError: a record is malformed and is not to be skipped, or the file ends in the middle.
+        """
+        for record in source:
+            try:
+                yield from list(read(record)) if self.skip_bad else read(record)
+            except UsageError as error:
+                if not self.skip_bad:
+                    raise
+                where = record[0]
+                self.skipped[f"{where.path} {where.number}"] = str(error)
 
 
 class Imported(Struct, frozen=True):
@@ -61,26 +100,32 @@ class Foreign(Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema
     extra: dict[str, Any]
 
 
-class Plugin(Protocol):
-    """A format."""
+@dataclass(frozen=True)
+class ImportFormat(ABC):
+    """A format of results. The class of a module in ``evalkit/interop`` that derives from this one is its format."""
 
-    @property
-    def benchmark(self) -> str | None:
-        """What the rows' benchmark is to be called; None: what the source suggests."""
-        ...
+    asks: ClassVar[frozenset[str]] = frozenset()
+    """What a user may say of its files: ``judge``, ``baseline``, ``model``, ``columns``."""
 
+    benchmark: str | None = None
+    """What the rows' benchmark is to be called; None: what the source suggests."""
+    told: Told = field(default_factory=Told)
+
+    @abstractmethod
     def read(self, path: Path) -> Iterator[Imported]:
-        """Everything in a file or folder: items, then answers, then judgments; same input, same order."""
-        ...
+        """Everything in a file or folder: items, then answers, then judgments; same input, same order.
+
+        Raises:
+            UsageError: a file is not of this format, or a record is malformed.
+        """
 
 
-@runtime_checkable
-class Exporter(Plugin, Protocol):
+class ExportFormat(ImportFormat):
     """A format that results can be written in, too."""
 
+    @abstractmethod
     def write(self, rows: Iterable[Imported], out: Path) -> Counter[str]:
         """Write files of this format below ``out``; how many rows of each kind, and what was left out."""
-        ...
 
 
 def key(record: Item | Response | Judgment) -> str:
@@ -162,7 +207,7 @@ def usable_name(where: Where, field: str, name: str) -> str:
     return name
 
 
-class Asked(NamedTuple):
+class JudgedTurn(NamedTuple):
     """What a judgment is about."""
 
     benchmark: str
@@ -180,7 +225,7 @@ class Seen(NamedTuple):
     lengths: tuple[int, ...]
 
 
-class Ledger:
+class ImportLedger:
     """What has been read so far, by hash and length, never by text; makes records and their keys."""
 
     def __init__(self) -> None:
@@ -244,7 +289,7 @@ class Ledger:
         seen.append(Seen(answer.id, text, tuple(map(len, turns))))
         return answer
 
-    def shown(self, asked: Asked, model: Ref, turns: tuple[str, ...] | None = None) -> tuple[str, int | None]:
+    def shown(self, asked: JudgedTurn, model: Ref, turns: tuple[str, ...] | None = None) -> tuple[str, int | None]:
         """Id and length of the answer a judge saw: the one with this text if given, else the latest read.
 
         Where no answer was read, the id is a stable stand-in, and the length unknown without a text.
@@ -262,7 +307,7 @@ class Ledger:
     def judgment(
         self,
         where: Where,
-        asked: Asked,
+        asked: JudgedTurn,
         judge: Ref,
         protocol: str,
         shown: Sequence[tuple[Ref, tuple[str, int | None]]],

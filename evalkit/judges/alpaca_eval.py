@@ -6,9 +6,12 @@ instruction, and gives identical outputs 1.5 without asking; both are up to whoe
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import exp, isnan
 from typing import Any, ClassVar, Literal
 
 from evalkit.core.protocols import (
@@ -23,15 +26,15 @@ from evalkit.core.protocols import (
     Verdict,
 )
 from evalkit.core.schema import Failure, digest
-from evalkit.judges import verdicts
 from evalkit.judges.pairwise import flat
+from evalkit.judges.replies import excerpt, no_verdict
 
 START, END = "<|im_start|>", "<|im_end|>"
 _PLACEHOLDER = re.compile(r"{([^ \s]{1,60}?)}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Published(JudgeProtocol):
+class _AlpacaEvalProtocol(JudgeProtocol):
     """What both versions share: a published prompt in ChatML, filled in as AlpacaEval does."""
 
     published: ClassVar[bool] = True
@@ -51,7 +54,7 @@ class _Published(JudgeProtocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlpacaEvalWeighted(_Published):
+class AlpacaEvalWeighted(_AlpacaEvalProtocol):
     """AlpacaEval 2 (weighted_alpaca_eval_gpt4_turbo): one token, m or M, weighted by its log-probability."""
 
     name: ClassVar[str] = "alpaca_eval_weighted"
@@ -66,7 +69,7 @@ class AlpacaEvalWeighted(_Published):
 
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
         """(p, 1 - p), where AlpacaEval's preference is 2 - p before it switches outputs back."""
-        return verdicts.alpaca_eval_weighted(completion)
+        return weighted_preference(completion)
 
     def examples(self) -> Iterator[ReplyExample]:
         """One token, with its log-probabilities."""
@@ -76,7 +79,7 @@ class AlpacaEvalWeighted(_Published):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlpacaEvalRanking(_Published):
+class AlpacaEvalRanking(_AlpacaEvalProtocol):
     """AlpacaEval 1 (alpaca_eval_gpt4): the judge ranks model_1, the first response, and model_2."""
 
     name: ClassVar[str] = "alpaca_eval_gpt4"
@@ -89,7 +92,7 @@ class AlpacaEvalRanking(_Published):
 
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
         """As AlpacaEval reads it, whatever the finish reason."""
-        return verdicts.alpaca_eval_ranking(completion)
+        return ranked_first(completion)
 
     def examples(self) -> Iterator[ReplyExample]:
         """A Python list of ranks."""
@@ -136,3 +139,35 @@ def _check(prompt: str) -> None:
             "prompt is not an AlpacaEval prompt: it must begin with <|im_start|> and contain {instruction}, {output_1} "
             f"and {{output_2}}, and has {', '.join(sorted(names)) or 'no placeholders'}"
         )
+
+
+def weighted_preference(completion: Completion, first: str = "m", second: str = "M") -> Verdict | Failure:
+    """AlpacaEval 2's reader (logprob_parser): p = P(first) / (P(first) + P(second)), a token not returned counts zero.
+
+    Its ``preference`` is ``2 - p``, before outputs that were switched are switched back. Tokens are compared exactly.
+    """
+    if completion.finish == "refusal":
+        return no_verdict(completion) or Failure("refused", "the judge refused")
+    if not completion.logprobs:
+        return Failure("unparsed", "the backend returned no log-probabilities, which this protocol cannot do without")
+    tokens = completion.logprobs[0]
+    one, two = (tokens.get(name, -float("inf")) for name in (first, second))
+    gap = two - one
+    if isnan(gap):  # both missing, or not numbers
+        return Failure("unparsed", f"neither {first!r} nor {second!r} is among the likeliest tokens: {sorted(tokens)}")
+    p = 1.0 / (1.0 + exp(gap)) if gap <= 0 else exp(-gap) / (1.0 + exp(-gap))
+    return Verdict((p, 1.0 - p), "tie" if gap == 0 else first if gap < 0 else second)
+
+
+def ranked_first(completion: Completion) -> Verdict | Failure:
+    """AlpacaEval 1's reader (ranking_parser): a Python list of {'model', 'rank'}; only model_1's rank is looked at."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            ranking: Any = ast.literal_eval(completion.text)
+        rank = next(row["rank"] for row in [row for row in ranking if row["model"] == "model_1"])
+    except (SyntaxError, ValueError, TypeError, KeyError, StopIteration, MemoryError, RecursionError):
+        return Failure("unparsed", f"the reply is not a list of ranks: {excerpt(completion.text)!r}")
+    if rank not in (1, 2):
+        return Failure("unparsed", f"model_1 has rank {excerpt(repr(rank))}, not 1 or 2")
+    return Verdict((1.0, 0.0), "model_1") if rank == 1 else Verdict((0.0, 1.0), "model_2")

@@ -6,6 +6,7 @@ here is ours unless ``prompt`` gives another.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -25,7 +26,8 @@ from evalkit.core.protocols import (
     Verdict,
 )
 from evalkit.core.schema import Failure, digest
-from evalkit.judges import own, pairwise, verdicts
+from evalkit.judges import own, pairwise, replies
+from evalkit.judges.replies import FIVE, excerpt
 
 OWN_ANSWER = """
 First write your own answer to the user, before you judge anything. Then compare A and B with it, and name and correct \
@@ -111,7 +113,7 @@ class ArenaHard(JudgeProtocol):
 
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
         """The verdict in the order shown, or why there is none."""
-        return verdicts.arena_hard(completion) if self.faithful else verdicts.strict(completion, verdicts.FIVE)
+        return published_verdict(completion) if self.faithful else replies.tag(completion, FIVE)
 
     @property
     def published(self) -> bool:  # type: ignore[override]  # it depends on what is given
@@ -121,10 +123,10 @@ class ArenaHard(JudgeProtocol):
     def examples(self) -> Iterator[ReplyExample]:
         """Every label announced; Arena-Hard's own reader takes the last one, wherever it stands."""
         if not self.faithful:
-            yield from pairwise.pair_examples(verdicts.FIVE)
+            yield from pairwise.pair_examples(FIVE)
             return
-        for label in verdicts.FIVE.scores:
-            yield ReplyExample(Completion(f"Not [[A=B]], but: [[{label}]]"), verdicts.FIVE.verdict(label))
+        for label in FIVE.scores:
+            yield ReplyExample(Completion(f"Not [[A=B]], but: [[{label}]]"), FIVE.verdict(label))
         for text in ("[[A]]", "I cannot decide."):
             yield ReplyExample(Completion(text), "unparsed")
 
@@ -152,3 +154,21 @@ def _filled(prompt: Prompt, question: str, first: str, second: str) -> tuple[str
         )
         for template in ((templates,) if isinstance(templates, str) else templates)
     )
+
+
+_READ = (re.compile(r"\[\[([AB<>=]++)\]\]"), re.compile(r"\[([AB<>=]++)\]"))
+
+
+def published_verdict(completion: Completion) -> Verdict | Failure:
+    """Arena-Hard v2's reader: last match in the upper-cased text, bare brackets if there is no other.
+
+    A label such as ``A`` or ``A==B`` is accepted there and stops its tables later; here it is a failure.
+    """
+    for pattern in _READ:
+        if matches := pattern.findall(completion.text.upper()):
+            stated = matches[-1]
+            label = {**FIVE.also, **{key.casefold(): key for key in FIVE.scores}}.get(stated.casefold())
+            if label is None:
+                return Failure("unparsed", f"Arena-Hard reads {stated!r}, which its tables do not know")
+            return FIVE.verdict(label)
+    return Failure("unparsed", f"no [[verdict]] in the reply: {excerpt(completion.text)!r}")

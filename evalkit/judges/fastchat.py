@@ -5,8 +5,11 @@ Zheng et al. 2023 (arXiv 2306.05685), appendix A; FastChat llm_judge/gen_judgmen
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import inf, isfinite
 from typing import Any, ClassVar
 
 import msgspec
@@ -24,8 +27,7 @@ from evalkit.core.protocols import (
     Verdict,
 )
 from evalkit.core.schema import Failure, digest
-from evalkit.judges.parsing import fastchat_rating
-from evalkit.judges.verdicts import AB_TIE, fastchat_pair
+from evalkit.judges.replies import AB_TIE, excerpt
 
 SINGLE = ("single-v1", "single-math-v1", "single-v1-multi-turn", "single-math-v1-multi-turn")
 PAIR = ("pair-v2", "pair-math-v1", "pair-v2-multi-turn", "pair-math-v1-multi-turn")
@@ -40,7 +42,7 @@ class Template(Struct, frozen=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Published(JudgeProtocol):
+class _FastChatProtocol(JudgeProtocol):
     """What both protocols share: the prompts of the pinned file."""
 
     published: ClassVar[bool] = True
@@ -61,7 +63,7 @@ class _Published(JudgeProtocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FastChatSingle(_Published):
+class FastChatSingle(_FastChatProtocol):
     """Single-answer grading as FastChat does it: four prompts, by turn and by whether there is a reference."""
 
     name: ClassVar[str] = "fastchat_single"
@@ -91,7 +93,7 @@ class FastChatSingle(_Published):
 
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
         """As FastChat reads it, whatever the finish reason."""
-        return fastchat_rating(completion)
+        return published_rating(completion)
 
     def examples(self) -> Iterator[ReplyExample]:
         """The first number in brackets, single ones if there are no others."""
@@ -101,7 +103,7 @@ class FastChatSingle(_Published):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FastChatPair(_Published):
+class FastChatPair(_FastChatProtocol):
     """Pairwise comparison as FastChat does it: four prompts, by turn and by whether there is a reference."""
 
     name: ClassVar[str] = "fastchat_pair"
@@ -139,7 +141,7 @@ class FastChatPair(_Published):
 
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
         """As FastChat reads it, whatever the finish reason."""
-        return fastchat_pair(completion)
+        return published_pair(completion)
 
     def examples(self) -> Iterator[ReplyExample]:
         """[[A]] anywhere, else [[B]], else [[C]]."""
@@ -159,3 +161,33 @@ def _read(prompts: str, names: tuple[str, ...]) -> dict[str, Template]:
     if missing := [name for name in names if name not in templates]:
         raise UsageError(f"judge prompts are not FastChat's judge_prompts.jsonl: no prompt {missing[0]!r} in it")
     return templates
+
+
+_RATING = re.compile(r"\[\[(\d++\.?+\d*+)\]\]")
+_RATING_BACKUP = re.compile(r"\[(\d++\.?+\d*+)\]")
+"""As in FastChat, but possessive: no digit it could give back would make either match."""
+
+
+def published_rating(completion: Completion) -> Verdict | Failure:
+    """FastChat's reader (llm_judge/common.py, run_judge_single): first match, bare brackets as backup, no range check.
+
+    Where it stores -1, and where it would crash on ``[[07]]``, this is a failure.
+    """
+    match = _RATING.search(completion.text) or _RATING_BACKUP.search(completion.text)
+    if match is None:
+        return Failure("unparsed", f"no [[rating]] in the reply: {excerpt(completion.text)!r}")
+    try:
+        score = float(ast.literal_eval(match[1]))
+    except (SyntaxError, ValueError, OverflowError):
+        score = inf
+    if not isfinite(score):
+        return Failure("unparsed", f"{excerpt(match[1])!r} is not a number FastChat can read")
+    return Verdict((score,), match[1])
+
+
+def published_pair(completion: Completion) -> Verdict | Failure:
+    """FastChat's reader (llm_judge/common.py, run_judge_pair): [[A]] anywhere, else [[B]], else [[C]]."""
+    for mark, label in (("[[A]]", "A"), ("[[B]]", "B"), ("[[C]]", "tie")):
+        if mark in completion.text:
+            return AB_TIE.verdict(label)
+    return Failure("unparsed", f"no [[A]], [[B]] or [[C]] in the reply: {excerpt(completion.text)!r}")

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 
 from evalkit.core.protocols import Case, Completion, ReplyExample, UsageError, Verdict
 from evalkit.core.schema import Failure
-from evalkit.judges import marking, replies, verdicts
+from evalkit.judges import marking, replies
 from evalkit.judges.own import ORDINAL, OwnPrompt, block, conversation
-from evalkit.judges.replies import Form
+from evalkit.judges.replies import AB_TIE, FIVE, MARGIN, SCALE8, Form
 
 SYSTEM = (
     "You compare answers that AI assistants give. You are strict, fair and consistent: your verdict would be the same "
@@ -58,9 +58,9 @@ Which answer is better? Reply with one digit from 1 (A is strongly better) to 8 
 else.""",
 }
 
-FORMS = {"ab_tie": verdicts.AB_TIE, "five": verdicts.FIVE, "scale8": verdicts.SCALE8, "margin": verdicts.MARGIN}
+FORMS = {"ab_tie": AB_TIE, "five": FIVE, "scale8": SCALE8, "margin": MARGIN}
 
-TOKENS = {"ab_tie": {"A": 1.0, "B": 0.0}, "scale8": dict(verdicts.SCALE8.scores)}
+TOKENS = {"ab_tie": {"A": 1.0, "B": 0.0}, "scale8": dict(SCALE8.scores)}
 """The verdict tokens of logprobs scoring, and the first answer's score. A tie needs no token: it is even odds."""
 
 

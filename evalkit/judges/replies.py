@@ -2,7 +2,7 @@
 
 A reply has one of four forms: a tag (``[[7]]``, ``[[A]]``), a bare label, a field of a JSON object, or the
 log-probabilities of one token. docs/replies.md lists what is read and what is refused. Readers of published parsers,
-mistakes included, are in parsing.py (ratings) and verdicts.py (pairs).
+mistakes included, are with the protocols that are read by them.
 
 How a tag is read. A line that is nothing but the announced verdict ("**Final rating: [[7]]**") beats everything in
 running text ("to earn a [[10]] it should ..."). Two announcements that differ make the reply ambiguous; so do, where
@@ -100,7 +100,33 @@ class Form(Struct, frozen=True):
         return ", ".join(self.scores)
 
 
-class Scale(Struct, frozen=True):
+AB_TIE = Form({"A": 1.0, "B": 0.0, "tie": 0.5}, {"c": "tie"})
+
+FIVE = Form(
+    {"A>>B": 1.0, "A>B": 1.0, "A=B": 0.5, "B>A": 0.0, "B>>A": 0.0},
+    {"b<<a": "A>>B", "b<a": "A>B", "b=a": "A=B", "a<b": "B>A", "a<<b": "B>>A"},
+)
+"""Arena-Hard's labels. The scores do not show how strong a preference is; the label does."""
+
+SCALE8 = Form({str(step): (8 - step) / 7 for step in range(1, 9)})
+"""Eight steps from 1, A strongly preferred, to 8, B strongly preferred; evenly spaced, without a tie."""
+
+_STRENGTHS = ("significantly", "better", "slightly", "negligibly")
+_MARGINS = [(f"A:{word}", f"B:{word}") for word in _STRENGTHS]
+MARGIN = Form(
+    {a: (7 - step) / 7 for step, (a, _) in enumerate(_MARGINS)} | {b: step / 7 for step, (_, b) in enumerate(_MARGINS)},
+    {
+        f"{side}{colon}{word}{better}": f"{side.upper()}:{word}"
+        for side in "ab"
+        for word in _STRENGTHS
+        for colon in (":", "")
+        for better in (("", "better") if word != "better" else ("",))
+    },
+)
+"""Four steps for each side. Evenly spaced, like SCALE8: 1, 6/7, 5/7, 4/7 for A; even the weakest step takes a side."""
+
+
+class RatingScale(Struct, frozen=True):
     """Ratings from ``lower`` to ``upper``, also written ``7/10`` or ``rating: 7``; labels are numbers in short form."""
 
     lower: float
@@ -128,8 +154,8 @@ class Scale(Struct, frozen=True):
         return f"{self.lower:g} to {self.upper:g}"
 
 
-class Labels(Protocol):
-    """What a verdict may be: ``Form`` for two answers, ``Scale`` for one."""
+class VerdictLabels(Protocol):
+    """What a verdict may be: ``Form`` for two answers, ``RatingScale`` for one."""
 
     def label(self, stated: str) -> str | None:
         """The label that a text stands for; None if it is none."""
@@ -184,7 +210,7 @@ def spoken(text: str) -> str | Failure:
     return text[begin:]
 
 
-def tag(completion: Completion, labels: Labels) -> Verdict | Failure:
+def tag(completion: Completion, labels: VerdictLabels) -> Verdict | Failure:
     """The verdict in double square brackets that a reply announces; a failure where there is none, or more than one."""
     if failure := no_verdict(completion):
         return failure
@@ -205,7 +231,7 @@ def tag(completion: Completion, labels: Labels) -> Verdict | Failure:
 Found = set[str | None]
 
 
-def _statements(text: str, labels: Labels) -> tuple[Found, Found, Found]:  # noqa: C901, PLR0912
+def _statements(text: str, labels: VerdictLabels) -> tuple[Found, Found, Found]:  # noqa: C901, PLR0912
     """Labels that lines of their own announce (with what contradicts them), that are stated, and that are remarked on.
 
     None stands for a verdict that is not allowed.
@@ -275,19 +301,19 @@ def _without_code(text: str) -> tuple[str, list[str], str]:
     return "\n".join([*prose, text[position:]]), blocks, ""
 
 
-def _alone(line: str, labels: Labels) -> tuple[str | None] | None:  # noqa: PLR0911
+def _alone(line: str, labels: VerdictLabels) -> tuple[str | None] | None:  # noqa: PLR0911
     """The label of a line that announces a verdict and says nothing else, in a tuple; None for any other line."""
     if len(line) > _LEAST_LINE:
         return None
     line = line.strip(_DECORATION)
-    if (named := _NAMED.search(line)) is not None and isinstance(labels, Scale):
+    if (named := _NAMED.search(line)) is not None and isinstance(labels, RatingScale):
         return (labels.label(named[1]),) if named.span() == (0, len(line)) else None
     found = list(_STATEMENT.finditer(line))
     if len(found) != 1:
         return None if found else _fraction(line, labels)
     before = line[: found[0].start()].strip(_DECORATION).casefold()
     after = line[found[0].end() :].strip(_DECORATION)
-    if after and not (isinstance(labels, Scale) and _OUT_OF.fullmatch(line[found[0].end() :].strip(" *_.`"))):
+    if after and not (isinstance(labels, RatingScale) and _OUT_OF.fullmatch(line[found[0].end() :].strip(" *_.`"))):
         return None
     if any(character.isdigit() for character in before):
         return None
@@ -309,9 +335,9 @@ def _announces(words: list[str]) -> bool:
     return all(words[number - 1 : number] == ["i"] for number, word in enumerate(words) if word in ("would", "will"))
 
 
-def _fraction(line: str, labels: Labels) -> tuple[str | None] | None:
+def _fraction(line: str, labels: VerdictLabels) -> tuple[str | None] | None:
     """``Overall: 8.5/10``, where the line says that it is a rating."""
-    if not isinstance(labels, Scale):
+    if not isinstance(labels, RatingScale):
         return None
     match = _FRACTION.search(line)
     if match is None or float(match[2]) != labels.upper or line[match.end() :].strip(_DECORATION):
@@ -322,7 +348,7 @@ def _fraction(line: str, labels: Labels) -> tuple[str | None] | None:
     return (labels.label(match[1]),)
 
 
-def _in_last_quotes(line: str, labels: Labels) -> tuple[str | None] | None:
+def _in_last_quotes(line: str, labels: VerdictLabels) -> tuple[str | None] | None:
     """The label of a last line in which the judge quotes itself: ``I would rate it as follows: "Rating: [[9]]".``."""
     bare = line[-2 * _LEAST_LINE :].rstrip(" .*")
     if not bare.endswith(('"', "”", "`")):
@@ -333,7 +359,7 @@ def _in_last_quotes(line: str, labels: Labels) -> tuple[str | None] | None:
     return _alone(bare[begin + 1 : -1], labels) if begin >= 0 and own and not words & _QUOTING else None
 
 
-def _mentioned(line: str, labels: Labels) -> list[tuple[str | None, str]]:
+def _mentioned(line: str, labels: VerdictLabels) -> list[tuple[str | None, str]]:
     """Every verdict in running text outside quotation marks, and whether it is announced, stated or remarked on."""
     line = _QUOTED.sub(lambda quoted: " " if _STATEMENT.search(quoted[0]) else quoted[0], line)
     found: list[tuple[str | None, str]] = []
@@ -346,7 +372,7 @@ def _mentioned(line: str, labels: Labels) -> list[tuple[str | None, str]]:
         announced = bool(words) and bool(set(words[-4:]) & _NOUNS) and _announces(words[-2:])
         announced = announced and clause.rstrip(" *_`").endswith((":", "=", *words[-1:]))
         label = labels.label(match[1])
-        if label is None and isinstance(labels, Scale) and (named := _NAMED.match(line, match.start())):
+        if label is None and isinstance(labels, RatingScale) and (named := _NAMED.match(line, match.start())):
             label = labels.label(named[1])
         if label is None and not (announced or labels.attempted(match[1])):
             continue
@@ -362,7 +388,7 @@ def _is_index(line: str, start: int) -> bool:
     return word is not None and word[0].casefold() not in _NOUNS
 
 
-def bare_label(completion: Completion, labels: Labels) -> Verdict | Failure:
+def bare_label(completion: Completion, labels: VerdictLabels) -> Verdict | Failure:
     """A reply that is a label and nothing else, marked up or not: ``A``, ``**7**``, ``Verdict: B``."""
     if failure := no_verdict(completion):
         return failure
@@ -375,7 +401,7 @@ def bare_label(completion: Completion, labels: Labels) -> Verdict | Failure:
     return labels.verdict(label)
 
 
-def json_field(completion: Completion, labels: Labels, name: str) -> Verdict | Failure:
+def json_field(completion: Completion, labels: VerdictLabels, name: str) -> Verdict | Failure:
     """The verdict in a field of the JSON object that a reply is, or ends with, fenced or not.
 
     Two fields of that name, or a value that is no label, are a failure.

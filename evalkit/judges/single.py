@@ -10,7 +10,7 @@ from evalkit.core.protocols import Case, Completion, ReplyExample, Verdict
 from evalkit.core.schema import Failure
 from evalkit.judges import marking, replies
 from evalkit.judges.own import OwnPrompt, block, conversation
-from evalkit.judges.replies import Scale
+from evalkit.judges.replies import RatingScale
 
 SYSTEM = (
     "You grade answers that AI assistants give. You are strict, fair and consistent: the same quality gets the same "
@@ -42,7 +42,7 @@ Rating: [[n]]"""
 ASK_DIGIT = """
 Give your rating as one digit from 0 (useless) to 9 (could hardly be better). Write the digit and nothing else."""
 
-SCALE = Scale(1, 10)
+SCALE = RatingScale(1, 10)
 
 DIGITS = {str(digit): float(digit + 1) for digit in range(10)}
 """The verdict token of logprobs scoring, and the rating on 1 to 10 it stands for. One token on every tokenizer."""

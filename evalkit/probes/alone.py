@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.evidence.findings import Finding, counted
 from evalkit.evidence.metrics import EXPERIMENTS, Metric, share
-from evalkit.probes.effect import TURNED, Subject, effect, finding, fixed, format_effect, missing, unmeasured
+from evalkit.probes.effect import TURNED, ProbedJudge, effect, finding, fixed, format_effect, missing, unmeasured
 from evalkit.probes.library import PADDING, Probe
-from evalkit.probes.table import PairKey, Table
+from evalkit.probes.table import PairKey, ProbeTable
 
 if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
@@ -46,14 +46,14 @@ NO_PLACEBO = "neutral text of equal length is padding too"
 NO_AGAIN = "asking either way again favours neither answer"
 
 
-def alone(subject: Subject, table: Table, probe: Probe) -> Iterator[Finding]:
+def alone(subject: ProbedJudge, table: ProbeTable, probe: Probe) -> Iterator[Finding]:
     """Whether scores and verdicts order two answers alike, whether verdicts go in circles, and which padding moves."""
     yield _gain(subject, table, probe)
     yield _differing(subject, table, probe)
     yield _circles(subject, table, probe)
 
 
-def _gain(subject: Subject, table: Table, probe: Probe) -> Finding:
+def _gain(subject: ProbedJudge, table: ProbeTable, probe: Probe) -> Finding:
     """What padding gains in pairs beyond what it gains by itself: padded answer against its own original."""
     import numpy as np
 
@@ -85,7 +85,7 @@ def _gain(subject: Subject, table: Table, probe: Probe) -> Finding:
     return finding(subject, metric, found, details, sentence)
 
 
-def _differing(subject: Subject, table: Table, probe: Probe) -> Finding:
+def _differing(subject: ProbedJudge, table: ProbeTable, probe: Probe) -> Finding:
     """Share of pairs that scores and verdicts do not order alike, a tie being an order too."""
     import numpy as np
 
@@ -118,7 +118,7 @@ def _differing(subject: Subject, table: Table, probe: Probe) -> Finding:
     return finding(subject, metric, found, details, sentence)
 
 
-def _circles(subject: Subject, table: Table, probe: Probe) -> Finding:
+def _circles(subject: ProbedJudge, table: ProbeTable, probe: Probe) -> Finding:
     """Share of circles (x beats y beats z beats x) among two answers and a padded one; scores cannot go in circles."""
     import numpy as np
 

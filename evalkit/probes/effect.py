@@ -20,7 +20,7 @@ LEAST = 5
 
 
 @dataclass(frozen=True)
-class Subject:
+class ProbedJudge:
     """Whom the findings are about."""
 
     judge: str
@@ -50,12 +50,14 @@ def missing(items: Iterable[str]) -> str | None:
     return None if found >= LEAST else f"needs verdicts with and without it on {LEAST} questions: {there}"
 
 
-def unmeasured(subject: Subject, metric: Metric, why: str) -> Finding:
+def unmeasured(subject: ProbedJudge, metric: Metric, why: str) -> Finding:
     """A finding that there is none."""
     return Finding(**vars(subject), measure=metric, not_measurable=why)
 
 
-def finding(subject: Subject, metric: Metric, found: Interval, details: Mapping[str, Any], sentence: str) -> Finding:
+def finding(
+    subject: ProbedJudge, metric: Metric, found: Interval, details: Mapping[str, Any], sentence: str
+) -> Finding:
     """An effect that a probe had."""
     return Finding(
         **vars(subject),

@@ -11,7 +11,7 @@ from evalkit.evidence.metrics import EXPERIMENTS, Metric, Unit
 from evalkit.probes.alone import CIRCLES, DIFFERS, GAIN, alone
 from evalkit.probes.effect import (
     TURNED,
-    Subject,
+    ProbedJudge,
     capital,
     effect,
     finding,
@@ -22,7 +22,7 @@ from evalkit.probes.effect import (
     unmeasured,
 )
 from evalkit.probes.library import Control, Probe, Rewrites
-from evalkit.probes.table import Outcome, Table
+from evalkit.probes.table import Outcome, ProbeTable
 from evalkit.probes.trials import Arm
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ NEEDS: Mapping[Rewrites, str] = {
 
 
 def findings(
-    subject: Subject, outcomes: Sequence[Outcome], probes: Sequence[Probe], *, beyond: Collection[Rewrites] = ()
+    subject: ProbedJudge, outcomes: Sequence[Outcome], probes: Sequence[Probe], *, beyond: Collection[Rewrites] = ()
 ) -> Iterator[Finding]:
     """Every probe's findings, or what the data lack for them.
 
@@ -125,7 +125,7 @@ def findings(
         probes: what was tried.
         beyond: what cannot be changed in the judge's protocol.
     """
-    table = Table(outcomes)
+    table = ProbeTable(outcomes)
     soft = table.soft
     for probe in probes:
         if probe.rewrites in beyond:
@@ -151,7 +151,7 @@ IN_DATA: Mapping[Control, str] = {"placebo": "placebo", "repeat": "again"}
 """What a control is called in ``details``, as in audits written before."""
 
 
-def _answer(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator[Finding]:
+def _answer(subject: ProbedJudge, table: ProbeTable, probe: Probe, soft: bool) -> Iterator[Finding]:
     from evalkit.stats.flips import mcnemar, side, turned
 
     metric, control = of(ANSWER, probe), probe.control
@@ -205,7 +205,7 @@ def _answer(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterato
         yield finding(subject, of(ANSWER_SHIFT, probe), moved, {"beside": IN_DATA[control]}, sentence)
 
 
-def _order(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator[Finding]:
+def _order(subject: ProbedJudge, table: ProbeTable, probe: Probe, soft: bool) -> Iterator[Finding]:
     import numpy as np
 
     from evalkit.stats.flips import mcnemar, turned
@@ -260,7 +260,7 @@ def _order(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator
         yield finding(subject, of(PLACE_SHIFT, probe), moved, {}, sentence)
 
 
-def _labels(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterator[Finding]:
+def _labels(subject: ProbedJudge, table: ProbeTable, probe: Probe, soft: bool) -> Iterator[Finding]:
     import numpy as np
 
     metric, base, cue = of(LABEL, probe), table.leans("", "base"), table.leans(probe.name, "cue")
@@ -301,7 +301,7 @@ def _labels(subject: Subject, table: Table, probe: Probe, soft: bool) -> Iterato
         yield finding(subject, of(LABEL_SHIFT, probe), moved, {}, sentence)
 
 
-def _instruction(subject: Subject, table: Table, probe: Probe) -> Finding:
+def _instruction(subject: ProbedJudge, table: ProbeTable, probe: Probe) -> Finding:
     import numpy as np
 
     metric = of(WARNING, probe)

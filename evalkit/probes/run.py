@@ -192,7 +192,7 @@ def audited(study: Study, heard: Mapping[str, Sequence[tuple[Trial, Judgment]]])
     subjects: list[Subject] = []
     rows: list[Finding] = []
     for judge in experiment.judges:
-        about = effect.Subject(judge.name, judge.protocol.name, experiment.benchmark.spec.name)
+        about = effect.ProbedJudge(judge.name, judge.protocol.name, experiment.benchmark.spec.name)
         outcomes = [_outcome(trial, judgment) for trial, judgment in heard[judge.name]]
         mine = list(findings.findings(about, outcomes, probes, beyond=fixed_in(judge.protocol)))
         said = findings.conclusions(mine, probes)

@@ -36,7 +36,7 @@ SINGLE: frozenset[Arm] = frozenset({"alone", "alone_other", "alone_cue"})
 """Where an answer is shown by itself."""
 
 
-class Table:
+class ProbeTable:
     """Verdicts by probe and arm, then by question, turn, repeat and order; those that failed are not in it."""
 
     def __init__(self, outcomes: Sequence[Outcome]) -> None:

@@ -100,7 +100,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ModelDrift:
     """One model before both judges: its mean score, or its win rate."""
 
     model: str
@@ -144,7 +144,7 @@ class Drift:
     categories: tuple[Part, ...]
     changes: dict[str, dict[str, int]]
     """Cases by old verdict, then new one."""
-    models: tuple[Standing, ...]
+    models: tuple[ModelDrift, ...]
     """The old judge's best first."""
 
     @property
@@ -243,7 +243,7 @@ def _score(said: CompactJudgment) -> float:
     return said.scores[0]
 
 
-def _standings(both: Iterable[VerdictPair], pooled: bool) -> Iterator[Standing]:
+def _standings(both: Iterable[VerdictPair], pooled: bool) -> Iterator[ModelDrift]:
     """Models by what the old judge thinks of them."""
     import numpy as np
 
@@ -274,7 +274,7 @@ def _standings(both: Iterable[VerdictPair], pooled: bool) -> Iterator[Standing]:
     for model, n, old_mean, new_mean, difference in sorted(rows, key=lambda row: (-row[2], row[0].name)):
         label = model.name if named[model.name] == 1 else f"{model.name}@{model.fingerprint[:8]}"
         ranks = (_rank(old_mean, [row[2] for row in rows]), _rank(new_mean, [row[3] for row in rows]))
-        yield Standing(label, n, old_mean, new_mean, difference, *ranks)
+        yield ModelDrift(label, n, old_mean, new_mean, difference, *ranks)
 
 
 def _rank(mine: float, all_of_them: Iterable[float]) -> int:
@@ -282,7 +282,7 @@ def _rank(mine: float, all_of_them: Iterable[float]) -> int:
     return 1 + sum(other > mine + 1e-9 for other in all_of_them)
 
 
-def _ranks(models: Sequence[Standing]) -> str:
+def _ranks(models: Sequence[ModelDrift]) -> str:
     moved = [row for row in models if row.old_rank != row.new_rank]
     if len(models) < 2:
         return "with fewer than two models there are no ranks"

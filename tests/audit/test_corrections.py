@@ -233,9 +233,9 @@ def test_no_number_is_nan():
 
 def test_mt_bench_experts():
     """Expert votes correct GPT-4: it is too generous to itself, by .12 on the pairs that were voted on."""
-    from evalkit.interop.fastchat import Format
+    from evalkit.interop.fastchat import FastChatFormat
 
-    rows = (row.record for row in Format().read(shared_data("mtbench_votes")))
+    rows = (row.record for row in FastChatFormat().read(shared_data("mtbench_votes")))
     (gathered,) = gather(row for row in rows if isinstance(row, Judgment))
     (seen,) = [seen for seen in gathered.evidence if seen.judge == "gpt4_pair"]
     found = list(findings(seen))

@@ -9,11 +9,11 @@ import pytest
 
 from evalkit.backends import anthropic as anthropic_backend
 from evalkit.backends import chat_completions, provider, sdk_batches
-from evalkit.backends.anthropic_batches import _Row as AnthropicRow
+from evalkit.backends.anthropic_batches import _AnthropicRow as AnthropicRow
 from evalkit.backends.provider import Detail, Endpoint
 from evalkit.core.protocols import Completion, Malformed, Message, Request, Transport
 from evalkit.core.schema import Failure, Usage
-from evalkit.judges.parsing import expected_rating
+from evalkit.judges.replies import expected
 from evalkit.judges.single import DIGITS
 
 REQUEST = Request((Message("user", "q"),))
@@ -149,11 +149,11 @@ def test_without_the_probability_of_what_was_written_there_is_no_mean(written):
     raw = reply("openai", "stop", choice={"logprobs": {"content": [token | {"top_logprobs": top}]}})
     completion = read("openai", raw)
     assert completion.logprobs is None
-    assert isinstance(expected_rating(completion, DIGITS, 0.2), Failure)
+    assert isinstance(expected(completion, DIGITS, 0.2, pair=False), Failure)
 
 
 def test_a_probability_above_one_is_one():
-    verdict = expected_rating(Completion("7", logprobs=({"7": 1e308},)), DIGITS, 0.2)
+    verdict = expected(Completion("7", logprobs=({"7": 1e308},)), DIGITS, 0.2, pair=False)
     assert verdict.scores == (8.0,)
 
 

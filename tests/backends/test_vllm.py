@@ -240,3 +240,36 @@ def test_cause_is_the_first_error_of_this_engines_log(monkeypatch, tmp_path):
     assert vllm_engine.cause_of(late, 0).startswith("Worker proc VllmWorker-0 died unexpectedly (")
     log.write_text("INFO nothing\n")
     assert vllm_engine.cause_of(late, 0) == "Engine core initialization failed. See root cause above"
+
+
+def test_a_reasoning_parser_parts_the_reply():
+    with rigs.rig(reasoning_parser="qwen3") as rig:
+        completion = complete(rig, ask("hi"))
+        assert (completion.thinking, completion.text) == ("My verdict is [[A", "].")
+        assert rig.backend.identity()["reasoning_parser"] == "qwen3"
+    with rigs.rig() as rig:
+        assert complete(rig, ask("hi")).thinking == ""
+        assert "reasoning_parser" not in rig.backend.identity()
+
+
+def test_vllms_own_parser_is_asked_by_name(monkeypatch):
+    class Parser:
+        def __init__(self, tokenizer):
+            assert tokenizer == "tokenizer"
+
+        def extract_reasoning(self, text, request):
+            return ("why", None) if text == "cut" else (None, text)
+
+    def get(name):
+        if name != "qwen3":
+            raise KeyError(f"Reasoning parser {name!r} not found.")
+        return Parser
+
+    manager = SimpleNamespace(get_reasoning_parser=get)
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "vllm.reasoning", SimpleNamespace(ReasoningParserManager=manager))
+    parted = vllm_engine._reasoning_parser("qwen3", "tokenizer")
+    assert (parted("cut"), parted("all")) == (("why", ""), ("", "all"))
+    assert vllm_engine._reasoning_parser(None, "tokenizer") is None
+    with pytest.raises(Misconfigured, match="takes no reasoning_parser='qwen9' for this model"):
+        vllm_engine._reasoning_parser("qwen9", "tokenizer")

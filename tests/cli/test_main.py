@@ -541,12 +541,9 @@ def test_help_of_export_lists_its_formats(cli):
 
 
 FORMAT = """
-from dataclasses import dataclass
+from evalkit.interop.records import ExportFormat, ImportFormat
 
-@dataclass(frozen=True)
-class Format:
-    benchmark: str | None = None
-
+class BrandNew({base}):
     def read(self, path):
         yield from ()
 """
@@ -557,7 +554,9 @@ def test_a_new_format_is_known_by_being_there(cli, tmp_path, monkeypatch, writes
     from evalkit import interop
 
     (tmp_path / "mine").mkdir()
-    text = FORMAT + ("\n    def write(self, rows, out):\n        return {}\n" if writes else "")
+    text = FORMAT.format(base="ExportFormat" if writes else "ImportFormat") + (
+        "\n    def write(self, rows, out):\n        return {}\n" if writes else ""
+    )
     (tmp_path / "mine" / "brand_new.py").write_text(text)
     monkeypatch.setattr(interop, "__path__", [*interop.__path__, str(tmp_path / "mine")])
     monkeypatch.delitem(sys.modules, "evalkit.interop.brand_new", raising=False)

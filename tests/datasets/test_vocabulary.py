@@ -13,7 +13,7 @@ from evalkit.datasets.data_files import columns, records
 from evalkit.datasets.vocabulary import outcome, outcomes, parse_map
 from evalkit.evidence.labels import read_votes
 from evalkit.interop import load
-from evalkit.judges.verdicts import FIVE, MARGIN, SCALE8
+from evalkit.judges.replies import FIVE, MARGIN, SCALE8
 from evalkit.ratings import battle_table
 from tests.shared_data import shared_data
 

@@ -12,7 +12,7 @@ from evalkit.core.schema import Failure, Item, Judgment, Response
 from evalkit.interop import alpaca_eval
 from evalkit.interop.exporting import export_results
 from evalkit.interop.importing import import_results
-from evalkit.judges.parsing import fastchat_rating
+from evalkit.judges.fastchat import published_rating
 from evalkit.storage.results import answer_logs, judgment_logs
 from tests.interop.files import canonical, load
 from tests.shared_data import shared_data
@@ -123,7 +123,7 @@ def test_single_ratings_read_again_as_stored(tmp_path):
     own = [row for row in rows if row.parser == "fastchat-rating/1"]
     assert len(own) >= 1190
     for row in own:
-        again = fastchat_rating(Completion(row.raw))
+        again = published_rating(Completion(row.raw))
         assert isinstance(again, Failure) if row.error else again.scores == row.scores
     out = there_and_back("fastchat", source, tmp_path)
     exported = [path for path in out.rglob("*.jsonl")]

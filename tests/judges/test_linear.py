@@ -17,7 +17,7 @@ from evalkit import judges
 from evalkit.biases import format as format_bias
 from evalkit.core import thinking
 from evalkit.core.protocols import Completion
-from evalkit.judges import parsing, replies, verdicts
+from evalkit.judges import arena_hard, fastchat, replies
 from evalkit.stats import style_control
 
 SIZE = 1_000_000
@@ -128,10 +128,15 @@ def read(piece: str) -> None:
     size = SIZE // len(piece)
     for text in (piece * size, "[[" + piece * size, "x" + piece * size + "[[7]] end"):
         reply = Completion(text)
-        for _ in (parsing.rating(reply, 1, 10), parsing.fastchat_rating(reply), verdicts.arena_hard(reply)):
+        readings = (
+            replies.tag(reply, replies.RatingScale(1, 10)),
+            fastchat.published_rating(reply),
+            arena_hard.published_verdict(reply),
+        )
+        for _ in readings:
             pass
-        verdicts.strict(reply, verdicts.FIVE)
-        replies.json_field(reply, replies.Scale(1, 10), "rating")
+        replies.tag(reply, replies.FIVE)
+        replies.json_field(reply, replies.RatingScale(1, 10), "rating")
         thinking.part(text)
         style_control.count_markdown(text)
         format_bias.features(text)

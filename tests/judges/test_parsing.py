@@ -11,20 +11,20 @@ import pytest
 
 from evalkit.core.protocols import Completion, Verdict
 from evalkit.core.schema import Failure, Usage
-from evalkit.judges.parsing import expected_rating, fastchat_rating, rating
-from evalkit.judges.replies import excerpt
+from evalkit.judges.fastchat import published_rating
+from evalkit.judges.replies import RatingScale, excerpt, expected, tag
 from evalkit.judges.single import DIGITS
 from tests.shared_data import shared_data
 
 
 def strict(text: str) -> float | str:
     """The rating, or the kind of failure."""
-    read = rating(Completion(text), 1, 10)
+    read = tag(Completion(text), RatingScale(1, 10))
     return read.scores[0] if isinstance(read, Verdict) else read.kind
 
 
 def faithful(text: str) -> float | str:
-    read = fastchat_rating(Completion(text))
+    read = published_rating(Completion(text))
     return read.scores[0] if isinstance(read, Verdict) else read.kind
 
 
@@ -134,24 +134,24 @@ def test_the_faithful_reader_is_fastchats(text):
 
 
 def test_a_reply_that_cannot_hold_a_verdict():
-    truncated = rating(Completion("[[7]]", finish="length", usage=Usage(10, 2048)), 1, 10)
+    truncated = tag(Completion("[[7]]", finish="length", usage=Usage(10, 2048)), RatingScale(1, 10))
     assert truncated == Failure("truncated", "the judge's reply was cut short after 2048 tokens")
-    refused = rating(Completion("I can't. [[1]]", finish="refusal"), 1, 10)
+    refused = tag(Completion("I can't. [[1]]", finish="refusal"), RatingScale(1, 10))
     assert isinstance(refused, Failure)
     assert refused.kind == "refused"
 
 
 def test_the_faithful_reader_minds_no_finish_reason():
     for finish in ("length", "refusal", "stop"):
-        assert fastchat_rating(Completion("[[7]] and then", finish=finish)) == Verdict((7.0,), "7")
+        assert published_rating(Completion("[[7]] and then", finish=finish)) == Verdict((7.0,), "7")
 
 
 def test_messages_say_what_was_there():
-    unread = rating(Completion("x" * 200 + " no idea"), 1, 10)
+    unread = tag(Completion("x" * 200 + " no idea"), RatingScale(1, 10))
     assert isinstance(unread, Failure)
     assert unread.message.endswith("x no idea'")
     assert len(unread.message) < 150
-    outside = rating(Completion("[[11]]"), 1, 10)
+    outside = tag(Completion("[[11]]"), RatingScale(1, 10))
     assert outside == Failure("unparsed", "not one of the verdicts 1 to 10: '[[11]]'")
     assert excerpt("a\n\n b") == "a b"
 
@@ -207,7 +207,7 @@ def reply(**mass: float) -> Completion:
 
 
 def test_expected_rating_is_the_mean():
-    read = expected_rating(reply(**{"3": 0.5, "4": 0.3, "9": 0.1, "the": 0.1}), DIGITS, 0.2)
+    read = expected(reply(**{"3": 0.5, "4": 0.3, "9": 0.1, "the": 0.1}), DIGITS, 0.2, pair=False)
     assert isinstance(read, Verdict)
     assert read.scores[0] == pytest.approx((0.5 * 4 + 0.3 * 5 + 0.1 * 10) / 0.9)
     assert read.label == "4"
@@ -215,7 +215,7 @@ def test_expected_rating_is_the_mean():
 
 def test_tokens_with_a_space_are_the_same_digit():
     logprobs = {"3": math.log(0.3), " 3": math.log(0.3), " 8": math.log(0.4)}
-    read = expected_rating(Completion("8", logprobs=(logprobs,)), DIGITS, 0.2)
+    read = expected(Completion("8", logprobs=(logprobs,)), DIGITS, 0.2, pair=False)
     assert isinstance(read, Verdict)
     assert read.scores[0] == pytest.approx(0.6 * 4 + 0.4 * 9)
     assert read.label == "4", "0.6 on 3 in all, though 8 is the likeliest single token"
@@ -226,20 +226,20 @@ OFF_SCALE = [None, (), ({},), ({"10": -0.01},), ({"5": -math.inf},), ({"５": -0
 
 @pytest.mark.parametrize("logprobs", [*OFF_SCALE, ({"The": -0.1, "5": -3.0},)])
 def test_too_little_mass_is_no_rating(logprobs):
-    read = expected_rating(Completion("5", logprobs=logprobs), DIGITS, 0.2)
+    read = expected(Completion("5", logprobs=logprobs), DIGITS, 0.2, pair=False)
     assert isinstance(read, Failure)
     assert read.kind == "unparsed"
 
 
 @pytest.mark.parametrize("logprobs", OFF_SCALE)
 def test_no_mass_is_no_rating_even_if_none_is_asked_for(logprobs):
-    assert isinstance(expected_rating(Completion("5", logprobs=logprobs), DIGITS, 0.0), Failure)
+    assert isinstance(expected(Completion("5", logprobs=logprobs), DIGITS, 0.0, pair=False), Failure)
 
 
 def test_expected_rating_needs_no_end():
     """One token is asked for, so every reply ends at the limit."""
     logprobs = ({"5": -0.01},)
-    assert isinstance(expected_rating(Completion("5", finish="length", logprobs=logprobs), DIGITS, 0.2), Verdict)
-    refused = expected_rating(Completion("5", finish="refusal", logprobs=logprobs), DIGITS, 0.2)
+    assert isinstance(expected(Completion("5", finish="length", logprobs=logprobs), DIGITS, 0.2, pair=False), Verdict)
+    refused = expected(Completion("5", finish="refusal", logprobs=logprobs), DIGITS, 0.2, pair=False)
     assert isinstance(refused, Failure)
     assert refused.kind == "refused"

@@ -10,13 +10,13 @@ import pytest
 from evalkit.core.protocols import Completion, Verdict
 from evalkit.judges import replies
 from evalkit.judges.pairwise import FORMS
-from evalkit.judges.replies import Form, Labels, Scale
+from evalkit.judges.replies import Form, RatingScale, VerdictLabels
 
 PAGE = (Path(__file__).parents[2] / "docs" / "replies.md").read_text(encoding="utf-8")
-SCALE = Scale(1, 10)
+SCALE = RatingScale(1, 10)
 
 
-def read(text: str, labels: Labels = SCALE) -> str:
+def read(text: str, labels: VerdictLabels = SCALE) -> str:
     found = replies.tag(Completion(text), labels)
     return found.label if isinstance(found, Verdict) else found.kind
 

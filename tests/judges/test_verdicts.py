@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from evalkit.core.protocols import Completion, Verdict
 from evalkit.core.schema import Failure, Finish
-from evalkit.judges import verdicts
-from evalkit.judges.verdicts import AB_TIE, FIVE, MARGIN, SCALE8, Form
+from evalkit.judges import replies
+from evalkit.judges.alpaca_eval import ranked_first, weighted_preference
+from evalkit.judges.arena_hard import published_verdict
+from evalkit.judges.fastchat import published_pair
+from evalkit.judges.replies import AB_TIE, FIVE, MARGIN, SCALE8, Form
 from tests.shared_data import shared_data
 
 FORMS = [AB_TIE, FIVE, SCALE8, MARGIN]
@@ -23,7 +26,7 @@ CHOICES = "1. A is much better: [[A>>B]]\n2. [[A>B]]\n3. [[A=B]]\n4. [[B>A]]\n5.
 
 
 def read(text: str, form: Form = AB_TIE, finish: Finish = "stop") -> str:
-    verdict = verdicts.strict(Completion(text, finish), form)
+    verdict = replies.tag(Completion(text, finish), form)
     return verdict.label if isinstance(verdict, Verdict) else verdict.kind
 
 
@@ -56,7 +59,7 @@ def label(verdict: Verdict | Failure) -> str:
     ],
 )
 def test_the_pair_column(text: str, fastchat: str, strict: str) -> None:
-    assert label(verdicts.fastchat_pair(Completion(text))) == fastchat
+    assert label(published_pair(Completion(text))) == fastchat
     assert read(text) == strict
 
 
@@ -87,7 +90,7 @@ def test_the_pair_column(text: str, fastchat: str, strict: str) -> None:
     ],
 )
 def test_the_arena_hard_column(text: str, arena_hard: str, strict: str) -> None:
-    assert label(verdicts.arena_hard(Completion(text))) == arena_hard
+    assert label(published_verdict(Completion(text))) == arena_hard
     assert read(text, FIVE) == strict
 
 
@@ -132,7 +135,7 @@ def test_a_reply_that_was_cut_or_refused_has_no_verdict() -> None:
     [("1", 1.0), (" 2 ", 6 / 7), ("８", 0.0), ("5", 3 / 7), ("0", None), ("9", None), ("4.5", None), ("12", None)],
 )
 def test_eight_steps(stated: str, score: float | None) -> None:
-    verdict = verdicts.strict(Completion(f"[[{stated}]]"), SCALE8)
+    verdict = replies.tag(Completion(f"[[{stated}]]"), SCALE8)
     assert (verdict.scores if isinstance(verdict, Verdict) else None) == (None if score is None else (score, 1 - score))
 
 
@@ -157,7 +160,7 @@ def test_margins(stated: str, expected: str) -> None:
 def test_every_form_is_fair_to_both_sides(form: Form) -> None:
     assert sorted(form.scores.values()) == pytest.approx(sorted(1 - score for score in form.scores.values()))
     for stated, score in form.scores.items():
-        verdict = verdicts.strict(Completion(f"Because of this and that.\n\nVerdict: [[{stated}]]"), form)
+        verdict = replies.tag(Completion(f"Because of this and that.\n\nVerdict: [[{stated}]]"), form)
         assert verdict == Verdict((score, 1 - score), stated)
 
 
@@ -183,7 +186,7 @@ def test_margin_orders_strength() -> None:
     ],
 )
 def test_verdict_token(tokens: dict[str, float], score: float | None, stated: str) -> None:
-    verdict = verdicts.expected(Completion("A", "length", logprobs=(tokens,)), {"A": 1.0, "B": 0.0}, 0.2)
+    verdict = replies.expected(Completion("A", "length", logprobs=(tokens,)), {"A": 1.0, "B": 0.0}, 0.2, pair=True)
     assert label(verdict) == stated
     if isinstance(verdict, Verdict):
         assert verdict.scores == (pytest.approx(score), pytest.approx(1 - (score or 0)))
@@ -191,11 +194,11 @@ def test_verdict_token(tokens: dict[str, float], score: float | None, stated: st
 
 def test_without_log_probabilities_there_is_no_score() -> None:
     for reply in (Completion("A", "length"), Completion("m", "length", logprobs=())):
-        assert label(verdicts.expected(reply, {"A": 1.0, "B": 0.0}, 0.2)) == "unparsed"
-        assert label(verdicts.alpaca_eval_weighted(reply)) == "unparsed"
+        assert label(replies.expected(reply, {"A": 1.0, "B": 0.0}, 0.2, pair=True)) == "unparsed"
+        assert label(weighted_preference(reply)) == "unparsed"
     refused = Completion("No.", "refusal", logprobs=({"m": 0.0, "A": 0.0},))
-    assert label(verdicts.alpaca_eval_weighted(refused)) == "refused"
-    assert label(verdicts.expected(refused, {"A": 1.0, "B": 0.0}, 0.2)) == "refused"
+    assert label(weighted_preference(refused)) == "refused"
+    assert label(replies.expected(refused, {"A": 1.0, "B": 0.0}, 0.2, pair=True)) == "refused"
 
 
 @pytest.mark.parametrize(
@@ -212,7 +215,7 @@ def test_without_log_probabilities_there_is_no_score() -> None:
     ],
 )
 def test_alpaca_eval_weighted(tokens: dict[str, float], p: float | None, stated: str) -> None:
-    verdict = verdicts.alpaca_eval_weighted(Completion("m", "length", logprobs=(tokens,)))
+    verdict = weighted_preference(Completion("m", "length", logprobs=(tokens,)))
     assert label(verdict) == stated
     if isinstance(verdict, Verdict):
         assert verdict.scores == (pytest.approx(p), pytest.approx(1 - (p or 0)))
@@ -235,7 +238,7 @@ def test_alpaca_eval_weighted(tokens: dict[str, float], p: float | None, stated:
     ],
 )
 def test_alpaca_eval_ranking(text: str, expected: str) -> None:
-    assert label(verdicts.alpaca_eval_ranking(Completion(text))) == expected
+    assert label(ranked_first(Completion(text))) == expected
 
 
 def test_alpaca_eval_completions_read_as_published() -> None:
@@ -247,7 +250,7 @@ def test_alpaca_eval_completions_read_as_published() -> None:
                 continue
             (content,) = raw["logprobs"]["content"]
             tokens = {top["token"]: top["logprob"] for top in content["top_logprobs"]}
-            verdict = verdicts.alpaca_eval_weighted(Completion(raw["text"], "length", logprobs=(tokens,)))
+            verdict = weighted_preference(Completion(raw["text"], "length", logprobs=(tokens,)))
             assert isinstance(verdict, Verdict)
             switched = Random("is_switched_outputs" + row["instruction"] + "0").choices([False, True], k=1)[0]
             better_is_second = verdict.scores[0] if switched else verdict.scores[1]
@@ -261,7 +264,7 @@ def test_o1_mini_with_arena_hards_prompt_reads_as_published() -> None:
     for line in shared_data("judgebench", "arena_hard_o1-mini.jsonl").read_text(encoding="utf-8").splitlines():
         for judgment in json.loads(line)["judgments"]:
             reply = Completion(judgment["judgment"]["response"])
-            strict, faithful = verdicts.strict(reply, FIVE), verdicts.arena_hard(reply)
+            strict, faithful = replies.tag(reply, FIVE), published_verdict(reply)
             assert strict == faithful
             assert isinstance(strict, Verdict)
             decisions.append(strict.label.replace(">>", ">"))
@@ -281,9 +284,9 @@ PIECES = st.lists(
 def test_garbage_is_a_failure_or_a_verdict_that_was_written(text: str) -> None:
     reply = Completion(text)
     for form in FORMS:
-        verdict = verdicts.strict(reply, form)
+        verdict = replies.tag(reply, form)
         if isinstance(verdict, Verdict):
             assert math.isclose(sum(verdict.scores), 1)
             assert verdict.scores[0] == form.scores[verdict.label]
-    for reader in (verdicts.fastchat_pair, verdicts.arena_hard, verdicts.alpaca_eval_ranking):
+    for reader in (published_pair, published_verdict, ranked_first):
         assert isinstance(reader(reply), Verdict | Failure)

@@ -11,7 +11,7 @@ from evalkit.backends.fake import Fake
 from evalkit.core.schema import Item, Ref, Response
 from evalkit.judges.pairwise import Pairwise
 from evalkit.judges.single import Single
-from evalkit.probes.effect import Subject
+from evalkit.probes.effect import ProbedJudge
 from evalkit.probes.findings import conclusions, findings, warning_effect
 from evalkit.probes.judges import fixed_in, protocols
 from evalkit.probes.library import PROBES as ALL
@@ -20,7 +20,7 @@ from evalkit.probes.trials import chosen, trials
 from evalkit.stats.resample import Interval
 
 PROBES = {probe.name: probe for probe in ALL}
-SUBJECT = Subject("judge", "pairwise", "study")
+SUBJECT = ProbedJudge("judge", "pairwise", "study")
 WORDS = ("sea", "lamp", "copper", "window", "river", "seven", "quiet", "paper", "bright", "road", "apple", "stone")
 
 CUES = {

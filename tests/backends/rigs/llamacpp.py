@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
-from evalkit.backends.llamacpp import Engine, LlamaCpp
+from evalkit.backends.llamacpp import LlamaCpp, LlamaCppEngine
 
 MODEL = "smollm2-135m-instruct-q4_1"
 IMPOSSIBLE = {"refusal": "an engine of one's own has no policy: whatever the model writes is its answer"}
@@ -34,7 +34,7 @@ def weights() -> Path:
 
 
 @functools.cache
-def engine() -> Engine:
+def engine() -> LlamaCppEngine:
     """The real one, loaded once for all tests."""
     return LOAD(LlamaCpp(model=str(weights()), **SMALL), weights())
 

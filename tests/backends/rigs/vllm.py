@@ -13,11 +13,17 @@ from types import SimpleNamespace
 from unittest import mock
 
 from evalkit.backends.vllm import VLLM
-from evalkit.backends.vllm_engine import Engine
+from evalkit.backends.vllm_engine import VLLMEngine
 
 TEXT = "My verdict is [[A]]."
 IMPOSSIBLE = {"refusal": "an engine of one's own has no policy: whatever the model writes is its answer"}
 """Situations this backend cannot be in, and why."""
+
+
+def split_at_mark(text):
+    """As vLLM's parsers do: thinking, then the answer."""
+    thinking, _, answer = text.partition("]")
+    return thinking, answer
 
 
 class Died(Exception):
@@ -130,10 +136,11 @@ def rig(**fields):
 
     async def start(arguments):
         opened.append(arguments)
-        return Engine(
+        return VLLMEngine(
             llm=llm,
             tokenizer=tokenizer,
             max_model_len=arguments["max_model_len"] or 2048,
+            parted=split_at_mark if arguments.get("reasoning_parser") else None,
             params=SimpleNamespace,
             dead=(Died,),
             failed=(Failed,),

@@ -2,6 +2,7 @@
 
 from tests.interop.files import save
 
+FAILS = False
 EXPORTS = True
 MALFORMED = {"arena.csv": ("left", "winner"), "more.jsonl": ("model_b", "winner")}
 COUNTS = {"judgments": 2}

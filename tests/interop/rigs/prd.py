@@ -2,6 +2,7 @@
 
 from tests.interop.files import save
 
+FAILS = False
 EXPORTS = False
 PAIR = "answer_{}-vs-answer_{}-{}-reviewer_threeclass.jsonl"
 MALFORMED = {
