@@ -302,7 +302,7 @@ class _Table:
                 stratum = np.zeros(asked.size, dtype=np.int64)
                 stratum[row] = strata[cells]
             key = row * size + column[cells] - start
-            sums: FloatArray = np.bincount(key, value[cells], asked.size * size).reshape(asked.size, size)
+            sums = np.bincount(key, value[cells], asked.size * size).reshape(asked.size, size).astype(np.float64)
             counts = np.bincount(key, minlength=asked.size * size).reshape(asked.size, size).astype(np.float64)
             many = (counts > 0).sum(axis=0) > MANY
             for chosen, resamples in ((np.flatnonzero(~many), 10_000), (np.flatnonzero(many), 0)):

@@ -197,7 +197,7 @@ def _interval(estimate: float, part: FloatArray, surprise: FloatArray, question:
     reach = t_quantile(0.975, degrees) * error
     middle = 100 * float(estimate)
     found = Interval(middle, max(0.0, middle - reach), min(100.0, middle + reach), part.size, 0.95, error, units)
-    return floored(found, influence * units, (0.0, 100.0))
+    return floored(found, influence * float(units), (0.0, 100.0))
 
 
 def _numbered(question: IntArray) -> IntArray:

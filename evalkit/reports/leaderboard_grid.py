@@ -117,7 +117,8 @@ COUNTED: tuple[Column, ...] = (
 
 def _columns(rows: list[Standing]) -> list[Column]:
     """What is worth showing of these standings."""
-    method, first = rows[0].method, rows[0].protocol
+    method = rows[0].method
+    error = "SE (AlpacaEval)" if rows[0].protocol.startswith("alpaca_eval") else "SE"
     if method == "score":
         turns = dict.fromkeys(key for row in rows for key in row.estimates if key != "score")
         graded = [_estimate(key.replace("_", " "), key, 2) for key in turns]
@@ -129,7 +130,7 @@ def _columns(rows: list[Standing]) -> list[Column]:
         length = [_number("length", "avg_length")] if any(row.columns.get("avg_length") for row in rows) else []
         return [
             win,
-            _number("SE (AlpacaEval)" if first.startswith("alpaca_eval") else "SE", "standard_error", 2),
+            _number(error, "standard_error", 2),
             *RECORD,
             *length,
             *failed,
@@ -137,8 +138,8 @@ def _columns(rows: list[Standing]) -> list[Column]:
     if method == "lc":
         lc, win = _estimate("LC win rate", "length_controlled_win_rate", 2), _estimate("win rate", "win_rate", 2)
         published = any(row.columns.get("lc_standard_error") is not None for row in rows)
-        error = [_number("LC SE", "lc_standard_error", 2)] if published else []
-        return [lc, *error, win, _number("length", "avg_length"), COUNTED[0], *failed]
+        lc_error = [_number("LC SE", "lc_standard_error", 2)] if published else []
+        return [lc, *lc_error, win, _number("length", "avg_length"), COUNTED[0], *failed]
     columns: list[Column] = [_estimate("rating", "rating", 0)]
     if ties and any("rating_without_ties" in row.estimates for row in rows):
         columns.append(_estimate("without ties", "rating_without_ties", 0))

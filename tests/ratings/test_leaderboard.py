@@ -166,7 +166,7 @@ def test_nothing_there(cli, results):
         (["--strong-weight", "0"], "must be a positive number"),
         (["--method", "lc", "--baseline", "A", "--gamed", "g.csv"], "g.csv"),
         (["-o", "/dev/null/x"], "cannot write"),
-        (["-o", "b.xyz"], "'b.xyz': no format is called '.xyz'; end the name in .txt, .json, .csv, .md, .html"),
+        (["-o", "b.xyz"], "'b.xyz': no format is called '.xyz'; end the name in .txt, .json, .csv, .md, .tex, .html"),
     ],
 )
 def test_usage_errors(cli, results, options, words):

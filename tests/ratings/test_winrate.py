@@ -123,6 +123,9 @@ def test_intervals_hold_where_pairs_are_few(models, pairs, studies, spread):
         rows = list(sparse(rng, strength, pairs, spread))
         met = {frozenset(model.name for model in row.models) for row in rows}
         for standing in WinRate().rate(only(rows)):
+            if standing.main.reason:  # fewer than 4 questions
+                assert standing.main.lower is None
+                continue
             mine = strength[standing.model]
             others = [strength[other] for pair in met if standing.model in pair for other in pair - {standing.model}]
             truth = 100 * np.mean([win_chance(mine - other, spread) for other in others])
@@ -143,7 +146,8 @@ def test_where_every_question_has_every_pair_the_error_is_that_of_a_mean_over_qu
     (first,) = [s.main for s in WinRate().rate(only(rows)) if s.model == "A"]
     assert first.estimate == pytest.approx(100 * by_question.mean(), rel=1e-9)
     assert first.standard_error == pytest.approx(100 * by_question.std(ddof=1) / 30**0.5, rel=1e-9)
-    assert first.upper - first.estimate == pytest.approx(2.0452296 * first.standard_error, rel=1e-6)
+    # The limits are Student's, or wider where the residuals may hide a question at the end of the scale.
+    assert 1 - 1e-6 <= (first.upper - first.estimate) / (2.0452296 * first.standard_error) <= 1.2
 
 
 def test_failures_are_counted_by_model_and_never_numbers():
