@@ -10,7 +10,7 @@ from evalkit.ratings.links import rows_of
 from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, strata_of, with_info
 
 if TYPE_CHECKING:
-    from evalkit.ratings.links import Rows
+    from evalkit.ratings.links import LinkedComparisons
     from evalkit.stats.arrays import FloatArray
     from evalkit.stats.resample import Interval
 
@@ -23,7 +23,7 @@ REPLICATES, STEPS_OF_REPLICATES = 200, 10_000_000
 
 
 @dataclass(frozen=True)
-class Elo:
+class EloRatings:
     """Online Elo; for display beside Bradley-Terry ratings, which do not depend on order."""
 
     permutations: int = 1000
@@ -73,7 +73,9 @@ class Elo:
     def _orders(self, n: int) -> int:
         return min(self.permutations, max(11, MOST_STEPS // max(n, 1))) if self.permutations else 0
 
-    def _fit(self, table: Comparisons, rows: Rows) -> dict[str, tuple[Interval, dict[str, float | int | str | None]]]:
+    def _fit(
+        self, table: Comparisons, rows: LinkedComparisons
+    ) -> dict[str, tuple[Interval, dict[str, float | int | str | None]]]:
         """By model: rating with its interval, and the range over orders."""
         from evalkit.stats.elo import elo, elo_over_orders
         from evalkit.stats.resample import Interval
@@ -97,7 +99,7 @@ class Elo:
             for i, name in enumerate(rows.models)
         }
 
-    def _intervals(self, table: Comparisons, rows: Rows, estimates: FloatArray) -> list[Interval]:
+    def _intervals(self, table: Comparisons, rows: LinkedComparisons, estimates: FloatArray) -> list[Interval]:
         """Limits over resampled questions, each replicate in a random order of its own."""
         import numpy as np
 

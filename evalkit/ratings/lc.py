@@ -49,7 +49,7 @@ class Gamed:
 
 
 @dataclass(frozen=True)
-class LengthControlled:
+class LengthControlledWinRates:
     """Length-controlled win rates against a baseline, in points."""
 
     baseline: Baseline = None

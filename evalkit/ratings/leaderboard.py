@@ -13,15 +13,15 @@ from evalkit.datasets import benchmark
 from evalkit.ratings import battle_table
 from evalkit.ratings.baseline import Baseline
 from evalkit.ratings.beside import side_by_side
-from evalkit.ratings.bt import BradleyTerry, Ties
+from evalkit.ratings.bt import BradleyTerryRatings, Ties
 from evalkit.ratings.comparisons import HUMAN, Aggregate, Comparisons, Failed, comparisons, is_people
-from evalkit.ratings.elo import Elo
+from evalkit.ratings.elo import EloRatings
 from evalkit.ratings.judgment_columns import rater_kind
-from evalkit.ratings.lc import LengthControlled, read_difficulties, read_gamed
+from evalkit.ratings.lc import LengthControlledWinRates, read_difficulties, read_gamed
 from evalkit.ratings.panel import PANEL, pooled
 from evalkit.ratings.scores import METHOD, scores
 from evalkit.ratings.standing import Board, Method, Standing, TableInfo, count_outcomes, with_info
-from evalkit.ratings.winrate import WinRate
+from evalkit.ratings.winrate import WinRates
 from evalkit.storage.results import answer_logs, judged_rows
 
 if TYPE_CHECKING:
@@ -113,10 +113,10 @@ def rate_tables(tables: list[Comparisons], choices: Choices) -> Board:
     def method(table: Comparisons) -> Method:
         baseline = _baseline(choices, table)
         ways: dict[str, Method] = {
-            "winrate": WinRate(baseline),
-            "lc": LengthControlled(baseline, difficulties, gamed),
-            "bt": BradleyTerry(choices.ties, choices.style),
-            "elo": Elo(choices.permutations),
+            "winrate": WinRates(baseline),
+            "lc": LengthControlledWinRates(baseline, difficulties, gamed),
+            "bt": BradleyTerryRatings(choices.ties, choices.style),
+            "elo": EloRatings(choices.permutations),
         }
         return ways[choices.method]
 

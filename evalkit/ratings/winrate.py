@@ -19,7 +19,7 @@ RIDGE = 5.0
 
 
 @dataclass(frozen=True)
-class WinRate:
+class WinRates:
     """Win rates with question-clustered intervals, in the columns of AlpacaEval's leaderboard."""
 
     baseline: Baseline = None
@@ -197,7 +197,7 @@ def _interval(estimate: float, part: FloatArray, surprise: FloatArray, question:
     reach = t_quantile(0.975, degrees) * error
     middle = 100 * float(estimate)
     found = Interval(middle, max(0.0, middle - reach), min(100.0, middle + reach), part.size, 0.95, error, units)
-    return floored(found, influence * float(units), (0.0, 100.0))
+    return floored(found, (influence * units).astype(np.float64), (0.0, 100.0))
 
 
 def _numbered(question: IntArray) -> IntArray:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridCell:
     """What one cell shows."""
 
     text: str
@@ -38,7 +38,7 @@ class Grid:
 
     title: str
     headers: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[GridCell, ...], ...]
     left: int = 1
     """How many leading columns are text."""
     breaks: frozenset[int] = frozenset()
@@ -66,34 +66,34 @@ UNITS = {
     "elo": "rating",
 }
 
-NONE = Cell("–")
+NONE = GridCell("–")
 
 
-def interval(value: Interval | None, digits: int) -> Cell:
+def interval(value: Interval | None, digits: int) -> GridCell:
     """An estimate and its limits."""
     if value is None:
         return NONE
     text = f"{value.estimate:z.{digits}f}"
     if value.lower is None or value.upper is None:
-        return Cell(text)
-    return Cell(text, f"{value.lower:z.{digits}f}–{value.upper:z.{digits}f}")
+        return GridCell(text)
+    return GridCell(text, f"{value.lower:z.{digits}f}–{value.upper:z.{digits}f}")
 
 
-def number(value: float | int | str | None, digits: int) -> Cell:
+def number(value: float | int | str | None, digits: int) -> GridCell:
     """A number without limits."""
     if value is None:
         return NONE
-    return Cell(f"{value:z.{digits}f}" if isinstance(value, float) else str(value))
+    return GridCell(f"{value:z.{digits}f}" if isinstance(value, float) else str(value))
 
 
-def _ranks(row: Standing) -> Cell:
+def _ranks(row: Standing) -> GridCell:
     best, worst = row.columns.get("rank_best"), row.columns.get("rank_worst")
     if best is None:
         return number(row.columns.get("rank"), 0)
-    return Cell(str(best) if best == worst else f"{best}–{worst}")
+    return GridCell(str(best) if best == worst else f"{best}–{worst}")
 
 
-Column = tuple[str, Callable[[Standing], Cell]]
+Column = tuple[str, Callable[[Standing], GridCell]]
 
 
 def _estimate(header: str, key: str, digits: int) -> Column:
@@ -105,13 +105,13 @@ def _number(header: str, key: str, digits: int = 0) -> Column:
 
 
 RECORD: tuple[Column, ...] = (
-    ("won", lambda row: Cell(str(row.wins))),
-    ("lost", lambda row: Cell(str(row.losses))),
-    ("tied", lambda row: Cell(str(row.ties))),
+    ("won", lambda row: GridCell(str(row.wins))),
+    ("lost", lambda row: GridCell(str(row.losses))),
+    ("tied", lambda row: GridCell(str(row.ties))),
 )
 COUNTED: tuple[Column, ...] = (
-    ("n", lambda row: Cell(str(row.n))),
-    ("failed", lambda row: Cell(str(sum(row.failed.values())))),
+    ("n", lambda row: GridCell(str(row.n))),
+    ("failed", lambda row: GridCell(str(sum(row.failed.values())))),
 )
 
 
@@ -158,14 +158,14 @@ def of_judge(rows: list[Standing]) -> Grid:
     columns = _columns(rows)
     if by_category and COUNTED[0] not in columns:
         columns.insert(-1 if COUNTED[1] in columns else len(columns), COUNTED[0])
-    lead: list[Column] = [("model", lambda row: Cell(row.model))]
+    lead: list[Column] = [("model", lambda row: GridCell(row.model))]
     if by_category:
-        lead.insert(0, ("category", lambda row: Cell(row.category or "")))
+        lead.insert(0, ("category", lambda row: GridCell(row.category or "")))
     cells, breaks, before = [], set(), None
     for number_of, row in enumerate(rows):
         line = [show(row) for _, show in (*lead, *columns)]
         if by_category and row.category == before:
-            line[0] = Cell("")
+            line[0] = GridCell("")
         elif by_category and number_of:
             breaks.add(number_of)
         before = row.category
@@ -252,7 +252,7 @@ def _beside(table: JudgesSideBySide, key: str) -> Grid:
     for model in table.models:
         standings = [table.cells.get((model, judge)) for judge in table.judges]
         cells = [NONE if row is None else interval(row.estimates.get(key), digits) for row in standings]
-        rows.append((Cell(model), *cells))
+        rows.append((GridCell(model), *cells))
     without = ", ties left out" if key == "rating_without_ties" else ""
     where = f", {table.category}" if table.category else ""
     title = f"{table.benchmark}{where}: {TITLES[table.method]} by judge{without}"
@@ -271,7 +271,7 @@ def of_categories(rows: list[Standing]) -> Grid:
         counts = sorted({found[model].n if model in found else 0 for model in models})
         n = str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
         shown = (interval(found[model].main, 2) if model in found else NONE for model in models)
-        cells.append((Cell(category), Cell(n), *shown))
+        cells.append((GridCell(category), GridCell(n), *shown))
     title = f"{first.benchmark}: {TITLES[first.method]} by {first.judge} ({first.protocol}), by category"
     notes = tuple(note for note in _notes(rows) if "interval" in note)
     return Grid(title, ("category", "n", *models), tuple(cells), left=2, notes=notes)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.core.text import plain
 from evalkit.ratings.standing import Standing
 from evalkit.reports import terminal
-from evalkit.reports.leaderboard_grid import Cell, Grid
+from evalkit.reports.leaderboard_grid import Grid, GridCell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -152,7 +152,7 @@ def _latex(text: str) -> str:
     return "".join(LATEX.get(char, char) for char in plain(text))
 
 
-def _joined(cell: Cell) -> str:
+def _joined(cell: GridCell) -> str:
     return f"{cell.text} ({cell.limits})" if cell.limits else cell.text
 
 

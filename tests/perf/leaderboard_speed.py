@@ -48,7 +48,8 @@ def comparisons(folder: Path, models: int = 300, rows: int = 300_000) -> None:
     a = rng.integers(models, size=rows)
     b = (a + rng.integers(1, models, size=rows)) % models
     won = rng.random(rows) < 1 / (1 + np.exp(strength[b] - strength[a]))
-    lines = (f"m{i},m{j},{'model_a' if w else 'model_b'},q{n % 3000}" for n, (i, j, w) in enumerate(zip(a, b, won)))
+    sides = enumerate(zip(a, b, won, strict=True))
+    lines = (f"m{i},m{j},{'model_a' if w else 'model_b'},q{n % 3000}" for n, (i, j, w) in sides)
     (folder / "battles.csv").write_text("model_a,model_b,winner,question_id\n" + "\n".join(lines) + "\n")
 
 
