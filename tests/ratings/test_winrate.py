@@ -130,7 +130,7 @@ def test_intervals_hold_where_pairs_are_few(models, pairs, studies, spread):
             others = [strength[other] for pair in met if standing.model in pair for other in pair - {standing.model}]
             truth = 100 * np.mean([win_chance(mine - other, spread) for other in others])
             held.append(standing.main.lower <= truth <= standing.main.upper)
-    assert 0.9 <= np.mean(held) <= 0.985
+    assert 0.9 <= np.mean(held) <= 0.99  # with the floor of few questions, a little more than 95% hold
 
 
 def test_where_every_question_has_every_pair_the_error_is_that_of_a_mean_over_questions():
