@@ -12,13 +12,13 @@ from evalkit.engine import pipeline
 from evalkit.engine.baselines import bring_baselines
 from evalkit.engine.experiment import Experiment
 from evalkit.engine.forecast import forecast
-from evalkit.engine.pipeline import Ratings
 from evalkit.engine.progress import downloads
 from evalkit.engine.session import Session
 from evalkit.engine.spending import used_before
 from evalkit.models.budget import Amount
-from evalkit.ratings.leaderboard import side_by_side
-from evalkit.reports import leaderboard_tables, run_report, score_data, score_tables
+from evalkit.ratings.beside import side_by_side
+from evalkit.ratings.standing import Board
+from evalkit.reports import leaderboard_tables, run_report
 from evalkit.reports.leaderboard_grid import all_grids
 from evalkit.settings import config
 from evalkit.storage.items import Items
@@ -54,13 +54,13 @@ async def _run(settings: config.Config, console: Console) -> int:
         keep_questions(loaded, session)
         answers = len(experiment.benchmark.items) * len(experiment.models)
         with session.asking(experiment, answers=answers, judgments=experiment.cases) as watch:
-            ratings = await pipeline.run(experiment, session.clients, session.store, watch)
+            board = await pipeline.run(experiment, session.clients, session.store, watch)
         if session.trouble is not None:  # what was stored until then still makes a table
             try:
-                ratings = pipeline.rated(experiment, session.store)
+                board = pipeline.rated(experiment, session.store)
             except EvalkitError:
                 raise session.trouble from None
-        _show(session, ratings)
+        _show(session, board)
         page = None
         if session.outcome in ("done", "budget"):
             page = _report(experiment, session)
@@ -121,13 +121,8 @@ def check_pairs(experiment: Experiment, baseline: str | None) -> None:
         )
 
 
-def _show(session: Session, ratings: Ratings) -> None:
+def _show(session: Session, board: Board) -> None:
     """Print the ratings, and leave them as JSON."""
-    standings = ratings.board.standings
-    content = score_data.to_json(score_data.rows(ratings.scores))
-    if standings:
-        content = leaderboard_tables.to_json(standings, ratings.board.notes)
-        leaderboard_tables.show(session.console, all_grids(standings, side_by_side(standings)))
-    else:
-        score_tables.show(session.console, ratings.scores)
-    session.write("leaderboard.json", content)
+    standings = board.standings
+    leaderboard_tables.show(session.console, all_grids(standings, side_by_side(standings)))
+    session.write("leaderboard.json", leaderboard_tables.to_json(standings, board.notes))

@@ -5,22 +5,19 @@ from __future__ import annotations
 import argparse
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evalkit.cli import messages
 from evalkit.cli.arguments import OUTPUT, parse
 from evalkit.core.protocols import UsageError
-from evalkit.core.schema import Judgment
 from evalkit.datasets.vocabulary import MAP_HELP, parse_map
 from evalkit.ratings import battle_table, leaderboard
-from evalkit.ratings import scores as rate
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.standing import named
-from evalkit.reports import leaderboard_grid, leaderboard_page, leaderboard_tables, score_data, score_tables
+from evalkit.reports import leaderboard_grid, leaderboard_page, leaderboard_tables
 from evalkit.reports.output import form_of, write
-from evalkit.storage.results import answer_logs, judgment_logs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +33,7 @@ FORMATS = {
     ".html": "html",
     ".htm": "html",
 }
-"""What a file's name says of its format."""
+"""The format that the ending of a file's name asks for."""
 
 BELONGS = {
     "aggregate": ("winrate", "lc", "bt", "elo"),
@@ -48,7 +45,7 @@ BELONGS = {
     "gamed": ("lc",),
     "permutations": ("elo",),
 }
-"""Which options mean something to which methods."""
+"""The methods that each option means something to."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -101,10 +98,9 @@ def run(options: argparse.Namespace, console: Console, note: Note) -> None:
         if getattr(options, name) not in (None, False) and method not in methods:
             flag = name.replace("_", "-")
             raise UsageError(f"--{flag} has no meaning for --method {method}; it goes with: {', '.join(methods)}")
-    if method == "score":
-        text = _scores(options, form, console, note)
-    else:
-        text = _ratings(options, method, form, console, note, found.judges)
+    if method == "score" and (tables := [path for path in options.paths if battle_table.is_battle_table(path)]):
+        raise UsageError(f"{tables[0]} holds comparisons, which have no scores; --method bt, winrate or elo rates them")
+    text = _ratings(options, method, form, console, note, found.judges)
     if text is not None:
         write(text, options.output, note)
     if options.method is None and found.single and found.pairwise:
@@ -137,7 +133,9 @@ def _ratings(
         if form == "csv":
             return leaderboard_tables.to_csv(standings, by_category=choices.by_category)
         return leaderboard_tables.to_json(standings, board.notes, by_category=choices.by_category)
-    grids = leaderboard_grid.all_grids(standings, side_by_side(standings))
+    if method == "score" and form in ("md", "latex"):  # one kind of table, as it is asked for
+        standings = [row for row in standings if (row.category is not None) == choices.by_category]
+    grids = leaderboard_grid.all_grids(standings, side_by_side(standings), by_category=choices.by_category)
     return _for_people(grids, board.notes, form, options.output, console, note)
 
 
@@ -145,58 +143,17 @@ def _nothing(choices: leaderboard.Choices, judges: Iterable[str]) -> str:
     """Why there is nothing to show, and what to do."""
     where = ", ".join(str(path) for path in choices.paths)
     known = sorted(judges)
+    if choices.method == "score":
+        if choices.judge and known:
+            there = f"there are judgments by: {named(known, 12)}"
+            return f"no judgments of single grading by {choices.judge!r} in {where}; {there}"
+        return f"no judgments of single grading in {where}; `evalkit run <benchmark>` makes some"
     if choices.judge and known:
         return f"no pairwise judgments by {choices.judge!r} in {where}; there are judgments by: {named(known, 12)}"
     return (
         f"no pairwise judgments in {where}; --method score rates single grading, and `evalkit run BENCHMARK "
         "protocol=pairwise` compares answers"
     )
-
-
-def _scores(options: argparse.Namespace, form: str, console: Console, note: Note) -> str | None:
-    if tables := [path for path in options.paths if battle_table.is_battle_table(path)]:
-        raise UsageError(f"{tables[0]} holds comparisons, which have no scores; --method bt, winrate or elo rates them")
-
-    def chosen() -> Iterator[Judgment]:
-        for log in judgment_logs(options.paths):
-            yield from (row for row in log if options.judge in (None, row.judge.name))
-
-    answers = (row for log in answer_logs(options.paths) for row in log)
-    table = rate.scores(chosen(), answers, every_configuration=options.all)
-    if not table:
-        raise UsageError(_no_scores(options))
-    hidden = 0 if options.all else rate.replaced(chosen())
-    notes = []
-    if hidden:
-        notes.append(
-            f"{hidden} judgments of earlier configurations (prompt, sampling, model) are not counted; --all shows them"
-        )
-    data = score_data.rows(table, by_category=bool(options.by))
-    writers: dict[str, Callable[[list[dict[str, Any]]], str]] = {
-        "json": score_data.to_json,
-        "csv": score_data.to_csv,
-    }
-    grids = leaderboard_grid.of_scores(table)
-    if form == "html":
-        return leaderboard_page.page(grids, notes)
-    for text in notes:
-        note(text)
-    if form in writers:
-        return writers[form](data)
-    if form in ("md", "latex"):
-        asked = [grid for grid in grids if (grid.headers[0] == "category") == bool(options.by)]
-        return _for_people(asked, [], form, options.output, console, note)
-    with _Captured(console, options.output) as shown:
-        score_tables.show(shown.console, table)
-    return shown.text
-
-
-def _no_scores(options: argparse.Namespace) -> str:
-    where = ", ".join(str(path) for path in options.paths)
-    judges = {row.judge.name for log in judgment_logs(options.paths) for row in log}
-    if options.judge and judges:
-        return f"no judgments by {options.judge!r} in {where}; there are some by: {', '.join(sorted(judges))}"
-    return f"no judgments of single grading in {where}; `evalkit run <benchmark>` makes some"
 
 
 def _for_people(
@@ -217,11 +174,11 @@ def _for_people(
 
 
 WIDE = 10_000
-"""Columns of text where no terminal limits them."""
+"""Width in columns of text where no terminal limits it."""
 
 
 class _Captured:
-    """The terminal; where there is none, or a file was asked for, as wide as the tables are."""
+    """A place to print tables: the terminal, or text as wide as the tables are where a file or a pipe takes them."""
 
     def __init__(self, console: Console, output: Path | None) -> None:
         self.console = console

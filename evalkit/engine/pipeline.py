@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from evalkit.core import streams
 from evalkit.core.schema import Judgment, Response
@@ -14,22 +13,13 @@ from evalkit.engine.ordering import verdicts
 from evalkit.engine.progress import Watch
 from evalkit.models.client import Clients
 from evalkit.ratings import leaderboard
-from evalkit.ratings import scores as rate
 from evalkit.ratings.comparisons import comparisons
+from evalkit.ratings.scores import scores
+from evalkit.ratings.standing import Board
 from evalkit.storage.store import Store
 
 
-@dataclass(frozen=True)
-class Ratings:
-    """What came out."""
-
-    scores: list[rate.Score]
-    """Of single grading."""
-    board: leaderboard.Board
-    """Of pairwise comparison: win rates against a baseline, or Bradley-Terry ratings where all met all."""
-
-
-async def run(experiment: Experiment, clients: Clients, store: Store, watch: Watch) -> Ratings:
+async def run(experiment: Experiment, clients: Clients, store: Store, watch: Watch) -> Board:
     """Generate, judge and rate. What is stored already is not asked again; what arrives is stored at once.
 
     Answers are judged as they arrive, unless generator and judge must take turns.
@@ -73,11 +63,15 @@ async def judge(
             yield judgment
 
 
-def rated(experiment: Experiment, store: Store) -> Ratings:
-    """This experiment's models as its judges see them, from what is stored: scores, and standings in comparisons."""
+def rated(experiment: Experiment, store: Store) -> Board:
+    """This experiment's models as its judges see them, from what is stored: scores, then standings in comparisons.
+
+    Comparisons become win rates against a baseline, or Bradley-Terry ratings where all met all.
+    """
     stored = (row for model in experiment.models for row in store.responses(model.name))
     taking_part = (row for row in stored if row.item in experiment.item_ids)
-    scores = rate.scores(experiment.judgments(store), taking_part, every_configuration=True)
+    single = scores(experiment.judgments(store), taking_part, every_configuration=True)
     baseline = experiment.pairing.baseline or None
     choices = leaderboard.Choices(paths=(), method="winrate" if baseline else "bt", baseline=baseline)
-    return Ratings(scores, leaderboard.rate_tables(comparisons(experiment.judgments(store)), choices))
+    compared = leaderboard.rate_tables(comparisons(experiment.judgments(store)), choices)
+    return Board(single.standings + compared.standings, single.notes + compared.notes)

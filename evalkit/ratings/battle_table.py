@@ -46,7 +46,7 @@ class Anonymous(Sequence[str]):
 
 
 @dataclass
-class _Codes:
+class _NameCodes:
     """Names, each numbered at its first occurrence."""
 
     number: dict[str, int] = field(default_factory=dict)
@@ -63,9 +63,9 @@ class _Codes:
 class _Columns:
     """What is read so far, as numbers."""
 
-    models: _Codes = field(default_factory=_Codes)
-    judges: _Codes = field(default_factory=_Codes)
-    categories: _Codes = field(default_factory=_Codes)
+    models: _NameCodes = field(default_factory=_NameCodes)
+    judges: _NameCodes = field(default_factory=_NameCodes)
+    categories: _NameCodes = field(default_factory=_NameCodes)
     a: array[int] = field(default_factory=lambda: array("i"))
     b: array[int] = field(default_factory=lambda: array("i"))
     outcome: array[float] = field(default_factory=lambda: array("d"))
@@ -122,7 +122,7 @@ def _read(kept: _Columns, path: Path, given: Mapping[str, str] | None, note: Cal
 
     about = battle_columns(columns(path), path, given)
     wanted = {**about.fields, **{f"winner {word}": column for word, column in about.one_hot.items()}}
-    words, winner, judges = _Codes(), array("i"), _Codes()
+    words, winner, judges = _NameCodes(), array("i"), _NameCodes()
     with closing(chunks(path, wanted, distinct=("question",))) as parts:
         for start, chunk in parts:
             _enter(kept, chunk, about, path, start)
@@ -154,7 +154,7 @@ def _enter(kept: _Columns, chunk: dict[str, Any], about: BattleColumns, path: Pa
 
     size = len(chunk["model_a"])
 
-    def coded(name: str, codes: _Codes, default: str | None = None) -> Any:
+    def coded(name: str, codes: _NameCodes, default: str | None = None) -> Any:
         if name not in chunk:
             return np.full(size, codes.of(default or ""), dtype=np.int32)
         found, names = pd.factorize(chunk[name])
@@ -185,7 +185,7 @@ def _enter(kept: _Columns, chunk: dict[str, Any], about: BattleColumns, path: Pa
     kept.turn.frombytes(turns.tobytes())
 
 
-def _winners(chunk: dict[str, Any], about: BattleColumns, words: _Codes, path: Path, start: int) -> Any:
+def _winners(chunk: dict[str, Any], about: BattleColumns, words: _NameCodes, path: Path, start: int) -> Any:
     """[n] codes of the winner words of a chunk; the name of one of the two models is model_a or model_b.
 
     Raises:

@@ -26,12 +26,12 @@ class JudgesSideBySide:
 
 def side_by_side(standings: Iterable[Standing]) -> list[JudgesSideBySide]:
     """One table for each benchmark (and category) that several judges rated, of models rated more than once."""
-    groups: dict[tuple[str, str | None], list[Standing]] = {}
+    groups: dict[tuple[str, str | None, str], list[Standing]] = {}
     for standing in standings:
         if standing.main is not None:
-            groups.setdefault((standing.benchmark, standing.category), []).append(standing)
+            groups.setdefault((standing.benchmark, standing.category, standing.method), []).append(standing)
     result = []
-    for (name, category), rows in groups.items():
+    for (name, category, method), rows in groups.items():
         judges = tuple(sorted({(row.judge, row.protocol) for row in rows}, key=_people_first))
         cells = {(row.model, (row.judge, row.protocol)): row for row in rows}
         models = [
@@ -40,7 +40,7 @@ def side_by_side(standings: Iterable[Standing]) -> list[JudgesSideBySide]:
             if sum((model, judge) in cells for judge in judges) > 1
         ]
         if len(judges) > 1 and models:
-            result.append(JudgesSideBySide(name, category, rows[0].method, judges, tuple(models), cells))
+            result.append(JudgesSideBySide(name, category, method, judges, tuple(models), cells))
     return result
 
 

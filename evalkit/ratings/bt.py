@@ -11,7 +11,7 @@ from evalkit.ratings.links import connected, linked, not_rated, rows_of
 from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, with_info
 
 if TYPE_CHECKING:
-    from evalkit.ratings.links import Rows
+    from evalkit.ratings.links import LinkedComparisons
     from evalkit.stats.arrays import FloatArray, IntArray
     from evalkit.stats.resample import Interval
 
@@ -22,7 +22,7 @@ STYLE_FEATURES = ("length", "headers", "lists", "bold")
 
 
 @dataclass(frozen=True)
-class BradleyTerry:
+class BradleyTerryRatings:
     """Maximum-likelihood ratings with question-clustered intervals; 400 points are odds of 10, the mean is 1000."""
 
     ties: Ties = "half"
@@ -151,7 +151,7 @@ def fit_ratings(table: Comparisons, keep: IntArray | None = None, ties: Ties = "
         _require_verdicts(table, ties)
     method = {"davidson": davidson, "rao_kupper": rao_kupper}.get(ties, bradley_terry)
 
-    def fitted(rows: Rows) -> Any:
+    def fitted(rows: LinkedComparisons) -> Any:
         battles = compress(
             rows.a, rows.b, rows.outcome, models=len(rows.models), clusters=rows.clusters, weights=rows.weights
         )

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from evalkit.ratings.comparisons import Comparisons
 from evalkit.ratings.links import rows_of
-from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, with_info
+from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, strata_of, with_info
 
 if TYPE_CHECKING:
-    from evalkit.ratings.links import Rows
+    from evalkit.ratings.links import LinkedComparisons
+    from evalkit.stats.arrays import FloatArray
     from evalkit.stats.resample import Interval
 
 MOST_STEPS = 200_000_000
@@ -22,7 +23,7 @@ REPLICATES, STEPS_OF_REPLICATES = 200, 10_000_000
 
 
 @dataclass(frozen=True)
-class Elo:
+class EloRatings:
     """Online Elo; for display beside Bradley-Terry ratings, which do not depend on order."""
 
     permutations: int = 1000
@@ -44,7 +45,7 @@ class Elo:
             )
         decided = np.flatnonzero(table.outcome != 0.5)
         notes = []
-        every = self._fit(rows_of(table, None))
+        every = self._fit(table, rows_of(table, None))
         orders = self._orders(len(table))
         if orders:
             notes.append(
@@ -53,7 +54,7 @@ class Elo:
             )
         else:
             notes.append("Elo is order-dependent: this is after the comparisons in the order of the table")
-        without = self._fit(rows_of(table, decided)) if 0 < decided.size < len(table) else every
+        without = self._fit(table, rows_of(table, decided)) if 0 < decided.size < len(table) else every
         if decided.size == 0:
             without = {}
         standings = [
@@ -72,7 +73,9 @@ class Elo:
     def _orders(self, n: int) -> int:
         return min(self.permutations, max(11, MOST_STEPS // max(n, 1))) if self.permutations else 0
 
-    def _fit(self, rows: Rows) -> dict[str, tuple[Interval, dict[str, float | int | str | None]]]:
+    def _fit(
+        self, table: Comparisons, rows: LinkedComparisons
+    ) -> dict[str, tuple[Interval, dict[str, float | int | str | None]]]:
         """By model: rating with its interval, and the range over orders."""
         from evalkit.stats.elo import elo, elo_over_orders
         from evalkit.stats.resample import Interval
@@ -87,7 +90,7 @@ class Elo:
             }
         found = elo_over_orders(rows.a, rows.b, rows.outcome, models=size, permutations=orders, seed=self.seed)
         assert found.lower is not None and found.upper is not None  # noqa: PT018
-        intervals = self._intervals(rows, found.ratings.tolist())
+        intervals = self._intervals(table, rows, found.ratings)
         return {
             name: (
                 intervals[i],
@@ -96,30 +99,20 @@ class Elo:
             for i, name in enumerate(rows.models)
         }
 
-    def _intervals(self, rows: Rows, estimates: list[float]) -> list[Interval]:
+    def _intervals(self, table: Comparisons, rows: LinkedComparisons, estimates: FloatArray) -> list[Interval]:
         """Limits over resampled questions, each replicate in a random order of its own."""
         import numpy as np
 
-        from evalkit.stats.elo import elo
-        from evalkit.stats.resample import Interval, percentile_limits
+        from evalkit.stats.elo import elo_intervals
+        from evalkit.stats.resample import Interval
 
         n = rows.a.size
-        question = np.arange(n) if rows.clusters is None else np.unique(rows.clusters, return_inverse=True)[1]
-        units = int(question.max()) + 1
         replicates = min(REPLICATES, STEPS_OF_REPLICATES // n)
-        if units < 2 or replicates < 50:
-            return [Interval(value, None, None, n, 0.95, None, units) for value in estimates]
-        by_question = np.split(np.argsort(question, kind="stable"), np.cumsum(np.bincount(question))[:-1])
-        rng = np.random.default_rng(self.seed)
-        drawn = []
-        for _ in range(replicates):
-            chosen = np.concatenate([by_question[q] for q in rng.integers(units, size=units)])
-            order = rng.permutation(chosen)
-            drawn.append(elo(rows.a[order], rows.b[order], rows.outcome[order], models=len(rows.models)).ratings)
-        values = np.array(drawn)
-        result = []
-        for i, estimate in enumerate(estimates):
-            lower, upper = percentile_limits(values[:, i], 0.95, clusters=units)
-            error = float(values[:, i].std(ddof=1))
-            result.append(Interval(estimate, lower, upper, n, 0.95, error, units, replicates, self.seed))
-        return result
+        if replicates < 50:
+            reason = f"{n} comparisons are too many to resample"
+            return [Interval(float(value), None, None, n, 0.95, None, n, reason=reason) for value in estimates]
+        kept = np.arange(n) if rows.kept is None else rows.kept
+        return elo_intervals(
+            rows.a, rows.b, rows.outcome, models=len(rows.models), clusters=rows.clusters,
+            strata=strata_of(table, kept), estimates=estimates, replicates=replicates, seed=self.seed,
+        )  # fmt: skip

@@ -16,7 +16,7 @@ from evalkit.core.protocols import UsageError
 from evalkit.core.schema import digest
 from evalkit.ratings.baseline import Baseline, Matches, matches
 from evalkit.ratings.comparisons import Comparisons
-from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, mean_lengths, named, with_info
+from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, mean_lengths, named, strata_of, with_info
 from evalkit.ratings.winrate import against
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Gamed:
 
 
 @dataclass(frozen=True)
-class LengthControlled:
+class LengthControlledWinRates:
     """Length-controlled win rates against a baseline, in points."""
 
     baseline: Baseline = None
@@ -128,15 +128,17 @@ class LengthControlled:
         levels = self._levels(table, question)
         everywhere = None if levels is None else np.concatenate([levels, self._levels(table, lost[0])])
         gamed = self._gamed(table)
+        strata = strata_of(table, met.rows[mine][order])
         point = fit(preference, length, levels, gamed=gamed, length_scale=scale, predict_difficulty=everywhere)
         try:
             interval = bootstrap(
-                preference, length, question, levels, gamed=gamed, length_scale=scale, resamples=self.resamples
-            )
+                preference, length, question, levels,
+                gamed=gamed, length_scale=scale, strata=strata, resamples=self.resamples,
+            )  # fmt: skip
         except StatisticsError as problem:
             units = len(np.unique(question))
-            interval = Interval(point.win_rate, None, None, preference.size, 0.95, None, units)
-            notes.append(f"no interval for {table.models[model]!r}: {getattr(problem, 'reason', problem)}")
+            reason = str(getattr(problem, "reason", problem))
+            interval = Interval(point.win_rate, None, None, preference.size, 0.95, None, units, reason=reason)
         return replace(interval, estimate=point.win_rate), point.standard_error, point.coefficients[0]
 
     def _places(self, table: Comparisons, question: Any) -> FloatArray:

@@ -13,14 +13,15 @@ from evalkit.datasets import benchmark
 from evalkit.ratings import battle_table
 from evalkit.ratings.baseline import Baseline
 from evalkit.ratings.beside import side_by_side
-from evalkit.ratings.bt import BradleyTerry, Ties
+from evalkit.ratings.bt import BradleyTerryRatings, Ties
 from evalkit.ratings.comparisons import HUMAN, Aggregate, Comparisons, Failed, comparisons, is_people
-from evalkit.ratings.elo import Elo
+from evalkit.ratings.elo import EloRatings
 from evalkit.ratings.judgment_columns import rater_kind
-from evalkit.ratings.lc import LengthControlled, read_difficulties, read_gamed
+from evalkit.ratings.lc import LengthControlledWinRates, read_difficulties, read_gamed
 from evalkit.ratings.panel import PANEL, pooled
-from evalkit.ratings.standing import Method, Standing, TableInfo, count_outcomes, with_info
-from evalkit.ratings.winrate import WinRate
+from evalkit.ratings.scores import METHOD, scores
+from evalkit.ratings.standing import Board, Method, Standing, TableInfo, count_outcomes, with_info
+from evalkit.ratings.winrate import WinRates
 from evalkit.storage.results import answer_logs, judged_rows
 
 if TYPE_CHECKING:
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "Board", "Choices", "Kinds", "by_category", "kinds", "rate", "side_by_side"]
 
 METHODS = ("winrate", "lc", "bt", "elo")
-"""Ways to rate from pairwise judgments; ``score`` is that of single grading, in rate.py."""
+"""Ways to rate from pairwise judgments; ``score`` is that of single grading."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What is to be rated, and how."""
+    """The judgments to be rated, and the way to rate them."""
 
     paths: tuple[Path, ...]
     method: str = "bt"
@@ -55,18 +56,8 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Board:
-    """Everything a leaderboard says."""
-
-    standings: list[Standing] = field(default_factory=list)
-    """Of whole benchmarks, then of their categories where those were asked for; table by table, best first."""
-    notes: list[str] = field(default_factory=list)
-    """TableInfo the data as a whole; those about one table are with its standings."""
-
-
-@dataclass(frozen=True)
 class Kinds:
-    """What the stored judgments are of."""
+    """Whether stored judgments grade single answers or compare two, and who judged."""
 
     single: bool
     pairwise: bool
@@ -93,6 +84,14 @@ def rate(choices: Choices) -> Board:
     Raises:
         UsageError: there is nothing to rate, or the choices do not fit the data.
     """
+    if choices.method == METHOD:
+        wanted = (row for log in judged_rows(choices.paths) for row in log)
+        return scores(
+            wanted if choices.judge is None else (row for row in wanted if _is_by(row, choices.judge or "")),
+            (row for log in answer_logs(choices.paths) for row in log),
+            every_configuration=choices.every_configuration,
+            judge=None if choices.judge == HUMAN else choices.judge,
+        )
     assumed: list[str] = []
     board = rate_tables(_tables(choices, assumed), choices)
     board.notes[:0] = assumed
@@ -100,7 +99,7 @@ def rate(choices: Choices) -> Board:
 
 
 def rate_tables(tables: list[Comparisons], choices: Choices) -> Board:
-    """The same, from comparisons at hand."""
+    """Rate every model from comparisons at hand."""
     if not tables:
         return Board()
     tables = tables + (_panels(tables) if not choices.every_configuration else [])
@@ -114,10 +113,10 @@ def rate_tables(tables: list[Comparisons], choices: Choices) -> Board:
     def method(table: Comparisons) -> Method:
         baseline = _baseline(choices, table)
         ways: dict[str, Method] = {
-            "winrate": WinRate(baseline),
-            "lc": LengthControlled(baseline, difficulties, gamed),
-            "bt": BradleyTerry(choices.ties, choices.style),
-            "elo": Elo(choices.permutations),
+            "winrate": WinRates(baseline),
+            "lc": LengthControlledWinRates(baseline, difficulties, gamed),
+            "bt": BradleyTerryRatings(choices.ties, choices.style),
+            "elo": EloRatings(choices.permutations),
         }
         return ways[choices.method]
 

@@ -17,7 +17,7 @@ MOST_SCORES = 20_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class LinkedComparisons:
     """Comparisons among the models that take part, which are numbered anew."""
 
     models: tuple[str, ...]
@@ -29,14 +29,14 @@ class Rows:
     kept: IntArray | None
     """Positions in the table; None: all of it."""
 
-    def among(self, names: tuple[str, ...]) -> Rows:
+    def among(self, names: tuple[str, ...]) -> LinkedComparisons:
         """Those in which both models are among the names."""
         import numpy as np
 
         inside = np.array([name in names for name in self.models])
         keep = np.flatnonzero(inside[self.a] & inside[self.b])
         number = np.cumsum(inside) - 1
-        return Rows(
+        return LinkedComparisons(
             tuple(name for name in self.models if name in names),
             number[self.a[keep]],
             number[self.b[keep]],
@@ -47,7 +47,7 @@ class Rows:
         )
 
 
-def rows_of(table: Comparisons, keep: IntArray | None) -> Rows:
+def rows_of(table: Comparisons, keep: IntArray | None) -> LinkedComparisons:
     """The chosen comparisons, numbered by the models that occur in them."""
     import numpy as np
 
@@ -67,7 +67,7 @@ def rows_of(table: Comparisons, keep: IntArray | None) -> Rows:
     if len(names) < size:
         number = np.cumsum(present) - 1
         a, b = number[a], number[b]
-    return Rows(names, a, b, outcome, clusters, weights, keep)
+    return LinkedComparisons(names, a, b, outcome, clusters, weights, keep)
 
 
 def linked(error: Disconnected, models: tuple[str, ...]) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ def _sides(error: Disconnected, models: tuple[str, ...]) -> str:
     return "; ".join(words) or f"{len(error.components)} groups of models apart"
 
 
-def connected(rows: Rows) -> Rows:
+def connected(rows: LinkedComparisons) -> LinkedComparisons:
     """The comparisons within the largest group of models that has finite ratings."""
     from evalkit.stats.battles import Disconnected, compress, require_connected
 

@@ -1,4 +1,4 @@
-"""Judgments -> ratings with intervals. Single grading: mean scores, by turn and by category.
+"""Stored judgments of single grading -> mean scores of every model, by turn and by category, with intervals.
 
 A score is the mean over questions of the mean over that question's judged turns, so a failed turn neither counts as a
 number nor shifts weight to other questions. FastChat pools all rows instead; its own protocol keeps that here.
@@ -7,185 +7,327 @@ Questions are what is resampled.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evalkit.core.schema import ErrorKind, Judgment, Ref, Response
+from evalkit.core.schema import Judged, Judgment, Response
+from evalkit.datasets import benchmark
+from evalkit.ratings.judgment_columns import (
+    ANONYMOUS_RATERS,
+    HUMAN,
+    BenchmarkRows,
+    RowBuffer,
+    groups_of_people,
+    read_rows,
+)
+from evalkit.ratings.standing import AS_A_WHOLE, WITHIN, Board, Standing, TableInfo, declared_categories, with_info
 
 if TYPE_CHECKING:
+    from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
     from evalkit.stats.resample import Interval
 
+METHOD = "score"
 ROWS_POOLED = frozenset({"fastchat_single"})
 """Protocols whose published score averages rows, not questions (FastChat llm_judge/show_result.py)."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """How one judge scores one model on one benchmark, or on one category of it."""
-
-    benchmark: str
-    model: Ref
-    judge: Ref
-    protocol: str
-    category: str | None
-    """None: the whole benchmark."""
-    score: Interval | None
-    """None: not a single usable judgment."""
-    turns: tuple[Interval | None, ...]
-    """By turn, first turn first."""
-    n: int
-    """Usable judgments."""
-    questions: int
-    """Questions with at least one of them."""
-    failed: dict[str, int]
-    """Judgments and answers that failed, by kind; answers as ``answer <kind>``."""
-    uneven: bool = False
-    """Some question has fewer judged turns than another, and counts as much: the score may lie outside its turns'."""
+SCALES = {"single": (1.0, 10.0), "fastchat_single": (1.0, 10.0)}
+"""Ends of the scales of the protocols that grade single answers."""
+MANY = 1000
+"""Questions beyond which a mean is as good as normal, so that Student's limits need no resampling."""
+CELLS = 1 << 23
+"""Questions times columns held in memory at a time."""
+UNEVEN = "a score is the mean of question means; it can lie outside its turns' where some questions lack a turn"
+"""Said under a table where it makes a difference."""
 
 
 @dataclass
-class _Tally:
-    """What is kept of one (benchmark, judge, protocol, model) while rows stream by."""
+class _Answers:
+    """The answers that models give now, and those that failed and so were never judged."""
 
-    benchmark: str
-    model: Ref
-    judge: Ref
-    protocol: str
-    scores: dict[tuple[str, str, int], list[float]] = field(default_factory=lambda: defaultdict(list))
-    """By category, item and turn; one score for each repeat."""
-    failed: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """By category and kind."""
-    last_seen: int = 0
+    given: array[int]
+    """For each answer: question, model, version and response, numbered as in the rows; response -1 where not judged."""
+    failed: list[tuple[str, str, str, str]]
+    """Model, fingerprint, category and kind of error."""
 
 
 def scores(
-    judgments: Iterable[Judgment], responses: Iterable[Response] = (), *, every_configuration: bool = False
-) -> list[Score]:
-    """One Score for each model and judge, then one for each of its categories.
+    judgments: Iterable[Judgment | Judged],
+    responses: Iterable[Response] = (),
+    *,
+    every_configuration: bool = False,
+    judge: str | None = None,
+) -> Board:
+    """Rate every model by every judge that grades single answers: on whole benchmarks, then on their categories.
 
     Args:
-        judgments: of single grading, in the order stored.
-        responses: the answers, for those that failed and so were never judged.
+        judgments: in the order stored; those of single answers count, others are passed over.
+        responses: the answers, for those that failed and so were never judged, and those given anew since.
         every_configuration: also those a newer one of the same name has replaced (another prompt, temperature,
             revision, ...). Different configurations are never averaged.
+        judge: what people are called where the judgments are those of one person.
     """
-    answers, unanswered = _read(responses)
-    tallies: dict[tuple[str, Ref, str, Ref], _Tally] = {}
-    for number, row in enumerate(judgments):
-        if len(row.shown) != 1 or answers.get((row.benchmark, row.item, row.models[0]), row.shown) != row.shown:
-            continue  # the second: an answer that has been replaced since, by a new one of the same configuration
-        group = (row.benchmark, row.judge, row.protocol, row.models[0])
-        if group not in tallies:
-            tallies[group] = _Tally(row.benchmark, row.models[0], row.judge, row.protocol)
-        tally = tallies[group]
-        tally.last_seen = number
-        if row.scores is not None:
-            tally.scores[row.category, row.item, row.turn].append(row.scores[0])
-        elif row.error is not None:
-            tally.failed[row.category, row.error.kind] += 1
-    _add_unjudged(tallies, {(row.benchmark, row.model) for row, _ in unanswered})
-    kept = list(tallies.values()) if every_configuration else _newest(tallies.values())
-    for tally in kept:
-        for response, kind in unanswered:
-            if response.model == tally.model and response.benchmark == tally.benchmark:
-                tally.failed[response.category, f"answer {kind}"] += 1
-    result = []
-    for tally in kept:
-        categories = dict.fromkeys([key[0] for key in tally.scores] + [key[0] for key in tally.failed])
-        result.append(_score(tally, None))
-        result.extend(_score(tally, category) for category in categories)
-    return sorted(result, key=_best_first)
+    found = read_rows(judgments, BenchmarkRows, lambda row: len(row.shown) == 1)
+    answers = _answers(responses, found)
+    board = Board()
+    for name, rows in sorted(found.items()):
+        for label, buffer, ours, older in sorted(_judges(rows, every_configuration), key=lambda table: table[0]):
+            who = judge if judge is not None and buffer.judge.fingerprint == HUMAN else label
+            table = _Table(rows, buffer, who, ours, answers[name], every_configuration)
+            board.standings.extend(table.standings())
+            if replaced := older + table.replaced:
+                board.notes.append(
+                    f"{name}, {who} ({buffer.protocol}): {replaced} judgments of earlier configurations (prompt, "
+                    "sampling, model) are not counted; --all shows them"
+                )
+    return board
 
 
-def _read(
-    responses: Iterable[Response],
-) -> tuple[dict[tuple[str, str, Ref], tuple[str]], list[tuple[Response, ErrorKind]]]:
-    """The id of the answer each model gives now, as a judge is shown it; and the answers that failed."""
-    answers, unanswered = {}, []
+def _answers(responses: Iterable[Response], found: dict[str, BenchmarkRows]) -> dict[str, _Answers]:
+    result = {name: _Answers(array("q"), []) for name in found}
     for row in responses:
+        if row.benchmark not in result:
+            continue
+        mine, rows = result[row.benchmark], found[row.benchmark]
         if row.error is not None:
-            unanswered.append((row, row.error.kind))
+            mine.failed.append((row.model.name, row.model.fingerprint, row.category, row.error.kind))
         elif row.sample == 0:
-            answers[row.benchmark, row.item, row.model] = (row.id,)
-    return answers, unanswered
+            question, model = rows.questions.get(row.item), rows.models.get(row.model.name)
+            version = rows.versions.get(row.model.fingerprint)
+            if question is not None and model is not None and version is not None:
+                mine.given.extend((question, model, version, rows.responses.get(row.id, -1)))
+    return result
 
 
-def _add_unjudged(tallies: dict[tuple[str, Ref, str, Ref], _Tally], models: set[tuple[str, Ref]]) -> None:
-    """Models of which no answer could be judged: a row without a score by every judge of the benchmark."""
-    seen = {(benchmark, model.name) for benchmark, _, _, model in tallies}
-    judges = dict.fromkeys((benchmark, judge, protocol) for benchmark, judge, protocol, _ in tallies)
-    for benchmark, model in sorted(models, key=lambda pair: (pair[0], pair[1].name, pair[1].fingerprint)):
-        for name, judge, protocol in judges:
-            if name == benchmark and (benchmark, model.name) not in seen:
-                tallies[benchmark, judge, protocol, model] = _Tally(benchmark, model, judge, protocol)
-
-
-def replaced(judgments: Iterable[Judgment]) -> int:
-    """How many rows belong to configurations that a newer one of the same name has replaced."""
-    rows: Counter[tuple[str, Ref, str, tuple[Ref, ...]]] = Counter()
-    newest: dict[tuple[str, str, str, tuple[str, ...]], tuple[str, Ref, str, tuple[Ref, ...]]] = {}
-    for row in judgments:
-        group = (row.benchmark, row.judge, row.protocol, row.models)
-        rows[group] += 1
-        newest[row.benchmark, row.judge.name, row.protocol, tuple(model.name for model in row.models)] = group
-    return rows.total() - sum(rows[group] for group in newest.values())
-
-
-def _newest(tallies: Iterable[_Tally]) -> list[_Tally]:
-    newest: dict[tuple[str, str, str, str], _Tally] = {}
-    for tally in sorted(tallies, key=lambda tally: tally.last_seen):
-        newest[tally.benchmark, tally.judge.name, tally.protocol, tally.model.name] = tally
-    return list(newest.values())
-
-
-def _score(tally: _Tally, category: str | None) -> Score:
-    chosen = {key: mean for key, mean in tally.scores.items() if category in (None, key[0])}
-    last_turn = max((turn for _, _, turn in chosen), default=0)
-    pooled = tally.protocol in ROWS_POOLED
-    failed: Counter[str] = Counter()
-    for (where, kind), count in tally.failed.items():
-        if category in (None, where):
-            failed[kind] += count
-    return Score(
-        benchmark=tally.benchmark,
-        model=tally.model,
-        judge=tally.judge,
-        protocol=tally.protocol,
-        category=category,
-        score=_interval(chosen, pooled),
-        turns=tuple(
-            _interval({key: values for key, values in chosen.items() if key[2] == turn}, pooled)
-            for turn in range(1, last_turn + 1)
-        ),
-        n=sum(len(values) for values in chosen.values()),
-        questions=len({item for _, item, _ in chosen}),
-        failed=dict(sorted(failed.items())),
-        uneven=not pooled and len(set(Counter(item for _, item, _ in chosen).values())) > 1,
-    )
-
-
-def _interval(chosen: dict[tuple[str, str, int], list[float]], pooled: bool) -> Interval | None:
-    if not chosen:
-        return None
+def _judges(rows: BenchmarkRows, every: bool) -> Iterator[tuple[str, RowBuffer, BoolArray, int]]:
+    """Each table's judge, its rows, which of them count, and how many rows are of its earlier configurations."""
     import numpy as np
 
-    from evalkit.stats.resample import question_bootstrap
+    newest = rows.newest()
+    for (judge, protocol, shows), buffer in rows.judges.items():
+        place = (judge.name, protocol, shows)
+        twins = [twin for (other, *key), twin in rows.judges.items() if (other.name, *key) == place]
+        everything = np.ones(buffer.rows, dtype=bool)
+        if every:
+            yield f"{judge.name}@{judge.fingerprint[:8]}" if len(twins) > 1 else judge.name, buffer, everything, 0
+        elif newest[place] is buffer:
+            yield judge.name, buffer, everything, sum(twin.rows for twin in twins) - buffer.rows
+    for buffer in rows.people.values():
+        rater = np.frombuffer(buffer.raters, dtype=np.int32).astype(np.int64)
+        latest = _last_of_each_person(rows, buffer, rater)
+        raters = list(rows.raters)
+        names = [raters[code] for code in dict.fromkeys(rater.tolist())]
+        groups = []
+        for stem, members in groups_of_people(names):
+            mine: BoolArray = latest & np.isin(rater, [rows.raters[name] for name in members])
+            groups.append((int(mine.sum()), stem, mine))
+        groups.sort(key=lambda group: -group[0])
+        for rank, (_, stem, mine) in enumerate(groups):
+            yield f"{HUMAN}: {stem or 'others'}" if rank else HUMAN, buffer, mine, 0
 
-    by_question: dict[str, list[float]] = defaultdict(list)
-    for (_, item, _), values in chosen.items():
-        by_question[item].append(sum(values) / len(values))  # repeats first, then turns, then questions
-    sums = np.array([sum(values) for values in by_question.values()])
-    counts = np.array([len(values) for values in by_question.values()], dtype=float)
-    return question_bootstrap(sums, counts, pooled=pooled)
+
+def _last_of_each_person(rows: BenchmarkRows, buffer: RowBuffer, rater: IntArray) -> BoolArray:
+    """[N] whether a row is the last of its person on that answer and turn; of people without a name, every one is."""
+    import numpy as np
+
+    codes = buffer.table()[0].astype(np.int64)
+    nameless = np.isin(rater, [code for name, code in rows.raters.items() if name in ANONYMOUS_RATERS])
+    alone = np.where(nameless, np.arange(len(codes)) + 1, 0)
+    keys = np.column_stack([rater, codes[:, [0, 2, 4, 5]], alone])[::-1]
+    result = np.zeros(len(codes), dtype=bool)
+    result[len(codes) - 1 - np.unique(keys, axis=0, return_index=True)[1]] = True
+    return result
 
 
-def _best_first(score: Score) -> tuple[str, str, str, float, str]:
-    estimate = score.score.estimate if score.score else float("-inf")
-    return (score.benchmark, score.judge.name, score.protocol, -estimate, score.model.name)
+class _Table:
+    """The rows of one judge under one protocol, or of one group of people."""
+
+    def __init__(
+        self, rows: BenchmarkRows, buffer: RowBuffer, judge: str, ours: BoolArray, answers: _Answers, every: bool
+    ) -> None:
+        import numpy as np
+
+        self.rows, self.buffer, self.judge = rows, buffer, judge
+        self.pooled = buffer.protocol in ROWS_POOLED
+        self.categories = list(rows.categories)
+        stored, numbers = buffer.table()
+        codes = stored.astype(np.int64)
+        current = ours if every else ours & buffer.current(len(rows.models))
+        self.replaced = int((ours & ~current).sum())
+        keep = current & _still_given(codes, answers.given)
+        self._number_models(codes, current, answers, every)
+        model = self.label[codes[:, 4], codes[:, 5]]
+        scored = np.isfinite(numbers[:, 0])
+        self.failed = self._failures(codes, model, keep & ~scored, answers, numbers[:, 0])
+        used = np.flatnonzero(keep & scored)
+        sizes = len(self.models), len(self.categories), len(rows.questions), int(codes[:, 2].max(initial=0)) + 1
+        parts = (model[used], *codes[used][:, :3].T[[1, 0, 2]])
+        key, place = np.unique(np.ravel_multi_index(parts, sizes) if used.size else parts[0], return_inverse=True)
+        self.repeats = np.bincount(place, minlength=key.size)
+        # Repeats are averaged first, then turns, then questions.
+        self.value = np.bincount(place, numbers[used, 0], key.size) / np.maximum(self.repeats, 1)
+        self.model, self.category, self.question, self.turn = (
+            np.unravel_index(key, sizes) if used.size else (np.zeros(0, np.int64),) * 4
+        )
+        scale = SCALES.get(buffer.protocol)
+        inside = scale is not None and ((self.value >= scale[0]) & (self.value <= scale[1])).all()
+        self.scale = scale if inside else None  # imported rows may use the name of a protocol for a scale of their own
+        self.declared = declared_categories(rows.benchmark)
+
+    def _number_models(self, codes: IntArray, current: BoolArray, answers: _Answers, every: bool) -> None:
+        """Number the models of the table: those judged in the configuration that counts, and those of no answer."""
+        import numpy as np
+
+        names, versions = list(self.rows.models), list(self.rows.versions)
+        pairs = np.unique(codes[current][:, 4:6], axis=0).tolist()
+        alike = Counter(model for model, _ in pairs)
+        self.models = [
+            f"{names[model]}@{versions[version][:8]}" if every and alike[model] > 1 else names[model]
+            for model, version in pairs
+        ]
+        self.fingerprints = [versions[version] for _, version in pairs]
+        self.label = np.full((max(len(names), 1), max(len(versions), 1)), -1, dtype=np.int64)
+        self.place: dict[tuple[str, str], int] = {}
+        for place, (model, version) in enumerate(pairs):
+            self.label[model, version] = place
+            self.place[names[model], versions[version]] = place
+        judged = {name for name, _ in self.place}
+        if self.judge == HUMAN or self.judge.startswith(f"{HUMAN}: "):
+            return  # people may have been asked about some models only
+        silent = {name: version for name, version, _, _ in answers.failed if name not in judged}
+        for name, fingerprint in silent.items():
+            self.place[name, fingerprint] = len(self.models)
+            self.models.append(name)
+            self.fingerprints.append(fingerprint)
+
+    def _failures(
+        self, codes: IntArray, model: IntArray, lost: BoolArray, answers: _Answers, score: FloatArray
+    ) -> Counter[tuple[int, str, str]]:
+        """How many judgments and answers failed, by model, category and kind."""
+        import numpy as np
+
+        result: Counter[tuple[int, str, str]] = Counter()
+        rows = np.flatnonzero(lost)
+        kinds = list(self.rows.kinds)
+        place_of = np.searchsorted(np.flatnonzero(np.isnan(score)), rows)
+        order = np.frombuffer(self.buffer.failures, dtype=np.int32)[place_of] if rows.size else rows
+        for place, category, kind in zip(model[rows].tolist(), codes[rows, 1].tolist(), order.tolist(), strict=True):
+            result[place, self.categories[category], kinds[kind]] += 1
+        for name, version, where, error in answers.failed:
+            if (name, version) in self.place:
+                result[self.place[name, version], where, f"answer {error}"] += 1
+        return result
+
+    def standings(self) -> list[Standing]:
+        """Every model on the whole benchmark, then on each category, the best first."""
+        import numpy as np
+
+        result = self._part(None, np.ones(self.value.size, dtype=bool))
+        found = {self.categories[code] for code in np.unique(self.category).tolist()}
+        for name in benchmark.in_order(self.rows.benchmark, found | {category for _, category, _ in self.failed}):
+            result += self._part(name, self.category == self.rows.categories.get(name, -1))
+        return result
+
+    def _part(self, category: str | None, mine: BoolArray) -> list[Standing]:
+        import numpy as np
+
+        model, turn, question = self.model[mine], self.turn[mine], self.question[mine]
+        turns = int(turn.max(initial=0))
+        strata = self.category[mine] if category is None and self.declared else None
+        # Column 0 of each model is its score, column t that of turn t.
+        width = turns + 1
+        column = np.concatenate([model * width, model * width + turn])
+        every = None if strata is None else np.concatenate([strata, strata])
+        values = np.concatenate([self.value[mine]] * 2)
+        means = self._means(column, np.concatenate([question] * 2), values, len(self.models) * width, every)
+        n = np.bincount(model, self.repeats[mine], len(self.models)).astype(int).tolist()
+        pair, per_question = np.unique(model * (len(self.rows.questions) + 1) + question, return_counts=True)
+        owner = pair // (len(self.rows.questions) + 1)
+        questions = np.bincount(owner, minlength=len(self.models)).tolist()
+        failed: list[Counter[str]] = [Counter() for _ in self.models]
+        for (place, where, kind), count in self.failed.items():
+            if category in (None, where):
+                failed[place][kind] += count
+        starts = np.flatnonzero(np.diff(owner, prepend=-1))
+        uneven = starts.size > 0 and bool(
+            (np.minimum.reduceat(per_question, starts) != np.maximum.reduceat(per_question, starts)).any()
+        )
+        limited = any(mean is not None and mean.lower is not None for mean in means)
+        notes = [f"intervals: {WITHIN if strata is not None else AS_A_WHOLE}"] if limited else []
+        if uneven and not self.pooled:
+            notes.append(UNEVEN)
+        standings = [
+            Standing(
+                self.rows.benchmark,
+                self.judge,
+                self.buffer.protocol,
+                category,
+                name,
+                METHOD,
+                n[place],
+                dict(sorted(failed[place].items())),
+                estimates={
+                    "score" if turn_ == 0 else f"turn_{turn_}": means[place * width + turn_] for turn_ in range(width)
+                },
+                columns={
+                    "questions": questions[place],
+                    "model_fingerprint": self.fingerprints[place],
+                    "judge_fingerprint": self.buffer.judge.fingerprint,
+                },
+            )
+            for place, name in enumerate(self.models)
+            if category is None or n[place] or failed[place]
+        ]
+        return with_info(standings, TableInfo(notes=tuple(notes)))
+
+    def _means(
+        self, column: IntArray, question: IntArray, value: FloatArray, columns: int, strata: IntArray | None
+    ) -> list[Interval | None]:
+        """Mean of each column, from its cells [C]; columns with the same number of questions share their draws."""
+        import numpy as np
+
+        from evalkit.stats.resample import question_means
+
+        result: list[Interval | None] = [None] * columns
+        step = max(1, CELLS // max(len(self.rows.questions), 1))
+        order = np.argsort(column, kind="stable")
+        ends = np.searchsorted(column[order], np.arange(0, columns + step, step))
+        for start, first, last in zip(range(0, columns, step), ends, ends[1:], strict=False):
+            cells = order[first:last]
+            size = min(step, columns - start)
+            asked, row = np.unique(question[cells], return_inverse=True)
+            stratum = None
+            if strata is not None:
+                stratum = np.zeros(asked.size, dtype=np.int64)
+                stratum[row] = strata[cells]
+            key = row * size + column[cells] - start
+            sums = np.bincount(key, value[cells], asked.size * size).reshape(asked.size, size).astype(np.float64)
+            counts = np.bincount(key, minlength=asked.size * size).reshape(asked.size, size).astype(np.float64)
+            many = (counts > 0).sum(axis=0) > MANY
+            for chosen, resamples in ((np.flatnonzero(~many), 10_000), (np.flatnonzero(many), 0)):
+                if chosen.size:
+                    means = question_means(
+                        sums[:, chosen], counts[:, chosen], pooled=self.pooled, limits=self.scale, strata=stratum,
+                        resamples=resamples,
+                    )  # fmt: skip
+                    for place, mean in zip((start + chosen).tolist(), means, strict=True):
+                        result[place] = mean
+        return result
 
 
-def overall(table: Sequence[Score]) -> list[Score]:
-    """The rows for whole benchmarks."""
-    return [score for score in table if score.category is None]
+def _still_given(codes: IntArray, given: array[int]) -> BoolArray:
+    """[N] whether a row is of the answer that its model gives now; of answers that are not stored, every row is."""
+    import numpy as np
+
+    if not given or not len(codes):
+        return np.ones(len(codes), dtype=bool)
+    answers = np.frombuffer(given, dtype=np.int64).reshape(-1, 4)
+    sides = (codes[:, [0, 4, 5]], answers[:, :3])
+    sizes = np.maximum(sides[0].max(axis=0), sides[1].max(axis=0)) + 1
+    shown, known = (np.ravel_multi_index(tuple(side.T), tuple(sizes.tolist())) for side in sides)
+    keys, last = np.unique(known[::-1], return_index=True)  # of several answers the last counts
+    response = answers[::-1][last, 3]
+    place = np.minimum(np.searchsorted(keys, shown), keys.size - 1)
+    result: BoolArray = (keys[place] != shown) | (response[place] == codes[:, 6])
+    return result

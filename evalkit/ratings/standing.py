@@ -1,4 +1,4 @@
-"""What every way of rating returns: one row a model, with its estimates and what was counted."""
+"""Every way of rating returns standings: one row a model, with its estimates and what was counted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+from evalkit.datasets import benchmark
 from evalkit.ratings.comparisons import Comparisons
 
 if TYPE_CHECKING:
@@ -13,9 +14,14 @@ if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
 
 
+WITHIN = "questions are drawn within the categories that the benchmark declares"
+AS_A_WHOLE = "questions are drawn as a whole, whatever their category"
+"""Said of intervals under a table."""
+
+
 @dataclass(frozen=True)
 class TableInfo:
-    """What the rows of one table have in common."""
+    """Everything that the rows of one table have in common."""
 
     notes: tuple[str, ...] = ()
     """What a reader must know: what was not rated and why, what was left out."""
@@ -41,7 +47,7 @@ class Standing:
     model: str
     method: str
     n: int
-    """Comparisons the model took part in."""
+    """Comparisons the model took part in; of single grading, usable judgments."""
     failed: dict[str, int]
     """Its judgments and answers that failed, by kind; answers as ``answer <kind>``."""
     wins: int = 0
@@ -57,6 +63,16 @@ class Standing:
     def main(self) -> Interval | None:
         """The estimate the table is sorted by."""
         return next(iter(self.estimates.values()), None)
+
+
+@dataclass(frozen=True)
+class Board:
+    """Everything a leaderboard says."""
+
+    standings: list[Standing] = field(default_factory=list)
+    """Of whole benchmarks, then of their categories where those were asked for; table by table, best first."""
+    notes: list[str] = field(default_factory=list)
+    """Remarks on the data as a whole; those about one table are with its standings."""
 
 
 class Method(Protocol):
@@ -75,6 +91,21 @@ class Method(Protocol):
             UsageError: the method does not fit this table; the message says what does.
         """
         ...
+
+
+def declared_categories(name: str) -> bool:
+    """Whether a benchmark of ours fixes its categories, so that only questions within them vary."""
+    return name in benchmark.names() and len(benchmark.spec(name).categories) > 1
+
+
+def strata_of(table: Comparisons, rows: IntArray) -> IntArray | None:
+    """Category of each of these comparisons [N] where the benchmark declares several; None: questions vary freely."""
+    import numpy as np
+
+    if not declared_categories(table.benchmark) or not table.questions:
+        return None
+    chosen = table.category[rows].astype(np.int64)
+    return chosen if np.unique(chosen).size > 1 else None
 
 
 def count_outcomes(table: Comparisons, method: str) -> list[Standing]:

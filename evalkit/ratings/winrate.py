@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.ratings.baseline import Baseline, Matches, matches
 from evalkit.ratings.comparisons import Comparisons
-from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, mean_lengths, with_info
+from evalkit.ratings.standing import WITHIN, Standing, TableInfo, count_outcomes, mean_lengths, strata_of, with_info
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -19,7 +19,7 @@ RIDGE = 5.0
 
 
 @dataclass(frozen=True)
-class WinRate:
+class WinRates:
     """Win rates with question-clustered intervals, in the columns of AlpacaEval's leaderboard."""
 
     baseline: Baseline = None
@@ -37,6 +37,8 @@ class WinRate:
         notes: tuple[str, ...] = ()
         if met.left_out:
             notes = (f"{met.left_out} comparisons between other models than the baseline do not count here",)
+        if strata_of(table, met.rows) is not None:
+            notes += (f"intervals: {WITHIN}",)
         rated = [against(table, met, standing, lengths) for standing in standings if _competes(table, met, standing)]
         return with_info(rated, TableInfo(notes=notes, baseline=met.baseline))
 
@@ -51,6 +53,8 @@ def against(table: Comparisons, met: Matches, standing: Standing, lengths: Float
     import numpy as np
 
     from evalkit.stats.arena_hard import arena_hard_score
+    from evalkit.stats.bounded import FEWEST
+    from evalkit.stats.resample import cluster_sums, floored
     from evalkit.stats.win_rate import win_rate
 
     model = table.models.index(standing.model)
@@ -59,11 +63,19 @@ def against(table: Comparisons, met: Matches, standing: Standing, lengths: Float
     if mine.size == 0:
         return replace(standing, n=0, wins=0, losses=0, ties=0, estimates={"win_rate": None})
     questions = np.arange(mine.size) if table.clusters is None else _numbered(table.question[rows])
-    summary = win_rate(preference, clusters=questions)
-    interval, error = summary.interval, summary.standard_error
+    summary = win_rate(preference, clusters=questions, strata=strata_of(table, rows))
+    interval = summary.interval
     if table.weights is not None:
-        interval = arena_hard_score(preference, table.weight[rows], questions).affine(100)
-        error = interval.standard_error
+        weight = table.weight[rows]
+        interval = arena_hard_score(preference, weight, questions).affine(100)
+        surprise = cluster_sums(weight * (preference - interval.estimate / 100), questions)[0]
+        interval = floored(interval, surprise, (0.0, 100.0))
+    if interval.clusters < FEWEST:
+        reason = f"needs at least {FEWEST} questions"
+        interval = replace(interval, lower=None, upper=None, standard_error=None, reason=reason)
+    # AlpacaEval prints the error of independent rows; elsewhere it is that of the interval beside it.
+    as_published = alpaca_eval_error(table) and questions.max() + 1 == mine.size
+    error = summary.standard_error if as_published else interval.standard_error
     return replace(
         standing,
         n=summary.n_total,
@@ -75,6 +87,11 @@ def against(table: Comparisons, met: Matches, standing: Standing, lengths: Float
             error, summary.n_wins, summary.n_wins_base, summary.n_draws, summary.discrete_win_rate, lengths[model]
         ),
     )
+
+
+def alpaca_eval_error(table: Comparisons) -> bool:
+    """Whether standard errors are those that AlpacaEval publishes: of rows, each of which is a question."""
+    return table.protocol.startswith("alpaca_eval") and table.weights is None
 
 
 def _alpaca_eval(
@@ -164,20 +181,23 @@ def _interval(estimate: float, part: FloatArray, surprise: FloatArray, question:
     """
     import numpy as np
 
-    from evalkit.stats.resample import Interval, t_quantile
+    from evalkit.stats.bounded import FEWEST
+    from evalkit.stats.resample import Interval, floored, t_quantile
 
     number = _numbered(question)
     counts, influence = np.bincount(number, part), np.bincount(number, surprise)
     units = counts.size
-    if units < 2:
-        return Interval(100 * float(estimate), None, None, part.size, 0.95, None, units)
+    if units < FEWEST:
+        reason = f"needs at least {FEWEST} questions"
+        return Interval(100 * float(estimate), None, None, part.size, 0.95, None, units, reason=reason)
     influence -= counts * influence.sum()
     error = 100 * float(np.sqrt((influence**2 / (1 - counts)).sum()))
     leverage = counts**2 / (1 - counts)
     degrees = 1 / float(counts @ counts + leverage.sum() ** 2 - leverage @ leverage)
     reach = t_quantile(0.975, degrees) * error
     middle = 100 * float(estimate)
-    return Interval(middle, max(0.0, middle - reach), min(100.0, middle + reach), part.size, 0.95, error, units)
+    found = Interval(middle, max(0.0, middle - reach), min(100.0, middle + reach), part.size, 0.95, error, units)
+    return floored(found, (influence * units).astype(np.float64), (0.0, 100.0))
 
 
 def _numbered(question: IntArray) -> IntArray:

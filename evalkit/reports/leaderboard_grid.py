@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from evalkit.ratings.beside import JudgesSideBySide
-from evalkit.ratings.scores import Score
-from evalkit.ratings.standing import Standing, TableInfo
+from evalkit.ratings.standing import Standing, TableInfo, named
 
 if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridCell:
     """What one cell shows."""
 
     text: str
@@ -39,7 +38,7 @@ class Grid:
 
     title: str
     headers: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[GridCell, ...], ...]
     left: int = 1
     """How many leading columns are text."""
     breaks: frozenset[int] = frozenset()
@@ -52,45 +51,49 @@ class Grid:
 
 
 TITLES = {
+    "score": "scores",
     "winrate": "win rates",
     "lc": "length-controlled win rates",
     "bt": "Bradley-Terry ratings",
     "elo": "online Elo ratings (order-dependent)",
 }
 
-UNITS = {"winrate": "win rate, %", "lc": "length-controlled win rate, %", "bt": "rating", "elo": "rating"}
+UNITS = {
+    "score": "score",
+    "winrate": "win rate, %",
+    "lc": "length-controlled win rate, %",
+    "bt": "rating",
+    "elo": "rating",
+}
 
-NONE = Cell("–")
-
-OF_QUESTIONS = "a score is the mean of question means; it can lie outside its turns' where some questions lack a turn"
-"""Said under a table where it makes a difference."""
+NONE = GridCell("–")
 
 
-def interval(value: Interval | None, digits: int) -> Cell:
+def interval(value: Interval | None, digits: int) -> GridCell:
     """An estimate and its limits."""
     if value is None:
         return NONE
     text = f"{value.estimate:z.{digits}f}"
     if value.lower is None or value.upper is None:
-        return Cell(text)
-    return Cell(text, f"{value.lower:z.{digits}f}–{value.upper:z.{digits}f}")
+        return GridCell(text)
+    return GridCell(text, f"{value.lower:z.{digits}f}–{value.upper:z.{digits}f}")
 
 
-def number(value: float | int | str | None, digits: int) -> Cell:
+def number(value: float | int | str | None, digits: int) -> GridCell:
     """A number without limits."""
     if value is None:
         return NONE
-    return Cell(f"{value:z.{digits}f}" if isinstance(value, float) else str(value))
+    return GridCell(f"{value:z.{digits}f}" if isinstance(value, float) else str(value))
 
 
-def _ranks(row: Standing) -> Cell:
+def _ranks(row: Standing) -> GridCell:
     best, worst = row.columns.get("rank_best"), row.columns.get("rank_worst")
     if best is None:
         return number(row.columns.get("rank"), 0)
-    return Cell(str(best) if best == worst else f"{best}–{worst}")
+    return GridCell(str(best) if best == worst else f"{best}–{worst}")
 
 
-Column = tuple[str, Callable[[Standing], Cell]]
+Column = tuple[str, Callable[[Standing], GridCell]]
 
 
 def _estimate(header: str, key: str, digits: int) -> Column:
@@ -102,30 +105,41 @@ def _number(header: str, key: str, digits: int = 0) -> Column:
 
 
 RECORD: tuple[Column, ...] = (
-    ("won", lambda row: Cell(str(row.wins))),
-    ("lost", lambda row: Cell(str(row.losses))),
-    ("tied", lambda row: Cell(str(row.ties))),
+    ("won", lambda row: GridCell(str(row.wins))),
+    ("lost", lambda row: GridCell(str(row.losses))),
+    ("tied", lambda row: GridCell(str(row.ties))),
 )
 COUNTED: tuple[Column, ...] = (
-    ("n", lambda row: Cell(str(row.n))),
-    ("failed", lambda row: Cell(str(sum(row.failed.values())))),
+    ("n", lambda row: GridCell(str(row.n))),
+    ("failed", lambda row: GridCell(str(sum(row.failed.values())))),
 )
 
 
 def _columns(rows: list[Standing]) -> list[Column]:
     """What is worth showing of these standings."""
     method = rows[0].method
+    error = "SE (AlpacaEval)" if rows[0].protocol.startswith("alpaca_eval") else "SE"
+    if method == "score":
+        turns = dict.fromkeys(key for row in rows for key in row.estimates if key != "score")
+        graded = [_estimate(key.replace("_", " "), key, 2) for key in turns]
+        return [_estimate("score", "score", 2), *graded, *COUNTED]
     ties = any(row.ties for row in rows)
     failed = [column for column in COUNTED if column[0] == "failed" and any(row.failed for row in rows)]
     if method == "winrate":
         win = _estimate("win rate", "win_rate", 2)
         length = [_number("length", "avg_length")] if any(row.columns.get("avg_length") for row in rows) else []
-        return [win, _number("SE", "standard_error", 2), *RECORD, *length, *failed]
+        return [
+            win,
+            _number(error, "standard_error", 2),
+            *RECORD,
+            *length,
+            *failed,
+        ]
     if method == "lc":
         lc, win = _estimate("LC win rate", "length_controlled_win_rate", 2), _estimate("win rate", "win_rate", 2)
         published = any(row.columns.get("lc_standard_error") is not None for row in rows)
-        error = [_number("LC SE", "lc_standard_error", 2)] if published else []
-        return [lc, *error, win, _number("length", "avg_length"), COUNTED[0], *failed]
+        lc_error = [_number("LC SE", "lc_standard_error", 2)] if published else []
+        return [lc, *lc_error, win, _number("length", "avg_length"), COUNTED[0], *failed]
     columns: list[Column] = [_estimate("rating", "rating", 0)]
     if ties and any("rating_without_ties" in row.estimates for row in rows):
         columns.append(_estimate("without ties", "rating_without_ties", 0))
@@ -142,14 +156,16 @@ def of_judge(rows: list[Standing]) -> Grid:
     first = rows[0]
     by_category = first.category is not None
     columns = _columns(rows)
-    lead: list[Column] = [("model", lambda row: Cell(row.model))]
+    if by_category and COUNTED[0] not in columns:
+        columns.insert(-1 if COUNTED[1] in columns else len(columns), COUNTED[0])
+    lead: list[Column] = [("model", lambda row: GridCell(row.model))]
     if by_category:
-        lead.insert(0, ("category", lambda row: Cell(row.category or "")))
+        lead.insert(0, ("category", lambda row: GridCell(row.category or "")))
     cells, breaks, before = [], set(), None
     for number_of, row in enumerate(rows):
         line = [show(row) for _, show in (*lead, *columns)]
         if by_category and row.category == before:
-            line[0] = Cell("")
+            line[0] = GridCell("")
         elif by_category and number_of:
             breaks.add(number_of)
         before = row.category
@@ -183,11 +199,27 @@ def _notes(rows: list[Standing]) -> tuple[str, ...]:
         note if set(categories) == every else f"{', '.join(name or '' for name in categories)}: {note}"
         for note, categories in said.items()
     ]
+    reasons: dict[str, dict[str, None]] = {}
     for row in rows:
-        if row.failed and row.category is None:
-            kinds = ", ".join(f"{count} {kind}" for kind, count in row.failed.items())
-            notes.append(f"{row.model}: {sum(row.failed.values())} without a verdict: {kinds}")
+        if row.main is not None and row.main.reason:
+            reasons.setdefault(row.main.reason, {})[row.model if row.category is None else row.category] = None
+    notes += [f"no interval of {named(list(names))}: {reason}" for reason, names in reasons.items()]
+    notes += [f"{row.model}: {_failures(row)}" for row in rows if row.failed and row.category is None]
     return tuple(notes)
+
+
+def _failures(row: Standing) -> str:
+    """How many judgments and answers came to nothing, and why."""
+    answers = {kind.removeprefix("answer "): n for kind, n in row.failed.items() if kind.startswith("answer ")}
+    judged = {kind: n for kind, n in row.failed.items() if not kind.startswith("answer ")}
+    parts = []
+    for kinds, what in ((answers, "without an answer"), (judged, "judgments without a verdict")):
+        total = sum(kinds.values())
+        # Elsewhere than in single grading, two judgments may be one comparison.
+        of = f" of {row.n + total}" if kinds is judged and row.method == "score" else ""
+        if kinds:
+            parts.append(f"{total}{of} {what} ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})")
+    return "; ".join(parts)
 
 
 def _of_table(about: TableInfo) -> list[str]:
@@ -220,7 +252,7 @@ def _beside(table: JudgesSideBySide, key: str) -> Grid:
     for model in table.models:
         standings = [table.cells.get((model, judge)) for judge in table.judges]
         cells = [NONE if row is None else interval(row.estimates.get(key), digits) for row in standings]
-        rows.append((Cell(model), *cells))
+        rows.append((GridCell(model), *cells))
     without = ", ties left out" if key == "rating_without_ties" else ""
     where = f", {table.category}" if table.category else ""
     title = f"{table.benchmark}{where}: {TITLES[table.method]} by judge{without}"
@@ -229,45 +261,42 @@ def _beside(table: JudgesSideBySide, key: str) -> Grid:
     return Grid(title, ("model", *headers), tuple(rows), notes=notes if key.startswith("rating") else ())
 
 
-def all_grids(standings: list[Standing], side_by_side: list[JudgesSideBySide]) -> list[Grid]:
-    """Every table of a leaderboard, in reading order."""
-    groups: dict[tuple[str, str, str, bool], list[Standing]] = {}
+def of_categories(rows: list[Standing]) -> Grid:
+    """Scores of one judge by category, models side by side; n counts the judgments of each model in a row."""
+    first = rows[0]
+    models = list(dict.fromkeys(row.model for row in rows))
+    cells = []
+    for category in dict.fromkeys(row.category or "" for row in rows):
+        found = {row.model: row for row in rows if row.category == category}
+        counts = sorted({found[model].n if model in found else 0 for model in models})
+        n = str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
+        shown = (interval(found[model].main, 2) if model in found else NONE for model in models)
+        cells.append((GridCell(category), GridCell(n), *shown))
+    title = f"{first.benchmark}: {TITLES[first.method]} by {first.judge} ({first.protocol}), by category"
+    notes = tuple(note for note in _notes(rows) if "interval" in note)
+    return Grid(title, ("category", "n", *models), tuple(cells), left=2, notes=notes)
+
+
+def all_grids(
+    standings: list[Standing], side_by_side: list[JudgesSideBySide], *, by_category: bool = False
+) -> list[Grid]:
+    """Every table of a leaderboard, in reading order.
+
+    Args:
+        standings: of whole benchmarks and of categories.
+        side_by_side: the same, judges side by side.
+        by_category: whether scores by category are shown with turns and failures, a row for each model.
+    """
+    groups: dict[tuple[str, str, str, str, bool], list[Standing]] = {}
     for row in standings:
-        groups.setdefault((row.benchmark, row.judge, row.protocol, row.category is not None), []).append(row)
-    return [of_judge(rows) for rows in groups.values()] + [grid for table in side_by_side for grid in beside(table)]
-
-
-def of_scores(scores: list[Score]) -> list[Grid]:
-    """Tables of single grading."""
-    groups: dict[tuple[str, str, str, bool], list[Score]] = {}
-    for score in scores:
-        key = (score.benchmark, score.judge.name, score.protocol, score.category is not None)
-        groups.setdefault(key, []).append(score)
-    return [_of_scores(rows) for rows in groups.values()]
-
-
-def _of_scores(rows: list[Score]) -> Grid:
-    first, turns = rows[0], max(len(row.turns) for row in rows)
-    categories = first.category is not None
-    cells, notes = [], []
-    for row in rows:
-        graded = [interval(turn, 2) for turn in row.turns] + [NONE] * (turns - len(row.turns))
-        lead = (Cell(row.category or ""), Cell(row.model.name)) if categories else (Cell(row.model.name),)
-        failed = sum(row.failed.values())
-        cells.append((*lead, interval(row.score, 2), *graded, Cell(str(row.n)), Cell(str(failed))))
-        if row.failed and not categories:
-            kinds = ", ".join(f"{count} {kind}" for kind, count in row.failed.items())
-            notes.append(f"{row.model.name}: {failed} of {row.n + failed} without a verdict: {kinds}")
-    if any(row.uneven for row in rows):
-        notes.append(OF_QUESTIONS)
-    names = ("category", "model") if categories else ("model",)
-    return Grid(
-        title=f"{first.benchmark}: scores by {first.judge.name} ({first.protocol})"
-        + (", by category" if categories else ""),
-        headers=(*names, "score", *(f"turn {turn}" for turn in range(1, turns + 1)), "n", "failed"),
-        rows=tuple(cells),
-        left=len(names),
-        points=() if categories else _points((row.model.name, row.score) for row in rows),
-        unit="score",
-        notes=tuple(notes),
-    )
+        groups.setdefault((row.benchmark, row.judge, row.protocol, row.method, row.category is not None), []).append(
+            row
+        )
+    grids = []
+    for rows in groups.values():
+        if rows[0].method != "score" or rows[0].category is None or by_category:
+            grids.append(of_judge(rows))
+        elif len({row.category for row in rows}) > 1:
+            grids.append(of_categories(rows))
+    beside_ = [table for table in side_by_side if by_category or table.category is None or table.method != "score"]
+    return grids + [grid for table in beside_ for grid in beside(table)]

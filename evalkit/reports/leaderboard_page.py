@@ -8,7 +8,7 @@ from typing import Any
 from evalkit.core.text import plain
 from evalkit.reports import web
 from evalkit.reports.audit_figures import Forest, Mark
-from evalkit.reports.leaderboard_grid import Cell, Grid
+from evalkit.reports.leaderboard_grid import Grid, GridCell
 
 TEMPLATE = "leaderboard.html.j2"
 DRAWN = 60
@@ -48,5 +48,5 @@ def figure(grid: Grid) -> Forest:
     )
 
 
-def _cell(cell: Cell) -> dict[str, str]:
+def _cell(cell: GridCell) -> dict[str, str]:
     return {"text": plain(cell.text), "limits": plain(cell.limits)}

@@ -1,7 +1,9 @@
-"""Standings -> terminal tables, JSON, CSV and Markdown."""
+"""Standings -> terminal tables, JSON, CSV, Markdown and LaTeX."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from collections.abc import Iterable
@@ -9,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.core.text import plain
 from evalkit.ratings.standing import Standing
-from evalkit.reports import score_data, terminal
-from evalkit.reports.leaderboard_grid import Cell, Grid
+from evalkit.reports import terminal
+from evalkit.reports.leaderboard_grid import Grid, GridCell
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from evalkit.stats.resample import Interval
+
+LEADERBOARD_SCHEMA = "evalkit.leaderboard/1"
 
 
 def rows(standings: Iterable[Standing], *, by_category: bool = False) -> list[dict[str, Any]]:
@@ -30,10 +34,9 @@ def _row(standing: Standing) -> dict[str, Any]:
     for place, (name, estimate) in enumerate(standing.estimates.items()):
         prefix = "" if place == 0 else f"{name}_"
         row |= {name: estimate.estimate if estimate else None, **_limits(prefix, estimate)}
+    record = {"wins": standing.wins, "losses": standing.losses, "ties": standing.ties}
     return row | {
-        "wins": standing.wins,
-        "losses": standing.losses,
-        "ties": standing.ties,
+        **(record if standing.method != "score" else {}),
         **standing.columns,
         "n": standing.n,
         "failed": sum(standing.failed.values()),
@@ -54,13 +57,13 @@ def _limits(prefix: str, estimate: Interval | None) -> dict[str, float | None]:
 
 
 def tables(standings: Iterable[Standing], *, by_category: bool = False) -> list[dict[str, Any]]:
-    """What the rows of each table have in common."""
+    """For each table, the facts that its rows have in common."""
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in standings:
         if (row.category is not None) != by_category:
             continue
         about = row.about
-        found[row.benchmark, row.judge, row.protocol, row.category or ""] = {
+        found[row.benchmark, row.judge, row.protocol, row.method, row.category or ""] = {
             "benchmark": row.benchmark,
             "judge": row.judge,
             "protocol": row.protocol,
@@ -79,9 +82,9 @@ def tables(standings: Iterable[Standing], *, by_category: bool = False) -> list[
 
 
 def to_json(standings: list[Standing], notes: list[str], *, by_category: bool = False) -> str:
-    """As JSON, with its schema; beside the rows, what the rows of each table have in common, and all notes."""
+    """The leaderboard as JSON, with its schema; beside the rows, what those of each table share, and all notes."""
     content = {
-        "schema": score_data.LEADERBOARD_SCHEMA,
+        "schema": LEADERBOARD_SCHEMA,
         "rows": rows(standings, by_category=by_category),
         "tables": tables(standings, by_category=by_category),
         "notes": notes,
@@ -90,12 +93,24 @@ def to_json(standings: list[Standing], notes: list[str], *, by_category: bool = 
 
 
 def to_csv(standings: list[Standing], *, by_category: bool = False) -> str:
-    """As CSV, full precision; failures by kind as JSON in one field."""
-    return score_data.to_csv(rows(standings, by_category=by_category))
+    """The leaderboard as CSV, in full precision; failures by kind are JSON in one field."""
+    out = io.StringIO()
+    listed = rows(standings, by_category=by_category)
+    writer = csv.DictWriter(out, list(dict.fromkeys(key for row in listed for key in row)), lineterminator="\n")
+    writer.writeheader()
+    for row in listed:
+        cells = {**row, "failed_by_kind": json.dumps(row["failed_by_kind"])}
+        writer.writerow({key: _safe_cell(value) if isinstance(value, str) else value for key, value in cells.items()})
+    return out.getvalue().rstrip("\n")
+
+
+def _safe_cell(text: str) -> str:
+    """A name that a spreadsheet will not run as a formula."""
+    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def to_markdown(grids: Iterable[Grid]) -> str:
-    """As Markdown: each table under its title."""
+    """The tables as Markdown, each under its title."""
     parts = []
     for grid in grids:
         rule = [" --- " if column < grid.left else " ---: " for column in range(len(grid.headers))]
@@ -107,7 +122,7 @@ def to_markdown(grids: Iterable[Grid]) -> str:
 
 
 def to_latex(grids: Iterable[Grid]) -> str:
-    """As LaTeX tables in the style of the booktabs package, which the document must load."""
+    """The tables as LaTeX, in the style of the booktabs package, which the document must load."""
     parts = []
     for grid in grids:
         columns = "".join("l" if column < grid.left else "r" for column in range(len(grid.headers)))
@@ -130,14 +145,14 @@ LATEX = {
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
     **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "–": "--", "[": "{[}", "]": "{]}"},
 }
-"""What a character is written as where LaTeX takes it for something else."""
+"""Replacements of characters that LaTeX would take for something else."""
 
 
 def _latex(text: str) -> str:
     return "".join(LATEX.get(char, char) for char in plain(text))
 
 
-def _joined(cell: Cell) -> str:
+def _joined(cell: GridCell) -> str:
     return f"{cell.text} ({cell.limits})" if cell.limits else cell.text
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from evalkit.core.text import plain
-from evalkit.reports.leaderboard_grid import NONE, Cell, Grid
+from evalkit.reports.leaderboard_grid import NONE, Grid, GridCell
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -80,7 +80,7 @@ def _split(grid: Grid, layout: _Layout, room: int) -> tuple[list[int], list[list
     return widths, parts or [[]]
 
 
-def _numbers(cells: list[Cell], layout: _Layout) -> int:
+def _numbers(cells: list[GridCell], layout: _Layout) -> int:
     """The width of a column of numbers: limits line up, whatever the widths of the estimates."""
     estimate = max((_length(cell.text) for cell in cells), default=0)
     limits = max((_length(cell.limits) for cell in cells), default=0)
@@ -127,7 +127,7 @@ def _table(grid: Grid, columns: list[int], widths: list[int], layout: _Layout) -
     return table
 
 
-def _text(cell: Cell, width: int, layout: _Layout) -> Text:
+def _text(cell: GridCell, width: int, layout: _Layout) -> Text:
     """An estimate in bold and its limits, which take the same width in every row so that estimates line up."""
     from rich.text import Text
 

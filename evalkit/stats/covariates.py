@@ -67,7 +67,7 @@ class CovariateRatings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Rows:
+class _CovariateRows:
     """Battles as rows: the penalised logistic loss and its derivatives."""
 
     a: IntArray
@@ -159,7 +159,7 @@ def rate_with_covariates(
     mass = np.ones(n) if weights is None else floats(weights, "weights")
     if mass.size != n or mass.min() <= 0:
         raise ValueError("weights must be positive, one a battle")
-    rows = _Rows(
+    rows = _CovariateRows(
         indices(a, "a"), indices(b, "b"), floats(outcome, "outcome"), x_rows, mass, models, ridge, ridge_ratings
     )
     cells, cell = _merged(rows)
@@ -188,7 +188,7 @@ def rate_with_covariates(
     )
 
 
-def _merged(rows: _Rows) -> tuple[_Rows, IntArray]:
+def _merged(rows: _CovariateRows) -> tuple[_CovariateRows, IntArray]:
     """Rows of the same models and covariates as one, of their weight and mean outcome: the loss is the same.
 
     Returns:
@@ -211,13 +211,13 @@ def _merged(rows: _Rows) -> tuple[_Rows, IntArray]:
     one[cell] = np.arange(n)  # any of them
     mass = totals(cell, rows.weights, distinct.size)
     outcome = totals(cell, rows.weights * rows.outcome, distinct.size) / mass
-    merged = _Rows(
+    merged = _CovariateRows(
         rows.a[one], rows.b[one], outcome, rows.covariates[one], mass, rows.models, rows.ridge, rows.ridge_ratings
     )
     return merged, cell
 
 
-def _require_identified(rows: _Rows) -> None:
+def _require_identified(rows: _CovariateRows) -> None:
     """Refuse covariates that some combination of models and other covariates reproduces."""
     if rows.ridge > 0:
         return
@@ -231,7 +231,7 @@ def _require_identified(rows: _Rows) -> None:
 
 
 def _covariances(
-    rows: _Rows, cells: _Rows, cell: IntArray, x: FloatArray, clusters: IntArray | None
+    rows: _CovariateRows, cells: _CovariateRows, cell: IntArray, x: FloatArray, clusters: IntArray | None
 ) -> tuple[FloatArray | None, FloatArray, int | None]:
     """Sandwich by question, sandwich by battle, and the number of questions; from the rows and the merged ones."""
     size, n = rows.models, rows.outcome.size

@@ -53,7 +53,7 @@ class Corrected:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _Sample:
     """Checked input. Questions are numbered 0..size-1 over labelled and unlabelled rows together."""
 
     label: FloatArray
@@ -163,7 +163,7 @@ def post_stratified_mean(
     return _summary(rows, interval, None)
 
 
-def _interval(rows: _Rows, powers: FloatArray) -> Interval:
+def _interval(rows: _Sample, powers: FloatArray) -> Interval:
     """Estimate and clustered t interval for given powers [n] of the labelled rows."""
     n, rest = rows.label.size, rows.rest.size
     believed = float(powers.mean())
@@ -184,7 +184,7 @@ def _interval(rows: _Rows, powers: FloatArray) -> Interval:
     return _limits(rows, estimate, max(variance, least), degrees, units)
 
 
-def _limits(rows: _Rows, estimate: float, variance: float, degrees: float, units: int) -> Interval:
+def _limits(rows: _Sample, estimate: float, variance: float, degrees: float, units: int) -> Interval:
     n = rows.label.size
     if rows.limits is not None:
         estimate = float(np.clip(estimate, *rows.limits))
@@ -197,7 +197,7 @@ def _limits(rows: _Rows, estimate: float, variance: float, degrees: float, units
     return Interval(estimate, lower, upper, n, rows.level, variance**0.5, units)
 
 
-def _floor(rows: _Rows, residuals: FloatArray, units: int) -> float:
+def _floor(rows: _Sample, residuals: FloatArray, units: int) -> float:
     """Least variance to admit where the labels of a known range hardly contradict what is expected of them.
 
     Less than two contradictions' worth of residuals say little of how many there are. One either way in two more
@@ -214,7 +214,7 @@ def _inflation(units: int) -> float:
     return float(np.sqrt(units / (units - 1))) if units > 1 else 1.0
 
 
-def _cross_fitted(rows: _Rows, seed: int) -> FloatArray:
+def _cross_fitted(rows: _Sample, seed: int) -> FloatArray:
     """The best power for each labelled row [n], fitted on the labels of other questions; 0 with few labels."""
     present = np.unique(rows.question)
     folds = min(FOLDS, present.size)
@@ -227,7 +227,7 @@ def _cross_fitted(rows: _Rows, seed: int) -> FloatArray:
     return np.array(powers, dtype=np.float64).take(own)
 
 
-def _power(rows: _Rows, use: BoolArray, use_rest: BoolArray) -> float:
+def _power(rows: _Sample, use: BoolArray, use_rest: BoolArray) -> float:
     """Power of least variance, from the labelled rows [n] and the others [N] in use."""
     label, judge, question = rows.label[use], rows.judge[use], rows.question[use]
     rest, rest_question = rows.rest[use_rest], rows.rest_question[use_rest]
@@ -252,7 +252,7 @@ def _strata(judge: FloatArray) -> FloatArray:
     return np.array(cuts if gathered >= FEWEST else cuts[:-1], dtype=np.float64)
 
 
-def _summary(rows: _Rows, interval: Interval, power: float | None) -> Corrected:
+def _summary(rows: _Sample, interval: Interval, power: float | None) -> Corrected:
     classical = _interval(rows, np.zeros(rows.label.size))
     y, f = rows.label - rows.label.mean(), rows.judge - rows.judge.mean()
     scale = float(np.sqrt((y @ y) * (f @ f)))
@@ -279,7 +279,7 @@ def _checked(
     unlabelled_clusters: IntArray | None,
     limits: tuple[float, float] | None,
     level: float,
-) -> _Rows:
+) -> _Sample:
     y, f, rest = floats(labels, "labels"), floats(judge, "judge"), floats(unlabelled, "unlabelled")
     n = same_length(labels=y, judge=f)
     if n == 0:
@@ -296,4 +296,4 @@ def _checked(
         own = indices(clusters, "clusters", length=n)
         other = indices(unlabelled_clusters, "unlabelled_clusters", length=rest.size)
         question = np.unique(np.concatenate([own, other]), return_inverse=True)[1]
-    return _Rows(y, f, rest, question[:n], question[n:], int(question.max()) + 1, level, limits)
+    return _Sample(y, f, rest, question[:n], question[n:], int(question.max()) + 1, level, limits)

@@ -6,7 +6,7 @@ from evalkit.audit.analyse import audit, audited
 from evalkit.evidence.gather import Vote, gather
 from evalkit.interop.importing import import_results
 from evalkit.ratings.comparisons import HUMAN
-from evalkit.ratings.elo import Elo
+from evalkit.ratings.elo import EloRatings
 from evalkit.ratings.leaderboard import Choices, rate
 from evalkit.reports.audit_page import page
 from tests.ratings.rows import from_wins, judged
@@ -37,7 +37,7 @@ def test_online_elo_of_the_mtbench_votes_is_the_same(votes):
     board = rate(Choices(paths=(votes,), method="elo", permutations=20))
     (gathered,) = gather(row for log in judged_rows([votes]) for row in log)
     (people,) = gathered.voted
-    mine = {row.model: row.main.estimate for row in Elo(20).rate(people)}
+    mine = {row.model: row.main.estimate for row in EloRatings(20).rate(people)}
     assert mine == pytest.approx({r.model: r.main.estimate for r in board.standings if r.judge == HUMAN}, abs=1e-9)
 
 

@@ -24,8 +24,6 @@ from evalkit.judges.single import Single
 from evalkit.models.client import Clients, Unreachable
 from evalkit.models.prices import PriceTable
 from evalkit.models.retry import RetryPolicy
-from evalkit.ratings import scores as rate
-from evalkit.ratings.scores import Score
 from evalkit.ratings.standing import Standing
 from evalkit.storage.store import Store
 
@@ -51,6 +49,10 @@ def judge(name: str = "judge", **fields: object) -> Judge:
     return Judge(name, model(name, **fields), Single(), "own")
 
 
+def overall(table: list[Standing]) -> list[Standing]:
+    return [standing for standing in table if standing.category is None]
+
+
 class Result:
     """What a run left behind."""
 
@@ -59,7 +61,7 @@ class Result:
         self.clients = Clients(PRICES, retry)
         self.store = Store(folder, "pocket")
         self.folder = folder
-        self.table: list[Score] = []
+        self.table: list[Standing] = []
         self.error: Exception | None = None
         try:
             self.table = asyncio.run(self._run(experiment))
@@ -68,9 +70,9 @@ class Result:
         finally:
             self.store.close()
 
-    async def _run(self, experiment: Experiment) -> list[Score]:
+    async def _run(self, experiment: Experiment) -> list[Standing]:
         try:
-            return (await pipeline.run(experiment, self.clients, self.store, self.watch)).scores
+            return (await pipeline.run(experiment, self.clients, self.store, self.watch)).standings
         finally:
             await self.clients.close()
 
@@ -79,7 +81,7 @@ class Result:
         return {name: totals.asked for name, totals in self.clients.traffic}
 
     def scores(self) -> dict[str, float]:
-        return {score.model.name: score.score.estimate for score in rate.overall(self.table) if score.score}
+        return {score.model: score.main.estimate for score in overall(self.table) if score.main}
 
     def rows(self, kind: str) -> list[dict]:
         """Every line written, later ones of the same key too."""
@@ -93,11 +95,11 @@ def test_planted_skill_is_recovered(pocket, tmp_path):
     result = Result(Experiment(benchmark=pocket, models=models, judges=(judge(noise=0.5),)), tmp_path)
     scores = result.scores()
     assert list(scores) == ["good", "fair", "poor"], "best first"
-    for score in rate.overall(result.table):
-        assert score.score is not None
-        assert score.score.lower is not None
-        assert score.score.upper is not None
-        assert score.score.lower <= skills[score.model.name] <= score.score.upper
+    for score in overall(result.table):
+        assert score.main is not None
+        assert score.main.lower is not None
+        assert score.main.upper is not None
+        assert score.main.lower <= skills[score.model] <= score.main.upper
         assert score.n == 48
         assert score.failed == {}
     assert result.asked == {"poor": 48, "fair": 48, "good": 48, "judge": 144}
@@ -136,7 +138,7 @@ def test_a_baseline_decides_what_counts_whatever_else_is_stored(small, tmp_path)
         result = Result(experiment, tmp_path / folder)
         assert result.error is None
         with closing(Store(tmp_path / folder, "pocket")) as store:
-            return pipeline.rated(experiment, store).board.standings
+            return pipeline.rated(experiment, store).standings
 
     alone, all_pairs = standings(against, "against"), standings(every, "every")
     assert {row.about.baseline for row in alone} == {"b"}
@@ -279,12 +281,12 @@ def test_transport_failures_are_resumed(small, tmp_path):
     experiment = Experiment(benchmark=small, models=(model("m", script=script),), judges=(judge(),))
     first = Result(experiment, tmp_path)
     assert first.watch.answers.failed == {"transport": 3}
-    (score,) = rate.overall(first.table)
+    (score,) = overall(first.table)
     assert score.failed == {"answer transport": 3}
     assert score.n == 10
     second = Result(replace(experiment, models=(model("m"),)), tmp_path)
     assert second.watch.failed == 0
-    (score,) = rate.overall(second.table)
+    (score,) = overall(second.table)
     assert (score.n, score.failed) == (16, {})
     assert first.asked["m"] + second.asked["m"] == 16 + 3
 
@@ -295,7 +297,7 @@ def test_a_judges_transport_failures_are_resumed(small, tmp_path):
     assert first.watch.judgments.failed == {"transport": 3}
     second = Result(replace(experiment, judges=(judge(),)), tmp_path)
     assert second.asked == {"m": 0, "judge": 3}
-    assert [score.failed for score in rate.overall(second.table)] == [{}]
+    assert [score.failed for score in overall(second.table)] == [{}]
 
 
 def test_retries_are_not_failures(small, tmp_path):
@@ -322,7 +324,7 @@ def test_an_unreachable_judge_ends_the_run_with_everything_stored(small, tmp_pat
     assert second.error is None
     assert second.asked["judge"] == 12, "the four are not asked again"
     assert second.asked["m"] <= 16 - len(answered)
-    assert rate.overall(second.table)[0].n == 16
+    assert overall(second.table)[0].n == 16
 
 
 def test_an_unreachable_model_ends_the_run(small, tmp_path):
@@ -349,16 +351,16 @@ def test_answers_that_failed_are_not_judged_but_counted(small, tmp_path, step):
     experiment = Experiment(benchmark=small, models=(failing, model("good")), judges=(judge(),))
     result = Result(experiment, tmp_path)
     assert result.asked["judge"] == 16
-    by_name = {score.model.name: score for score in rate.overall(result.table)}
+    by_name = {score.model: score for score in overall(result.table)}
     assert by_name["good"].n == 16
-    assert by_name["bad"].score is None
+    assert by_name["bad"].main is None
     assert sum(by_name["bad"].failed.values()) == 8
 
 
 def test_everything_failed(small, tmp_path):
     result = Result(Experiment(benchmark=small, models=(model("m"),), judges=(judge(mumble=1.0),)), tmp_path)
-    (score,) = rate.overall(result.table)
-    assert score.score is None
+    (score,) = overall(result.table)
+    assert score.main is None
     assert score.failed == {"unparsed": 16}
     assert result.watch.failed == 16
 

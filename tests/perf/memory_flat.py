@@ -84,8 +84,8 @@ async def measured(options, folder):
     from evalkit.engine.progress import Watch
     from evalkit.models.client import Clients
     from evalkit.models.prices import PriceTable
-    from evalkit.ratings import scores as rate
     from evalkit.ratings.comparisons import comparisons
+    from evalkit.ratings.scores import scores
     from evalkit.storage.store import Store
 
     experiment = made(options.protocol, options.judges)
@@ -102,7 +102,7 @@ async def measured(options, folder):
             print(f"{done:9,} judgments: {samples[-1][1]:4.0f} MiB", flush=True)
     print(f"{done / (time.perf_counter() - start):,.0f} judgments/s")
     rows = (row for one in experiment.judges for row in store.judgments(one.name, one.protocol.name))
-    assert comparisons(rows) if options.protocol == "pairwise" else rate.scores(rows)
+    assert comparisons(rows) if options.protocol == "pairwise" else scores(rows).standings
     print(f"rated: {mebibytes():.0f} MiB")
     await clients.close()
     store.close()

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from evalkit.core.protocols import UsageError
 from evalkit.ratings import battle_table
-from evalkit.ratings.bt import BradleyTerry
+from evalkit.ratings.bt import BradleyTerryRatings
 from evalkit.ratings.comparisons import comparisons
-from evalkit.ratings.elo import Elo
+from evalkit.ratings.elo import EloRatings
 from evalkit.ratings.leaderboard import Choices, rate
-from evalkit.ratings.winrate import WinRate
+from evalkit.ratings.winrate import WinRates
 from evalkit.stats.bradley_terry import ELO_PER_LOGIT
 from evalkit.stats.errors import NotMeasurable
 from tests.ratings.rows import TEXTBOOK, from_wins, judged, mtbench_votes
@@ -34,7 +34,7 @@ def logits(standings):
 
 
 def test_textbook():
-    standings = BradleyTerry().rate(only(from_wins(TEXTBOOK)))
+    standings = BradleyTerryRatings().rate(only(from_wins(TEXTBOOK)))
     assert [s.model for s in standings] == ["D", "B", "C", "A"]
     assert np.exp(logits(standings)) == pytest.approx([0.63983, 1.04331, 0.65981, 2.27038], abs=1e-5)
     first = standings[0]
@@ -54,7 +54,7 @@ def test_textbook():
 def test_mtbench_votes(file, keep, golden, judge, error):
     table = only(mtbench_votes(file, lambda row: row["judge"].startswith(keep)))
     assert table.judge == judge
-    standings = BradleyTerry().rate(table)
+    standings = BradleyTerryRatings().rate(table)
     assert logits(standings) == pytest.approx(golden, abs=6e-4)
     rated = by_model(standings)
     if judge == "gpt4_pair":  # claude and gpt-3.5 are neighbours, so their difference is in the table
@@ -65,7 +65,7 @@ def test_mtbench_votes(file, keep, golden, judge, error):
 
 def test_ties_count_half_or_not_at_all_side_by_side():
     table = only(mtbench_votes("gpt4_pair.jsonl"))
-    half, drop = BradleyTerry().rate(table), BradleyTerry("drop").rate(table)
+    half, drop = BradleyTerryRatings().rate(table), BradleyTerryRatings("drop").rate(table)
     rated = by_model(half)
     for standing in drop:
         beside = rated[standing.model].estimates["rating_without_ties"]
@@ -76,20 +76,22 @@ def test_ties_count_half_or_not_at_all_side_by_side():
 @pytest.mark.parametrize("ties", ["davidson", "rao_kupper"])
 def test_ties_as_outcomes(ties):
     table = only(mtbench_votes("gpt4_pair.jsonl"))
-    standings = BradleyTerry(ties).rate(table)
+    standings = BradleyTerryRatings(ties).rate(table)
     assert standings[0].model == "gpt-4"
     assert standings[0].about.tie > 0
     without_ties = only(from_wins(TEXTBOOK))
-    assert logits(BradleyTerry(ties).rate(without_ties)) == pytest.approx(logits(BradleyTerry().rate(without_ties)))
+    assert logits(BradleyTerryRatings(ties).rate(without_ties)) == pytest.approx(
+        logits(BradleyTerryRatings().rate(without_ties))
+    )
 
 
 def test_ties_as_outcomes_need_verdicts():
     both = [judged("A", "B", (1.0, 0.0)), judged("B", "A", (0.5, 0.5)), judged("A", "B", (0.0, 1.0), item="q2")]
     with pytest.raises(UsageError, match=r"1 of 2 comparisons by 'gpt4'.*0\.75.*--aggregate"):
-        BradleyTerry("davidson").rate(only(both))
+        BradleyTerryRatings("davidson").rate(only(both))
     with pytest.raises(NotMeasurable, match=r"outright wins and losses.*--ties half"):
-        BradleyTerry("davidson").rate(only(both, aggregate="consistent"))
-    assert BradleyTerry("davidson").rate(only(both, aggregate="probability"))[0].about.tie == 0
+        BradleyTerryRatings("davidson").rate(only(both, aggregate="consistent"))
+    assert BradleyTerryRatings("davidson").rate(only(both, aggregate="probability"))[0].about.tie == 0
 
 
 def test_llmfao_through_a_battle_table(tmp_path):
@@ -99,12 +101,12 @@ def test_llmfao_through_a_battle_table(tmp_path):
     for row in csv_rows("llmfao", "llmfao-golden.csv"):
         golden.setdefault(row["algorithm"], {})[row["item"]] = float(row["score"])
     assert len(table.models) == 59
-    strength = {s.model: np.exp(s.main.estimate / ELO_PER_LOGIT) for s in BradleyTerry().rate(table)}
+    strength = {s.model: np.exp(s.main.estimate / ELO_PER_LOGIT) for s in BradleyTerryRatings().rate(table)}
     total = sum(strength.values())
     assert {name: value / total for name, value in strength.items()} == pytest.approx(golden["bradley_terry"], rel=2e-3)
-    elo = {s.model: s.main.estimate for s in Elo(permutations=0).rate(table)}
+    elo = {s.model: s.main.estimate for s in EloRatings(permutations=0).rate(table)}
     assert elo == pytest.approx(golden["elo"], rel=1e-9)
-    share = {s.model: s.main.estimate / 100 for s in WinRate().rate(table)}
+    share = {s.model: s.main.estimate / 100 for s in WinRates().rate(table)}
     assert share == pytest.approx(golden["average_win_rate"], rel=1e-9)
 
 
@@ -112,10 +114,10 @@ def test_llmfao_through_a_battle_table(tmp_path):
 @settings(max_examples=10, deadline=None)
 def test_names_and_order_do_not_matter(names, random):
     new = dict(zip("ABCD", names, strict=True))
-    plain = by_model(BradleyTerry().rate(only(from_wins(TEXTBOOK))))
+    plain = by_model(BradleyTerryRatings().rate(only(from_wins(TEXTBOOK))))
     renamed = from_wins({(new[a], new[b]): times for (a, b), times in TEXTBOOK.items()})
     random.shuffle(renamed)
-    other = by_model(BradleyTerry().rate(only(renamed)))
+    other = by_model(BradleyTerryRatings().rate(only(renamed)))
     for old, name in new.items():
         assert other[name].main.estimate == pytest.approx(plain[old].main.estimate, abs=1e-6)
         assert other[name].main.lower == pytest.approx(plain[old].main.lower, abs=1e-6)
@@ -123,13 +125,13 @@ def test_names_and_order_do_not_matter(names, random):
 
 def test_unbeaten_models_are_named_and_the_rest_is_rated():
     rows = from_wins(TEXTBOOK | {("star", "A"): 3, ("star", "B"): 2, ("C", "never"): 1})
-    standings = BradleyTerry().rate(only(rows))
+    standings = BradleyTerryRatings().rate(only(rows))
     rated = by_model(standings)
     assert rated["star"].main is None
     assert rated["never"].main is None
     assert (rated["star"].wins, rated["star"].n) == (5, 5)
     assert [s.model for s in standings][-2:] == ["never", "star"]
-    plain = by_model(BradleyTerry().rate(only(from_wins(TEXTBOOK))))
+    plain = by_model(BradleyTerryRatings().rate(only(from_wins(TEXTBOOK))))
     assert rated["D"].main.estimate == pytest.approx(plain["D"].main.estimate)
     (note,) = [note for note in rated["D"].about.notes if note.startswith("not rated: ")]
     assert "'never', 'star'" in note
@@ -140,7 +142,7 @@ def test_unbeaten_models_are_named_and_the_rest_is_rated():
 
 def test_islands_are_reported():
     a, b = {("A", "B"): 2, ("B", "A"): 1}, {("X", "Y"): 2, ("Y", "X"): 2, ("Y", "Z"): 1, ("Z", "X"): 2}
-    standings = by_model(BradleyTerry().rate(only(from_wins(a | b))))
+    standings = by_model(BradleyTerryRatings().rate(only(from_wins(a | b))))
     assert standings["A"].main is None
     assert standings["X"].main is not None
     assert "'A', 'B'" in standings["X"].about.notes[0]
@@ -149,12 +151,12 @@ def test_islands_are_reported():
 def test_a_chain_of_wins_cannot_be_rated():
     table = only(from_wins({("A", "B"): 2, ("B", "C"): 3}))
     with pytest.raises(NotMeasurable, match=r"unbeaten: 'A'.*winrate"):
-        BradleyTerry().rate(table)
+        BradleyTerryRatings().rate(table)
 
 
 def test_one_question_has_ratings_but_no_limits():
     rows = [judged("A", "B", (1.0, 0.0)), judged("B", "A", (1.0, 0.0), repeat=1)]
-    standings = BradleyTerry().rate(only(rows))
+    standings = BradleyTerryRatings().rate(only(rows))
     assert standings[0].main.estimate == pytest.approx(1000)
     assert standings[0].main.lower is None
     assert standings[0].columns["rank_best"] is None
@@ -177,7 +179,7 @@ def test_style_control_takes_the_effect_of_length_out():
         return np.column_stack([found, np.zeros((len(found), 3))])
 
     table = replace(table, style_a=features(table.a), style_b=features(table.b))
-    standings = by_model(BradleyTerry(style=True).rate(table))
+    standings = by_model(BradleyTerryRatings(style=True).rate(table))
     plain, controlled = (standings["long"].estimates[name] for name in ("rating", "rating_style_controlled"))
     assert plain.lower > 1050
     assert controlled.lower < 1000 < controlled.upper
@@ -186,7 +188,7 @@ def test_style_control_takes_the_effect_of_length_out():
 
 
 def test_style_without_texts_says_so():
-    standings = BradleyTerry(style=True).rate(only(from_wins(TEXTBOOK)))
+    standings = BradleyTerryRatings(style=True).rate(only(from_wins(TEXTBOOK)))
     assert standings[0].estimates["rating_style_controlled"] is None
     assert any("needs the texts of the answers" in note for note in standings[0].about.notes)
 

@@ -3,7 +3,7 @@ import pytest
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import digest
 from evalkit.ratings.comparisons import comparisons
-from evalkit.ratings.lc import LengthControlled, read_difficulties, read_gamed
+from evalkit.ratings.lc import LengthControlledWinRates, read_difficulties, read_gamed
 from tests.ratings.rows import alpaca_eval, alpaca_eval_expected, judged, table
 from tests.shared_data import shared_data
 
@@ -19,7 +19,9 @@ def difficulties_file(path):
 
 def test_full_fit_equals_alpaca_eval(tmp_path):
     gamed = read_gamed(shared_data("alpacaeval", "df_gamed_standin.csv"))
-    method = LengthControlled(None, read_difficulties(difficulties_file(tmp_path / "d.csv")), gamed, resamples=4)
+    method = LengthControlledWinRates(
+        None, read_difficulties(difficulties_file(tmp_path / "d.csv")), gamed, resamples=4
+    )
     expected = {
         model: numbers["alpaca_eval_0.6.6_with_df_gamed_standin"]
         for model, numbers in alpaca_eval_expected().items()
@@ -40,7 +42,7 @@ def test_full_fit_equals_alpaca_eval(tmp_path):
 
 def test_minimal_fit_is_labelled():
     (judgments,) = comparisons(alpaca_eval("NullModel"))
-    (standing,) = LengthControlled("gpt4_1106_preview", resamples=20).rate(judgments)
+    (standing,) = LengthControlledWinRates("gpt4_1106_preview", resamples=20).rate(judgments)
     assert standing.columns["length_control"] == "minimal"
     assert standing.columns["lc_standard_error"] is None
     assert standing.main.lower < standing.main.estimate < standing.main.upper
@@ -50,13 +52,13 @@ def test_minimal_fit_is_labelled():
 def test_two_models_leave_the_baseline_open():
     (judgments,) = comparisons(judged("A", "B", (1.0, 0.0), item=f"q{i}", lengths=(i, 9)) for i in range(9))
     with pytest.raises(UsageError, match=r"--baseline: 'A', 'B'"):
-        LengthControlled().rate(judgments)
+        LengthControlledWinRates().rate(judgments)
 
 
 def test_unknown_lengths_are_not_measurable():
     rows = [judged("A", "base", (0.5, 0.5), item=f"q{i}", lengths=() if i % 2 else (i, 3)) for i in range(8)]
     (judgments,) = comparisons(rows)
-    (standing,) = LengthControlled("base").rate(judgments)
+    (standing,) = LengthControlledWinRates("base").rate(judgments)
     assert standing.main is None
     assert standing.estimates["win_rate"].estimate == 50
     assert any("length of every answer, but 4 of 8" in note for note in standing.about.notes)
@@ -65,12 +67,12 @@ def test_unknown_lengths_are_not_measurable():
 def test_a_few_unknown_lengths_are_left_out_and_said():
     rows = [judged("A", "base", (i % 2, 1 - i % 2), item=f"q{i}", lengths=(i * i % 7, 3)) for i in range(27)]
     lost = [judged("A", "base", (1.0, 0.0), item=f"r{i}", lengths=()) for i in range(4)]
-    (known,) = LengthControlled("base", resamples=20).rate(comparisons(rows)[0])
-    (standing,) = LengthControlled("base", resamples=20).rate(comparisons(rows + lost[:3])[0])
+    (known,) = LengthControlledWinRates("base", resamples=20).rate(comparisons(rows)[0])
+    (standing,) = LengthControlledWinRates("base", resamples=20).rate(comparisons(rows + lost[:3])[0])
     assert standing.main == known.main
     assert (standing.main.n, standing.n) == (27, 30)
     assert any("'A' leaves out" in note and "3 of 30" in note for note in standing.about.notes)
-    (standing,) = LengthControlled("base", resamples=20).rate(comparisons(rows + lost)[0])
+    (standing,) = LengthControlledWinRates("base", resamples=20).rate(comparisons(rows + lost)[0])
     assert standing.main is None
     assert any("but 4 of 31 comparisons have none, more than 10%" in note for note in standing.about.notes)
 
@@ -79,7 +81,7 @@ def test_what_one_model_lacks_does_not_cost_another_its_rating():
     near = [judged("near", "base", (i % 2, 1 - i % 2), item=f"q{i}", lengths=(i * i % 7, 3)) for i in range(20)]
     long = [judged("long", "base", (0.5, 0.5), item=f"q{i}", lengths=(900 + i % 3, 3)) for i in range(20)]
     (table,) = comparisons(near + long)
-    found = {standing.model: standing for standing in LengthControlled("base", resamples=20).rate(table)}
+    found = {standing.model: standing for standing in LengthControlledWinRates("base", resamples=20).rate(table)}
     assert found["near"].main is not None
     assert found["long"].main is None
     assert found["long"].estimates["win_rate"].estimate == 50
@@ -89,7 +91,7 @@ def test_what_one_model_lacks_does_not_cost_another_its_rating():
 def test_missing_difficulties_are_not_measurable():
     rows = [judged("A", "base", (0.5, 0.5), item=f"q{i}", lengths=(i, 3)) for i in range(8)]
     (judgments,) = comparisons(rows)
-    (standing,) = LengthControlled("base", {"q1": 0.3}).rate(judgments)
+    (standing,) = LengthControlledWinRates("base", {"q1": 0.3}).rate(judgments)
     assert any("7 of 8 are not in the file, such as 'q0'" in note for note in standing.about.notes)
 
 

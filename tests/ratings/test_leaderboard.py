@@ -14,7 +14,7 @@ from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.leaderboard import Choices, kinds, rate
 from evalkit.ratings.panel import PANEL
 from evalkit.reports import leaderboard_tables as tables
-from evalkit.reports.leaderboard_grid import Cell, all_grids, interval, number
+from evalkit.reports.leaderboard_grid import GridCell, all_grids, interval, number
 from evalkit.reports.leaderboard_page import page
 from evalkit.stats.resample import Interval
 from tests.ratings.rows import TEXTBOOK, from_wins, judged, mtbench_votes, single
@@ -111,8 +111,8 @@ def test_width_without_a_terminal(cli, tmp_path, monkeypatch):
 
 
 def test_nothing_is_not_negative():
-    assert interval(Interval(-0.001, -0.002, 0.001, 3, 0.95, None, 3), 2) == Cell("0.00", "0.00–0.00")
-    assert number(-0.0001, 2) == Cell("0.00")
+    assert interval(Interval(-0.001, -0.002, 0.001, 3, 0.95, None, 3), 2) == GridCell("0.00", "0.00–0.00")
+    assert number(-0.0001, 2) == GridCell("0.00")
 
 
 def test_people_beside_gpt4(tmp_path):
@@ -166,7 +166,7 @@ def test_nothing_there(cli, results):
         (["--strong-weight", "0"], "must be a positive number"),
         (["--method", "lc", "--baseline", "A", "--gamed", "g.csv"], "g.csv"),
         (["-o", "/dev/null/x"], "cannot write"),
-        (["-o", "b.xyz"], "'b.xyz': no format is called '.xyz'; end the name in .txt, .json, .csv, .md, .html"),
+        (["-o", "b.xyz"], "'b.xyz': no format is called '.xyz'; end the name in .txt, .json, .csv, .md, .tex, .html"),
     ],
 )
 def test_usage_errors(cli, results, options, words):

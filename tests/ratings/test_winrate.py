@@ -4,7 +4,7 @@ import pytest
 from evalkit.core.protocols import UsageError
 from evalkit.ratings.comparisons import comparisons
 from evalkit.ratings.leaderboard import METHODS, Choices, rate
-from evalkit.ratings.winrate import WinRate
+from evalkit.ratings.winrate import WinRates
 from evalkit.stats.arena_hard import verdict_outcome
 from tests.ratings.rows import alpaca_eval, alpaca_eval_expected, judged
 
@@ -19,7 +19,7 @@ def only(judgments, **options):
 def test_alpaca_eval_as_published():
     expected = alpaca_eval_expected()
     rows = [row for model in expected for row in alpaca_eval(model)]
-    standings = WinRate().rate(only(rows))
+    standings = WinRates().rate(only(rows))
     assert {s.model for s in standings} == set(expected)
     for standing in standings:
         published = expected[standing.model]["published"]
@@ -45,7 +45,7 @@ def arena_hard_games(seed=0, questions=60):
 
 def test_arena_hard_in_closed_form():
     games = list(arena_hard_games())
-    standings = WinRate().rate(only(games, aggregate="each", strong_weight=3.0))
+    standings = WinRates().rate(only(games, aggregate="each", strong_weight=3.0))
     assert standings[0].about.baseline == "base"
     for standing in standings:
         points = weight = 0.0
@@ -63,7 +63,7 @@ def test_a_baseline_of_each_category_is_found():
     rows = [judged("A", "base1", (1.0, 0.0), item="1"), judged("B", "base1", (0.5, 0.5), item="2")]
     rows += [judged("A", "base2", (0.0, 1.0), item=i, category="art") for i in "34"]
     rows += [judged("B", "base2", (0.0, 1.0), item="5", category="art")]
-    standings = WinRate().rate(only(rows))
+    standings = WinRates().rate(only(rows))
     assert {s.model: s.main.estimate for s in standings} == pytest.approx({"A": 100 / 3, "B": 25})
     assert standings[0].about.baseline == "base1 (writing); base2 (art)"
 
@@ -71,11 +71,11 @@ def test_a_baseline_of_each_category_is_found():
 def test_a_chosen_baseline():
     pairs = [("A", "B"), ("B", "C"), ("C", "A")]
     rows = [judged(a, b, (0.7, 0.3), item=f"{a}{b}{i}") for a, b in pairs for i in range(3)]
-    standings = WinRate("A").rate(only(rows))
+    standings = WinRates("A").rate(only(rows))
     assert {s.model: s.main.estimate for s in standings} == pytest.approx({"B": 30, "C": 70})
     assert "3 comparisons between other models" in standings[0].about.notes[0]
     with pytest.raises(UsageError, match=r"baseline 'AA'.*did you mean 'A'"):
-        WinRate("AA").rate(only(rows))
+        WinRates("AA").rate(only(rows))
 
 
 def test_mean_over_opponents_has_clustered_intervals():
@@ -85,7 +85,7 @@ def test_mean_over_opponents_has_clustered_intervals():
         luck = rng.random() < 0.5  # questions decide everything: rows of one question are copies
         rows += [judged(a, b, (1.0, 0.0) if luck else (0.0, 1.0), item=f"q{i}") for a, b in (("A", "B"), ("A", "C"))]
         rows += [judged("B", "C", (0.5, 0.5), item=f"q{i}")]
-    standings = {s.model: s for s in WinRate().rate(only(rows))}
+    standings = {s.model: s for s in WinRates().rate(only(rows))}
     share = standings["A"].main.estimate / 100
     assert standings["A"].main.standard_error == pytest.approx(100 * (share * (1 - share) / 79) ** 0.5, rel=1e-6)
     assert sum(s.main.estimate for s in standings.values()) == pytest.approx(150)
@@ -122,12 +122,15 @@ def test_intervals_hold_where_pairs_are_few(models, pairs, studies, spread):
     for _ in range(studies):
         rows = list(sparse(rng, strength, pairs, spread))
         met = {frozenset(model.name for model in row.models) for row in rows}
-        for standing in WinRate().rate(only(rows)):
+        for standing in WinRates().rate(only(rows)):
+            if standing.main.reason:  # fewer than 4 questions
+                assert standing.main.lower is None
+                continue
             mine = strength[standing.model]
             others = [strength[other] for pair in met if standing.model in pair for other in pair - {standing.model}]
             truth = 100 * np.mean([win_chance(mine - other, spread) for other in others])
             held.append(standing.main.lower <= truth <= standing.main.upper)
-    assert 0.9 <= np.mean(held) <= 0.985
+    assert 0.9 <= np.mean(held) <= 0.99  # with the floor of few questions, a little more than 95% hold
 
 
 def test_where_every_question_has_every_pair_the_error_is_that_of_a_mean_over_questions():
@@ -140,17 +143,18 @@ def test_where_every_question_has_every_pair_the_error_is_that_of_a_mean_over_qu
         for j in range(i + 1, 4)
     ]
     by_question = points[:, 0, 1:].mean(axis=1)
-    (first,) = [s.main for s in WinRate().rate(only(rows)) if s.model == "A"]
+    (first,) = [s.main for s in WinRates().rate(only(rows)) if s.model == "A"]
     assert first.estimate == pytest.approx(100 * by_question.mean(), rel=1e-9)
     assert first.standard_error == pytest.approx(100 * by_question.std(ddof=1) / 30**0.5, rel=1e-9)
-    assert first.upper - first.estimate == pytest.approx(2.0452296 * first.standard_error, rel=1e-6)
+    # The limits are Student's, or wider where the residuals may hide a question at the end of the scale.
+    assert 1 - 1e-6 <= (first.upper - first.estimate) / (2.0452296 * first.standard_error) <= 1.2
 
 
 def test_failures_are_counted_by_model_and_never_numbers():
     rows = [judged("A", "base", (1.0, 0.0), item="1"), judged("A", "base", None, item="2")]
     rows += [judged("B", "base", (0.0, 1.0), item="1")]
     table = only(rows)
-    standings = {s.model: s for s in WinRate().rate(table)}
+    standings = {s.model: s for s in WinRates().rate(table)}
     assert standings["A"].main.estimate == 100
     assert standings["A"].failed == {"unparsed": 1}
     assert standings["B"].failed == {}

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from evalkit.reports import terminal
-from evalkit.reports.leaderboard_grid import Cell, Grid
+from evalkit.reports.leaderboard_grid import Grid, GridCell
 
 
 def shown(grid: Grid, width: int) -> str:
@@ -25,9 +25,9 @@ def shown(grid: Grid, width: int) -> str:
 
 def judges(count: int, protocol: str = "llmbar_vanilla") -> Grid:
     """One table of several judges side by side."""
-    cells = [Cell(f"{1000 + number}", f"99{number}–105{number}") for number in range(count)]
+    cells = [GridCell(f"{1000 + number}", f"99{number}–105{number}") for number in range(count)]
     headers = ("model", *(f"judge{number} ({protocol})" for number in range(count)))
-    return Grid("", headers, ((Cell("gpt4_1106_preview"), *cells), (Cell("llama-2"), *cells)))
+    return Grid("", headers, ((GridCell("gpt4_1106_preview"), *cells), (GridCell("llama-2"), *cells)))
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 140, 1000])
@@ -60,22 +60,22 @@ def test_few_columns_are_as_they_were():
 
 def test_a_long_name_breaks_between_its_words():
     name = "an-organisation/a-very-long-name-of-some-model-70b-instruct"
-    text = shown(Grid("", ("model", "n"), ((Cell(name), Cell("12")),)), 60)
+    text = shown(Grid("", ("model", "n"), ((GridCell(name), GridCell("12")),)), 60)
     lines = [line.replace("12", "").strip() for line in text.splitlines()[3:-1]]
     assert "".join(lines) == name
     assert all(line.endswith(("-", "/")) for line in lines[:-1])
-    assert name in shown(Grid("", ("model", "n"), ((Cell(name), Cell("12")),)), 80)
+    assert name in shown(Grid("", ("model", "n"), ((GridCell(name), GridCell("12")),)), 80)
 
 
 NAMES = st.text(st.characters(exclude_categories=("Cs",)), max_size=70)
 NUMBERS = st.floats(-1e5, 1e5).map(lambda value: f"{value:z.2f}")
-CELLS = st.builds(Cell, NUMBERS, st.one_of(st.just(""), st.builds("{}–{}".format, NUMBERS, NUMBERS)))
+CELLS = st.builds(GridCell, NUMBERS, st.one_of(st.just(""), st.builds("{}–{}".format, NUMBERS, NUMBERS)))
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.data(), st.integers(60, 160), st.integers(1, 8), st.integers(1, 3), st.integers(1, 2))
 def test_anything_fits(data, width, columns, rows, left):
-    names = [tuple(map(Cell, data.draw(st.tuples(*[NAMES] * left)))) for _ in range(rows)]
+    names = [tuple(map(GridCell, data.draw(st.tuples(*[NAMES] * left)))) for _ in range(rows)]
     cells = [data.draw(st.tuples(*[CELLS] * columns)) for _ in range(rows)]
     headers = data.draw(st.tuples(*[NAMES] * (left + columns)))
     grid = Grid("", headers, tuple((*one, *other) for one, other in zip(names, cells, strict=True)), left=left)

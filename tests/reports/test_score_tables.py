@@ -13,19 +13,26 @@ from rich.console import Console
 
 from evalkit.core.schema import Ref, digest
 from evalkit.core.text import plain
-from evalkit.ratings import scores as rate
-from evalkit.reports import leaderboard_grid, leaderboard_tables, score_data, score_tables
+from evalkit.ratings.beside import side_by_side
+from evalkit.ratings.scores import scores
+from evalkit.reports import leaderboard_tables
+from evalkit.reports.leaderboard_grid import Grid, all_grids
 from tests.ratings.test_scores import answer, row
 
 
-def shown(*rows, answers=()) -> str:
-    console = Console(file=io.StringIO(), width=200, highlight=False)
-    score_tables.show(console, rate.scores(rows, answers))
+def grids(*rows, answers=(), by_category=False) -> list[Grid]:
+    standings = scores(rows, answers).standings
+    return all_grids(standings, side_by_side(standings), by_category=by_category)
+
+
+def shown(*rows, answers=(), width=200, by_category=False) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    leaderboard_tables.show(console, grids(*rows, answers=answers, by_category=by_category))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def data(*rows, by_category=False) -> list[dict]:
-    return score_data.rows(rate.scores(rows), by_category=by_category)
+    return leaderboard_tables.rows(scores(rows).standings, by_category=by_category)
 
 
 def test_every_table_says_what_failed():
@@ -52,9 +59,7 @@ def test_many_models_by_category_keep_their_numbers_whole():
         for name in ("math", "writing", "coding")
         for item in range(3)
     ]
-    console = Console(file=io.StringIO(), width=80, highlight=False)
-    score_tables.show(console, rate.scores(rows))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    text = shown(*rows, width=80)
     assert max(map(len, text.splitlines())) <= 80
     assert len(re.findall(r"(?<![\d.])2\.00(?!\d)", text)) == 9 * 5
 
@@ -65,27 +70,28 @@ def test_a_table_without_a_number():
     assert "None" not in text
 
 
-def test_no_table():
-    assert "no scores" in shown()
-
-
 def test_two_decimals_and_the_interval():
     text = shown(*(row(str(item), item) for item in range(1, 10)))
-    (score,) = rate.overall(rate.scores([row(str(item), item) for item in range(1, 10)]))
-    assert score.score is not None
-    assert f"5.00 {score.score.lower:.2f}–{score.score.upper:.2f}" in text
+    (score,) = [s for s in scores([row(str(item), item) for item in range(1, 10)]).standings if not s.category]
+    assert score.main is not None
+    assert f"5.00 {score.main.lower:.2f}–{score.main.upper:.2f}" in text
+
+
+def as_json(*rows) -> str:
+    return leaderboard_tables.to_json(scores(rows).standings, [])
 
 
 def test_json_has_full_precision_and_no_nan():
-    text = score_data.to_json(data(row("1", 1), row("2", 1), row("3", 2)))
+    text = as_json(row("1", 1), row("2", 1), row("3", 2))
     parsed = json.loads(text, parse_constant=pytest.fail)
     assert parsed["rows"][0]["score"] == pytest.approx(4 / 3, abs=1e-15)
-    assert json.loads(score_data.to_json(data(row("1", "unparsed"))))["rows"][0]["score"] is None
+    assert json.loads(as_json(row("1", "unparsed")))["rows"][0]["score"] is None
 
 
 def test_csv_is_the_same_data():
-    rows = data(row("1", 1), row("2", 1), row("3", 2), row("4", "refused"))
-    (read,) = csv.DictReader(io.StringIO(score_data.to_csv(rows)))
+    stored = [row("1", 1), row("2", 1), row("3", 2), row("4", "refused")]
+    rows = data(*stored)
+    (read,) = csv.DictReader(io.StringIO(leaderboard_tables.to_csv(scores(stored).standings)))
     assert list(read) == list(rows[0])
     assert float(read["score"]) == rows[0]["score"]
     assert json.loads(read["failed_by_kind"]) == {"refused": 1}
@@ -93,20 +99,20 @@ def test_csv_is_the_same_data():
 
 def test_csv_of_models_with_different_turns():
     models = [Ref(name, digest(name)) for name in ("one", "two")]
-    rows = data(row("1", 1, model=models[0]), row("1", 1, model=models[1]), row("1", 2, turn=2, model=models[1]))
-    read = {line["model"]: line for line in csv.DictReader(io.StringIO(score_data.to_csv(rows)))}
+    rows = [row("1", 1, model=models[0]), row("1", 1, model=models[1]), row("1", 2, turn=2, model=models[1])]
+    read = {
+        line["model"]: line for line in csv.DictReader(io.StringIO(leaderboard_tables.to_csv(scores(rows).standings)))
+    }
     assert read["one"]["turn_2"] == ""
     assert float(read["two"]["turn_2"]) == 2
 
 
 def test_markdown_and_latex_escape_names():
-    grids = leaderboard_grid.of_scores(
-        rate.overall(rate.scores([row("1", 1, model=Ref("a_|b&", "f")), row("2", 2, model=Ref("a_|b&", "f"))]))
-    )
-    lines = leaderboard_tables.to_markdown(grids).splitlines()[2:]
+    found = grids(row("1", 1, model=Ref("a_|b&", "f")), row("2", 2, model=Ref("a_|b&", "f")))
+    lines = leaderboard_tables.to_markdown(found).splitlines()[2:]
     assert [line.replace("\\|", "").count("|") for line in lines] == [lines[0].count("|")] * 3
     assert lines[2].startswith(r"| a\_\|b&amp; | 1.50")
-    latex = leaderboard_tables.to_latex(grids).splitlines()
+    latex = leaderboard_tables.to_latex(found).splitlines()
     assert [line for line in latex if line.startswith(r"a\_\textbar{}b\& & 1.50")]
     assert latex[-1] == r"\end{table}"
 
