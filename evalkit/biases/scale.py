@@ -193,7 +193,7 @@ def _ties(evidence: Evidence) -> Iterator[Finding]:
     question[place] = scores.question[keep]
     cluster = np.unique(question, return_inverse=True)[1]
     sums, pairs = (np.bincount(cluster, part).astype(np.float64) for part in (same, total))
-    interval = question_bootstrap(sums, pairs, pooled=True, resamples=2000)
+    interval = question_bootstrap(sums, pairs, pooled=True, limits=(0.0, 1.0), resamples=2000)
     score = wilson(float(sums.sum()), float(pairs.sum()))  # where all are alike, a bootstrap has no width
     if (
         interval.lower is not None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from evalkit.evidence.findings import Finding
+from evalkit.evidence.findings import ROUNDING, Finding, excluded
 from evalkit.evidence.metrics import Metric
 from evalkit.ratings.collation import Pairs, Scores, Votes
 
@@ -150,10 +150,11 @@ class Evidence:
             details: further numbers.
         """
         null = metric.unbiased if null is None else null
+        interval = with_width(interval)
         if null is not None:
             details["null"] = null
             if interval.lower is not None and interval.upper is not None:
-                details["excludes_null"] = not interval.lower <= null <= interval.upper
+                details["excludes_null"] = excluded(null, interval.lower, interval.upper)
             detectable = interval.detectable()
             if detectable is not None:
                 details["detectable"] = detectable
@@ -189,12 +190,23 @@ class Evidence:
         )
 
 
+def with_width(interval: Interval) -> Interval:
+    """The interval, or, where its limits coincide, the estimate without limits: a width of nothing claims certainty."""
+    from dataclasses import replace
+
+    lower, upper = interval.lower, interval.upper
+    if lower is None or upper is None or upper - lower > ROUNDING * max(1.0, abs(interval.estimate)):
+        return interval
+    return replace(interval, lower=None, upper=None, standard_error=None, reason=UNVARIED)
+
+
 UNVARIED = "no interval: resampled questions give the same figure"
 """Where the limits coincide. The questions may differ all the same, as where four models are ranked alike on each."""
 
 
 def within(interval: Interval, digits: int = 3, scale: float = 1.0, unit: str = "") -> str:
     """The limits in words, as ``95% .61 to .72``."""
+    interval = with_width(interval)
     if interval.lower is None or interval.upper is None:
         return _no_interval(interval)
     return f"95% {interval.lower * scale:z.{digits}f}{unit} to {interval.upper * scale:z.{digits}f}{unit}"
@@ -207,15 +219,16 @@ def percent(interval: Interval) -> str:
 
 def signed(interval: Interval, digits: int = 2) -> str:
     """A signed effect with its limits."""
-    if interval.lower is None or interval.upper is None or interval.lower == interval.upper:
+    interval = with_width(interval)
+    if interval.lower is None or interval.upper is None:
         return f"{_figure(interval.estimate, digits)} ({_no_interval(interval)})"
     lower, upper = _figure(interval.lower, digits), _figure(interval.upper, digits)
     return f"{_figure(interval.estimate, digits)} (95% {lower} to {upper})"
 
 
 def _no_interval(interval: Interval) -> str:
-    if interval.lower is not None:
-        return UNVARIED
+    if interval.reason is not None:
+        return interval.reason if interval.reason.startswith("no interval") else f"no interval: {interval.reason}"
     return "no interval" if interval.clusters > 1 else "no interval: a single question"
 
 
