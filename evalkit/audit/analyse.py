@@ -236,7 +236,29 @@ def _subject(evidence: Evidence) -> Subject:
         questions=int(np.unique(asked).size),
         votes=int((evidence.votes.pair >= 0).sum()),
         grades=0 if evidence.grades is None else int(np.isfinite(evidence.grades.judged).sum()),
+        unanswered=evidence.unanswered_by_model,
+        failed_by_model=_failed_by_model(evidence),
     )
+
+
+def _failed_by_model(evidence: Evidence) -> dict[str, tuple[int, int]]:
+    """Judgments without a verdict, and all judgments, that each model is in."""
+    import numpy as np
+
+    size = len(evidence.models)
+    lost, asked = np.zeros(size), np.zeros(size)
+    if evidence.scores is not None:
+        asked += np.bincount(evidence.scores.model, minlength=size)
+        lost += np.bincount(evidence.scores.model, np.isnan(evidence.scores.score), minlength=size)
+    else:
+        pairs = evidence.pairs
+        for bit, said in ((1, pairs.plain), (2, pairs.swapped)):
+            there = pairs.asked & bit > 0
+            for side in (pairs.a, pairs.b):
+                asked += np.bincount(side[there], minlength=size)
+                lost += np.bincount(side[there], np.isnan(said[there]), minlength=size)
+    rows = zip(evidence.models, lost.astype(int).tolist(), asked.astype(int).tolist(), strict=True)
+    return {name: (without, n) for name, without, n in rows if n}
 
 
 def histogram(benchmark: str, judge: str, protocol: str, score: FloatArray) -> Iterator[Histogram]:

@@ -187,7 +187,7 @@ def leaning(evidence: Evidence) -> Lean:
 
 
 def _on_average_only(evidence: Evidence, lean: Lean) -> str | None:
-    """What speaks against "order matters little" although neither place is favoured on average; None where nothing does.
+    """Why finding neither place favoured on average does not show that order matters little; None where it does.
 
     Verdicts that follow the order may lean either way equally often. They are harmless only as far as the judge, asked
     the very same thing again, changes its verdict as often.

@@ -156,6 +156,7 @@ def _residuals(evidence: Evidence, kin: Mapping[int, str]) -> Iterator[Finding]:
         fitted = fit_twice(
             rows(pairs.a[mine], pairs.b[mine], pairs.outcome[mine], pairs.question[mine]),
             rows(votes.a[theirs], votes.b[theirs], votes.outcome[theirs], votes.question[theirs]),
+            penalise=False,
         )
         if fitted.used.size < FEWEST:
             raise NotMeasurable(f"needs at least {FEWEST} models that people compared; there are {fitted.used.size}")

@@ -117,6 +117,7 @@ class Evidence:
     """Answers by response id, turn by turn."""
     unanswered: Mapping[str, int] = field(default_factory=dict)
     """Answers that failed, by kind of error."""
+    unanswered_by_model: Mapping[str, int] = field(default_factory=dict)
     kin: Mapping[str, Lineage] = field(default_factory=dict)
     """By model name."""
     judge_kin: Lineage = field(default_factory=Lineage)

@@ -102,7 +102,9 @@ def _with_floor(fitted: Fitted, shown: Showings) -> Interval:
     if np.abs(residual).max() < ROUNDING:
         residual = np.zeros_like(residual)
     span = interval.estimate - mean / bend, interval.estimate + (1 - mean) / bend
-    return floored(interval, residual, span)
+    wide = floored(interval, residual, span)
+    # the standard error of both is one where the floor adds little; then the usual limits stand
+    return interval if wide.standard_error == interval.standard_error else wide
 
 
 def within_pairs(pairs: Pairs) -> tuple[Interval, int, int]:

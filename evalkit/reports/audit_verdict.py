@@ -90,8 +90,8 @@ def looked_at(result: Verdict) -> str:
     if not result.looked_at:
         return ""
     return (
-        f"{counted(result.looked_at, 'possible warning')} about biases and categories looked at; an unbiased judge would "
-        "get any of them in at most 5% of audits."
+        f"{counted(result.looked_at, 'possible warning')} about biases and categories looked at; an unbiased judge "
+        "would get any of them in at most 5% of audits."
     )
 
 
@@ -114,7 +114,7 @@ def _figure(value: float, form: Form) -> str:
 
 
 def _claims(mine: Sequence[Finding]) -> dict[str, list[Finding]]:
-    """The effects over all categories by the claim that they put at risk, without those that a better one stands for."""
+    """Effects over all categories by the claim that they put at risk, without those that a better one stands for."""
     claims: dict[str, list[Finding]] = {}
     for row in mine:
         if row.category is None and row.estimate is not None and row.measure.risk:
@@ -173,8 +173,8 @@ def _stand_in(result: Verdict, mine: Sequence[Finding]) -> None:
         )
     elif isinstance(edge, int | float) and isinstance(epsilon, int | float) and edge <= epsilon:
         result.unknown.append(
-            f"Whether it may take an annotator's place in a panel: people agree only {edge:.2f} more often than a judge "
-            f"that guesses, and the test allows {epsilon:g}, so that it tells nothing here."
+            f"Whether it may take an annotator's place in a panel: people agree only {edge:.2f} more often than "
+            f"a judge that guesses, and the test allows {epsilon:g}, so that it tells nothing here."
         )
     elif found.details.get("passed"):
         if any("could take a person's place" in line for line in result.may_not):
@@ -235,14 +235,7 @@ def _biases(result: Verdict, mine: Sequence[Finding], adjusted: Mapping[int, flo
             for row in rows
             if row.details.get("excludes_null", excludes_null(row)) and adjusted.get(id(row), 1.0) < LEVEL
         ]
-        between = next((row.details[BY_CATEGORY] for row in rows if row.details.get(BY_CATEGORY)), None)
-        differs = between is not None and adjusted.get(id(between), 1.0) < LEVEL
-        if differs:
-            assert between is not None
-            result.may_not.append(
-                f"That the order matters alike in every category: {_leans(between['leans'])} "
-                f"(p = {max(between['p_value'], 0.001):.2g})."
-            )
+        between, differs = _between(result, rows, adjusted, found=bool(found))
         apart = [row for row in rows if row not in found and excludes_null(row)]
         quiet = [row for row in rows if row not in found and row not in apart]
         if found:
@@ -259,18 +252,18 @@ def _biases(result: Verdict, mine: Sequence[Finding], adjusted: Mapping[int, flo
             result.unknown.append(f"{title}: {_listed(apart, 1)}; but {why}.")
         if not quiet:
             continue
-        moved = next((row.details[ON_AVERAGE] for row in quiet if row.details.get(ON_AVERAGE)), None)
-        if moved:
-            neither = f"It favours neither place on average, but {moved}. {_listed(quiet, 1)}"
-            continue
-        if differs or (between is not None and between["p_value"] < LEVEL):
-            if not differs:
-                result.unknown.append(f"{title}: no bias on average, but categories may differ. {_listed(quiet, 1)}.")
-            continue
         coarsest = max(quiet, key=_detectable)
         blind, unit = _detectable(coarsest), coarsest.measure.unit
         if blind == inf:
             result.unknown.append(f"{title}: it cannot be told from so few questions. {_listed(quiet, 1)}.")
+            continue
+        moved = next((row.details[ON_AVERAGE] for row in quiet if row.details.get(ON_AVERAGE)), None)
+        if moved:
+            neither = f"It favours neither place on average, but {moved}. {_listed(quiet, 1)}"
+            continue
+        if differs or between:
+            if not differs:
+                result.unknown.append(f"{title}: no bias on average, but categories may differ. {_listed(quiet, 1)}.")
             continue
         size = f"{100 * blind:.0f} points" if unit.form == "share" else f"{blind:.2f} {unit.after}".rstrip()
         said = f"{_listed(quiet, 1)}. An effect below {size} could have been missed."
@@ -279,6 +272,21 @@ def _biases(result: Verdict, mine: Sequence[Finding], adjusted: Mapping[int, flo
         else:
             result.may.append(f"{coarsest.measure.safe or f'{title}:'} no bias was found. {said}")
     return neither
+
+
+def _between(
+    result: Verdict, rows: Sequence[Finding], adjusted: Mapping[int, float], *, found: bool
+) -> tuple[bool, bool]:
+    """Say that an effect differs between categories, if that is news. Returns whether it may, and whether it does."""
+    spread = next((row.details[BY_CATEGORY] for row in rows if row.details.get(BY_CATEGORY)), None)
+    if spread is None:
+        return False, False
+    differs = adjusted.get(id(spread), 1.0) < LEVEL
+    values = spread["leans"].values()
+    if differs and not (found and (min(values) >= 0 or max(values) <= 0)):  # more here than there says the same
+        p = max(spread["p_value"], 0.001)
+        result.may_not.append(f"That order matters alike in every category: {_leans(spread['leans'])} (p = {p:.2g}).")
+    return spread["p_value"] < LEVEL, differs
 
 
 def _leans(leans: Mapping[str, float]) -> str:

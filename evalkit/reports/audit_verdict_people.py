@@ -92,7 +92,8 @@ def _one_more(result: Verdict, sure: AgreementRow | None, every: AgreementRow | 
     Judge and people are compared on the same pairs, those with several votes.
     """
     if every is None or every.alike is None:
-        shares = [f"ties aside, in {_share(sure)}"] if sure is not None else []
+        aside = "" if sure is None or every is None else f" of {every.total:,}"
+        shares = [f"ties aside, in {_share(sure)}{aside}"] if sure is not None else []
         shares += [f"with ties, in {_share(every)}"] if every is not None else []
         if shares:
             said = f"it agrees with people, {'; '.join(shares)}; how often people agree is not known"
@@ -104,7 +105,7 @@ def _one_more(result: Verdict, sure: AgreementRow | None, every: AgreementRow | 
     if sure is not None and sure.alike is not None:
         mine, them = sure.alike
         told = (
-            f"ties aside, it agrees with people in {_share(mine)} (among people {_plain(them)}); "
+            f"ties aside, it agrees with people in {_share(mine)} of {ours.total:,} (among people {_plain(them)}); "
             f"with ties, {_share(ours)} ({_plain(theirs)})"
         )
         standing.append(_standing(mine, them))

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from evalkit.reports.audit_output import to_json
 from rich.console import Console
 
 from evalkit.audit.analyse import GROUP, audited, biases
@@ -17,6 +16,7 @@ from evalkit.evidence.findings import Audit, Finding, Subject
 from evalkit.evidence.gather import gather
 from evalkit.evidence.metrics import LOGITS, POSITION, Metric, Topic, Unit, share, topics_of
 from evalkit.reports.audit_metrics import judge_labels
+from evalkit.reports.audit_output import to_json
 from evalkit.reports.audit_page import page
 from evalkit.reports.audit_tables import show
 from evalkit.reports.audit_topics import sections
