@@ -18,7 +18,7 @@ from evalkit.audit.example_texts import Questions, completed
 from evalkit.core.protocols import Bias, UsageError
 from evalkit.core.schema import Judged
 from evalkit.evidence.evidence import Evidence
-from evalkit.evidence.findings import AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
+from evalkit.evidence.findings import ROUNDING, AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
 from evalkit.evidence.gather import BenchmarkEvidence, gather
 from evalkit.evidence.labels import read_votes
 from evalkit.evidence.metrics import TOPICS
@@ -172,7 +172,7 @@ def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = ()) -> Au
         said.append(f"benchmarks are audited apart: {', '.join(gathered.benchmark for gathered in found)}")
     return Audit(
         subjects=tuple(subjects),
-        findings=tuple(findings),
+        findings=tuple(_without_empty_limits(row) for row in findings),
         agreement=tuple(agreement),
         ratings=tuple(rated),
         rating_notes=rating_notes,
@@ -216,6 +216,13 @@ def biases() -> list[Bias]:
         return headings.index(topic) if topic in headings else len(headings), kind.__qualname__
 
     return [kind() for kind in sorted(dict.fromkeys(kinds), key=place)]
+
+
+def _without_empty_limits(row: Finding) -> Finding:
+    """The finding, without limits where they coincide: an interval of no width claims a certainty that no data give."""
+    if row.lower is None or row.upper is None or row.upper - row.lower > ROUNDING * max(1.0, abs(row.lower)):
+        return row
+    return replace(row, lower=None, upper=None)
 
 
 def _subject(evidence: Evidence) -> Subject:

@@ -26,8 +26,8 @@ WORK = 1 << 30
 """Numbers gone through for soft pairwise accuracy; beyond it there is no interval."""
 PERMUTATIONS = 400
 PENALISED = (
-    " A model wins or loses everything by one of them: only a penalty keeps its rating finite, which makes it the first "
-    "or the last."
+    " A model wins or loses everything by one of them: only a penalty keeps its rating finite, which makes it the "
+    "first or the last."
 )
 SPEARMAN = Metric(
     name="agreement_spearman",
