@@ -110,7 +110,7 @@ def _one_more(result: Verdict, sure: AgreementRow | None, every: AgreementRow | 
         )
         standing.append(_standing(mine, them))
         better = mine.lower is not None and mine.lower > CHANCE
-    said = f"on pairs with several votes, {told}."
+    said = f"where several voted, {told}."
     if ours.undecided:
         said += f" No winner on {ours.undecided:,}."
     if min(standing) < 0:
