@@ -38,7 +38,7 @@ class Lineage(NamedTuple):
 
     family: str | None = None
     trained_on: tuple[str, ...] = ()
-    guessed: bool = False
+    inferred_from_name: bool = False
     """Read off the name; its YAML says nothing, or there is none."""
 
 
@@ -118,10 +118,10 @@ class Evidence:
     unanswered: Mapping[str, int] = field(default_factory=dict)
     """Answers that failed, by kind of error."""
     unanswered_by_model: Mapping[str, int] = field(default_factory=dict)
-    kin: Mapping[str, Lineage] = field(default_factory=dict)
+    lineages: Mapping[str, Lineage] = field(default_factory=dict)
     """By model name."""
-    judge_kin: Lineage = field(default_factory=Lineage)
-    itself: frozenset[str] = frozenset()
+    judge_lineage: Lineage = field(default_factory=Lineage)
+    own_models: frozenset[str] = frozenset()
     """Names of contestants that are the judge's own model."""
 
     def text(self, response: int, turn: int) -> str | None:

@@ -265,9 +265,9 @@ def _evidence(
         texts=builder.texts,
         unanswered=dict(builder.unanswered),
         unanswered_by_model=dict(builder.unanswered_by_model),
-        kin={name: lineages.get(name) or inferred_lineage(name) for name in builder.models},
-        judge_kin=lineages.get(judge) or lineages.get(model_name) or inferred_lineage(model_name),
-        itself=frozenset(name for name in builder.models if _letters(name) == _letters(model_name)),
+        lineages={name: lineages.get(name) or inferred_lineage(name) for name in builder.models},
+        judge_lineage=lineages.get(judge) or lineages.get(model_name) or inferred_lineage(model_name),
+        own_models=frozenset(name for name in builder.models if _letters(name) == _letters(model_name)),
     )
     return evidence, int((~current).sum()), strange
 
