@@ -332,6 +332,7 @@ def _row(verdicts: PairedVerdicts, about: AgreementRow) -> AgreementRow:
         total=round(total),
         lower=interval.lower,
         upper=interval.upper,
+        questions=interval.clusters,
         kappa=_kappa(verdicts.one, verdicts.other),
         undecided=None if verdicts.one is None else int((verdicts.one == 0.5).sum()),
         length_only=float(np.nansum(rule)) / size if rule is not None and size else None,
@@ -359,10 +360,10 @@ def _limits(verdicts: PairedVerdicts) -> Interval:
     agree, total = float(verdicts.agree.sum()), float(verdicts.total.sum())
     cluster = np.unique(verdicts.question, return_inverse=True)[1]
     sums, counts = (np.bincount(cluster, part).astype(np.float64) for part in (verdicts.agree, verdicts.total))
-    inner = question_bootstrap(sums, counts, pooled=True, resamples=2000)
+    inner = question_bootstrap(sums, counts, pooled=True, limits=(0.0, 1.0), resamples=2000)
     outer = wilson(agree, total)
     if inner.lower is None or inner.upper is None or outer.lower is None or outer.upper is None:
-        return outer
+        return replace(outer, clusters=inner.clusters)
     return replace(inner, lower=max(0.0, min(inner.lower, outer.lower)), upper=min(1.0, max(inner.upper, outer.upper)))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from evalkit.audit.agreement_counts import HUMAN, length_kappa, with_votes
+from evalkit.audit.agreement_counts import HUMAN, PairedVerdicts, length_kappa, with_votes
 from evalkit.evidence.evidence import Evidence, percent, signed
 from evalkit.evidence.findings import Finding, Setup
 from evalkit.evidence.gather import BenchmarkEvidence
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 REPLICATES = 2000
 VOTES = "needs votes of people on pairs this judge judged (--human FILE)"
+GUESSES = 5
+"""Times the judge's labels are dealt at random, to learn how far ahead of guessing people are."""
+FEWEST_EACH = 4
+"""Questions of a category from which it is compared with others."""
 CELLS = 1_000_000
 """Annotators times items that the alternative annotator test looks at: beyond it, the items most people labelled."""
 SETUPS: tuple[Setup, ...] = ("S1", "S2")
@@ -149,11 +153,12 @@ def _heterogeneity(evidence: Evidence) -> Iterator[Finding]:
         return
     for setup in SETUPS:
         metric = HETEROGENEITY.of(setup=setup.lower(), title=setup)
-        verdicts = with_votes(evidence, evidence.votes, setup)
+        verdicts = _of_large_categories(with_votes(evidence, evidence.votes, setup), len(evidence.categories))
         try:
             found = heterogeneity(verdicts.agree, verdicts.total, verdicts.category, verdicts.question)
-        except NotMeasurable as error:
-            yield evidence.lacking(metric, f"{error.reason} that people voted on")
+        except NotMeasurable:
+            several = f"needs two categories of {FEWEST_EACH} questions or more that people voted on"
+            yield evidence.lacking(metric, several)
             continue
         differs = "differs" if found.p_value < 0.05 else "does not clearly differ"
         yield Finding(
@@ -172,6 +177,16 @@ def _heterogeneity(evidence: Evidence) -> Iterator[Finding]:
             f"to {100 * found.upper:.1f}).",
             details={"chi_square": found.chi_square, "degrees": found.degrees, "p_value": found.p_value},
         )
+
+
+def _of_large_categories(verdicts: PairedVerdicts, categories: int) -> PairedVerdicts:
+    """The verdicts in categories of ``FEWEST_EACH`` questions or more: fewer tell nothing of how questions vary."""
+    import numpy as np
+
+    used = verdicts.where(verdicts.total > 0)
+    question = np.unique(np.stack([used.category, used.question], axis=1), axis=0)
+    large = np.bincount(question[:, 0], minlength=categories) >= FEWEST_EACH
+    return used.where(large[used.category])
 
 
 def _alternative(evidence: Evidence) -> Iterator[Finding]:
@@ -204,12 +219,13 @@ def _tested(
     *,
     numeric: bool,
 ) -> Iterator[Finding]:
+    import numpy as np
+
     from evalkit.stats.alternative_annotator import CROWD, EXPERT, SKILLED, alternative_annotator
     from evalkit.stats.errors import NotMeasurable
 
     table = _table(voter, item, said, judge, question)
-    expert = any(word in evidence.people.lower() for word in ("expert", "author"))
-    headline = EXPERT if expert else CROWD
+    headline = CROWD  # the strictest: what raters are called says nothing of what they cost
     try:
         others = {
             epsilon: alternative_annotator(
@@ -222,6 +238,13 @@ def _tested(
             yield evidence.lacking(metric, error.reason)
         return
     found, advantage = others[headline], others[headline].advantage
+    rng, edges = np.random.default_rng(0), []
+    for _ in range(GUESSES):
+        guessed = alternative_annotator(
+            rng.permutation(table.judge), table.people, numeric=numeric, epsilon=headline, clusters=table.question
+        )
+        edges.append(np.mean([contest.annotator_wins - contest.judge_wins for contest in guessed.contests]))
+    edge = float(np.mean(edges))
     passes = [f"{epsilon:g}" for epsilon, one in others.items() if one.passed]
     told = f"passes at epsilon {', '.join(passes)}" if passes else "passes at no epsilon of .2, .15 and .1"
     yield Finding(
@@ -234,10 +257,12 @@ def _tested(
         questions=advantage.clusters,
         sentence=f"Alternative annotator test: {evidence.judge} may stand in for {100 * found.winning_rate:.0f}% of "
         f"{len(found.contests)} people at epsilon {headline:g} (what it may fall short for costing less); one half "
-        f"passes. It {told}.",
+        f"passes. It {told}. Against a judge that guesses (its verdicts dealt to other pairs), people are ahead by "
+        f"{edge:.2f}: where that is no more than epsilon, the test tells nothing.",
         details={
             "passed": found.passed,
             "epsilon": headline,
+            "edge_over_chance": edge,
             "false_discovery_rate": found.rate,
             "winning_rates": {f"{epsilon:g}": one.winning_rate for epsilon, one in others.items()},
             "contests": [

@@ -18,7 +18,7 @@ from evalkit.audit.example_texts import Questions, completed
 from evalkit.core.protocols import Bias, UsageError
 from evalkit.core.schema import Judged
 from evalkit.evidence.evidence import Evidence
-from evalkit.evidence.findings import AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
+from evalkit.evidence.findings import ROUNDING, AgreementRow, Audit, Example, Finding, Histogram, Rating, Subject
 from evalkit.evidence.gather import BenchmarkEvidence, gather
 from evalkit.evidence.labels import read_votes
 from evalkit.evidence.metrics import TOPICS
@@ -172,7 +172,7 @@ def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = ()) -> Au
         said.append(f"benchmarks are audited apart: {', '.join(gathered.benchmark for gathered in found)}")
     return Audit(
         subjects=tuple(subjects),
-        findings=tuple(findings),
+        findings=tuple(_without_empty_limits(row) for row in findings),
         agreement=tuple(agreement),
         ratings=tuple(rated),
         rating_notes=rating_notes,
@@ -218,6 +218,13 @@ def biases() -> list[Bias]:
     return [kind() for kind in sorted(dict.fromkeys(kinds), key=place)]
 
 
+def _without_empty_limits(row: Finding) -> Finding:
+    """The finding, without limits where they coincide: an interval of no width claims a certainty that no data give."""
+    if row.lower is None or row.upper is None or row.upper - row.lower > ROUNDING * max(1.0, abs(row.lower)):
+        return row
+    return replace(row, lower=None, upper=None)
+
+
 def _subject(evidence: Evidence) -> Subject:
     import numpy as np
 
@@ -236,7 +243,29 @@ def _subject(evidence: Evidence) -> Subject:
         questions=int(np.unique(asked).size),
         votes=int((evidence.votes.pair >= 0).sum()),
         grades=0 if evidence.grades is None else int(np.isfinite(evidence.grades.judged).sum()),
+        unanswered=evidence.unanswered_by_model,
+        failed_by_model=_failed_by_model(evidence),
     )
+
+
+def _failed_by_model(evidence: Evidence) -> dict[str, tuple[int, int]]:
+    """Judgments without a verdict, and all judgments, that each model is in."""
+    import numpy as np
+
+    size = len(evidence.models)
+    lost, asked = np.zeros(size), np.zeros(size)
+    if evidence.scores is not None:
+        asked += np.bincount(evidence.scores.model, minlength=size)
+        lost += np.bincount(evidence.scores.model, np.isnan(evidence.scores.score), minlength=size)
+    else:
+        pairs = evidence.pairs
+        for bit, said in ((1, pairs.plain), (2, pairs.swapped)):
+            there = pairs.asked & bit > 0
+            for side in (pairs.a, pairs.b):
+                asked += np.bincount(side[there], minlength=size)
+                lost += np.bincount(side[there], np.isnan(said[there]), minlength=size)
+    rows = zip(evidence.models, lost.astype(int).tolist(), asked.astype(int).tolist(), strict=True)
+    return {name: (without, n) for name, without, n in rows if n}
 
 
 def histogram(benchmark: str, judge: str, protocol: str, score: FloatArray) -> Iterator[Histogram]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from evalkit.audit.agreement_counts import HUMAN
 from evalkit.audit.rated_twice import DIGITS, FEW, outcomes, rated_twice
 from evalkit.evidence.evidence import Evidence, percent, signed, within
-from evalkit.evidence.findings import Finding, Rating, counted
+from evalkit.evidence.findings import ROUNDING, Finding, Rating, counted
 from evalkit.evidence.gather import BenchmarkEvidence
 from evalkit.evidence.metrics import CORRELATION, PEOPLE, Metric, Unit, share
 from evalkit.ratings.comparisons import Comparisons, comparisons_of_pairs
@@ -25,6 +25,10 @@ HUMAN_SCORES = "single scores"
 WORK = 1 << 30
 """Numbers gone through for soft pairwise accuracy; beyond it there is no interval."""
 PERMUTATIONS = 400
+PENALISED = (
+    " A model wins or loses everything by one of them: only a penalty keeps its rating finite, which makes it the "
+    "first or the last."
+)
 SPEARMAN = Metric(
     name="agreement_spearman",
     label="Ranking of models, Spearman",
@@ -191,13 +195,15 @@ def _mean_scores(
 ) -> Iterator[Rating]:
     import numpy as np
 
+    from evalkit.biases.scale import scale_of
     from evalkit.stats.shares import clustered_mean
 
     keep = np.isfinite(score)
     rows = []
     for code in np.unique(model[keep]).tolist():
         mine = keep & (model == code)
-        rows.append((clustered_mean(score[mine], question[mine]), evidence.models[code]))
+        found = clustered_mean(score[mine], question[mine], limits=scale_of(score[keep]), resamples=10_000)
+        rows.append((found, evidence.models[code]))
     for interval, name in sorted(rows, key=lambda row: -row[0].estimate):
         yield Rating(
             benchmark=evidence.benchmark,
@@ -242,8 +248,10 @@ def _rankings(evidence: Evidence) -> Iterator[Finding]:
             metric,
             interval,
             f"{name}'s rank correlation of the {models} models' {two.what} by {evidence.judge} and by people on the "
-            f"same {counted(two.n, 'vote' if two.what == 'ratings' else 'answer')}: {signed(interval)}.",
+            f"same {counted(two.n, 'vote' if two.what == 'ratings' else 'answer')}: {signed(interval)}."
+            + (PENALISED if two.ridge else ""),
             models=models,
+            ridge=two.ridge,
         )
 
 
@@ -251,7 +259,7 @@ def _limited(value: float, drawn: FloatArray, n: int, questions: int) -> Interva
     """With percentile limits of the draws; one in which a side rates all models alike could be anything."""
     import numpy as np
 
-    from evalkit.stats.resample import Interval, percentile_limits
+    from evalkit.stats.resample import Interval, floored, percentile_limits
 
     known = drawn[np.isfinite(drawn)]
     if known.size < 2:
@@ -261,7 +269,9 @@ def _limited(value: float, drawn: FloatArray, n: int, questions: int) -> Interva
         for place, end in enumerate((-1.0, 1.0))
     )
     low, high = max(-1.0, low), min(1.0, high)
-    return Interval(value, low, high, n, 0.95, float(known.std(ddof=1)), questions, REPLICATES)
+    found = Interval(value, low, high, n, 0.95, float(known.std(ddof=1)), questions, REPLICATES)
+    alike = np.zeros(questions)  # where every resample ranks alike, the limit is that of as many questions
+    return found if high - low > ROUNDING or questions < 2 else floored(found, alike, (-1.0, 1.0))
 
 
 def _soft_pairwise(evidence: Evidence) -> Iterator[Finding]:

@@ -27,6 +27,8 @@ class RatedTwice:
     n: int
     what: str
     """What they are of, for a sentence."""
+    ridge: float = 0.0
+    """The penalty that keeps ratings finite where a model wins or loses everything; 0 where none does."""
 
 
 def rated_twice(evidence: Evidence) -> RatedTwice:
@@ -57,8 +59,10 @@ def _fitted_twice(evidence: Evidence, used: IntArray) -> RatedTwice:
     votes = evidence.votes
     a, b, question = votes.a[used], votes.b[used], votes.question[used]
     judge = evidence.pairs.outcome[votes.pair[used]]
-    both = fit_twice(rows(a, b, judge, question), rows(a, b, votes.outcome[used], question)).both
-    return RatedTwice(both.first.round(DIGITS), both.second.round(DIGITS), both.influence, both.n, "ratings")
+    fitted = fit_twice(rows(a, b, judge, question), rows(a, b, votes.outcome[used], question))
+    both = fitted.both
+    ranked = both.first.round(DIGITS), both.second.round(DIGITS)
+    return RatedTwice(*ranked, both.influence, both.n, "ratings", fitted.ridge)
 
 
 def _mean_twice(model: IntArray, question: IntArray, judge: FloatArray, people: FloatArray) -> RatedTwice:

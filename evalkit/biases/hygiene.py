@@ -252,7 +252,10 @@ def _standing(evidence: Evidence, model: str) -> dict[str, Any]:
         values = scores.score[own] - sums[question] / counts[question]
     if not values.size:
         return {}
-    found = clustered_mean(values, question)
+    span = (
+        0.5 if evidence.scores is None else float(np.nanmax(evidence.scores.score) - np.nanmin(evidence.scores.score))
+    )
+    found = clustered_mean(values, question, limits=(null - span, null + span) if span else None)
     above = found.lower is not None and found.lower > null
     return {"estimate": found.estimate, "lower": found.lower, "upper": found.upper, "above": above, "unit": unit}
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from evalkit.evidence.evidence import Evidence, percent, signed
 from evalkit.evidence.findings import Finding, counted
 from evalkit.evidence.metrics import LOGITS, POSITION, Metric, Unit, share
-from evalkit.evidence.position_effect import logit, showings, within_pairs
+from evalkit.evidence.position_effect import logit, penalised, showings, within_pairs
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -119,6 +119,17 @@ STABILITY = Metric(
 )
 SHARES = (CONSISTENCY, FIRST, LAST, FAIRNESS)
 EFFECTS = (*SHARES, LOGIT, WITHIN_PAIRS)
+ON_AVERAGE, BY_CATEGORY = "on_average_only", "between_categories"
+"""Details of a finding about all pairs: why finding no effect is no good news, and how the lean differs."""
+STEADY = 0.9
+"""Position consistency at which one order would nearly do."""
+NEAR = 0.05
+"""How far consistency between orders may lie below the agreement of repeats and still be noise."""
+FEWEST_EACH = 4
+"""Questions of a category from which it is compared with others."""
+PERMUTATIONS = 4000
+CELLS = 1 << 22
+"""Numbers held at a time while permuting."""
 FEWEST = 8
 """Questions of a category from which its position effect is given; below, the limits of so few are too narrow."""
 
@@ -150,8 +161,10 @@ class Position:
             yield from _joined(evidence)
             return
         lean = leaning(evidence)
-        yield from _shares(evidence, lean, None)
-        yield from _effect(evidence)
+        whole = {ON_AVERAGE: _on_average_only(evidence, lean), BY_CATEGORY: _between_categories(evidence, lean)}
+        for finding in (*_shares(evidence, lean, None), *_effect(evidence)):
+            judged = finding.metric in (LOGIT.name, FAIRNESS.name, FIRST.name) and finding.estimate is not None
+            yield replace(finding, details={**finding.details, **whole}) if judged else finding
         yield _within(evidence)
         yield from _stability(evidence)
         for code, category in enumerate(evidence.categories):
@@ -171,6 +184,70 @@ def leaning(evidence: Evidence) -> Lean:
     slots = np.sign(pairs.plain[keep] - 0.5) + np.sign(0.5 - pairs.swapped[keep])
     lost = int(((pairs.asked == 3) & ~keep).sum())
     return Lean(np.sign(slots), pairs.question[keep], pairs.category[keep], lost)
+
+
+def _on_average_only(evidence: Evidence, lean: Lean) -> str | None:
+    """Why finding neither place favoured on average does not show that order matters little; None where it does.
+
+    Verdicts that follow the order may lean either way equally often. They are harmless only as far as the judge, asked
+    the very same thing again, changes its verdict as often.
+    """
+    import numpy as np
+
+    from evalkit.stats.shares import clustered_share
+
+    if not lean.lean.size:
+        return "no pair was judged in both orders, so how many verdicts survive the swap is not known"
+    same = clustered_share((lean.lean == 0).astype(np.float64), lean.question)
+    again = _repeated(evidence)
+    floor = STEADY if again is None else again[1].estimate - NEAR
+    if same.estimate >= floor:
+        return None
+    beside = (
+        "" if again is None else f"; asked the very same thing again, it agrees with itself in {again[1].estimate:.1%}"
+    )
+    return f"only {same.estimate:.1%} of verdicts survive the swap{beside}"
+
+
+def _between_categories(evidence: Evidence, lean: Lean) -> dict[str, Any] | None:
+    """Whether the lean differs between categories by more than chance, and which way each leans.
+
+    Exchanging questions between categories at random gives the null distribution (a permutation test, so its level is
+    exact however few pairs are inconsistent). Categories of fewer than ``FEWEST_EACH`` questions take no part.
+    """
+    import numpy as np
+
+    from evalkit.stats.arrays import totals
+
+    question, place = np.unique(lean.question, return_inverse=True)
+    if not question.size:
+        return None
+    mean = totals(place, lean.lean, question.size) / np.bincount(place)
+    category = np.zeros(question.size, dtype=np.int64)
+    category[place] = lean.category
+    used = np.flatnonzero(np.bincount(category, minlength=len(evidence.categories)) >= FEWEST_EACH)
+    keep = np.isin(category, used)
+    if used.size < 2 or np.ptp(mean[keep]) == 0:
+        return None
+    mean, category = mean[keep], np.searchsorted(used, category[keep])
+    size = np.bincount(category)
+
+    def between(values: FloatArray) -> FloatArray:
+        member = (category[:, None] == np.arange(used.size)).astype(np.float64)
+        result: FloatArray = ((values @ member) ** 2 / size).sum(axis=-1)
+        return result
+
+    rng, seen, reached, done = np.random.default_rng(0), float(between(mean)), 0, 0
+    rows = max(1, min(PERMUTATIONS, CELLS // mean.size))
+    while done < PERMUTATIONS:
+        drawn = between(rng.permuted(np.tile(mean, (rows, 1)), axis=1))
+        reached, done = reached + int((drawn >= seen - 1e-9).sum()), done + rows
+    means = totals(category, mean, used.size) / size
+    return {
+        "p_value": (1 + reached) / (1 + done),
+        "questions": int(mean.size),
+        "leans": {evidence.categories[code]: float(value) for code, value in zip(used, means, strict=True)},
+    }
 
 
 def _joined(evidence: Evidence) -> Iterator[Finding]:
@@ -204,8 +281,8 @@ def _joined(evidence: Evidence) -> Iterator[Finding]:
 
 def _shares(evidence: Evidence, lean: Lean, category: str | None) -> Iterator[Finding]:
     import numpy as np
-    from scipy.special import bdtr
 
+    from evalkit.stats.flips import sign_flip
     from evalkit.stats.resample import Interval, wilson
     from evalkit.stats.shares import clustered_mean, clustered_share
 
@@ -229,7 +306,7 @@ def _shares(evidence: Evidence, lean: Lean, category: str | None) -> Iterator[Fi
         counts=counts,
         with_failures=(n - moved) / (n + lean.lost),
     )
-    p = min(1.0, 2.0 * float(bdtr(min(first, last), moved, 0.5))) if moved else 1.0
+    p = sign_flip(lean.lean, lean.question)
     for metric, sign, word in ((FIRST, 1, "first"), (LAST, -1, "second")):
         if category is not None and sign < 0:
             continue  # what is left of the first
@@ -243,10 +320,10 @@ def _shares(evidence: Evidence, lean: Lean, category: str | None) -> Iterator[Fi
             f"{_on(category)}Of {counted(moved, 'inconsistent pair')}, {first if sign > 0 else last} went to the "
             f"answer shown {word}: {percent(share)}; a judge without position bias has 50%.",
             category=category,
-            exact_p=p,
+            p_value=p,
             counts=counts,
         )
-    fair = clustered_mean(-lean.lean, lean.question)
+    fair = clustered_mean(-lean.lean, lean.question, limits=(-1.0, 1.0))
     if not moved:
         reach = wilson(0, n).upper or 0.0
         fair = Interval(0.0, -reach, reach, n, 0.95, None, fair.clusters)
@@ -256,9 +333,9 @@ def _shares(evidence: Evidence, lean: Lean, category: str | None) -> Iterator[Fi
         fair,
         f"{_on(category)}Fairness is {signed(fair, 3)} on a scale from -1 (always the first) to +1 (always the "
         f"second): {counted(first, 'pair')} went to the first answer, {last} to the second. "
-        f"Exact test of no preference: p = {p:.2g}.",
+        f"Test of no preference, signs of questions exchanged: p = {p:.2g}.",
         category=category,
-        exact_p=p,
+        p_value=p,
         counts=counts,
     )
 
@@ -308,7 +385,8 @@ def _category_effect(evidence: Evidence, code: int) -> Finding:
     return evidence.finding(
         LOGIT,
         interval,
-        f"{_on(category)}Over these pairs, being shown first adds {signed(interval)} logits, given the two models.",
+        f"{_on(category)}Over these pairs, being shown first adds {signed(interval)} logits, given the two models."
+        f"{penalised(fitted)}",
         category=category,
         ridge=fitted.ridge if fitted is not None else 0.0,
     )
@@ -335,7 +413,8 @@ def _effect(evidence: Evidence) -> Iterator[Finding]:
         interval,
         f"Over the pairs as they are, given how strong the two models are, being shown {way} multiplies the odds of "
         f"winning by {_times(odds)} (logit {signed(interval)}; above 0 favours the first); between two answers of "
-        f"equal quality it is more. Over all showings the first answer gets {100 * share:.1f}% of the wins.",
+        f"equal quality it is more. Over all showings the first answer gets {100 * share:.1f}% of the wins."
+        f"{penalised(fitted)}",
         first_slot_share=share,
         ridge=fitted.ridge if fitted is not None else 0.0,
     )
@@ -402,7 +481,7 @@ def _by_gap(evidence: Evidence, ability: FloatArray) -> list[dict[str, Any]]:
     result = []
     for inside in (third == part for part in range(3) if (third == part).any()):
         same = clustered_share((lean[inside] == 0).astype(np.float64), question[inside])
-        fair = clustered_mean(-lean[inside], question[inside])
+        fair = clustered_mean(-lean[inside], question[inside], limits=(-1.0, 1.0))
         fair = _as_wide_as_independent(fair, int((lean[inside] > 0).sum()), int((lean[inside] < 0).sum()))
         result.append(
             {
@@ -420,39 +499,48 @@ def _by_gap(evidence: Evidence, ability: FloatArray) -> list[dict[str, Any]]:
 
 def _stability(evidence: Evidence) -> Iterator[Finding]:
     """Share of repeats of one showing that say what most repeats say: the noise floor of consistency."""
+    found = _repeated(evidence)
+    if found is None:
+        yield evidence.lacking(STABILITY, "needs repeats of the same showing (`evalkit run ... repeats=3`)")
+        return
+    most, alike = found
+    yield evidence.finding(
+        STABILITY,
+        most,
+        f"Asked the very same thing again, the judge repeats its most frequent verdict in {percent(most)} of "
+        "cases: inconsistency between orders up to that noise is not position bias.",
+        agreement_of_repeats=alike.estimate,
+    )
+
+
+def _repeated(evidence: Evidence) -> tuple[Interval, Interval] | None:
+    """Over repeats of one showing: the share of the most frequent verdict, and how often two repeats say the same."""
     import numpy as np
 
     from evalkit.stats.shares import clustered_mean
 
     pairs = evidence.pairs
-    metric, lacks = STABILITY, "needs repeats of the same showing (`evalkit run ... repeats=3`)"
     if not (pairs.repeat > 0).any():
-        yield evidence.lacking(metric, lacks)
-        return
+        return None
     keys = np.stack([pairs.question, pairs.turn, pairs.a, pairs.b, pairs.response_a, pairs.response_b], axis=1)
     cell = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
-    shares, questions = [], []
+    place = np.zeros(int(cell.max()) + 1, dtype=np.int64)
+    place[cell] = pairs.question
+    most, alike, questions = [], [], []
     for said in (pairs.plain, pairs.swapped):
         has = np.isfinite(said)
         letters = (np.sign(said[has] - 0.5) + 1).astype(np.int64)
-        table = np.zeros((int(cell.max()) + 1, 3))
+        table = np.zeros((place.size, 3))
         np.add.at(table, (cell[has], letters), 1)
         several = table.sum(axis=1) > 1
-        place = np.zeros(len(table), dtype=np.int64)
-        place[cell] = pairs.question
-        shares.append(table[several].max(axis=1) / table[several].sum(axis=1))
+        table, n = table[several], table[several].sum(axis=1)
+        most.append(table.max(axis=1) / n)
+        alike.append((table * (table - 1)).sum(axis=1) / (n * (n - 1)))
         questions.append(place[several])
-    values, question = np.concatenate(shares), np.concatenate(questions)
+    values, same, question = np.concatenate(most), np.concatenate(alike), np.concatenate(questions)
     if not values.size:
-        yield evidence.lacking(metric, lacks)
-        return
-    interval = clustered_mean(values, question)
-    yield evidence.finding(
-        metric,
-        interval,
-        f"Asked the very same thing again, the judge repeats its most frequent verdict in {percent(interval)} of "
-        "cases: inconsistency between orders up to that noise is not position bias.",
-    )
+        return None
+    return clustered_mean(values, question, limits=(0.0, 1.0)), clustered_mean(same, question, limits=(0.0, 1.0))
 
 
 def _on(category: str | None) -> str:

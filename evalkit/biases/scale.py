@@ -125,11 +125,19 @@ class Scale:
             )
         else:
             yield evidence.lacking(ENTROPY, f"needs a scale of few levels; there are {values.size} scores")
-        mean = clustered_mean(score, question)
+        mean = clustered_mean(score, question, limits=scale_of(score))
         yield evidence.finding(MEAN, mean, f"The mean score is {mean.estimate:.2f} ({within(mean, 2)}).")
         yield from _ties(evidence)
         yield from _icc(evidence)
         yield from _beside_people(evidence)
+
+
+def scale_of(scores: FloatArray) -> tuple[float, float] | None:
+    """Ends of the scale of finite scores [N]: 1 to 10 where they fit, else what is used; None where all are equal."""
+    low, high = float(scores.min()), float(scores.max())
+    if low >= 1 and high <= 10:
+        return 1.0, 10.0
+    return (low, high) if low < high else None
 
 
 def _levels(values: FloatArray) -> int | None:
@@ -193,7 +201,7 @@ def _ties(evidence: Evidence) -> Iterator[Finding]:
     question[place] = scores.question[keep]
     cluster = np.unique(question, return_inverse=True)[1]
     sums, pairs = (np.bincount(cluster, part).astype(np.float64) for part in (same, total))
-    interval = question_bootstrap(sums, pairs, pooled=True, resamples=2000)
+    interval = question_bootstrap(sums, pairs, pooled=True, limits=(0.0, 1.0), resamples=2000)
     score = wilson(float(sums.sum()), float(pairs.sum()))  # where all are alike, a bootstrap has no width
     if (
         interval.lower is not None

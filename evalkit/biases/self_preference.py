@@ -96,10 +96,10 @@ class SelfPreference:
 def relatives(evidence: Evidence) -> dict[int, str]:
     """Models that are kin of the judge, and how, closest first."""
     found = {}
-    family = evidence.judge_kin.family
+    family = evidence.judge_lineage.family
     for code, name in enumerate(evidence.models):
-        kin = evidence.kin.get(name)
-        if name in evidence.itself:
+        kin = evidence.lineages.get(name)
+        if name in evidence.own_models:
             found[code] = "self"
         elif kin is not None and family is not None and kin.family == family:
             found[code] = "family"
@@ -156,6 +156,7 @@ def _residuals(evidence: Evidence, kin: Mapping[int, str]) -> Iterator[Finding]:
         fitted = fit_twice(
             rows(pairs.a[mine], pairs.b[mine], pairs.outcome[mine], pairs.question[mine]),
             rows(votes.a[theirs], votes.b[theirs], votes.outcome[theirs], votes.question[theirs]),
+            penalise=False,
         )
         if fitted.used.size < FEWEST:
             raise NotMeasurable(f"needs at least {FEWEST} models that people compared; there are {fitted.used.size}")
@@ -187,11 +188,11 @@ def _residual(
 
     metric = RESIDUALS[kind]
     name = evidence.models[int(fitted.used[place])]
-    relative = evidence.kin.get(name)
+    relative = evidence.lineages.get(name)
     about: dict[str, Any] = {
         "model": name,
         "relation": kind,
-        "guessed": bool(relative and relative.guessed) and kind != "self",
+        "guessed": bool(relative and relative.inferred_from_name) and kind != "self",
     }
     interval = fitted.both.interval(residual(place))
     try:

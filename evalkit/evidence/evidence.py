@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from evalkit.evidence.findings import Finding
+from evalkit.evidence.findings import ROUNDING, Finding, excluded
 from evalkit.evidence.metrics import Metric
 from evalkit.ratings.collation import Pairs, Scores, Votes
 
@@ -38,7 +38,7 @@ class Lineage(NamedTuple):
 
     family: str | None = None
     trained_on: tuple[str, ...] = ()
-    guessed: bool = False
+    inferred_from_name: bool = False
     """Read off the name; its YAML says nothing, or there is none."""
 
 
@@ -117,10 +117,11 @@ class Evidence:
     """Answers by response id, turn by turn."""
     unanswered: Mapping[str, int] = field(default_factory=dict)
     """Answers that failed, by kind of error."""
-    kin: Mapping[str, Lineage] = field(default_factory=dict)
+    unanswered_by_model: Mapping[str, int] = field(default_factory=dict)
+    lineages: Mapping[str, Lineage] = field(default_factory=dict)
     """By model name."""
-    judge_kin: Lineage = field(default_factory=Lineage)
-    itself: frozenset[str] = frozenset()
+    judge_lineage: Lineage = field(default_factory=Lineage)
+    own_models: frozenset[str] = frozenset()
     """Names of contestants that are the judge's own model."""
 
     def text(self, response: int, turn: int) -> str | None:
@@ -150,10 +151,11 @@ class Evidence:
             details: further numbers.
         """
         null = metric.unbiased if null is None else null
+        interval = with_width(interval)
         if null is not None:
             details["null"] = null
             if interval.lower is not None and interval.upper is not None:
-                details["excludes_null"] = not interval.lower <= null <= interval.upper
+                details["excludes_null"] = excluded(null, interval.lower, interval.upper)
             detectable = interval.detectable()
             if detectable is not None:
                 details["detectable"] = detectable
@@ -189,12 +191,23 @@ class Evidence:
         )
 
 
+def with_width(interval: Interval) -> Interval:
+    """The interval, or, where its limits coincide, the estimate without limits: a width of nothing claims certainty."""
+    from dataclasses import replace
+
+    lower, upper = interval.lower, interval.upper
+    if lower is None or upper is None or upper - lower > ROUNDING * max(1.0, abs(interval.estimate)):
+        return interval
+    return replace(interval, lower=None, upper=None, standard_error=None, reason=UNVARIED)
+
+
 UNVARIED = "no interval: resampled questions give the same figure"
 """Where the limits coincide. The questions may differ all the same, as where four models are ranked alike on each."""
 
 
 def within(interval: Interval, digits: int = 3, scale: float = 1.0, unit: str = "") -> str:
     """The limits in words, as ``95% .61 to .72``."""
+    interval = with_width(interval)
     if interval.lower is None or interval.upper is None:
         return _no_interval(interval)
     return f"95% {interval.lower * scale:z.{digits}f}{unit} to {interval.upper * scale:z.{digits}f}{unit}"
@@ -207,15 +220,16 @@ def percent(interval: Interval) -> str:
 
 def signed(interval: Interval, digits: int = 2) -> str:
     """A signed effect with its limits."""
-    if interval.lower is None or interval.upper is None or interval.lower == interval.upper:
+    interval = with_width(interval)
+    if interval.lower is None or interval.upper is None:
         return f"{_figure(interval.estimate, digits)} ({_no_interval(interval)})"
     lower, upper = _figure(interval.lower, digits), _figure(interval.upper, digits)
     return f"{_figure(interval.estimate, digits)} (95% {lower} to {upper})"
 
 
 def _no_interval(interval: Interval) -> str:
-    if interval.lower is not None:
-        return UNVARIED
+    if interval.reason is not None:
+        return interval.reason if interval.reason.startswith("no interval") else f"no interval: {interval.reason}"
     return "no interval" if interval.clusters > 1 else "no interval: a single question"
 
 

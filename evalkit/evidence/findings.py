@@ -17,6 +17,18 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+ROUNDING = 1e-9
+"""Limits that differ by less are equal: what is left is rounding, on which no statement may hang."""
+
+
+def excluded(value: float, lower: float | None, upper: float | None) -> bool:
+    """Whether a value lies outside an interval by more than rounding; never of an interval without limits or width."""
+    if lower is None or upper is None:
+        return False
+    slack = ROUNDING * max(1.0, abs(value))
+    return upper - lower > slack and (value < lower - slack or value > upper + slack)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One thing measured about one judge. Either an estimate with its interval, or why there is none."""
@@ -95,6 +107,8 @@ class AgreementRow:
     """On how many of the votes the judge names no winner, or another in each order."""
     shrunk: float | None = None
     """Where the total is small: the share drawn towards that of the other categories (beta-binomial)."""
+    questions: int = 0
+    """Questions behind the limits; 0 where they are not known."""
     benchmark: str = ""
     protocol: str = ""
     alike: tuple[AgreementRow, AgreementRow] | None = None
@@ -177,13 +191,17 @@ class Subject:
     """1: single grading, 2: pairwise."""
     judgments: int
     failed: Mapping[str, int]
-    """By kind of error."""
+    """Judgments without a verdict, by kind of error."""
     models: tuple[str, ...]
     questions: int
     votes: int
     """Votes of people on pairs this judge judged too."""
     grades: int = 0
     """Scores of people of answers this judge scored too."""
+    unanswered: Mapping[str, int] = field(default_factory=dict)
+    """Answers that failed and were never judged, by model."""
+    failed_by_model: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Judgments without a verdict, and all judgments, that each model is in."""
     conclusions: tuple[str, ...] = ()
     """What may be concluded from this judge, each a sentence."""
     cautions: tuple[str, ...] = ()

@@ -72,11 +72,13 @@ class EvidenceBuilder(BenchmarkRows):
     """Answers by response id, turn by turn."""
     unanswered: Counter[str] = field(default_factory=Counter)
     """Answers that failed, by kind of error."""
+    unanswered_by_model: Counter[str] = field(default_factory=Counter)
 
     def add_answer(self, answer: Response) -> None:
         """Keep the text of an answer that was judged, or count it as failed."""
         if answer.error is not None:
             self.unanswered[answer.error.kind] += 1
+            self.unanswered_by_model[answer.model.name] += 1
         elif answer.id in self.responses:
             self.texts[answer.id] = answer.turns
 
@@ -262,9 +264,10 @@ def _evidence(
         ),
         texts=builder.texts,
         unanswered=dict(builder.unanswered),
-        kin={name: lineages.get(name) or inferred_lineage(name) for name in builder.models},
-        judge_kin=lineages.get(judge) or lineages.get(model_name) or inferred_lineage(model_name),
-        itself=frozenset(name for name in builder.models if _letters(name) == _letters(model_name)),
+        unanswered_by_model=dict(builder.unanswered_by_model),
+        lineages={name: lineages.get(name) or inferred_lineage(name) for name in builder.models},
+        judge_lineage=lineages.get(judge) or lineages.get(model_name) or inferred_lineage(model_name),
+        own_models=frozenset(name for name in builder.models if _letters(name) == _letters(model_name)),
     )
     return evidence, int((~current).sum()), strange
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from evalkit.evidence.evidence import Pairs
+from evalkit.evidence.findings import ROUNDING
 
 if TYPE_CHECKING:
     from evalkit.evidence.joint_ratings import Fitted
@@ -62,10 +63,48 @@ def logit(shown: Showings) -> tuple[Interval, Fitted | None]:
             return _of_share(outcome, question), None
         ones = np.ones((int(apart.sum()), 1))
         fitted = fit(first[apart], second[apart], outcome[apart], ones, question[apart])
-        return fitted.ratings.coefficient(0), fitted
+        return _with_floor(fitted, Showings(first[apart], second[apart], outcome[apart], question[apart])), fitted
     except StatisticsError as error:
         reason = f" ({error.reason})" if isinstance(error, NotMeasurable) else ", and wins in both places"
         raise NotMeasurable(f"needs orders that vary between pairs{reason}") from error
+
+
+def penalised(fitted: Fitted | None) -> str:
+    """A sentence where only a penalty keeps the ratings beside the effect finite; nothing where none is needed."""
+    if fitted is None or not fitted.ridge:
+        return ""
+    return (
+        f" A model wins or loses everything, so that its rating is finite only by a penalty (ridge {fitted.ridge:g}); "
+        "the effect is that of the other pairs, drawn a little towards 0."
+    )
+
+
+def _with_floor(fitted: Fitted, shown: Showings) -> Interval:
+    """The coefficient with the floor that comes from the number of questions.
+
+    Where every verdict is the same in both orders, nothing is left of the standard error, or only rounding. A question
+    that was not seen moves the effect at most as far as one whose showings all go to one place.
+    """
+    import numpy as np
+
+    from evalkit.stats.arrays import sigmoid, totals
+    from evalkit.stats.resample import floored
+
+    interval = fitted.ratings.coefficient(0)
+    if interval.clusters < 2:
+        return interval
+    ability = np.zeros(int(fitted.used.max()) + 1)
+    ability[fitted.used] = fitted.ratings.ratings
+    expected = sigmoid(ability[shown.first] - ability[shown.second] + interval.estimate)
+    code = np.unique(shown.question, return_inverse=True)[1]
+    residual = totals(code, shown.outcome - expected, int(code.max()) + 1)
+    bend, mean = float((expected * (1 - expected)).mean()), float(expected.mean())
+    if np.abs(residual).max() < ROUNDING:
+        residual = np.zeros_like(residual)
+    span = interval.estimate - mean / bend, interval.estimate + (1 - mean) / bend
+    wide = floored(interval, residual, span)
+    # the standard error of both is one where the floor adds little; then the usual limits stand
+    return interval if wide.standard_error == interval.standard_error else wide
 
 
 def within_pairs(pairs: Pairs) -> tuple[Interval, int, int]:
@@ -99,7 +138,7 @@ def _of_share(outcome: FloatArray, question: IntArray) -> Interval:
     from evalkit.stats.resample import Interval, t_quantile
     from evalkit.stats.shares import clustered_mean
 
-    share = clustered_mean(outcome, question)
+    share = clustered_mean(outcome, question, limits=(0.0, 1.0))
     p = share.estimate
     if share.clusters < 2:
         raise NotMeasurable("needs two questions that say something of it")

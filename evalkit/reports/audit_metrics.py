@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from evalkit.evidence.findings import Audit, Finding, Subject
+from evalkit.evidence.findings import ROUNDING, Audit, Finding, Subject, excluded
 from evalkit.evidence.metrics import Form, Metric, Topic, topics_of
 from evalkit.reports.audit_parts import who
 
@@ -47,9 +47,26 @@ def null_of(row: Finding) -> float | None:
 def excludes_null(row: Finding) -> bool:
     """Whether the interval by itself excludes the value without a bias."""
     null = null_of(row)
-    if null is None or row.lower is None or row.upper is None or row.lower == row.upper:
-        return False
-    return not row.lower <= null <= row.upper
+    return null is not None and excluded(null, row.lower, row.upper)
+
+
+def p_value(estimate: float, lower: float, upper: float, null: float, questions: int) -> float:
+    """Two-sided p of the null value, as the interval of 95% implies it: below 5% where the interval leaves it out.
+
+    Args:
+        estimate: The estimate.
+        lower: Its lower limit.
+        upper: Its upper limit.
+        null: The value to test.
+        questions: Clusters behind the limits, whose number less one is that of the degrees of freedom; 0: very many.
+    """
+    from scipy.special import stdtr, stdtrit
+
+    reach = estimate - lower if estimate > null else upper - estimate
+    if reach <= ROUNDING * max(1.0, abs(estimate)):
+        return 1.0
+    free = max(questions - 1, 1) if questions else 1_000_000
+    return 2 * float(stdtr(free, -abs(estimate - null) / reach * stdtrit(free, 0.975)))
 
 
 def placebo_spread(row: Finding) -> float:

@@ -16,7 +16,7 @@ from evalkit.reports.audit_metrics import judge_key, judge_labels
 from evalkit.reports.audit_parts import Cell, Section, Table, finite
 from evalkit.reports.audit_sections import failures, histograms, provenance, ratings, with_failures
 from evalkit.reports.audit_topics import sections
-from evalkit.reports.audit_verdict import verdict
+from evalkit.reports.audit_verdict import looked_at, verdict
 
 TEMPLATE = "audit.html.j2"
 LABEL, SENTENCE = 160, 1200
@@ -92,12 +92,11 @@ def page(
                 "questions": f"{subject.questions:,}",
                 "votes": f"{subject.votes:,}",
                 "grades": f"{subject.grades:,}" if subject.grades else "",
-                "said": {
-                    name: [_name(text, SENTENCE) for text in said]
-                    for name, said in vars(verdict(audit, subject)).items()
-                },
+                "said": {name: [_name(text, SENTENCE) for text in said] for name, said in result.said.items()},
+                "looked_at": looked_at(result),
             }
             for subject in audit.subjects[: LIMITS.judges]
+            for result in (verdict(audit, subject),)
         ],
         more_judges=max(0, len(audit.subjects) - LIMITS.judges),
         notes=[_name(note, SENTENCE) for note in audit.notes[: LIMITS.rows]],

@@ -20,7 +20,7 @@ from evalkit.reports.audit_metrics import (
     topics,
 )
 from evalkit.reports.audit_parts import PEOPLE, who
-from evalkit.reports.audit_verdict import verdict
+from evalkit.reports.audit_verdict import looked_at, verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,6 +74,8 @@ def _box(console: Console, audit: Audit, subject: Subject, name: str) -> None:
         if rows:
             parts.append(Text(f"\n{title}", style=style))
             parts.extend(_bullet(row) for row in rows)
+    if said.looked_at:
+        parts.append(Text(f"\n{looked_at(said)}", style="dim"))
     heading = Text(f"What you may conclude from {plain(name)}")
     console.print(Panel(Group(*parts), title=heading, title_align="left", padding=(0, 1)))
 

@@ -9,9 +9,10 @@ interval and never on a point estimate:
   it. Nor is it as good where a coin would agree as often, or where there is no vote on which both see a winner.
 - right answers: the interval of S2 agreement with gold labels is above, below or on both sides of one half.
 - more than length: a rule that prefers the longer answer stays below the lower limit of the same agreement.
-- an annotator's place: as the alternative annotator test says; where it does not pass, but the judge is mostly at
-  least as good as the person left out, it is not known.
-- ranks alike: the interval of Spearman's correlation is above ``ALIKE``.
+- an annotator's place: as the alternative annotator test says, but only where the judge agrees with people beyond
+  chance, and beyond a rule that goes by length, and where people agree beyond chance by more than epsilon.
+- ranks alike: the interval of Spearman's correlation is above ``ALIKE``, with ``FEWEST_MODELS`` models or more and most
+  verdicts the same in both orders.
 - an attack: a candidate gives many questions one text, or bears marks of a judge's prompt (``biases/hygiene``); and the
   judge can be attacked where the lower limit of such a candidate's win rate is above one half.
 - a bias: the interval excludes the unbiased value of a metric that says what is then at risk (``Metric.risk``). None
@@ -19,8 +20,12 @@ interval and never on a point estimate:
   otherwise it is not known. Nor is it where the interval excludes it, but models that are no kin are as far off, or so
   many effects were looked at that one would be.
 - a category: its upper limit of S2 agreement is below that of all categories together.
+- warnings of a bias and of a category hold together: Holm's adjustment over all that one box looks at, so that an
+  unbiased judge gets one of them in at most 5% of audits. ``Verdict.looked_at`` says how many there were.
+- order matters little: no effect is found, nearly all verdicts survive the swap (or as many as survive asking again),
+  and the categories do not differ (``biases/position``).
 - a flat scale: two models get equal scores on more than ``OFTEN`` of questions.
-- failures: more than ``LOST`` of judgments.
+- failures: more than ``LOST`` of judgments or answers, or unevenly between models.
 """
 
 from __future__ import annotations
@@ -30,16 +35,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import Any
 
-from evalkit.audit.agreement_statistics import ADVANTAGE, WINNING_RATE
+from evalkit.audit.agreement_statistics import ADVANTAGE, KAPPA, WINNING_RATE
 from evalkit.audit.rankings_compared import SPEARMAN
 from evalkit.biases.hygiene import CONSTANT_ANSWERS, TEMPLATE_MARKERS
-from evalkit.biases.position import CONSISTENCY
+from evalkit.biases.position import BY_CATEGORY, CONSISTENCY, ON_AVERAGE, STEADY
 from evalkit.biases.scale import TIES
 from evalkit.evidence.evidence import UNVARIED
-from evalkit.evidence.findings import Audit, Finding, Subject, counted
+from evalkit.evidence.findings import AgreementRow, Audit, Finding, Subject, counted
 from evalkit.evidence.metrics import Form
-from evalkit.reports.audit_metrics import excludes_null, judge_key, models, placebo_spread, topics
-from evalkit.reports.audit_verdict_people import Verdict, gold, people
+from evalkit.reports.audit_metrics import excludes_null, judge_key, models, null_of, p_value, placebo_spread, topics
+from evalkit.reports.audit_verdict_people import Verdict, categories_below, gold, people
 
 LOST = 0.02
 SHOWN = 2
@@ -50,8 +55,10 @@ ALIKE = 0.8
 """Rank correlation from which two rankings are much the same."""
 POWER = (1.96 + 0.84) / 1.96
 """Of half an interval of 95%: what is found four times in five."""
-STEADY = 0.9
-"""Position consistency at which one order would nearly do."""
+FEWEST_MODELS = 5
+"""Models from which a ranking like people's is worth saying: of four, one in 24 orders is theirs by chance."""
+LEVEL = 0.05
+"""Of all warnings of a box together."""
 
 
 def verdict(audit: Audit, subject: Subject) -> Verdict:
@@ -63,17 +70,29 @@ def verdict(audit: Audit, subject: Subject) -> Verdict:
         result.unknown = list(subject.unknown)
         _failures(result, subject)
     else:
+        adjusted = _adjusted(mine, categories_below(audit, subject))
+        result.looked_at = len(adjusted)
         _attackers(result, mine)
-        people(result, audit, subject)
+        people(result, audit, subject, adjusted)
         gold(result, audit, subject)
         _stand_in(result, mine)
         _ranking(result, mine)
         _flat(result, mine)
-        _biases(result, mine)
-        _steadiness(result, mine)
+        neither = _biases(result, mine, adjusted)
+        _steadiness(result, mine, neither)
         _failures(result, subject)
     result.unknown += _unmeasured(audit, mine)
     return result
+
+
+def looked_at(result: Verdict) -> str:
+    """How many statements the warnings are out of, as a sentence; empty where none was looked at."""
+    if not result.looked_at:
+        return ""
+    return (
+        f"{counted(result.looked_at, 'possible warning')} about biases and categories looked at; an unbiased judge "
+        "would get any of them in at most 5% of audits."
+    )
 
 
 def _brief(row: Finding) -> str:
@@ -94,32 +113,102 @@ def _figure(value: float, form: Form) -> str:
     return f"{value:.1%}" if form == "share" else f"{round(value, 2) + 0.0:{'+' if form == 'signed' else ''}.2f}"
 
 
+def _claims(mine: Sequence[Finding]) -> dict[str, list[Finding]]:
+    """Effects over all categories by the claim that they put at risk, without those that a better one stands for."""
+    claims: dict[str, list[Finding]] = {}
+    for row in mine:
+        if row.category is None and row.estimate is not None and row.measure.risk:
+            claims.setdefault(row.measure.risk, []).append(row)
+    result = {}
+    for risk, measured in claims.items():
+        there = {row.metric for row in measured}
+        result[risk] = [row for row in measured if there.isdisjoint(row.measure.stands_in_for)]
+    return result
+
+
+def _adjusted(mine: Sequence[Finding], below: Sequence[tuple[AgreementRow, float]]) -> dict[int, float]:
+    """By the identity of each row that might give a warning, its p-value by Holm's adjustment over all of them.
+
+    A row whose lean differs between categories counts twice; the second is under the identity of its details.
+    """
+    from evalkit.stats.flips import holm
+
+    found: dict[int, float] = {}
+    for rows in _claims(mine).values():
+        for row in rows:
+            null = null_of(row)
+            if null is not None and row.lower is not None and row.upper is not None:
+                found[id(row)] = p_value(row.estimate or 0.0, row.lower, row.upper, null, row.questions)
+            between = row.details.get(BY_CATEGORY)
+            if between:
+                found[id(between)] = between["p_value"]
+    found |= {id(row): p for row, p in below}
+    return dict(zip(found, holm(list(found.values())), strict=True))
+
+
 def _stand_in(result: Verdict, mine: Sequence[Finding]) -> None:
-    """The alternative annotator test, which decides by itself."""
-    measured = {row.metric: row for row in mine if row.estimate is not None}
+    """The alternative annotator test, and whether it can say anything here."""
+    measured = {row.metric: row for row in mine if row.estimate is not None and row.category is None}
     found, by_item = measured.get(WINNING_RATE.name), measured.get(ADVANTAGE.name)
     if found is None:
         return
     people = found.details.get("contests") or ()
+    epsilon = found.details.get("epsilon")
     told = f"Alternative annotator test: it could replace {found.estimate or 0:.0%} of "
     told += f"{len(people)} annotators" if people else "annotators"
-    told += f" at epsilon {found.details['epsilon']:g}" if "epsilon" in found.details else ""
+    told += f" at epsilon {epsilon:g}" if epsilon is not None else ""
     told += "; 50% passes."
-    if found.details.get("passed"):
-        result.may.append(f"It may take an annotator's place in a panel. {told}")
+    kappas = [measured.get(KAPPA.of(setup=setup, title=setup.upper()).name) for setup in ("s1", "s2")]
+    beyond = [row for row in kappas if row is not None]
+    chance = next((row for row in beyond if row.lower is None or row.lower <= 0), None)
+    lengthy = next((row for row in beyond if _goes_by_length(row)), None)
+    edge = found.details.get("edge_over_chance")
+    if chance is not None:
+        limits = "" if chance.lower is None else f" (95% {chance.lower:z.2f} to {chance.upper:z.2f})"
+        why = f"it does not clearly agree with people beyond chance (kappa {chance.estimate:z.2f}{limits})."
+        result.may_not.append(f"That it may take an annotator's place in a panel: {why}")
+    elif any("sees more than length" in line for line in result.may_not) or lengthy is not None:
+        result.may_not.append(
+            "That it may take an annotator's place in a panel: a rule that goes by length agrees with people as well."
+        )
+    elif isinstance(edge, int | float) and isinstance(epsilon, int | float) and edge <= epsilon:
+        result.unknown.append(
+            f"Whether it may take an annotator's place in a panel: people agree only {edge:.2f} more often than "
+            f"a judge that guesses, and the test allows {epsilon:g}, so that it tells nothing here."
+        )
+    elif found.details.get("passed"):
+        if any("could take a person's place" in line for line in result.may_not):
+            result.unknown.append(f"Whether it may take an annotator's place in a panel. {told}")
+        else:
+            result.may.append(f"It may take an annotator's place in a panel. {told}")
     elif by_item is not None and by_item.lower is not None and by_item.lower > 0.5:  # as good, but on too few items
         result.unknown.append(f"Whether it may take an annotator's place in a panel. {told}")
     else:
         result.may_not.append(f"That it may take an annotator's place in a panel. {told}")
 
 
+def _goes_by_length(row: Finding) -> bool:
+    rule = row.details.get("length_only")
+    return isinstance(rule, int | float) and row.lower is not None and rule >= row.lower
+
+
 def _ranking(result: Verdict, mine: Sequence[Finding]) -> None:
     ranked = [row for row in mine if row.metric == SPEARMAN.name]
-    found = next((row for row in ranked if row.category is None and row.estimate), None)
+    found = next((row for row in ranked if row.category is None and row.estimate is not None), None)
     if found is None or found.lower is None:
         return
+    same = next((row.estimate for row in mine if row.metric == CONSISTENCY.name and row.category is None), None)
+    compared = found.details.get("models")
     if found.lower >= ALIKE:
-        result.may.append(f"It ranks these models much as people do. {_brief(found)}.")
+        why = ""
+        if isinstance(compared, int) and compared < FEWEST_MODELS:
+            why = f"of {compared} models, orders are alike by chance"
+        elif same is not None and same < 0.5:
+            why = f"only {same:.1%} of its verdicts survive the swap of the answers"
+        if why:
+            result.unknown.append(f"Whether people would rank the models as it does: {why}. {_brief(found)}.")
+        else:
+            result.may.append(f"It ranks these models much as people do. {_brief(found)}.")
     elif found.upper is not None and found.upper < ALIKE:
         result.may_not.append(f"That people would rank the models as it does. {_brief(found)}.")
     else:
@@ -132,17 +221,21 @@ def _flat(result: Verdict, mine: Sequence[Finding]) -> None:
             result.may_not.append(f"That answers with the same score are equally good. {_brief(row)}.")
 
 
-def _biases(result: Verdict, mine: Sequence[Finding]) -> None:
-    """What each claim that a bias puts at risk is worth: one line a claim, whichever metrics there are."""
-    claims: dict[str, list[Finding]] = {}
-    for row in mine:
-        if row.category is None and row.estimate is not None and row.measure.risk:
-            claims.setdefault(row.measure.risk, []).append(row)
-    for risk, measured in claims.items():
-        there = {row.metric for row in measured}
-        rows = [row for row in measured if there.isdisjoint(row.measure.stands_in_for)]
+def _biases(result: Verdict, mine: Sequence[Finding], adjusted: Mapping[int, float]) -> str:
+    """What each claim that a bias puts at risk is worth: one line a claim, whichever metrics there are.
+
+    Returns:
+        The effect of the place, in words, where none is found but too few verdicts survive the swap.
+    """
+    neither = ""
+    for risk, rows in _claims(mine).items():
         title = rows[0].measure.topic.title
-        found = [row for row in rows if row.details.get("excludes_null", excludes_null(row))]
+        found = [
+            row
+            for row in rows
+            if row.details.get("excludes_null", excludes_null(row)) and adjusted.get(id(row), 1.0) < LEVEL
+        ]
+        between, differs = _between(result, rows, adjusted, found=bool(found))
         apart = [row for row in rows if row not in found and excludes_null(row)]
         quiet = [row for row in rows if row not in found and row not in apart]
         if found:
@@ -154,7 +247,7 @@ def _biases(result: Verdict, mine: Sequence[Finding]) -> None:
                 f"models that are no kin are up to {placebo_spread(kin[0]):.2f} off too, and it cannot be told from "
                 "that"
                 if kin
-                else f"of {counted(len(rows), 'effect')} looked at, one or another is as large by chance"
+                else f"of {counted(len(adjusted), 'statement')} looked at, one or another is as large by chance"
             )
             result.unknown.append(f"{title}: {_listed(apart, 1)}; but {why}.")
         if not quiet:
@@ -164,12 +257,47 @@ def _biases(result: Verdict, mine: Sequence[Finding]) -> None:
         if blind == inf:
             result.unknown.append(f"{title}: it cannot be told from so few questions. {_listed(quiet, 1)}.")
             continue
+        moved = next((row.details[ON_AVERAGE] for row in quiet if row.details.get(ON_AVERAGE)), None)
+        if moved:
+            neither = f"It favours neither place on average, but {moved}. {_listed(quiet, 1)}"
+            continue
+        if differs or between:
+            if not differs:
+                result.unknown.append(f"{title}: no bias on average, but categories may differ. {_listed(quiet, 1)}.")
+            continue
         size = f"{100 * blind:.0f} points" if unit.form == "share" else f"{blind:.2f} {unit.after}".rstrip()
         said = f"{_listed(quiet, 1)}. An effect below {size} could have been missed."
         if apart or unit.small is None or blind > unit.small:
             result.unknown.append(f"{title}: no bias was found, but these data are coarse. {said}")
         else:
             result.may.append(f"{coarsest.measure.safe or f'{title}:'} no bias was found. {said}")
+    return neither
+
+
+def _between(
+    result: Verdict, rows: Sequence[Finding], adjusted: Mapping[int, float], *, found: bool
+) -> tuple[bool, bool]:
+    """Say that an effect differs between categories, if that is news. Returns whether it may, and whether it does."""
+    spread = next((row.details[BY_CATEGORY] for row in rows if row.details.get(BY_CATEGORY)), None)
+    if spread is None:
+        return False, False
+    differs = adjusted.get(id(spread), 1.0) < LEVEL
+    values = spread["leans"].values()
+    if differs and not (found and (min(values) >= 0 or max(values) <= 0)):  # more here than there says the same
+        p = max(spread["p_value"], 0.001)
+        result.may_not.append(f"That order matters alike in every category: {_leans(spread['leans'])} (p = {p:.2g}).")
+    return spread["p_value"] < LEVEL, differs
+
+
+def _leans(leans: Mapping[str, float]) -> str:
+    """The categories that lean most to either place."""
+    told = []
+    for place, way in (("first", 1), ("second", -1)):
+        names = sorted((name for name, value in leans.items() if way * value > 0), key=lambda name: -way * leans[name])
+        if names:
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            told.append(f"the {place} place gains in {', '.join(names[:SHOWN])}{more}")
+    return "; ".join(told)
 
 
 def _listed(rows: Sequence[Finding], most: int) -> str:
@@ -187,13 +315,18 @@ def _detectable(row: Finding) -> float:
     return POWER * (row.upper - row.lower) / 2
 
 
-def _steadiness(result: Verdict, mine: Sequence[Finding]) -> None:
+def _steadiness(result: Verdict, mine: Sequence[Finding], neither: str) -> None:
     for row in mine:
         if row.metric == CONSISTENCY.name and row.category is None and row.estimate is not None:
             if row.lower is not None and row.lower >= STEADY:
                 result.may.append(f"Its verdicts mostly hold in both orders. {_brief(row)}, n={row.n:,}.")
             elif row.upper is not None and row.upper < STEADY:
                 result.may_not.append(f"Much from a single pair. {_brief(row)}, n={row.n:,}.")
+                if neither:
+                    result.may_not.append(f"That the order in which answers are shown matters little. {neither}.")
+                    return
+    if neither:
+        result.unknown.append(f"Position: {neither[0].lower()}{neither[1:]}.")
 
 
 def _attackers(result: Verdict, mine: Sequence[Finding]) -> None:
@@ -226,11 +359,44 @@ def _attackers(result: Verdict, mine: Sequence[Finding]) -> None:
 
 
 def _failures(result: Verdict, subject: Subject) -> None:
+    """Failures that are many, and those that are uneven: a model that fails where it is worst looks better for it."""
     lost = sum(subject.failed.values())
     if subject.judgments and lost / subject.judgments > LOST:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in subject.failed.items())
         share = f"{lost:,} of {counted(subject.judgments, 'judgment')} ({lost / subject.judgments:.1%})"
         result.may_not.append(f"That what failed is like the rest: {share} have no verdict ({kinds}).")
+    uneven = _uneven(subject.failed_by_model)
+    if uneven:
+        result.may_not.append(
+            f"That all models are compared on the same questions: judgments without a verdict are {uneven}."
+        )
+    missing = {name: count for name, count in subject.unanswered.items() if count}
+    asked = max(subject.questions, 1)
+    worst = sorted(missing, key=lambda name: -missing[name])
+    if worst and missing[worst[0]] / (asked + missing[worst[0]]) > LOST:
+        told = ", ".join(f"{name} {missing[name]:,}" for name in worst[:SHOWN])
+        more = f" and {len(worst) - SHOWN} more" if len(worst) > SHOWN else ""
+        result.may_not.append(
+            f"That all models are compared on the same questions: answers that failed are not judged ({told}{more}). "
+            "If they failed where they are worst, these models look better than they are."
+        )
+
+
+def _uneven(by_model: Mapping[str, tuple[int, int]]) -> str:
+    """The model whose judgments fail far more often than the others', in words; nothing where none does."""
+    if len(by_model) < 2 or not any(lost for lost, _ in by_model.values()):
+        return ""
+    from scipy.special import bdtrc
+
+    name, (lost, n) = max(by_model.items(), key=lambda item: item[1][0] / max(item[1][1], 1))
+    others = [value for model, value in by_model.items() if model != name]
+    rest, size = sum(one for one, _ in others), sum(one for _, one in others)
+    if not n or not size or lost / n - rest / size <= LOST:
+        return ""
+    by_chance = float(bdtrc(lost - 1, n, min(0.999, max(rest / size, 1 / (size + 1))))) if lost else 1.0
+    if by_chance * len(by_model) >= LEVEL / 10:  # strict, as judgments of one question are alike
+        return ""
+    return f"{lost / n:.1%} of those with {name} and {rest / size:.1%} of the others"
 
 
 def _unmeasured(audit: Audit, mine: Sequence[Finding]) -> Iterator[str]:

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evalkit.evidence.findings import AgreementRow, Audit, Subject
+from evalkit.reports.audit_metrics import p_value
 from evalkit.reports.audit_parts import PEOPLE
 
 MARGIN = 0.05
 CHANCE = 0.5
 """Agreement by chance where both sides see a winner."""
+LEVEL = 0.05
+"""Of all warnings of a box together."""
 WEAKEST = 2
 """Categories that are named."""
 
@@ -22,19 +25,53 @@ class Verdict:
     may: list[str] = field(default_factory=list)
     may_not: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    looked_at: int = 0
+    """Statements that might have been warnings; those that are hold together, at 5% (Holm)."""
+
+    @property
+    def said(self) -> dict[str, list[str]]:
+        """The sentences by heading."""
+        return {"may": self.may, "may_not": self.may_not, "unknown": self.unknown}
 
 
-def people(result: Verdict, audit: Audit, subject: Subject) -> None:
-    """Does it vote like one more person, in every category, and does it see more than length?"""
+def _with_people(audit: Audit, subject: Subject) -> list[AgreementRow]:
+    """How often this judge agrees with people, and people with one another, over all turns."""
     rows = [row for row in audit.agreement if row.total and row.turn is None and row.other == PEOPLE]
     rows = [row for row in rows if row.benchmark in ("", subject.benchmark)]
-    rows = [row for row in rows if row.judge != subject.judge or row.protocol in ("", subject.protocol)]
+    return [row for row in rows if row.judge != subject.judge or row.protocol in ("", subject.protocol)]
+
+
+def categories_below(audit: Audit, subject: Subject) -> list[tuple[AgreementRow, float]]:
+    """Categories whose agreement could be called weak, each with the p-value of its being that of all together."""
+    ours = [row for row in _with_people(audit, subject) if row.judge == subject.judge and row.setup == "S2"]
+    whole = next((row for row in ours if row.category is None), None)
+    if whole is None:
+        return []
+    every = whole.agree / whole.total
+    return [
+        (row, p_value(row.agree / row.total, row.lower, row.upper, every, row.questions))
+        for row in ours
+        if row.category is not None and row.lower is not None and row.upper is not None and row.questions != 1
+    ]
+
+
+def people(result: Verdict, audit: Audit, subject: Subject, adjusted: Mapping[int, float]) -> None:
+    """Does it vote like one more person, in every category, and does it see more than length?
+
+    Args:
+        result: Where the sentences go.
+        audit: All that is known.
+        subject: The judge.
+        adjusted: p-values of the categories of ``categories_below``, by their identity.
+    """
+    rows = _with_people(audit, subject)
     ours = [row for row in rows if row.judge == subject.judge]
     whole = {row.setup: row for row in ours if row.category is None}
     sure, every = whole.get("S2"), whole.get("S1")
     if sure is not None and sure.lower is not None:
         among = {row.category: row for row in rows if row.judge == PEOPLE and row.setup == "S2"}
-        result.may_not += _weak(sure, [row for row in ours if row.setup == "S2" and row.category is not None], among)
+        below = [row for row in ours if row.setup == "S2" and adjusted.get(id(row), 1.0) < LEVEL]
+        result.may_not += _weak(sure, below, among)
         if sure.length_only is not None and sure.length_only >= sure.lower:
             result.may_not.append(
                 "That it sees more than length: always preferring the longer answer agrees with people in "
@@ -55,7 +92,8 @@ def _one_more(result: Verdict, sure: AgreementRow | None, every: AgreementRow | 
     Judge and people are compared on the same pairs, those with several votes.
     """
     if every is None or every.alike is None:
-        shares = [f"ties aside, in {_share(sure)}"] if sure is not None else []
+        aside = "" if sure is None or every is None else f" of {every.total:,}"
+        shares = [f"ties aside, in {_share(sure)}{aside}"] if sure is not None else []
         shares += [f"with ties, in {_share(every)}"] if every is not None else []
         if shares:
             said = f"it agrees with people, {'; '.join(shares)}; how often people agree is not known"
@@ -67,12 +105,12 @@ def _one_more(result: Verdict, sure: AgreementRow | None, every: AgreementRow | 
     if sure is not None and sure.alike is not None:
         mine, them = sure.alike
         told = (
-            f"ties aside, it agrees with people in {_share(mine)} (among people {_plain(them)}); "
+            f"ties aside, it agrees with people in {_share(mine)} of {ours.total:,} (among people {_plain(them)}); "
             f"with ties, {_share(ours)} ({_plain(theirs)})"
         )
         standing.append(_standing(mine, them))
         better = mine.lower is not None and mine.lower > CHANCE
-    said = f"on pairs with several votes, {told}."
+    said = f"where several voted, {told}."
     if ours.undecided:
         said += f" No winner on {ours.undecided:,}."
     if min(standing) < 0:

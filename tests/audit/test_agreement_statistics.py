@@ -119,10 +119,10 @@ def test_limits_that_coincide_are_no_interval():
             grades += [Grade(f"q{q}", 1, f"m{model}", said, f"person_{person}") for person in range(3)]
     whole = audited(gather(rows, votes=grades))
     found = only(whole.findings, "agreement_spearman")
-    assert found.lower == found.upper == 1
-    assert "(no interval: resampled questions give the same figure)" in found.sentence
-    (line,) = [line for line in verdict(whole, whole.subjects[0]).may if "ranks these models" in line]
-    assert "1.00 (no interval: resampled questions give the same figure)" in line
+    assert found.estimate == found.upper == 1
+    assert 0.7 < found.lower < 0.95, "what so few questions leave open"
+    (line,) = [line for line in verdict(whole, whole.subjects[0]).unknown if "rank the models" in line]
+    assert "of 4 models, orders are alike by chance" in line
 
 
 def test_agreement_differs_between_categories_of_mtbench(mtbench):
@@ -152,7 +152,7 @@ def test_one_category_has_nothing_to_compare():
 
 def test_experts_as_annotators(mtbench):
     rate, by_item = (only(mtbench.findings, f"alt_test_{name}") for name in ("winning_rate", "advantage"))
-    assert rate.details["epsilon"] == 0.2, "they are called experts"
+    assert rate.details["epsilon"] == 0.1, "whatever people are called"
     assert len(rate.details["contests"]) == 26
     assert all(contest["n"] >= 30 for contest in rate.details["contests"])
     assert not rate.details["passed"]

@@ -110,11 +110,11 @@ def test_the_exact_test_is_the_binomial_one(consistent, first, last):
     found = list(Position().findings(gather(rows)[0].evidence[0]))
     p = binomtest(first, first + last, 0.5).pvalue if first + last else 1.0
     fair = only(found, "position_fairness")
-    assert fair.details["exact_p"] == pytest.approx(p)
-    assert f"Exact test of no preference: p = {p:.2g}." in fair.sentence
+    assert fair.details["p_value"] == pytest.approx(p)
+    assert f"Test of no preference, signs of questions exchanged: p = {p:.2g}." in fair.sentence
     assert fair.estimate == pytest.approx((last - first) / (consistent + first + last))
     if first + last:
-        assert only(found, "position_first").details["exact_p"] == pytest.approx(p)
+        assert only(found, "position_first").details["p_value"] == pytest.approx(p)
 
 
 def by_gap(seed, fades):

@@ -103,7 +103,7 @@ def test_judge_and_people_are_compared_on_the_same_pairs():
     said = box(published("prd", "prd_vicuna80"), "gpt4")
     assert not any("one more person" in line for line in said.may)
     (line,) = [line for line in said.unknown if "as good as a person" in line]
-    assert "ties aside, it agrees with people in 73.5% (95% 70%–77%), n=858 (among people 64.7%)" in line
+    assert "ties aside, it agrees with people in 73.5% (95% 69%–78%), n=858 of 1,440 (among people 64.7%)" in line
     assert "with ties, 49.0% (95% 45%–53%), n=1,440 (52.4%)" in line
 
 
@@ -156,8 +156,8 @@ def test_seldom_sure_and_seldom_right_is_no_open_question():
 def test_gpt4_on_mtbench_still_passes():
     found = published("fastchat", "mtbench_votes")
     (line,) = [line for line in box(found, "gpt4_pair").may if "one more person" in line]
-    assert "84.0% (95% 81%–87%), n=1,147 (among people 81.4%)" in line
-    assert "with ties, 65.3% (95% 62%–69%), n=1,769 (64.8%)" in line
+    assert "84.0% (95% 80%–87%), n=1,147 of 1,769 (among people 81.4%)" in line
+    assert "with ties, 65.3% (95% 61%–69%), n=1,769 (64.8%)" in line
 
 
 @pytest.mark.parametrize(("share", "place"), [(0.64, "may"), (0.59, "unknown"), (0.4, "may_not")])
