@@ -25,7 +25,7 @@ from evalkit.backends.servers import Servers
 from evalkit.core.batch_api import BatchSettings, batch_backend
 from evalkit.core.protocols import Backend, Caps, Judge, JudgeProtocol, Model, Sampling, UsageError
 from evalkit.core.schema import ErrorKind
-from evalkit.core.secrets import CREDENTIAL, credential_in_config
+from evalkit.core.secrets import CREDENTIAL, credential_in_config, keep_named
 from evalkit.datasets import benchmark
 from evalkit.datasets.artifacts import fetch
 from evalkit.datasets.benchmark import Benchmark, Fields
@@ -131,6 +131,7 @@ def parse(composed: Mapping[str, Any]) -> Config:
     Raises:
         UsageError: a key is unknown, a value has the wrong type, or it is a credential; the message names the key.
     """
+    keep_named(composed)
     if where := credential_in_config(composed):
         raise UsageError(CREDENTIAL.format(where=where))
     members = {}

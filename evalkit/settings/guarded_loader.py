@@ -14,14 +14,29 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult
-from omegaconf import DictConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
+from evalkit.core import secrets
 from evalkit.core.paths import shipped
 from evalkit.core.protocols import UsageError
 
 
 class GuardedLoader(ConfigLoaderImpl):
     """Composes as Hydra does, and checks each file before anything of it is used. Launchers take it to their jobs."""
+
+    def load_configuration(
+        self, config_name: str | None, overrides: list[str], run_mode: RunMode, *more: Any, **options: Any
+    ) -> DictConfig:
+        """Compose; what several jobs share is written to multirun.yaml before any job looks for credentials in it."""
+        composed = super().load_configuration(config_name, overrides, run_mode, *more, **options)
+        if run_mode == RunMode.MULTIRUN:
+            plain: Any = OmegaConf.to_container(composed, resolve=False)
+            shared = {key: node for key, node in plain.items() if key != "hydra"}
+            secrets.keep_named(shared)
+            if where := secrets.credential_in_config(shared):
+                raise UsageError(secrets.CREDENTIAL.format(where=where))
+        return composed
 
     def _process_config_searchpath(self, config_name: str | None, parsed_overrides: list[Override], repo: Any) -> None:
         primary = repo.load_config(config_path=config_name) if config_name else None

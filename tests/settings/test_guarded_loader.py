@@ -54,7 +54,7 @@ ROUTES: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     ),
     "a group of Hydra's": (
         {"model/mine.yaml": MEMBER, "hydra/callbacks/bad.yaml": "c: {_target_: canary.sing}\n"},
-        ("+hydra/callbacks=bad",),
+        ("hydra/callbacks=bad",),
     ),
     "a launcher of one's own": (
         {"model/mine.yaml": MEMBER, "hydra/launcher/bad.yaml": "_target_: canary.sing\n"},
