@@ -12,8 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.shared_data import shared_data
+
+# How fast examples are made and run says how busy the machine is, not whether the code is right.
+settings.register_profile("any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any_machine")
 
 HIDDEN = ("OPENAI_", "ANTHROPIC_", "HF_", "EVALKIT_", "HYDRA_", "NO_COLOR", "FORCE_COLOR", "TTY_")
 KEPT = ("EVALKIT_TEST_", "EVALKIT_SHARED_DATA")

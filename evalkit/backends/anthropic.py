@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from evalkit.backends import chat_completions, provider
 from evalkit.backends.anthropic_batches import AnthropicBatches
+from evalkit.backends.bounded import ENCODINGS, bound_response
 from evalkit.backends.provider import Detail, Endpoint, Vendor
 from evalkit.backends.sdk_batches import Calls
 from evalkit.core.protocols import Backend, Completion, EvalkitError, Misconfigured, Request
@@ -99,7 +100,7 @@ class Anthropic(Backend):
         import anthropic
         import httpx2
 
-        headers: dict[str, Any] = {"Content-Type": "application/json", **self.headers}
+        headers: dict[str, Any] = {"Content-Type": "application/json", "Accept-Encoding": ENCODINGS, **self.headers}
         if not endpoint.own:
             headers |= {name: anthropic.Omit() for name in endpoint.stray}
         self._client = anthropic.AsyncAnthropic(
@@ -110,7 +111,9 @@ class Anthropic(Backend):
             timeout=anthropic.Timeout(self.timeout, connect=min(30.0, self.timeout)),
             # A redirect would take the prompt, and custom headers, to a host nobody chose.
             http_client=anthropic.DefaultAioHttpClient(
-                limits=httpx2.Limits(max_connections=max(100, self.concurrency)), follow_redirects=False
+                limits=httpx2.Limits(max_connections=max(100, self.concurrency)),
+                follow_redirects=False,
+                event_hooks={"response": [bound_response]},
             ),
         )
         self._endpoint = endpoint

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from evalkit.backends.provider import NO_KEY, Detail
+from evalkit.core import secrets
 from evalkit.core.protocols import Completion, EvalkitError, Malformed, Misconfigured, Request, Transport
 from evalkit.core.schema import Finish, Usage
 
@@ -175,7 +176,7 @@ def without(secret: str, raw: bytes) -> bytes:
     """A body without our key, however JSON spells it: what a server says is stored."""
     if secret == NO_KEY:
         return raw
-    raw = raw.replace(secret.encode(), b"***")
+    raw = secrets.without_bytes(secret, raw)
     return _spellings(secret).sub(b"***", raw) if b"\\u00" in raw or b"\\/" in raw else raw
 
 

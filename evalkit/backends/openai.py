@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.backends import chat_completions, provider
+from evalkit.backends.bounded import ENCODINGS, bound_response
 from evalkit.backends.openai_batches import OpenAIBatches
 from evalkit.backends.provider import Detail, Endpoint, Vendor
 from evalkit.backends.sdk_batches import Calls
@@ -59,7 +60,7 @@ class OpenAI(Backend):
         import httpx2
         import openai
 
-        headers: dict[str, Any] = {"Content-Type": "application/json", **self.headers}
+        headers: dict[str, Any] = {"Content-Type": "application/json", "Accept-Encoding": ENCODINGS, **self.headers}
         if not endpoint.own:  # whatever the SDK would add out of OPENAI_* variables stays here
             headers |= {name: openai.Omit() for name in ("OpenAI-Organization", "OpenAI-Project", *endpoint.stray)}
             headers["Authorization"] = f"Bearer {endpoint.key}"
@@ -71,7 +72,9 @@ class OpenAI(Backend):
             timeout=openai.Timeout(self.timeout, connect=min(30.0, self.timeout)),
             # A redirect would take the prompt, and custom headers, to a host nobody chose.
             http_client=openai.DefaultAioHttpClient(
-                limits=httpx2.Limits(max_connections=max(100, self.concurrency)), follow_redirects=False
+                limits=httpx2.Limits(max_connections=max(100, self.concurrency)),
+                follow_redirects=False,
+                event_hooks={"response": [bound_response]},
             ),
         )
         self._endpoint = endpoint

@@ -309,7 +309,7 @@ def _remedy(detail: Detail) -> str:
     return "shorten the prompt, or change the field it names"
 
 
-def unreachable(error: Exception, endpoint: Endpoint) -> Transport:
+def unreachable(error: Exception, endpoint: Endpoint) -> EvalkitError:
     """No answer arrived: refused, reset, timed out. The cause at the end of the chain says which.
 
     The SDKs' own texts do not: openai 3.54's aiohttp adapter reports a dropped connection as a time-out.
@@ -317,6 +317,8 @@ def unreachable(error: Exception, endpoint: Endpoint) -> Transport:
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
+    if isinstance(cause, EvalkitError):  # raised while the response was read, and passed on by the SDK
+        return cause
     what = endpoint.scrub(clean(str(cause), 200))
     never = isinstance(cause, OSError) and not isinstance(cause, (ConnectionResetError, BrokenPipeError, TimeoutError))
     message = f"no answer from {endpoint.shown}: {type(cause).__name__}{f': {what}' if what else ''}"

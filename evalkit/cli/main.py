@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
+
+FAILED = 1
+"""The exit code of what could not be carried out."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -51,6 +55,15 @@ def _carry_out(arguments: list[str], *, own_process: bool) -> int:
             return _dispatch(arguments)
     except EvalkitError as error:
         return messages.failed(error)
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        # Written directly: a console, which is loaded from files, may not be had any more.
+        sys.stderr.write(
+            f"evalkit: {error.strerror}: this process may not open as many as it needs; raise the limit, as with "
+            "`ulimit -n 4096`, and run the same command again, which goes on from what is stored\n"
+        )
+        return FAILED
     except KeyboardInterrupt:
         messages.print_error("interrupted; what was answered is stored, and the same command goes on from there")
         return messages.INTERRUPTED

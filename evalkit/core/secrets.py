@@ -1,6 +1,7 @@
 """Keys: read from the environment or a ``.env`` file, and kept out of everything evalkit writes or prints.
 
-A secret is the value of an environment variable whose name says so (``OPENAI_API_KEY``, ``HF_TOKEN``, ...).
+A secret is the value of an environment variable whose name says so (``OPENAI_API_KEY``, ``HF_TOKEN``, ...), or that a
+setting ``api_key_env`` names.
 ``scrub`` takes every such value out of a text; messages, tracebacks and log lines go through it. What looks like a
 credential in the configuration is refused before anything is written: the configuration is recorded with the results.
 """
@@ -31,13 +32,20 @@ SHORTEST = 8
 """Characters; a shorter value is no key, and taking it out of texts would garble them."""
 
 _SECRET_NAME = re.compile(r"(^|_)(API)?(KEY|TOKEN|SECRET|PASSWORD|CUSTOM_HEADERS)(_|$)", re.IGNORECASE)
+_NAMED = "EVALKIT_SECRET_VARIABLES"
+"""The variable that lists those an ``api_key_env`` names; in the environment, so that child processes know them too."""
+_NO_KEY_VARIABLE = re.compile(r"(LD|DYLD|PYTHON|EVALKIT)_?.*|.*PATH|HOME|SHELL|USER", re.IGNORECASE)
+"""Variables that steer programs: naming one as a key's neither reads it from a file nor makes it a secret."""
 _FROM_FILE = re.compile(r"[A-Za-z]\w*_(KEY|TOKEN|BASE_URL)")
 """Variables a ``.env`` file may set; all others in it are other programs'."""
 _CREDENTIAL_NAME = re.compile(
     r"(.*[-_])?(api[-_]?key|key|token|access[-_]?token|secret|password|authori[sz]ation|cookie|credentials?)",
     re.IGNORECASE,
 )
-_LIKE_A_KEY = re.compile(r"(?:Bearer |Basic )\S{8,}|\b(?:sk-|gsk_|xai-|hf_|AIza)(?=\D*\d)[A-Za-z0-9_-]{16,}")
+_LIKE_A_KEY = re.compile(
+    r"(?:Bearer|Basic) (?=\S*\d)\S{8,}|(?<![A-Za-z0-9])(?:sk-|gsk_|xai-|hf_|AIza)(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{16,}"
+)
+_ALL_A_KEY = re.compile(r"(?:Bearer|Basic) \S{8,}")
 _IN_URL = re.compile(
     r"(?<=://)[^\s/?#@]+@|(?<=[?&])(?:api[-_]?key|key|(?:access[-_]?)?token|sig|secret|password)=[^\s&#'\"]+",
     re.IGNORECASE,
@@ -61,14 +69,52 @@ def load_env_file(path: Path = Path(".env")) -> None:
             os.environ.setdefault(name, value)
 
 
+def keep_named(value: Any, path: Path = Path(".env")) -> None:
+    """Make secrets of the variables that ``api_key_env`` names anywhere in a configuration; ``.env`` may hold them.
+
+    Raises:
+        OSError, ValueError: the file cannot be read, or is not text.
+    """
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if name == "api_key_env" and isinstance(inner, str):
+                _keep_variable(inner, path)
+            else:
+                keep_named(inner, path)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            keep_named(inner, path)
+
+
+def _keep_variable(name: str, path: Path) -> None:
+    if _SECRET_NAME.search(name) or not re.fullmatch(r"[A-Za-z_]\w*", name) or _NO_KEY_VARIABLE.fullmatch(name):
+        return
+    if name not in os.environ and path.is_file():
+        import dotenv
+
+        if found := dotenv.dotenv_values(path, interpolate=False).get(name):
+            os.environ[name] = found
+    listed = os.environ.get(_NAMED, "").split()
+    if name in os.environ and name not in listed:
+        os.environ[_NAMED] = " ".join([*listed, name])
+
+
 def scrub(text: str) -> str:
     """``text`` without the secrets of the environment: as they are, URL-encoded, or in base64."""
-    return _hidden(tuple(value for name, value in os.environ.items() if _SECRET_NAME.search(name)), text)
+    named = os.environ.get(_NAMED, "").split()
+    return _hidden(tuple(v for name, v in os.environ.items() if _SECRET_NAME.search(name) or name in named), text)
 
 
 def without(secret: str, text: str) -> str:
     """``text`` without one secret, in any of these forms; as it stands, however short it is."""
     return _hidden((secret,), text).replace(secret, HIDDEN)
+
+
+def without_bytes(secret: str, raw: bytes) -> bytes:
+    """A body as it arrived, without one secret in any of its forms."""
+    for form in _forms((secret,)):
+        raw = raw.replace(form.encode("utf-8", "surrogateescape"), HIDDEN.encode())
+    return raw.replace(secret.encode("utf-8", "surrogateescape"), HIDDEN.encode())
 
 
 def _hidden(values: tuple[str, ...], text: str) -> str:
@@ -85,9 +131,16 @@ def _forms(values: tuple[str, ...]) -> tuple[str, ...]:
         headers = [line.partition(":")[2] for line in value.splitlines()]
         for secret in (value.strip(), *(word for line in headers for word in line.split())):
             if len(secret) >= SHORTEST:
-                forms |= {secret, quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1]}
+                spelt = {quote(secret, safe=""), quote_plus(secret), quote(secret), _percent(secret)}
+                forms |= {secret, repr(secret)[1:-1], *spelt}
+                forms |= {re.sub("%..", lambda code: code[0].lower(), text) for text in spelt}
                 forms.update(_base64(secret.encode("utf-8", "surrogateescape")))
     return tuple(sorted(forms, key=len, reverse=True))
+
+
+def _percent(secret: str) -> str:
+    """Every byte percent-encoded, also those that need not be."""
+    return "".join(f"%{byte:02X}" for byte in secret.encode("utf-8", "surrogateescape"))
 
 
 def _base64(secret: bytes) -> Iterator[str]:
@@ -100,6 +153,11 @@ def _base64(secret: bytes) -> Iterator[str]:
 
 def credential_in_arguments(arguments: Iterable[str]) -> str | None:
     """The ``key=value`` setting on a command line that holds a credential; never its value."""
+    arguments = list(arguments)
+    for argument in arguments:
+        setting, _, value = argument.lstrip("+~").partition("=")
+        keep_named({setting.rpartition(".")[2]: value})
+        keep_named([{"api_key_env": inner} for name, inner in _ENTRY.findall(value) if name == "api_key_env"])
     for argument in arguments:
         setting, equals, value = argument.lstrip("+~").partition("=")
         entries = _ENTRY.findall(value) if value.startswith(("{", "[")) else []
@@ -131,11 +189,13 @@ def _is_credential(name: str, value: str) -> bool:
 
 
 def _holds_credential(value: str) -> bool:
-    return bool(_IN_URL.search(value) or _LIKE_A_KEY.fullmatch(value.strip())) or scrub(value) != value
+    like = _IN_URL.search(value) or _LIKE_A_KEY.search(value) or _ALL_A_KEY.fullmatch(value.strip())
+    return bool(like) or scrub(value) != value
 
 
 def scrub_config(text: str) -> str:
     """A configuration as YAML, as it may be printed: also without what only looks like a credential."""
+    keep_named([{"api_key_env": name} for name in re.findall(r"api_key_env: ['\"]?(\w+)", text)])
     return "".join(map(_without_credential, scrub(text).splitlines(keepends=True)))
 
 

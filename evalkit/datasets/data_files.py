@@ -471,7 +471,7 @@ def _jsonl_chunks(path: Path, wanted: Mapping[str, str]) -> Chunks:
                 break
             try:
                 rows = decoder.decode_lines(b"".join(block))
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 break
             if rows:
                 yield (

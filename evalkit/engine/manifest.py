@@ -162,7 +162,7 @@ def _earlier(path: Path) -> list[dict[str, Any]]:
     try:
         found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
         before = msgspec.convert(found.get("earlier", []), list[dict[str, Any]])
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return []
     return [*before, {name: found.get(name) for name in CARRIED}]
 

@@ -108,6 +108,4 @@ def single_of(judge: Judge, settings: config.JudgeConfig) -> JudgeProtocol:
     own = settings.protocols.get("single", {})
     scoring = {"scoring": "logprobs"} if getattr(judge.protocol, "scoring", None) == "logprobs" else {}
     where = f"judge.{judge.name}.protocols.single"
-    built: Any = config.build({"_target_": SINGLE, **scoring, **own}, where)
-    protocol: JudgeProtocol = built
-    return protocol
+    return config.build({"_target_": SINGLE, **scoring, **own}, where, JudgeProtocol)

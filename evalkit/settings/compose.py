@@ -1,4 +1,7 @@
-"""A command line's ``key=value`` settings -> composed configurations, one a job. The only module that knows Hydra."""
+"""A command line's ``key=value`` settings -> composed configurations, one a job.
+
+Only this module and ``guarded_loader`` know Hydra.
+"""
 
 from __future__ import annotations
 
@@ -143,7 +146,7 @@ def jobs(
 
     sys.argv = ["evalkit run", *options, *given]
     try:
-        with _printed_config() if PRINTING & set(options) else contextlib.nullcontext():
+        with _printed_config() if PRINTING & set(options) else contextlib.nullcontext(), _guarded_hydra():
             job()
     except JobFailed as error:
         failed(error)
@@ -159,6 +162,22 @@ def jobs(
         text = " ".join(str(error).split())
         raise UsageError(f"{named} ({text})" if "Config group" in text else text) from error
     return max(codes, default=0)
+
+
+@contextlib.contextmanager
+def _guarded_hydra() -> Iterator[None]:
+    """Let Hydra compose with the loader that refuses settings of Hydra's own; it offers no other place to say so."""
+    from importlib import import_module
+
+    from evalkit.settings.guarded_loader import GuardedLoader
+
+    internal: Any = import_module("hydra._internal.hydra")
+    original = internal.ConfigLoaderImpl
+    internal.ConfigLoaderImpl = GuardedLoader
+    try:
+        yield
+    finally:
+        internal.ConfigLoaderImpl = original
 
 
 def _numbered(plain: dict[str, Any], given: list[str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -25,7 +25,7 @@ from evalkit.backends.servers import Servers
 from evalkit.core.batch_api import BatchSettings, batch_backend
 from evalkit.core.protocols import Backend, Caps, Judge, JudgeProtocol, Model, Sampling, UsageError
 from evalkit.core.schema import ErrorKind
-from evalkit.core.secrets import CREDENTIAL, credential_in_config
+from evalkit.core.secrets import CREDENTIAL, credential_in_config, keep_named
 from evalkit.datasets import benchmark
 from evalkit.datasets.artifacts import fetch
 from evalkit.datasets.benchmark import Benchmark, Fields
@@ -37,6 +37,14 @@ from evalkit.settings.members import is_member
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+T = TypeVar("T")
+
+EXAMPLES: dict[type[Any], str] = {
+    Backend: "evalkit.backends.fake.Fake",
+    JudgeProtocol: "evalkit.judges.single.Single",
+}
+"""A class of each kind that ``_target_`` may name."""
 
 
 class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -123,6 +131,7 @@ def parse(composed: Mapping[str, Any]) -> Config:
     Raises:
         UsageError: a key is unknown, a value has the wrong type, or it is a credential; the message names the key.
     """
+    keep_named(composed)
     if where := credential_in_config(composed):
         raise UsageError(CREDENTIAL.format(where=where))
     members = {}
@@ -300,16 +309,16 @@ def _backend(node: Mapping[str, Any], where: str) -> Backend:
     """A backend; one for several servers where ``base_url`` lists them."""
     urls = node.get("base_url")
     if not isinstance(urls, list):
-        return cast(Backend, build(node, where))
+        return build(node, where, Backend)
     if not urls:
         raise UsageError(f"{where}.base_url=[]: name at least one server")
-    return Servers(servers=tuple(cast(Backend, build({**node, "base_url": url}, where)) for url in urls))
+    return Servers(servers=tuple(build({**node, "base_url": url}, where, Backend) for url in urls))
 
 
 def _judge(name: str, config: JudgeConfig, protocol: Mapping[str, Any], references: str) -> Judge:
     own = config.protocols.get(_protocol_name(protocol), {})
     where = f"judge.{name}.protocols.{_protocol_name(protocol)}" if own else "protocol"
-    built = cast(JudgeProtocol, build({**protocol, **own}, where))
+    built = build({**protocol, **own}, where, JudgeProtocol)
     model = _model(name, config, f"judge.{name}")
     if config.batch:
         batch_backend(name, model.backend)
@@ -317,7 +326,7 @@ def _judge(name: str, config: JudgeConfig, protocol: Mapping[str, Any], referenc
 
 
 def _protocol_name(node: Mapping[str, Any]) -> str:
-    return str(getattr(_target(node, "protocol"), "name", ""))
+    return str(getattr(_target(node, "protocol", JudgeProtocol), "name", ""))
 
 
 async def _with_artifacts(node: Mapping[str, Any]) -> dict[str, Any]:
@@ -333,13 +342,14 @@ async def _with_artifacts(node: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def build(node: Mapping[str, Any], where: str) -> object:
+def build(node: Mapping[str, Any], where: str, kind: type[T]) -> T:
     """An object of the dataclass that ``_target_`` names, its fields checked against their types.
 
     Raises:
-        UsageError: the target may not be named, a field is unknown or missing, or a value has the wrong type.
+        UsageError: the target may not be named, or is of another kind; a field is unknown or missing, or a value has
+            the wrong type.
     """
-    cls = _target(node, where)
+    cls: Any = _target(node, where, kind)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
     hints = _hints(cls, fields)
     values: dict[str, Any] = {}
@@ -349,14 +359,15 @@ def build(node: Mapping[str, Any], where: str) -> object:
         if key not in fields:
             raise UsageError(f"{where}: {key!r} is not a setting of {cls.__name__}{near(key, fields)}")
         if hints[key] is Backend:
-            values[key] = build(convert(value, dict[str, Any], f"{where}.{key}"), f"{where}.{key}")
+            values[key] = build(convert(value, dict[str, Any], f"{where}.{key}"), f"{where}.{key}", Backend)
         else:
             values[key] = convert(value, hints[key], f"{where}.{key}")
     for key, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and key not in values:
             raise UsageError(f"{where}: {cls.__name__} needs {key}=...")
-    return cls(**values)
+    built: T = cls(**values)
+    return built
 
 
 def _hints(cls: type[Any], names: Iterable[str]) -> dict[str, Any]:
@@ -369,7 +380,7 @@ def _hints(cls: type[Any], names: Iterable[str]) -> dict[str, Any]:
     return hints
 
 
-def _target(node: Mapping[str, Any], where: str) -> type[Any]:
+def _target(node: Mapping[str, Any], where: str, kind: type[T]) -> type[T]:
     target = str(node.get("_target_", ""))
     module_name, _, class_name = target.rpartition(".")
     allowed = {"evalkit", *(entry.value.split(".")[0].split(":")[0] for entry in entry_points(group="evalkit"))}
@@ -381,6 +392,9 @@ def _target(node: Mapping[str, Any], where: str) -> type[Any]:
         raise UsageError(f"{where}: there is no {target!r}: {error}") from error
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
         raise UsageError(f"{where}: {target!r} is not a dataclass")
+    if not issubclass(cls, kind):
+        wanted = f"a {kind.__name__}, as {EXAMPLES[kind]} is"
+        raise UsageError(f"{where}: _target_={target!r} must be {wanted}")
     return cls
 
 

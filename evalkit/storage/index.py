@@ -20,7 +20,7 @@ class BadLine(ValueError):
     """The line after the last one entered is not a row."""
 
 
-def _why(line: bytes, error: ValueError) -> str:
+def _why(line: bytes, error: Exception) -> str:
     return str(error) if line.strip() else "the line is blank"  # the decoder says "truncated"
 
 
@@ -93,7 +93,7 @@ class Lines:
                 self.end += len(line)
         except BadLine:
             raise
-        except ValueError as error:  # of msgspec, or bad UTF-8
+        except (ValueError, RecursionError) as error:  # of msgspec, bad UTF-8, or nested without end
             raise BadLine(_why(line, error)) from error
         finally:
             self.lines.update(zip(keys, count(len(self.live))))

@@ -36,7 +36,7 @@ class ItemIndex(Index):
             if line.strip():
                 try:
                     item = self._item.decode(line)
-                except ValueError as error:  # of msgspec, or bad UTF-8
+                except (ValueError, RecursionError) as error:  # of msgspec, bad UTF-8, or nested without end
                     raise BadLine(str(error)) from error
                 self.known[item.id] = item
             self.live.append(1)

@@ -79,5 +79,5 @@ def read(path: Path) -> Record | None:
     """One manifest.json; None where there is none, or half of one, or another program's."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Record)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None

@@ -325,7 +325,7 @@ class Log(Rows[Row]):
     def _decode(self, content: bytes, line: int) -> Row:
         try:
             return self._decoder.decode(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._malformed(str(error), line) from error
 
     def _write(self, file: int, lines: Sequence[bytes]) -> None:

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.backends.chat_completions import without
 from evalkit.core import secrets
 from tests.batch_server import BatchServer
 from tests.fault_server import FaultServer
@@ -278,6 +279,9 @@ def test_a_vendor_key_stays_at_home(place, server):
         f"api_key={GIVEN}",
         f"OPENAI_API_KEY={GIVEN}",
         f"model.one.system_prompt={KEYS['ANTHROPIC_API_KEY']}",
+        f"model.one.system_prompt=Use {GIVEN} to log in",
+        f"model.one.backend.base_url=http://127.0.0.1:9/{GIVEN}/v1",
+        f"model.one.backend.base_url=http://127.0.0.1:9/v1?team={GIVEN}",
     ],
     ids=lambda setting: re.sub(r"sk-\w+[\w-]*", "KEY", setting),
 )
@@ -297,6 +301,8 @@ def test_a_key_on_the_command_line_is_refused(place, setting):
         f"headers: {{X-Anything: {GIVEN}}}",
         f"base_url: http://me:{GIVEN}@127.0.0.1:9/v1",
         f"base_url: http://127.0.0.1:9/v1?key={GIVEN}",
+        f"base_url: http://127.0.0.1:9/{GIVEN}/v1",
+        f"headers: {{X-Anything: 'a {GIVEN} b'}}",
         "api_key_env: ${oc.env:OPENAI_API_KEY}",
         "headers: {X-Anything: 'a ${oc.env:OPENAI_API_KEY} b'}",
     ],
@@ -328,6 +334,7 @@ def test_settings_that_only_look_like_credentials():
         "model.one.backend.model=hf_internal_testing_tiny_random",
         "protocol.task=Rate it. Tokens: few; the key: be fair",
         "limit=2",
+        "model.one.system_prompt=Basic knowledge will do; Bearer bonds: 5",
     ]
     for setting in harmless[:8] + harmless[9:]:
         assert secrets.credential_in_arguments([setting]) is None, setting
@@ -364,6 +371,41 @@ def test_an_env_file_that_cannot_be_read(content, cli, tmp_path):
     code, _, err = cli("list", "models")
     assert code == 2
     assert "cannot read .env" in err
+
+
+def test_a_variable_of_any_name_is_a_secret_once_api_key_env_names_it(tmp_path, monkeypatch):
+    for name in ("TEAM_LOGIN", "LD_PRELOAD", "EVALKIT_SECRET_VARIABLES"):
+        monkeypatch.setenv(name, "x")  # so that what is set below is taken back
+        monkeypatch.delenv(name)
+    path = tmp_path / ".env"
+    path.write_text("TEAM_LOGIN=correct-horse-battery\nLD_PRELOAD=evil.so.of.somebody\n")
+    secrets.load_env_file(path)
+    assert "TEAM_LOGIN" not in os.environ
+    secrets.keep_named(
+        {"model": {"a": {"backend": {"api_key_env": "TEAM_LOGIN"}}, "b": [{"api_key_env": "LD_PRELOAD"}]}}, path
+    )
+    assert os.environ["TEAM_LOGIN"] == "correct-horse-battery"
+    assert "LD_PRELOAD" not in os.environ
+    assert secrets.scrub("it said correct-horse-battery") == "it said ***"
+    assert secrets.credential_in_config({"system_prompt": "say correct-horse-battery"}) == "system_prompt"
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        str,
+        lambda key: base64.b64encode(f"me:{key}".encode()).decode(),
+        lambda key: quote(key, safe=""),
+        lambda key: quote(key, safe="").lower(),
+        lambda key: "".join(f"%{byte:02x}" for byte in key.encode()),
+    ],
+    ids=["plain", "base64", "percent", "lower percent", "all percent"],
+)
+def test_a_reply_is_stored_without_the_key_in_any_spelling(spell):
+    key = "0planted1gate/way+key=4&xy%z"
+    said = without(key, f'{{"content": "it is {spell(key)}"}}'.encode())
+    assert spell(key).encode() not in said
+    assert b"***" in said
 
 
 # Scrubbing.

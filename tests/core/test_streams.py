@@ -72,7 +72,7 @@ class Counting:
 
 @pytest.mark.parametrize(("count", "workers"), [(0, 3), (1, 3), (50, 1), (50, 7), (7, 50)])
 def test_each_does_everything_once_and_no_more_than_its_workers_at_once(count, workers):
-    work, source = Work(), Counting(count)
+    work, source = Work(seconds=0.1), Counting(count)
     assert sorted(run(gathered(each(source(), work, workers=workers)))) == list(range(count))
     assert sorted(work.finished) == list(range(count))
     assert work.most == min(count, workers)

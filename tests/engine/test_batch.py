@@ -329,7 +329,7 @@ def test_not_waiting(wire, server, tmp_path):
     second = Run(server, wire, tmp_path, {"wait": False})
     assert second() == []
     assert len(second.waiting) == 3
-    time.sleep(0.7)
+    wait_for_batches(server)
     third = Run(server, wire, tmp_path, {"wait": False})
     assert len(third()) == 12
     assert third.waiting == {}
@@ -635,7 +635,7 @@ def test_a_batch_of_an_earlier_run_is_collected_before_all_cases_have_come(serve
 def test_cases_of_a_batch_that_come_late_are_answered_from_it(server, tmp_path):
     """Their answers were not stored when the run began, but turn out to be the same."""
     Run(server, "openai", tmp_path, {"wait": False, "requests": 7})(cases(7))
-    time.sleep(0.2)
+    wait_for_batches(server)
     run = Run(server, "openai", tmp_path)
 
     async def arriving():
@@ -648,6 +648,12 @@ def test_cases_of_a_batch_that_come_late_are_answered_from_it(server, tmp_path):
 
     assert len(asyncio.run(asyncio.wait_for(run.go(cases(5), arriving()), 30))) == 7
     check(server, tmp_path, 7)
+
+
+def wait_for_batches(server):
+    """Until every batch at the server has ended."""
+    while not all(batch.ended for batch in server.batches.values()):
+        time.sleep(0.01)
 
 
 def finished(run, arriving, seconds=10):
@@ -715,7 +721,7 @@ def test_nothing_is_held_for_a_batch_that_another_run_has_collected(server, tmp_
 
 def test_a_case_that_comes_while_its_batch_is_read_is_not_paid_twice(server, tmp_path, monkeypatch):
     Run(server, "openai", tmp_path, {"wait": False, "requests": 7})(cases(7))
-    time.sleep(0.2)
+    wait_for_batches(server)
     run = Run(server, "openai", tmp_path)
     passed = []
     real = OpenAIBatches.results
