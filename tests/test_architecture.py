@@ -101,14 +101,17 @@ def test_judges_probes_and_biases_do_no_input_or_output(path):
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_only_the_command_line_knows_hydra(path):
-    """Of the command line, one module."""
-    if path != Path("evalkit/settings/compose.py"):
+    """Of the command line, one module, and the loader that it has Hydra compose with."""
+    if path not in (Path("evalkit/settings/compose.py"), Path("evalkit/settings/guarded_loader.py")):
         assert within(imported(path, inside_functions=True), {"hydra", "omegaconf"}) == set()
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.parts[1] != "stats"], ids=str)
 def test_heavy_libraries_are_imported_where_they_are_used(path):
     heavy = HEAVY | {"hydra", "omegaconf", "evalkit.stats", "evalkit.core.console", "evalkit.reports.figure_svg"}
+    heavy |= {"evalkit.settings.guarded_loader"}
+    if path == Path("evalkit/settings/guarded_loader.py"):  # a loader of its kind
+        heavy = heavy - {"hydra", "omegaconf"}
     if path == Path("evalkit/backends/vllm_engine.py"):  # runs in the engine's own process
         heavy = heavy - {"vllm"}
     if path == Path("evalkit/core/console.py"):  # a class of its kind
