@@ -76,7 +76,7 @@ UNLIKE = 2.58
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
+class ModelRecord:
     """Pairs of one model, each once however often it was judged or voted on; outcomes are those of the model."""
 
     judge: FloatArray
@@ -139,7 +139,7 @@ def _alone() -> str:
     )
 
 
-def _plan(evidence: Evidence, records: Sequence[Record]) -> Finding:
+def _plan(evidence: Evidence, records: Sequence[ModelRecord]) -> Finding:
     """Votes and judged pairs that give a model's win rate to within a few points at least cost, at several prices."""
     import numpy as np
 
@@ -182,7 +182,7 @@ def _plan(evidence: Evidence, records: Sequence[Record]) -> Finding:
     )
 
 
-def _naive(evidence: Evidence, model: str, record: Record) -> Finding:
+def _naive(evidence: Evidence, model: str, record: ModelRecord) -> Finding:
     import numpy as np
 
     from evalkit.stats.ppi import ppi_mean
@@ -206,7 +206,7 @@ def _naive(evidence: Evidence, model: str, record: Record) -> Finding:
     return evidence.finding(JUDGE, interval, sentence, model=model)
 
 
-def _corrected(evidence: Evidence, model: str, record: Record) -> Finding:
+def _corrected(evidence: Evidence, model: str, record: ModelRecord) -> Finding:
     from evalkit.stats.label_budget import labels_for
     from evalkit.stats.ppi import post_stratified_mean, ppi_mean
 
@@ -266,7 +266,7 @@ def _useful(got: Corrected) -> float | None:
     return math.sqrt(min(share, 1.0))
 
 
-def _drift(record: Record) -> tuple[float, bool]:
+def _drift(record: ModelRecord) -> tuple[float, bool]:
     """Judge's rate where people voted minus elsewhere, and whether chance accounts for it."""
     import numpy as np
 
@@ -282,7 +282,7 @@ def _drift(record: Record) -> tuple[float, bool]:
     return drift, bool(units > 10 and abs(drift) > UNLIKE * error)
 
 
-def _rogan_gladen(evidence: Evidence, model: str, record: Record) -> Finding:
+def _rogan_gladen(evidence: Evidence, model: str, record: ModelRecord) -> Finding:
     from evalkit.stats.errors import NotMeasurable
     from evalkit.stats.rogan_gladen import calibrated_rate
 
@@ -316,7 +316,7 @@ def _rogan_gladen(evidence: Evidence, model: str, record: Record) -> Finding:
     )
 
 
-def _records(evidence: Evidence) -> list[Record]:
+def _records(evidence: Evidence) -> list[ModelRecord]:
     """Pairs of each model, in the order of models."""
     import numpy as np
 
@@ -336,7 +336,7 @@ def _records(evidence: Evidence) -> list[Record]:
     people = totals(at, votes.outcome[cast], size) / np.maximum(voted, 1)
     a, b, question = pairs.a[first], pairs.b[first], pairs.question[first]
 
-    def record(model: int) -> Record:
+    def record(model: int) -> ModelRecord:
         with_votes, without = (
             np.flatnonzero(((a == model) | (b == model)) & (verdicts > 0) & chosen)
             for chosen in (voted > 0, voted == 0)
@@ -345,7 +345,7 @@ def _records(evidence: Evidence) -> list[Record]:
         def of(outcome: FloatArray, rows: IntArray) -> FloatArray:
             return np.where(a[rows] == model, outcome[rows], 1 - outcome[rows])
 
-        return Record(
+        return ModelRecord(
             of(said, with_votes), of(people, with_votes), question[with_votes], of(said, without), question[without]
         )
 

@@ -40,7 +40,7 @@ keys:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ProbeArguments:
     """A command line, read."""
 
     arguments: list[str]
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str]) -> int:
     return compose.jobs(read.arguments, read.run, failed=messages.failed, also=OURS)
 
 
-def asked(arguments: Sequence[str]) -> Asked:
+def asked(arguments: Sequence[str]) -> ProbeArguments:
     """Read the command line.
 
     Raises:
@@ -126,7 +126,7 @@ def asked(arguments: Sequence[str]) -> Asked:
     from evalkit.reports.audit_output import FORMATS
     from evalkit.reports.output import form_of
 
-    return Asked(rest, form_of(options.format, options.output, FORMATS), options.output)
+    return ProbeArguments(rest, form_of(options.format, options.output, FORMATS), options.output)
 
 
 def help_text() -> str:

@@ -53,7 +53,7 @@ SETTING = re.compile(r"[+~]*[\w.@/]+=")
 
 
 @dataclass(frozen=True)
-class Asked:
+class RejudgeArguments:
     """A command line, read, and the judgments that it is about."""
 
     arguments: list[str]
@@ -92,7 +92,7 @@ def main(arguments: list[str]) -> int:
     return compose.jobs(read.arguments, read.run, failed=messages.failed, also=OURS)
 
 
-def asked(arguments: Sequence[str]) -> Asked:
+def asked(arguments: Sequence[str]) -> RejudgeArguments:
     """Read the command line, and find what it is about.
 
     Raises:
@@ -134,7 +134,7 @@ def asked(arguments: Sequence[str]) -> Asked:
     if wanted is None:
         passed.append(f"protocol={_file_name(found)}")
     form = form_of(options.format, options.output, FORMATS)
-    return Asked(passed, found, name, form, options.output)
+    return RejudgeArguments(passed, found, name, form, options.output)
 
 
 def _protocols() -> dict[str, tuple[str, int]]:

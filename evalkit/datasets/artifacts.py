@@ -30,7 +30,7 @@ from msgspec import Meta, Struct
 
 from evalkit.core.paths import shipped
 from evalkit.core.protocols import UsageError
-from evalkit.datasets.downloads import Hub, Stopped, Unavailable, Watch, Wheel
+from evalkit.datasets.downloads import DownloadStopped, DownloadWatch, Hub, Unavailable, Wheel
 
 CHUNK = 1 << 20
 POLL = 0.1
@@ -197,7 +197,7 @@ def _download(wanted: Artifact, source: Source, work: Path, progress: Progress |
 
     report(0)
     work.mkdir()
-    with source.origin.open(work, Watch(report, stop)) as content:
+    with source.origin.open(work, DownloadWatch(report, stop)) as content:
         size = _store(content, wanted, source, work / "checked")
     report(size)
 
@@ -274,7 +274,7 @@ def _alone(home: Path, stop: threading.Event) -> Iterator[Path]:
                 break
             except BlockingIOError:
                 if stop.wait(POLL):
-                    raise Stopped from None
+                    raise DownloadStopped from None
         for left in home.glob(".part-*"):  # of a process that was killed
             shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=home, prefix=".part-", ignore_cleanup_errors=True) as work:

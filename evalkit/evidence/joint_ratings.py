@@ -27,7 +27,7 @@ class Fitted:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class ComparedRows:
     """Comparisons by one rater: codes of models, outcome of a, question, and covariates [N, F]."""
 
     a: IntArray
@@ -87,7 +87,7 @@ def fit(
     raise AssertionError  # pragma: no cover
 
 
-def fit_twice(judge: Rows, people: Rows, *, penalise: bool = True) -> FittedTwice:
+def fit_twice(judge: ComparedRows, people: ComparedRows, *, penalise: bool = True) -> FittedTwice:
     """The same model of a judge's and of people's verdicts; ``penalise`` as in ``fit``.
 
     Raises:
@@ -146,8 +146,8 @@ def ranked_alike(sharpness: Interval, models: str = "the models") -> Interval:
 
 def rows(
     a: IntArray, b: IntArray, outcome: FloatArray, question: IntArray, covariates: FloatArray | None = None
-) -> Rows:
+) -> ComparedRows:
     """Comparisons, without covariates unless given."""
     import numpy as np
 
-    return Rows(a, b, outcome, question, np.zeros((a.size, 0)) if covariates is None else covariates)
+    return ComparedRows(a, b, outcome, question, np.zeros((a.size, 0)) if covariates is None else covariates)

@@ -9,7 +9,7 @@ import msgspec
 
 from evalkit.core.paths import shipped
 from evalkit.evidence.evidence import Lineage
-from evalkit.storage.run_records import Record, Relative
+from evalkit.storage.run_records import Relative, RunRecord
 
 FAMILIES = {
     "gpt-4": r"gpt-?4|chatgpt-?4",
@@ -35,7 +35,7 @@ def inferred_lineage(name: str) -> Lineage:
     return Lineage(family, teachers, family is not None or bool(teachers))
 
 
-def relations(records: Iterable[Record] = ()) -> dict[str, Lineage]:
+def relations(records: Iterable[RunRecord] = ()) -> dict[str, Lineage]:
     """Family and training by name, of every model and judge in conf/ or in a run's record that states one.
 
     Args:

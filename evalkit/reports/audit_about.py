@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.evidence.findings import Audit
-from evalkit.storage.run_records import Record, run_records
+from evalkit.storage.run_records import RunRecord, run_records
 
 About = list[tuple[str, str]]
 
@@ -36,7 +36,7 @@ def about(paths: Sequence[Path], human: Path | None, found: Audit) -> About:
     )
 
 
-def of_run(record: Record, prefix: str = "") -> About:
+def of_run(record: RunRecord, prefix: str = "") -> About:
     """One run: what ran, on what, and what it took."""
     rows = [
         ("run", f"{prefix}{record.benchmark}, begun {record.started}, {record.outcome} after {record.seconds:,.0f} s"),
@@ -83,7 +83,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _spent(record: Record) -> Iterable[tuple[str, str]]:
+def _spent(record: RunRecord) -> Iterable[tuple[str, str]]:
     """Requests, tokens and cost, by model."""
     for name, used in record.traffic.items():
         if not used.asked:

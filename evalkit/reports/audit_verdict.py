@@ -21,7 +21,7 @@ interval and never on a point estimate:
   many effects were looked at that one would be.
 - a category: its upper limit of S2 agreement is below that of all categories together.
 - warnings of a bias and of a category hold together: Holm's adjustment over all that one box looks at, so that an
-  unbiased judge gets one of them in at most 5% of audits. ``Verdict.looked_at`` says how many there were.
+  unbiased judge gets one of them in at most 5% of audits. ``VerdictBox.looked_at`` says how many there were.
 - order matters little: no effect is found, nearly all verdicts survive the swap (or as many as survive asking again),
   and the categories do not differ (``biases/position``).
 - a flat scale: two models get equal scores on more than ``OFTEN`` of questions.
@@ -44,7 +44,7 @@ from evalkit.evidence.evidence import UNVARIED
 from evalkit.evidence.findings import AgreementRow, Audit, Finding, Subject, counted
 from evalkit.evidence.metrics import Form
 from evalkit.reports.audit_metrics import excludes_null, judge_key, models, null_of, p_value, placebo_spread, topics
-from evalkit.reports.audit_verdict_people import Verdict, categories_below, gold, people
+from evalkit.reports.audit_verdict_people import VerdictBox, categories_below, gold, people
 
 LOST = 0.02
 SHOWN = 2
@@ -61,9 +61,9 @@ LEVEL = 0.05
 """Of all warnings of a box together."""
 
 
-def verdict(audit: Audit, subject: Subject) -> Verdict:
+def verdict(audit: Audit, subject: Subject) -> VerdictBox:
     """What to say of one judge."""
-    result = Verdict()
+    result = VerdictBox()
     mine = [row for row in audit.findings if judge_key(row) == judge_key(subject)]
     if subject.conclusions or subject.cautions or subject.unknown:
         result.may, result.may_not = list(subject.conclusions), list(subject.cautions)
@@ -85,7 +85,7 @@ def verdict(audit: Audit, subject: Subject) -> Verdict:
     return result
 
 
-def looked_at(result: Verdict) -> str:
+def looked_at(result: VerdictBox) -> str:
     """How many statements the warnings are out of, as a sentence; empty where none was looked at."""
     if not result.looked_at:
         return ""
@@ -146,7 +146,7 @@ def _adjusted(mine: Sequence[Finding], below: Sequence[tuple[AgreementRow, float
     return dict(zip(found, holm(list(found.values())), strict=True))
 
 
-def _stand_in(result: Verdict, mine: Sequence[Finding]) -> None:
+def _stand_in(result: VerdictBox, mine: Sequence[Finding]) -> None:
     """The alternative annotator test, and whether it can say anything here."""
     measured = {row.metric: row for row in mine if row.estimate is not None and row.category is None}
     found, by_item = measured.get(WINNING_RATE.name), measured.get(ADVANTAGE.name)
@@ -192,7 +192,7 @@ def _goes_by_length(row: Finding) -> bool:
     return isinstance(rule, int | float) and row.lower is not None and rule >= row.lower
 
 
-def _ranking(result: Verdict, mine: Sequence[Finding]) -> None:
+def _ranking(result: VerdictBox, mine: Sequence[Finding]) -> None:
     ranked = [row for row in mine if row.metric == SPEARMAN.name]
     found = next((row for row in ranked if row.category is None and row.estimate is not None), None)
     if found is None or found.lower is None:
@@ -215,13 +215,13 @@ def _ranking(result: Verdict, mine: Sequence[Finding]) -> None:
         result.unknown.append(f"Whether people would rank the models as it does. {_brief(found)}.")
 
 
-def _flat(result: Verdict, mine: Sequence[Finding]) -> None:
+def _flat(result: VerdictBox, mine: Sequence[Finding]) -> None:
     for row in mine:
         if row.metric == TIES.name and row.category is None and row.lower is not None and row.lower > OFTEN:
             result.may_not.append(f"That answers with the same score are equally good. {_brief(row)}.")
 
 
-def _biases(result: Verdict, mine: Sequence[Finding], adjusted: Mapping[int, float]) -> str:
+def _biases(result: VerdictBox, mine: Sequence[Finding], adjusted: Mapping[int, float]) -> str:
     """What each claim that a bias puts at risk is worth: one line a claim, whichever metrics there are.
 
     Returns:
@@ -275,7 +275,7 @@ def _biases(result: Verdict, mine: Sequence[Finding], adjusted: Mapping[int, flo
 
 
 def _between(
-    result: Verdict, rows: Sequence[Finding], adjusted: Mapping[int, float], *, found: bool
+    result: VerdictBox, rows: Sequence[Finding], adjusted: Mapping[int, float], *, found: bool
 ) -> tuple[bool, bool]:
     """Say that an effect differs between categories, if that is news. Returns whether it may, and whether it does."""
     spread = next((row.details[BY_CATEGORY] for row in rows if row.details.get(BY_CATEGORY)), None)
@@ -315,7 +315,7 @@ def _detectable(row: Finding) -> float:
     return POWER * (row.upper - row.lower) / 2
 
 
-def _steadiness(result: Verdict, mine: Sequence[Finding], neither: str) -> None:
+def _steadiness(result: VerdictBox, mine: Sequence[Finding], neither: str) -> None:
     for row in mine:
         if row.metric == CONSISTENCY.name and row.category is None and row.estimate is not None:
             if row.lower is not None and row.lower >= STEADY:
@@ -329,7 +329,7 @@ def _steadiness(result: Verdict, mine: Sequence[Finding], neither: str) -> None:
         result.unknown.append(f"Position: {neither[0].lower()}{neither[1:]}.")
 
 
-def _attackers(result: Verdict, mine: Sequence[Finding]) -> None:
+def _attackers(result: VerdictBox, mine: Sequence[Finding]) -> None:
     """Candidates that play the judge: their ratings are not those of answers, and where they win, it can be fooled."""
     caught: dict[str, list[str]] = {}
     standing: dict[str, Mapping[str, Any]] = {}
@@ -358,7 +358,7 @@ def _attackers(result: Verdict, mine: Sequence[Finding]) -> None:
         result.may_not.append(f"That it cannot be attacked: {model} {wins} by such answers{more}.")
 
 
-def _failures(result: Verdict, subject: Subject) -> None:
+def _failures(result: VerdictBox, subject: Subject) -> None:
     """Failures that are many, and those that are uneven: a model that fails where it is worst looks better for it."""
     lost = sum(subject.failed.values())
     if subject.judgments and lost / subject.judgments > LOST:

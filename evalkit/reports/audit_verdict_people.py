@@ -19,7 +19,7 @@ WEAKEST = 2
 
 
 @dataclass
-class Verdict:
+class VerdictBox:
     """Sentences for one judge."""
 
     may: list[str] = field(default_factory=list)
@@ -55,7 +55,7 @@ def categories_below(audit: Audit, subject: Subject) -> list[tuple[AgreementRow,
     ]
 
 
-def people(result: Verdict, audit: Audit, subject: Subject, adjusted: Mapping[int, float]) -> None:
+def people(result: VerdictBox, audit: Audit, subject: Subject, adjusted: Mapping[int, float]) -> None:
     """Does it vote like one more person, in every category, and does it see more than length?
 
     Args:
@@ -86,7 +86,7 @@ def _known(row: AgreementRow) -> str:
     return f"the {row.length_only_total:,} of these votes where both lengths are known"
 
 
-def _one_more(result: Verdict, sure: AgreementRow | None, every: AgreementRow | None) -> None:
+def _one_more(result: VerdictBox, sure: AgreementRow | None, every: AgreementRow | None) -> None:
     """As good as a person? Where both see a winner, and, lest a judge look better for being seldom sure, at all.
 
     Judge and people are compared on the same pairs, those with several votes.
@@ -130,7 +130,7 @@ def _standing(mine: AgreementRow, theirs: AgreementRow) -> int:
     return -1 if mine.upper < bar else int(mine.lower >= bar)
 
 
-def gold(result: Verdict, audit: Audit, subject: Subject) -> None:
+def gold(result: VerdictBox, audit: Audit, subject: Subject) -> None:
     """Against right answers: better than a coin? A judge that is seldom sure must not look better for it."""
     rows = [
         row

@@ -16,7 +16,7 @@ class Relative(msgspec.Struct):
     trained_on: tuple[str, ...] = ()
 
 
-class Stage(msgspec.Struct):
+class StageRecord(msgspec.Struct):
     """What came of the answers, or of the judgments."""
 
     total: int = 0
@@ -32,7 +32,7 @@ class Tokens(msgspec.Struct):
     completion_tokens: int = 0
 
 
-class Traffic(msgspec.Struct):
+class TrafficRecord(msgspec.Struct):
     """What one model was asked in a run."""
 
     asked: int = 0
@@ -41,7 +41,7 @@ class Traffic(msgspec.Struct):
     unpriced: int = 0
 
 
-class Record(msgspec.Struct):
+class RunRecord(msgspec.Struct):
     """One manifest.json: what is read of it. Fields of other versions are passed over."""
 
     benchmark: str
@@ -59,12 +59,12 @@ class Record(msgspec.Struct):
     started: str = ""
     seconds: float = 0.0
     outcome: str = ""
-    stages: Mapping[str, Stage] = {}
-    traffic: Mapping[str, Traffic] = {}
+    stages: Mapping[str, StageRecord] = {}
+    traffic: Mapping[str, TrafficRecord] = {}
     warnings: tuple[str, ...] = ()
 
 
-def run_records(paths: Iterable[Path]) -> list[Record]:
+def run_records(paths: Iterable[Path]) -> list[RunRecord]:
     """The manifests that belong to results folders or judgments files, oldest run first; unreadable ones are none."""
     found: dict[Path, None] = {}
     for path in paths:
@@ -75,9 +75,9 @@ def run_records(paths: Iterable[Path]) -> list[Record]:
     return sorted(records, key=lambda record: record.started)
 
 
-def read(path: Path) -> Record | None:
+def read(path: Path) -> RunRecord | None:
     """One manifest.json; None where there is none, or half of one, or another program's."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Record)
+        return msgspec.json.decode(path.read_bytes(), type=RunRecord)
     except (OSError, ValueError, RecursionError):
         return None

@@ -266,7 +266,7 @@ with open(sys.argv[1], "wb") as file:
     seen: list[int] = []
     work = tmp_path / "work"
     work.mkdir()
-    watch = downloads.Watch(seen.append, threading.Event())
+    watch = downloads.DownloadWatch(seen.append, threading.Event())
     downloads.run([sys.executable, "-c", code, str(work / "file")], work, watch, environ={})
     assert seen == sorted(seen)
     assert len(set(seen)) >= 3
@@ -290,7 +290,7 @@ def test_a_client_that_cannot_start_does_not_blame_the_cache(monkeypatch: pytest
 
 
 def test_a_silent_source_is_given_up(tmp_path: Path) -> None:
-    watch = downloads.Watch(lambda size: None, threading.Event())
+    watch = downloads.DownloadWatch(lambda size: None, threading.Event())
     sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
     with pytest.raises(downloads.Unavailable, match="no answer within"):
         downloads.run(sleeper, tmp_path / "empty", watch, environ={}, patience=0.3)
