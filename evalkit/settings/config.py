@@ -40,6 +40,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+METHODS: dict[type[Any], tuple[str, ...]] = {
+    Backend: ("identity", "complete"),
+    JudgeProtocol: ("request", "parse"),
+}
+"""What a class must be able to do that does not derive from ours."""
 EXAMPLES: dict[type[Any], str] = {
     Backend: "evalkit.backends.fake.Fake",
     JudgeProtocol: "evalkit.judges.single.Single",
@@ -392,7 +397,8 @@ def _target(node: Mapping[str, Any], where: str, kind: type[T]) -> type[T]:
         raise UsageError(f"{where}: there is no {target!r}: {error}") from error
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
         raise UsageError(f"{where}: {target!r} is not a dataclass")
-    if not issubclass(cls, kind):
+    looks_like_one = all(callable(getattr(cls, method, None)) for method in METHODS[kind])  # from an older package
+    if not issubclass(cls, kind) and not looks_like_one:
         wanted = f"a {kind.__name__}, as {EXAMPLES[kind]} is"
         raise UsageError(f"{where}: _target_={target!r} must be {wanted}")
     return cls

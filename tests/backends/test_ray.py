@@ -23,6 +23,7 @@ from evalkit.backends.openai import OpenAI
 from evalkit.backends.ray import Fault, Ray, Worker, spread
 from evalkit.backends.vllm import VLLM
 from evalkit.core.protocols import (
+    Backend,
     Completion,
     Malformed,
     Message,
@@ -135,14 +136,14 @@ def test_what_an_engine_needs_of_a_node():
 def test_it_can_be_written_in_yaml():
     fake = {"_target_": "evalkit.backends.fake.Fake", "skill": 3.0}
     node = {"_target_": "evalkit.backends.ray.Ray", "actors": 2, "inner": fake}
-    assert build(node, "backend") == Ray(inner=Fake(skill=3.0), actors=2)
+    assert build(node, "backend", Backend) == Ray(inner=Fake(skill=3.0), actors=2)
     for inner, complaint in (
         ({**fake, "skil": 1}, r"backend.inner: 'skil' is not a setting of Fake; did you mean 'skill'"),
         ({"_target_": "os.system"}, r"backend.inner: _target_='os.system' must be a class of evalkit"),
         ("fake", r"backend.inner='fake': expected `object`, got `str`"),
     ):
         with pytest.raises(UsageError, match=complaint):
-            build({**node, "inner": inner}, "backend")
+            build({**node, "inner": inner}, "backend", Backend)
 
 
 def test_without_ray_it_says_what_to_install(cli, monkeypatch):
