@@ -15,7 +15,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
@@ -401,7 +401,7 @@ def _target(node: Mapping[str, Any], where: str, kind: type[T]) -> type[T]:
     if not issubclass(cls, kind) and not looks_like_one:
         wanted = f"a {kind.__name__}, as {EXAMPLES[kind]} is"
         raise UsageError(f"{where}: _target_={target!r} must be {wanted}")
-    return cls
+    return cast("type[T]", cls)
 
 
 def near(name: str, known: Iterable[str]) -> str:
