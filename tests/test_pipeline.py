@@ -369,7 +369,7 @@ def test_stopping_finishes_what_is_under_way(small, tmp_path):
 
     async def stopped() -> None:
         running = asyncio.create_task(pipeline.run(experiment, clients, store, watch))
-        while dict(clients.traffic)["m"].answered < 2:
+        while clients.of(slow).traffic.answered < 2:
             await asyncio.sleep(0.001)
         clients.stopping.set()
         await running
