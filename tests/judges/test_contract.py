@@ -75,7 +75,7 @@ def protocol(request: pytest.FixtureRequest) -> JudgeProtocol:
             pytest.skip(f"needs {', '.join(sorted(files))}, which shared data does not hold")
         request.getfixturevalue("mtbench_files")
     try:
-        return build(asyncio.run(_with_artifacts(node)), "protocol")  # type: ignore[return-value]
+        return build(asyncio.run(_with_artifacts(node)), "protocol", JudgeProtocol)
     except Exception as error:
         if request.param in YAML:
             raise

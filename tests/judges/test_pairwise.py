@@ -377,6 +377,7 @@ def test_arena_hard_faithful_reads_what_strict_does_not() -> None:
     "name", ["pairwise", "fastchat_pair", "alpaca_eval_weighted", "alpaca_eval_gpt4", "arena_hard"]
 )
 def test_every_protocol_has_its_file(name: str) -> None:
+    from evalkit.core.protocols import JudgeProtocol
     from evalkit.datasets.artifacts import artifact
     from evalkit.settings.config import build
 
@@ -387,6 +388,6 @@ def test_every_protocol_has_its_file(name: str) -> None:
             node[key] = CHATML if "alpaca" in name else '{"name": "pair-v2"}'
     if name == "fastchat_pair":
         node["prompts"] = shared_data("fastchat", "judge_prompts.jsonl").read_text(encoding="utf-8")
-    built = build(node, "protocol")
+    built = build(node, "protocol", JudgeProtocol)
     assert built.name == name  # type: ignore[attr-defined]
     assert built.shows == 2  # type: ignore[attr-defined]
