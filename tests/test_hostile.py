@@ -140,7 +140,11 @@ def test_csv(cli, name):
 
 def test_markdown(cli, name):
     lines = cli("leaderboard", "--format", "md", "--by", "category").out.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 5
+    title, lines = lines[0], lines[2:]
+    assert harmless(title)
+    assert "<script" not in title
+    assert "![" not in title
     bars = [line.replace("\\\\", "").replace("\\|", "").count("|") for line in lines]
     assert bars[2] == bars[0]
     assert harmless(lines[2])
