@@ -124,5 +124,7 @@ def check_pairs(experiment: Experiment, baseline: str | None) -> None:
 def _show(session: Session, board: Board) -> None:
     """Print the ratings, and leave them as JSON."""
     standings = board.standings
+    if not standings:
+        session.console.print("no scores: not one answer was judged", style="yellow")
     leaderboard_tables.show(session.console, all_grids(standings, side_by_side(standings)))
     session.write("leaderboard.json", leaderboard_tables.to_json(standings, board.notes))

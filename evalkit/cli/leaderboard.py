@@ -145,8 +145,7 @@ def _nothing(choices: leaderboard.Choices, judges: Iterable[str]) -> str:
     known = sorted(judges)
     if choices.method == "score":
         if choices.judge and known:
-            there = f"there are judgments by: {named(known, 12)}"
-            return f"no judgments of single grading by {choices.judge!r} in {where}; {there}"
+            return f"no judgments by {choices.judge!r} in {where}; there are some by: {', '.join(known)}"
         return f"no judgments of single grading in {where}; `evalkit run <benchmark>` makes some"
     if choices.judge and known:
         return f"no pairwise judgments by {choices.judge!r} in {where}; there are judgments by: {named(known, 12)}"

@@ -173,7 +173,7 @@ def of_judge(rows: list[Standing]) -> Grid:
     against = f", against {first.about.baseline}" if first.about.baseline else ""
     title = f"{first.benchmark}: {TITLES[first.method]} by {first.judge} ({first.protocol}){against}"
     return Grid(
-        title=title + (", by category" if by_category else ""),
+        title=title + (", by category" if by_category else ", with 95% intervals" if first.method == "score" else ""),
         headers=tuple(header for header, _ in (*lead, *columns)),
         rows=tuple(cells),
         left=len(lead),
@@ -272,7 +272,7 @@ def of_categories(rows: list[Standing]) -> Grid:
         n = str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
         shown = (interval(found[model].main, 2) if model in found else NONE for model in models)
         cells.append((GridCell(category), GridCell(n), *shown))
-    title = f"{first.benchmark}: {TITLES[first.method]} by {first.judge} ({first.protocol}), by category"
+    title = f"{first.benchmark}, by category: {TITLES[first.method]} by {first.judge} ({first.protocol})"
     notes = tuple(note for note in _notes(rows) if "interval" in note)
     return Grid(title, ("category", "n", *models), tuple(cells), left=2, notes=notes)
 

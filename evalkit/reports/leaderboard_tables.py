@@ -34,15 +34,19 @@ def _row(standing: Standing) -> dict[str, Any]:
     for place, (name, estimate) in enumerate(standing.estimates.items()):
         prefix = "" if place == 0 else f"{name}_"
         row |= {name: estimate.estimate if estimate else None, **_limits(prefix, estimate)}
-    record = {"wins": standing.wins, "losses": standing.losses, "ties": standing.ties}
+    compared = {
+        "wins": standing.wins,
+        "losses": standing.losses,
+        "ties": standing.ties,
+        "method": standing.method,
+        "baseline": standing.about.baseline,
+    }
     return row | {
-        **(record if standing.method != "score" else {}),
+        **(compared if standing.method != "score" else {}),
         **standing.columns,
         "n": standing.n,
         "failed": sum(standing.failed.values()),
         "failed_by_kind": standing.failed,
-        "method": standing.method,
-        "baseline": standing.about.baseline,
         "judge": standing.judge,
         "protocol": standing.protocol,
         "benchmark": standing.benchmark,
@@ -57,10 +61,10 @@ def _limits(prefix: str, estimate: Interval | None) -> dict[str, float | None]:
 
 
 def tables(standings: Iterable[Standing], *, by_category: bool = False) -> list[dict[str, Any]]:
-    """For each table, the facts that its rows have in common."""
+    """For each table of comparisons, the facts that its rows have in common."""
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in standings:
-        if (row.category is not None) != by_category:
+        if (row.category is not None) != by_category or row.method == "score":
             continue
         about = row.about
         found[row.benchmark, row.judge, row.protocol, row.method, row.category or ""] = {
@@ -82,13 +86,10 @@ def tables(standings: Iterable[Standing], *, by_category: bool = False) -> list[
 
 
 def to_json(standings: list[Standing], notes: list[str], *, by_category: bool = False) -> str:
-    """The leaderboard as JSON, with its schema; beside the rows, what those of each table share, and all notes."""
-    content = {
-        "schema": LEADERBOARD_SCHEMA,
-        "rows": rows(standings, by_category=by_category),
-        "tables": tables(standings, by_category=by_category),
-        "notes": notes,
-    }
+    """The leaderboard as JSON, with its schema; of comparisons also what the rows of each table share, and all notes."""
+    content: dict[str, Any] = {"schema": LEADERBOARD_SCHEMA, "rows": rows(standings, by_category=by_category)}
+    if shared := tables(standings, by_category=by_category):
+        content |= {"tables": shared, "notes": notes}
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
 
 
