@@ -86,7 +86,7 @@ def tables(standings: Iterable[Standing], *, by_category: bool = False) -> list[
 
 
 def to_json(standings: list[Standing], notes: list[str], *, by_category: bool = False) -> str:
-    """The leaderboard as JSON, with its schema; of comparisons also what the rows of each table share, and all notes."""
+    """The leaderboard as JSON, with its schema; of comparisons also what the rows of a table share, and all notes."""
     content: dict[str, Any] = {"schema": LEADERBOARD_SCHEMA, "rows": rows(standings, by_category=by_category)}
     if shared := tables(standings, by_category=by_category):
         content |= {"tables": shared, "notes": notes}

@@ -420,9 +420,10 @@ def test_leaderboard_formats(cli):
     (read,) = csv.DictReader(io.StringIO(cli("leaderboard", "--format", "csv").out))
     assert float(read["score"]) == row["score"]
     lines = cli("leaderboard", "--format", "md").out.splitlines()
-    assert lines[0].startswith("| model | score | lower | upper |")
-    assert f"| fake | {row['score']:.2f} |" in lines[2]
-    assert len(lines) == 3
+    assert lines[:2] == ["**pocket: scores by fake (single), with 95% intervals**", ""]
+    assert lines[2].startswith("| model | score | turn 1 | turn 2 | n | failed |")
+    assert f"| fake | {row['score']:.2f} ({row['lower']:.2f}–{row['upper']:.2f}) |" in lines[4]
+    assert len(lines) == 5
 
 
 @pytest.mark.usefixtures("results")

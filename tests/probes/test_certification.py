@@ -40,10 +40,13 @@ CUES = {
 
 
 def pairs(study, questions, turns=1):
-    """Questions, and two answers to each that are nearly equally good, with some markup in them."""
+    """Questions, and two answers to each that are nearly equally good, with some markup in them.
+
+    No two questions are alike: the judge's noise comes from its prompt, and equal prompts would be one throw of a coin.
+    """
     items, answers = [], {}
     for q in range(questions):
-        item = Item(id=f"{study} {q}", benchmark="study", category="c", turns=("What?", "And then?")[:turns])
+        item = Item(id=f"{study} {q}", benchmark="study", category="c", turns=(f"What is {q}?", "And then?")[:turns])
         items.append(item)
         answers[item.id] = tuple(
             Response(
