@@ -204,6 +204,7 @@ def _reason(error: StatisticsError) -> str:
 def _excesses(evidence: Evidence, voted: IntArray, x: FloatArray, kept: list[str]) -> Iterator[Finding]:
     from evalkit.evidence.joint_ratings import fit_twice, ranked_alike, rows
     from evalkit.stats.errors import StatisticsError
+    from evalkit.stats.flips import holm
 
     pairs, votes = evidence.pairs, evidence.votes
     for name in FEATURES:
@@ -226,7 +227,7 @@ def _excesses(evidence: Evidence, voted: IntArray, x: FloatArray, kept: list[str
         for name in kept:
             yield evidence.lacking(of(EXCESS, name), _reason(error))
         return
-    held = _holm([_p(interval) for interval in intervals])
+    held = holm([_p(interval) for interval in intervals])
     for column, (name, interval, p) in enumerate(zip(kept, intervals, held, strict=True), start=1):
         people = both.coefficient(column, second=True)
         finding = evidence.finding(
@@ -248,13 +249,3 @@ def _p(interval: Interval) -> float:
     if not interval.standard_error:
         return 1.0
     return 2 * float(stdtr(interval.clusters - 1, -abs(interval.estimate) / interval.standard_error))
-
-
-def _holm(values: list[float]) -> list[float]:
-    """Holm's step-down adjustment."""
-    order = sorted(range(len(values)), key=values.__getitem__)
-    adjusted, highest = [0.0] * len(values), 0.0
-    for rank, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(values) - rank) * values[place]))
-        adjusted[place] = highest
-    return adjusted

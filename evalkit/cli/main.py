@@ -7,9 +7,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-FAILED = 1
-"""The exit code of what could not be carried out."""
-
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Carry out a command line, and end the process with its exit code.
@@ -63,7 +60,7 @@ def _carry_out(arguments: list[str], *, own_process: bool) -> int:
             f"evalkit: {error.strerror}: this process may not open as many as it needs; raise the limit, as with "
             "`ulimit -n 4096`, and run the same command again, which goes on from what is stored\n"
         )
-        return FAILED
+        return messages.FAILED
     except KeyboardInterrupt:
         messages.print_error("interrupted; what was answered is stored, and the same command goes on from there")
         return messages.INTERRUPTED

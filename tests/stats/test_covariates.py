@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from evalkit.stats.battles import Disconnected, compress
 from evalkit.stats.bradley_terry import bradley_terry
-from evalkit.stats.covariates import _merged, _Rows, rate_with_covariates
+from evalkit.stats.covariates import _CovariateRows, _merged, rate_with_covariates
 from evalkit.stats.errors import NotConverged, NotMeasurable
 from tests.shared_data import shared_data
 
@@ -60,7 +60,7 @@ def test_swapping_sides_changes_nothing(seed):
 def test_derivatives_by_finite_differences():
     a, b, y, x, _ = simulated(n=300)
     weights = np.random.default_rng(0).random(300) + 0.5
-    rows = _Rows(a, b, y, x, weights, 4, 0.7, 0.2)
+    rows = _CovariateRows(a, b, y, x, weights, 4, 0.7, 0.2)
     point = np.array([0.2, -0.1, 0.4, 0.3, 0.5, -0.2])
 
     def loss(p):
@@ -104,7 +104,7 @@ def test_merging_equal_rows_changes_nothing(seed, weighted, columns):
     y = np.where(rng.random(600) < 0.2, 0.5, y)
     x = rng.integers(-1, 2, size=(600, columns)).astype(float)
     weights = rng.integers(1, 4, size=600) / 2 if weighted else None
-    rows = _Rows(a, b, y, x, np.ones(600) if weights is None else weights, 4, 0.1, 0.0)
+    rows = _CovariateRows(a, b, y, x, np.ones(600) if weights is None else weights, 4, 0.1, 0.0)
     merged, cell = _merged(rows)
     assert merged.a.size <= 12 * 3**columns
     assert merged.a[cell].tolist() == a.tolist()
@@ -120,10 +120,10 @@ def test_merging_equal_rows_changes_nothing(seed, weighted, columns):
 
 def test_rows_of_many_values_are_not_merged():
     a, b, y, x, _ = simulated(n=20_000)
-    rows = _Rows(a, b, y, x, np.ones(20_000), 4, 0.0, 0.0)
+    rows = _CovariateRows(a, b, y, x, np.ones(20_000), 4, 0.0, 0.0)
     assert _merged(rows)[0] is rows
     late = np.concatenate([np.zeros(15_000), x[15_000:, 0]])[:, None]  # where a first look sees few values
-    assert _merged(_Rows(a, b, y, late, np.ones(20_000), 4, 0.0, 0.0))[0].covariates is late
+    assert _merged(_CovariateRows(a, b, y, late, np.ones(20_000), 4, 0.0, 0.0))[0].covariates is late
 
 
 def test_what_cannot_be_measured_raises():
