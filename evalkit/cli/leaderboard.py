@@ -15,7 +15,6 @@ from evalkit.core.protocols import UsageError
 from evalkit.datasets.vocabulary import MAP_HELP, parse_map
 from evalkit.ratings import battle_table, leaderboard
 from evalkit.ratings.beside import side_by_side
-from evalkit.ratings.standing import named
 from evalkit.reports import leaderboard_grid, leaderboard_page, leaderboard_tables
 from evalkit.reports.output import form_of, write
 
@@ -34,18 +33,6 @@ FORMATS = {
     ".htm": "html",
 }
 """The format that the ending of a file's name asks for."""
-
-BELONGS = {
-    "aggregate": ("winrate", "lc", "bt", "elo"),
-    "strong_weight": ("winrate", "bt"),
-    "baseline": ("winrate", "lc"),
-    "ties": ("bt",),
-    "style": ("bt",),
-    "difficulties": ("lc",),
-    "gamed": ("lc",),
-    "permutations": ("elo",),
-}
-"""The methods that each option means something to."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -93,8 +80,8 @@ def run(options: argparse.Namespace, console: Console, note: Note) -> None:
     """
     form = form_of(options.format, options.output, FORMATS)
     found = leaderboard.kinds(options.paths, options.judge)
-    method = options.method or ("score" if found.single or not found.pairwise else "bt")
-    for name, methods in BELONGS.items():
+    method = options.method or leaderboard.usual_method(found)
+    for name, methods in leaderboard.APPLIES_TO.items():
         if getattr(options, name) not in (None, False) and method not in methods:
             flag = name.replace("_", "-")
             raise UsageError(f"--{flag} has no meaning for --method {method}; it goes with: {', '.join(methods)}")
@@ -110,7 +97,7 @@ def run(options: argparse.Namespace, console: Console, note: Note) -> None:
 def _ratings(
     options: argparse.Namespace, method: str, form: str, console: Console, note: Note, judges: Iterable[str]
 ) -> str | None:
-    given = {name: getattr(options, name) for name in BELONGS if getattr(options, name) is not None}
+    given = {name: getattr(options, name) for name in leaderboard.APPLIES_TO if getattr(options, name) is not None}
     choices = leaderboard.Choices(
         paths=tuple(options.paths),
         method=method,
@@ -122,7 +109,7 @@ def _ratings(
     )
     board = leaderboard.rate(choices)
     if not board.standings:
-        raise UsageError(_nothing(choices, judges))
+        raise UsageError(leaderboard.why_nothing(choices, judges))
     standings = board.standings
     if form in ("json", "csv"):
         for about in leaderboard_tables.tables(standings, by_category=choices.by_category):
@@ -137,22 +124,6 @@ def _ratings(
         standings = [row for row in standings if (row.category is not None) == choices.by_category]
     grids = leaderboard_grid.all_grids(standings, side_by_side(standings), by_category=choices.by_category)
     return _for_people(grids, board.notes, form, options.output, console, note)
-
-
-def _nothing(choices: leaderboard.Choices, judges: Iterable[str]) -> str:
-    """Why there is nothing to show, and what to do."""
-    where = ", ".join(str(path) for path in choices.paths)
-    known = sorted(judges)
-    if choices.method == "score":
-        if choices.judge and known:
-            return f"no judgments by {choices.judge!r} in {where}; there are some by: {', '.join(known)}"
-        return f"no judgments of single grading in {where}; `evalkit run <benchmark>` makes some"
-    if choices.judge and known:
-        return f"no pairwise judgments by {choices.judge!r} in {where}; there are judgments by: {named(known, 12)}"
-    return (
-        f"no pairwise judgments in {where}; --method score rates single grading, and `evalkit run BENCHMARK "
-        "protocol=pairwise` compares answers"
-    )
 
 
 def _for_people(

@@ -20,7 +20,7 @@ from evalkit.ratings.judgment_columns import rater_kind
 from evalkit.ratings.lc import LengthControlledWinRates, read_difficulties, read_gamed
 from evalkit.ratings.panel import PANEL, pooled
 from evalkit.ratings.scores import METHOD, scores
-from evalkit.ratings.standing import Board, Method, Standing, TableInfo, count_outcomes, with_info
+from evalkit.ratings.standing import Board, Method, Standing, TableInfo, count_outcomes, named, with_info
 from evalkit.ratings.winrate import WinRates
 from evalkit.storage.results import answer_logs, judged_rows
 
@@ -31,6 +31,18 @@ __all__ = ["METHODS", "Board", "Choices", "Kinds", "by_category", "kinds", "rate
 
 METHODS = ("winrate", "lc", "bt", "elo")
 """Ways to rate from pairwise judgments; ``score`` is that of single grading."""
+
+APPLIES_TO = {
+    "aggregate": ("winrate", "lc", "bt", "elo"),
+    "strong_weight": ("winrate", "bt"),
+    "baseline": ("winrate", "lc"),
+    "ties": ("bt",),
+    "style": ("bt",),
+    "difficulties": ("lc",),
+    "gamed": ("lc",),
+    "permutations": ("elo",),
+}
+"""The methods that each choice means something to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +88,27 @@ def kinds(paths: Iterable[Path], judge: str | None = None) -> Kinds:
         if judge is None or _is_by(first, judge) or rater_kind(first.judge) == "person":
             shown.add(len(first.shown))
     return Kinds(1 in shown, 2 in shown or any(map(battle_table.is_battle_table, listed)), frozenset(judges))
+
+
+def usual_method(found: Kinds) -> str:
+    """The method that fits stored judgments where none is chosen."""
+    return METHOD if found.single or not found.pairwise else "bt"
+
+
+def why_nothing(choices: Choices, judges: Iterable[str]) -> str:
+    """Why nothing was rated, and what to do; ``judges`` are those that there are."""
+    where = ", ".join(str(path) for path in choices.paths)
+    known = sorted(judges)
+    if choices.method == METHOD:
+        if choices.judge and known:
+            return f"no judgments by {choices.judge!r} in {where}; there are some by: {', '.join(known)}"
+        return f"no judgments of single grading in {where}; `evalkit run <benchmark>` makes some"
+    if choices.judge and known:
+        return f"no pairwise judgments by {choices.judge!r} in {where}; there are judgments by: {named(known, 12)}"
+    return (
+        f"no pairwise judgments in {where}; --method score rates single grading, and `evalkit run BENCHMARK "
+        "protocol=pairwise` compares answers"
+    )
 
 
 def rate(choices: Choices) -> Board:
