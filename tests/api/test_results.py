@@ -151,7 +151,7 @@ def test_a_leaderboard_is_that_of_the_command_line(folder, method):
 
 def test_scores_are_the_usual_leaderboard_of_single_grading(folder):
     results = ek.load(folder)
-    assert results.scores().equals(results.leaderboard().frame)
+    assert results.scores().to_dict("records") == results.leaderboard().frame.to_dict("records")
     assert set(results.scores(by_category=True).category) == {"c0", "c1"}
 
 
