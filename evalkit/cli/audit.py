@@ -25,8 +25,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="evalkit audit")
     add_options(parser)
     given = parse(parser, arguments)
-    from evalkit.reports.audit_output import FORMATS, one_thread, present
-    from evalkit.reports.output import form_of
+    from evalkit.reports.audit_output import FORMATS, present
+    from evalkit.reports.output import form_of, one_thread
 
     form = form_of(given.format, given.output, FORMATS)
     one_thread()

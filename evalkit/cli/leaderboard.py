@@ -16,7 +16,7 @@ from evalkit.datasets.vocabulary import MAP_HELP, parse_map
 from evalkit.ratings import battle_table, leaderboard
 from evalkit.ratings.beside import side_by_side
 from evalkit.reports import leaderboard_grid, leaderboard_page, leaderboard_tables
-from evalkit.reports.output import form_of, write
+from evalkit.reports.output import form_of, one_thread, write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,6 +79,7 @@ def run(options: argparse.Namespace, console: Console, note: Note) -> None:
         UsageError: nothing to show, or options that do not fit each other.
     """
     form = form_of(options.format, options.output, FORMATS)
+    one_thread()
     found = leaderboard.kinds(options.paths, options.judge)
     method = options.method or leaderboard.usual_method(found)
     for name, methods in leaderboard.APPLIES_TO.items():

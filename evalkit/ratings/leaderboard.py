@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from evalkit.ratings.panel import PANEL, pooled
 from evalkit.ratings.scores import METHOD, scores
 from evalkit.ratings.standing import Board, Method, Standing, TableInfo, count_outcomes, named, with_info
 from evalkit.ratings.winrate import WinRates
-from evalkit.storage.results import answer_logs, judged_rows
+from evalkit.storage.results import answer_logs, first_judged, judged_rows
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray
@@ -80,10 +81,7 @@ def kinds(paths: Iterable[Path], judge: str | None = None) -> Kinds:
     """Look at the first row of every judgments file: a file holds one judge and protocol."""
     listed = list(paths)
     shown, judges = set(), set()
-    for log in judged_rows(path for path in listed if not battle_table.is_battle_table(path)):
-        first = next(iter(log), None)
-        if first is None:
-            continue
+    for first in first_judged(path for path in listed if not battle_table.is_battle_table(path)):
         judges |= {first.judge.name} | ({HUMAN} if rater_kind(first.judge) == "person" else set())
         if judge is None or _is_by(first, judge) or rater_kind(first.judge) == "person":
             shown.add(len(first.shown))
@@ -118,10 +116,10 @@ def rate(choices: Choices) -> Board:
         UsageError: there is nothing to rate, or the choices do not fit the data.
     """
     if choices.method == METHOD:
-        wanted = (row for log in judged_rows(choices.paths) for row in log)
+        wanted = chain.from_iterable(judged_rows(choices.paths))
         return scores(
             wanted if choices.judge is None else (row for row in wanted if _is_by(row, choices.judge or "")),
-            (row for log in answer_logs(choices.paths) for row in log),
+            chain.from_iterable(answer_logs(choices.paths)),
             every_configuration=choices.every_configuration,
             judge=None if choices.judge == HUMAN else choices.judge,
         )

@@ -180,7 +180,8 @@ class _Table:
         import numpy as np
 
         names, versions = list(self.rows.models), list(self.rows.versions)
-        pairs = np.unique(codes[current][:, 4:6], axis=0).tolist()
+        met = np.unique(codes[current, 4] * len(versions) + codes[current, 5])
+        pairs = np.column_stack(np.divmod(met, max(len(versions), 1))).tolist()
         alike = Counter(model for model, _ in pairs)
         self.models = [
             f"{names[model]}@{versions[version][:8]}" if every and alike[model] > 1 else names[model]

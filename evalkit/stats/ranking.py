@@ -9,6 +9,8 @@ from evalkit.stats.errors import NotMeasurable
 from evalkit.stats.resample import normal_quantile
 
 CHUNK = 1 << 20
+CELLS = 1 << 22
+"""Draws times models held in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +83,7 @@ def rank_ranges(
     error = np.sqrt(variance)
     critical = normal_quantile(0.5 + level / 2)
     if simultaneous:
-        critical = _largest_difference(covariance, a, b, error, level, draws, seed)
+        critical = _largest_difference(covariance, level, draws, seed)
     gap = estimates[a] - estimates[b]
     above, below = gap > critical * error, gap < -critical * error
     better = np.bincount(b[above], minlength=size) + np.bincount(a[below], minlength=size)
@@ -185,18 +187,33 @@ def rank_correlations(first: FloatArray, second: FloatArray) -> tuple[FloatArray
     return found[0], found[1]
 
 
-def _largest_difference(
-    covariance: FloatArray, a: IntArray, b: IntArray, error: FloatArray, level: float, draws: int, seed: int
-) -> float:
-    """Quantile of the largest |standardised difference| of normal estimates with this covariance."""
+def _largest_difference(covariance: FloatArray, level: float, draws: int, seed: int) -> float:
+    """Quantile of the largest |standardised difference| of normal estimates with this covariance.
+
+    Most pairs cannot be the largest of a draw: no difference of a model exceeds its distance from the farther extreme,
+    in the smallest of its standard errors. Only models for which that is more than the largest known are looked at.
+    """
+    size, own = len(covariance), np.diag(covariance)
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(values.clip(min=0))
+    variance = own[:, None] + own - 2 * covariance
+    np.fill_diagonal(variance, np.inf)  # a model does not differ from itself
+    precision = 1 / np.sqrt(variance)
+    sharpest = precision.max(axis=1)
     rng = np.random.default_rng(seed)
     largest = []
-    rows = max(1, CHUNK // a.size)
+    rows = max(1, CELLS // size)
     for start in range(0, draws, rows):
-        z = rng.standard_normal((min(rows, draws - start), len(covariance))) @ root.T
-        largest.append((np.abs(z[:, a] - z[:, b]) / error).max(axis=1))
+        z = rng.standard_normal((min(rows, draws - start), size)) @ root.T
+        top, bottom, each = z.argmax(axis=1), z.argmin(axis=1), np.arange(len(z))
+        high, low = z[each, top], z[each, bottom]
+        most = (high - low) * precision[top, bottom]
+        reach = np.maximum(high[:, None] - z, z - low[:, None]) * sharpest
+        for model in range(size):
+            chosen = np.flatnonzero(reach[:, model] > most)
+            gap = np.abs(z[chosen] - z[chosen, model, None]) * precision[model]
+            most[chosen] = np.maximum(most[chosen], gap.max(axis=1))
+        largest.append(most)
     return float(np.quantile(np.concatenate(largest), level))
 
 

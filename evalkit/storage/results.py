@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from evalkit.core.schema import Judged, Judgment, Response
-from evalkit.storage.store import Log, Rows, StoreError
+from evalkit.storage.store import Log, Rows, StoreError, first_row
 
 
 def judgment_logs(paths: Iterable[Path]) -> list[Log[Judgment]]:
@@ -22,6 +22,12 @@ def judgment_logs(paths: Iterable[Path]) -> list[Log[Judgment]]:
 def judged_rows(paths: Iterable[Path]) -> list[Rows[Judged]]:
     """The same files, of which only what was judged is read."""
     return [Rows(path, Judged) for path in _files(paths, "judgments")]
+
+
+def first_judged(paths: Iterable[Path]) -> Iterator[Judged]:
+    """The first row of each of the same files, without a look at the rest."""
+    rows = (first_row(path, Judged) for path in _files(paths, "judgments"))
+    return (row for row in rows if row is not None)
 
 
 def answer_logs(paths: Iterable[Path]) -> list[Log[Response]]:

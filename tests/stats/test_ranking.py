@@ -64,6 +64,26 @@ def test_rank_correlations():
     assert kendall(x, -x) == pytest.approx(-1)
 
 
+@pytest.mark.parametrize("cells", [50, 1 << 22])
+@pytest.mark.parametrize("spread", [1.0, 30.0])
+def test_the_largest_difference_is_that_of_all_pairs(monkeypatch, cells, spread):
+    """Models that cannot be in the largest difference of a draw are passed over, and no other."""
+    monkeypatch.setattr("evalkit.stats.ranking.CELLS", cells)
+    rng = np.random.default_rng(3)
+    factor = rng.normal(size=(12, 20)) * np.linspace(1, spread, 12)[:, None]
+    covariance = factor @ factor.T
+    got = rank_ranges(np.zeros(12), covariance, draws=400, seed=5)
+    values, vectors = np.linalg.eigh(covariance)
+    root, stream = vectors * np.sqrt(values.clip(min=0)), np.random.default_rng(5)
+    rows = max(1, cells // 12)
+    sizes = [min(rows, 400 - start) for start in range(0, 400, rows)]
+    z = np.concatenate([stream.standard_normal((size, 12)) @ root.T for size in sizes])
+    a, b = np.triu_indices(12, 1)
+    error = np.sqrt(covariance[a, a] + covariance[b, b] - 2 * covariance[a, b])
+    largest = (np.abs(z[:, a] - z[:, b]) / error).max(axis=1)
+    assert got.critical == pytest.approx(np.quantile(largest, 0.95), rel=1e-9)
+
+
 def test_many_rank_correlations_are_those_of_each(monkeypatch):
     monkeypatch.setattr("evalkit.stats.ranking.CHUNK", 40)  # three at a time
     rng = np.random.default_rng(2)
