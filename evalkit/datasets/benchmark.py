@@ -20,7 +20,7 @@ from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Item, digest
 from evalkit.datasets.artifacts import cached, fetch
 from evalkit.datasets.data_files import columns, records, stem
-from evalkit.datasets.question_fields import Fields, QuestionFields, find
+from evalkit.datasets.question_fields import Fields, QuestionFields, assumption, find
 
 
 class Questions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -187,7 +187,7 @@ async def load(
         shown = set(about.references.categories)
     taken = tuple(
         msgspec.structs.replace(item, reference=known.get(item.id, ()) if item.category in shown else ())
-        for item in _first(items, limit)
+        for item in first_of_each(items, limit)
     )
     return Benchmark(
         spec=about, items=taken, references=chosen, hashes=hashes, notes=(*told, *notes, *_twice(items, path))
@@ -216,13 +216,15 @@ def _with_questions(about: Spec, questions: str, fields: Fields | None) -> tuple
         raise UsageError(f"questions={questions!r} is neither a file nor one of: {', '.join(names())}")
     if not (there := columns(path)):
         raise UsageError(f"{str(path)!r} holds no questions")
-    found, told = find(there, path, fields)
+    found, guessed, unused = find(there, path, fields)
+    how = "fields.turns=, .id=, .category=, .reference= or .context=NAME says otherwise"
+    told = (assumption(path, guessed, unused, how),) if guessed or unused else ()
     source = Questions(path=str(path.resolve()), found=found)
     references = References(default="own", sets={"own": ReferenceSet()}) if found.reference else None
     changed = msgspec.structs.replace(
         about, name=f"{about.name}-{stem(path)}", questions=source, categories=(), references=references
     )
-    return changed, Path(), (told,) if told else ()
+    return changed, Path(), told
 
 
 def _twice(items: Sequence[Item], path: Path) -> tuple[str, ...]:
@@ -332,7 +334,8 @@ def _at(texts: Sequence[str | None], turn: int) -> str | None:
     return texts[turn] if turn < len(texts) else None
 
 
-def _first(items: Sequence[Item], limit: int | None) -> list[Item]:
+def first_of_each(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """The first so many items of each category; None: all. Raises UsageError for a limit below 1."""
     if limit is None:
         return list(items)
     if limit < 1:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from evalkit.core.protocols import UsageError
+from evalkit.datasets.vocabulary import spelt
 
 NAMES: Final[dict[str, tuple[str, ...]]] = {
     "turns": ("turns", "prompt", "instruction", "question", "query", "input"),
@@ -81,6 +82,14 @@ class QuestionFields:
         return ("\n\nor:\n\n".join(found),) if turns == 1 and len(found) > 1 else found
 
 
+class FoundFields(NamedTuple):
+    """What ``find`` found."""
+
+    fields: QuestionFields
+    guessed: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
 def refuse_unsupported(row: Mapping[str, Any], where: str, used: str) -> None:
     """Refuse a row with a field that changes what is asked and cannot be used, naming the field.
 
@@ -95,21 +104,23 @@ def refuse_unsupported(row: Mapping[str, Any], where: str, used: str) -> None:
             )
 
 
-def find(there: Iterable[str], path: Path, given: Fields | None = None) -> tuple[QuestionFields, str]:
+def find(there: Iterable[str], path: Path, given: Fields | None = None, taken: Iterable[str] = ()) -> FoundFields:
     """The fields of a file: those given, and the others by the names that question sets commonly use.
 
     Args:
         there: the names of its fields.
         path: of the file, for messages.
         given: what the user says.
+        taken: fields that hold something else.
 
     Returns:
-        The fields, and a line that says what was assumed and what is not used; "" where there is nothing to say.
+        The fields; what was guessed, as "the question is 'prompt'"; and the names of fields that are not used.
 
     Raises:
         UsageError: a given field is not there, or nothing looks like a question.
     """
-    names = list(there)
+    other = set(taken)
+    names = [name for name in there if name not in other]
     said = {name: value for name, value in msgspec.structs.asdict(given or Fields()).items() if value is not None}
     for name, value in said.items():
         if value not in names:
@@ -118,35 +129,45 @@ def find(there: Iterable[str], path: Path, given: Fields | None = None) -> tuple
             raise UsageError(
                 f"fields.{name}={value}: {path.name!r} has no such field{hint} There are: {', '.join(names[:20])}"
             )
-    spelt = {name.strip().lower(): name for name in reversed(names)}
+    written = {spelt(name): name for name in reversed(names)}
     found: dict[str, str] = dict(said)
     for name, candidates in NAMES.items():
-        usable = (spelt[candidate] for candidate in candidates if spelt.get(candidate) not in (None, *found.values()))
-        if name not in found and (guess := next(usable, None)) is not None:
-            found[name] = guess
+        usable = [written[candidate] for candidate in candidates if candidate in written]
+        if name not in found and (free := [column for column in usable if column not in found.values()]):
+            found[name] = free[0]
     if "turns" not in found:
         raise UsageError(
             f"{str(path)!r}: no field looks like a question; name it with fields.turns=NAME. "
             f"There are: {', '.join(names[:20])}"
         )
-    context = tuple(spelt[name] for name in CONTEXT if spelt.get(name) not in (None, *found.values()))
+    context = tuple(written[name] for name in CONTEXT if written.get(name) not in (None, *found.values()))
     if "context" in said:
         context = (said["context"],)
     fields = QuestionFields(found["turns"], found.get("id"), found.get("category"), found.get("reference"), context)
-    return fields, _told(fields, names, said, path)
+    return FoundFields(fields, *_told(fields, names, said))
 
 
-def _told(fields: QuestionFields, names: Iterable[str], said: Mapping[str, str], path: Path) -> str:
+def _told(
+    fields: QuestionFields, names: Iterable[str], said: Mapping[str, str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     parts = {"the question": fields.turns, "its id": fields.id, "its category": fields.category}
     parts |= {"the reference answer": fields.reference, "more of the question": " and ".join(fields.context) or None}
     used = {fields.turns, fields.id, fields.category, fields.reference, *fields.context}
-    unused = [name for name in names if name not in used]
-    guessed = [f"{what} is {name!r}" for what, name in parts.items() if name and name not in said.values()]
-    if not unused and set(parts.values()) <= {*said.values(), *(known[0] for known in NAMES.values()), "id", None}:
-        return ""
+    guessed = tuple(f"{what} is {name!r}" for what, name in parts.items() if name and name not in said.values())
+    return guessed, tuple(name for name in names if name not in used)
+
+
+def assumption(path: Path, guessed: Sequence[str], unused: Sequence[str], how: str) -> str:
+    """One line that says what was assumed of a file's fields.
+
+    Args:
+        path: of the file.
+        guessed: as ``find`` tells it.
+        unused: names of fields that are not used.
+        how: to say otherwise.
+    """
     left = f"; not used: {', '.join(map(repr, unused[:12]))}{', ...' if len(unused) > 12 else ''}" if unused else ""
-    more = " (fields.turns=, .id=, .category=, .reference=, .context=NAME say otherwise)"
-    return f"assumed: in {path.name}, {', '.join(guessed) or 'the fields are as given'}{left}{more}"
+    return f"assumed: in {path.name}, {', '.join(guessed) or 'the fields are as given'}{left} ({how})"
 
 
 def texts(value: object, where: str, *, empty: bool = False) -> tuple[str, ...]:
