@@ -52,22 +52,33 @@ async def _run(settings: config.Config, console: Console) -> int:
             session.store = await bring_baselines(experiment, session.store, results)
         await session.open(experiment, used)
         keep_questions(loaded, session)
-        answers = len(experiment.benchmark.items) * len(experiment.models)
-        with session.asking(experiment, answers=answers, judgments=experiment.cases) as watch:
-            board = await pipeline.run(experiment, session.clients, session.store, watch)
-        if session.trouble is not None:  # what was stored until then still makes a table
-            try:
-                board = pipeline.rated(experiment, session.store)
-            except EvalkitError:
-                raise session.trouble from None
-        _show(session, board)
-        page = None
-        if session.outcome in ("done", "budget"):
-            page = _report(experiment, session)
-        session.show_closing(experiment.ask_again)
-        if page is not None:
-            console.print(f"report: {page}", markup=False, soft_wrap=True)
-        return session.exit_code()
+        return await carry_out(session, experiment, judgments=experiment.cases)
+
+
+async def carry_out(session: Session, experiment: Experiment, *, judgments: int) -> int:
+    """Ask, rate, print the tables and leave the report, in an open session. Returns the exit code.
+
+    Args:
+        session: that is open.
+        experiment: who answers, and who judges.
+        judgments: how many there are to come.
+    """
+    answers = len(experiment.benchmark.items) * len(experiment.models)
+    with session.asking(experiment, answers=answers, judgments=judgments) as watch:
+        board = await pipeline.run(experiment, session.clients, session.store, watch)
+    if session.trouble is not None:  # what was stored until then still makes a table
+        try:
+            board = pipeline.rated(experiment, session.store)
+        except EvalkitError:
+            raise session.trouble from None
+    _show(session, board)
+    page = None
+    if session.outcome in ("done", "budget"):
+        page = _report(experiment, session)
+    session.show_closing(experiment.ask_again)
+    if page is not None:
+        session.console.print(f"report: {page}", markup=False, soft_wrap=True)
+    return session.exit_code()
 
 
 def _report(experiment: Experiment, session: Session) -> Path | None:
@@ -89,7 +100,17 @@ def keep_questions(loaded: Benchmark, session: Session) -> None:
     """Leave the questions beside the results; tell where one has other words than an earlier run's of the same id."""
     there = Items(session.store.root)
     changed = [item.id for item in loaded.items if item.id in there.known and item.turns != there.known[item.id].turns]
+    ids = {item.id for item in loaded.items}
+    before = {item.turns: item.id for item in there.known.values() if item.id not in ids}
+    renamed = [(before[item.turns], item.id) for item in loaded.items if item.turns in before]
     there.keep(loaded.items)
+    if renamed:
+        session.say(
+            f"{len(renamed)} of {len(loaded.items)} questions were asked here before under another id ({renamed[0][0]} "
+            f"is now {renamed[0][1]}): they are asked again, and `evalkit leaderboard {session.store.root}` counts "
+            "either as a question of its own, which narrows its intervals. Give the ids of before (fields.id=NAME), or "
+            "another results_dir"
+        )
     if changed:
         session.say(
             f"{len(changed)} of {len(loaded.items)} questions differ from what an earlier run asked under the same id "

@@ -27,8 +27,27 @@ INPUT_AND_OUTPUT = {
     *("evalkit.datasets.artifacts", "evalkit.datasets.downloads", "evalkit.datasets.data_files", "evalkit.backends"),
 }
 ORDER = (
-    *("__main__", "cli", "api", "run", "probes rejudge", "settings", "engine", "reports", "audit", "biases", "evidence"),
-    *("interop", "ratings", "backends judges", "storage", "datasets", "models", "core", "stats"),
+    "__main__",
+    "cli",
+    "app",
+    "api",
+    "judge",
+    "run",
+    "probes rejudge",
+    "settings",
+    "engine",
+    "reports",
+    "audit",
+    "biases",
+    "evidence",
+    "interop",
+    "ratings",
+    "backends judges",
+    "storage",
+    "datasets",
+    "models",
+    "core",
+    "stats",
 )
 """What imports from what: each folder from those that come later, and from itself; those in one entry, not from each
 other. ``stats`` and ``core`` import nothing else of ours."""

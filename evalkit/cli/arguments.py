@@ -9,6 +9,7 @@ from evalkit import __version__
 
 VERBS = {
     "run": "answer a benchmark, judge the answers, print the scores",
+    "judge": "judge answers that are there already: files or stored ones",
     "rejudge": "put stored answers to another judge, and report the drift",
     "leaderboard": "rate models from stored judgments or battle tables",
     "audit": "how far can the judges of stored judgments be trusted?",

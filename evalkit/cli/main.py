@@ -88,6 +88,8 @@ def _dispatch(arguments: list[str]) -> int:
     # One branch a verb, and no table of names, so that a type checker follows the imports.
     if verb == "run":
         from evalkit.cli.run import main as carry_out
+    elif verb == "judge":
+        from evalkit.cli.judge import main as carry_out
     elif verb == "rejudge":
         from evalkit.cli.rejudge import main as carry_out
     elif verb == "leaderboard":

@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
     if given.get("protocol") == "faithful":
         overrides = [override for override in overrides if override != "protocol=faithful"]
         overrides += [
-            f"{key}={value}" for key, value in _faithful(about[0]).items() if key not in given or key == "protocol"
+            f"{key}={value}" for key, value in faithful(about[0]).items() if key not in given or key == "protocol"
         ]
     elif "protocol" not in given:
         protocols = {spec.protocol for spec in about}
@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> int:
     return compose.jobs([*flags, f"benchmark={named}", *overrides], _carry_out, failed=failed)
 
 
-def _faithful(about: Spec) -> Mapping[str, str]:
+def faithful(about: Spec) -> Mapping[str, str]:
     """The settings that reproduce a benchmark's published numbers."""
     if not about.faithful:
         raise UsageError(f"benchmark {about.name!r} is our own: it has no published protocol to be faithful to")

@@ -84,7 +84,7 @@ async def forecast(experiment: Experiment, clients: Clients, store: Store) -> li
     """
     result = []
     items = {item.id: item for item in experiment.benchmark.items}
-    answered = list(experiment.baselines(store))
+    answered = list(experiment.unasked(store))
     for model in experiment.models:
         log = store.responses(model.name)
         estimate = Estimate("model", model.name)

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Item, Judgment, Response
 from evalkit.datasets.data_files import CutLine
 from evalkit.interop import load
-from evalkit.interop.records import Foreign, Imported, Told, key
+from evalkit.interop.records import UNKNOWN, Foreign, Imported, Told, key
 from evalkit.storage.items import Items
 from evalkit.storage.store import Log, Store, file_name
 
@@ -32,6 +34,8 @@ class Summary:
     """Those of them that were not there before."""
     failed: dict[str, int]
     """Records that hold a failure, as ``judgments unparsed``."""
+    models: tuple[str, ...] = ()
+    """Who answered."""
 
 
 def foreign_log(folder: Path, format_name: str) -> Log[Any]:
@@ -69,7 +73,8 @@ class _Results:
             extras = self._logs.get(path) or foreign_log(store.root, self._format)
             self._append(extras, Foreign(key(record), row.extra))
         if isinstance(record, Item):
-            return self._items[record.benchmark].keep((record,)) > 0
+            items = self._items[record.benchmark]
+            return items.keep((_completed(record, items.known.get(record.id)),)) > 0
         if isinstance(record, Response):
             return self._append(store.responses(record.model.name), record)
         return self._append(store.judgments(record.judge.name, record.protocol), record)
@@ -97,6 +102,18 @@ class _Results:
                 self._logs[path].close()
         self._waiting.clear()
         self._rows = 0
+
+
+def _completed(item: Item, known: Item | None) -> Item:
+    """An item with what is known of it from elsewhere: a file that lacks references takes none away."""
+    if known is None or known.turns != item.turns:
+        return item
+    return replace(
+        item,
+        reference=item.reference if any(item.reference) else known.reference,
+        category=known.category if item.category == UNKNOWN else item.category,
+        meta={**known.meta, **item.meta},
+    )
 
 
 def import_results(
@@ -153,16 +170,18 @@ def store(rows: Iterable[Imported], into: Path, format_name: str) -> Summary:
     read: Counter[str] = Counter()
     added: Counter[str] = Counter()
     failed: Counter[str] = Counter()
+    models: dict[str, None] = {}
     results = _Results(into, format_name)
     try:
         for row in rows:
             kind = {Item: "items", Response: "answers", Judgment: "judgments"}[type(row.record)]
             read[kind] += 1
             added[kind] += results.add(row)
+            if isinstance(row.record, Response):
+                models[row.record.model.name] = None
             if not isinstance(row.record, Item) and row.record.error is not None:
                 failed[f"{kind} {row.record.error.kind}"] += 1
     finally:
         results.flush()
-    return Summary(
-        results.benchmarks, dict(read), {kind: count for kind, count in added.items() if count}, dict(failed)
-    )
+    new = {kind: count for kind, count in added.items() if count}
+    return Summary(results.benchmarks, dict(read), new, dict(failed), tuple(models))

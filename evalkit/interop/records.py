@@ -29,6 +29,9 @@ API_FAILED = "$ERROR$"
 """What FastChat and Arena-Hard write for text when the model could not be reached."""
 
 
+NO_REASON = "the source has neither a verdict nor a reply, and does not say why"
+"""Of such a row nobody knows whether anything was asked; it counts as a reply without a verdict."""
+
 NOT_ANSWERED = Failure("transport", "the source has its error mark for an answer")
 
 
@@ -65,7 +68,7 @@ class Told:
 
     def _named(self, said: str | None, file: Path, what: str, otherwise: str) -> str:
         if said is None:
-            place = f"{file.parent.name}/{file.name}"
+            place = f"{file.parent.name}/{file.name}".lstrip("/")
             self.assume(f"assumed: {place} names no {what}; it is taken for {otherwise!r} (or --{what} NAME)")
         return said or otherwise
 

@@ -93,7 +93,7 @@ def _write(folder: Path, results: Path, experiment: Experiment, state: str) -> P
 def _title(experiment: Experiment) -> str:
     """What was compared or graded, and by whom, as a person would say it."""
     name = experiment.benchmark.spec.name
-    models, judges = [model.name for model in experiment.models], [judge.ref.name for judge in experiment.judges]
+    models, judges = experiment.names, [judge.ref.name for judge in experiment.judges]
     answered = f"{'model' if len(models) == 1 else 'models'} {', '.join(models)}"
     return (
         f"{name}: {answered if len(models) <= NAMED else f'{len(models)} models'} judged by "
