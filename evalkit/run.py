@@ -132,7 +132,7 @@ def check_pairs(experiment: Experiment, baseline: str | None) -> None:
         itself = ", which is the baseline itself" if experiment.pairing.baseline else ""
         raise UsageError(
             f"protocol {protocols} compares the answers of two models, and there is only {names[0]!r}{itself}; "
-            f"add a model, model=[{names[0]},NAME], choose another to compare it with, baseline=NAME, or grade answers "
+            f"add a model, model={names[0]},NAME, choose another to compare it with, baseline=NAME, or grade answers "
             "by themselves, protocol=single"
         )
     if baseline is not None and not any(judge.protocol.shows == 2 for judge in experiment.judges):

@@ -56,4 +56,4 @@ def add_options(audit: argparse.ArgumentParser) -> None:
     add("--judge", metavar="NAME", help="only this judge")
     add("--format", choices=["table", "json", "html"], help="default: table, or what FILE ends in")
     add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)
-    audit.epilog = "Experiments on a live judge: `evalkit audit judge=NAME probes=[position,...]`; add -h for its keys."
+    audit.epilog = "Experiments on a live judge: `evalkit audit judge=NAME probes=position,...`; add -h for its keys."

@@ -48,7 +48,7 @@ def entries(what: str, own: Path | None = None) -> Iterator[tuple[str, str, str]
         return
     group = what.removesuffix("s")
     for folder in (shipped("conf"), own):
-        for path in sorted((folder / group).glob("*.yaml")) if folder else ():
+        for path in members.files(folder / group) if folder else ():
             members.check_file(group, path)
             if what == "protocols":
                 yield path.stem, _target(members.read(path)), _first_comment(path)
@@ -93,7 +93,8 @@ def catalogue(what: str, console: Console, own: Path | None = None) -> None:
     if what in ("models", "judges"):
         group = what.removesuffix("s")
         console.print(
-            f"Your own: a YAML like these in DIR/{group}/, then --config-dir DIR {group}=NAME",
+            f"Any other by id: {group}=openai/ID, anthropic/ID, vllm/ORG/NAME, llamacpp/PATH.gguf, "
+            f"http://HOST:PORT/v1#NAME. Your own YAML: DIR/{group}/NAME.yaml, then --config-dir DIR {group}=NAME",
             style="dim",
             markup=False,
         )

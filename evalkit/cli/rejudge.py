@@ -101,7 +101,9 @@ def asked(arguments: Sequence[str]) -> RejudgeArguments:
     from evalkit.rejudge.source import old
     from evalkit.rejudge.tables import FORMATS
     from evalkit.reports.output import form_of
-    from evalkit.settings.compose import quoted, split
+    from evalkit.settings.compose import split
+    from evalkit.settings.ids import name_of
+    from evalkit.settings.overrides import quoted
 
     parser = argparse.ArgumentParser(prog="evalkit rejudge", add_help=False, allow_abbrev=False)
     parser.add_argument("--format", choices=["table", "json"])
@@ -124,7 +126,7 @@ def asked(arguments: Sequence[str]) -> RejudgeArguments:
     found = old(
         Path(paths[0]),
         of=given.get("of") or None,
-        new=name or given["judge"],
+        new=name or name_of(given["judge"], "judge"),
         protocol=_stored_name(wanted) if wanted else None,
     )
     passed = [*flags] + [one for one in rest if one not in paths and one.lstrip("+~").split("=", 1)[0] not in OURS]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.cli.messages import DONE, USAGE, console, failed
 from evalkit.core.protocols import UsageError
 from evalkit.settings import compose
+from evalkit.settings.overrides import quoted
 
 if TYPE_CHECKING:
     from evalkit.datasets.benchmark import Spec
@@ -20,13 +21,17 @@ Answer a benchmark, judge the answers, print the scores. What is stored in resul
 
   evalkit run mtbench model=zephyr                     vLLM on the local GPU, judged by gpt4
   evalkit run mtbench model=smollm2 judge=smollm2      no GPU and no key: inside this program
-  evalkit run pocket model=[a,b] judge=[gpt4,claude]   several models, a panel of judges
+  evalkit run mtbench model=openai/gpt-4o-mini judge=anthropic/claude-sonnet-4-6      any model by id
+  evalkit run mtbench model=vllm/Qwen/Qwen2.5-7B-Instruct,http://localhost:8000/v1#ckpt-2      a server: URL#NAME
+  evalkit run pocket model=a,b judge=gpt4,claude       several models, a panel of judges
   evalkit run mtbench model=smollm2 model.smollm2.sampling.temperature=0      a setting of one model
-  evalkit run mtbench model=[a,b] model.sampling.temperature=0                of all models
+  evalkit run mtbench model=a,b model.sampling.temperature=0                  of all models
 
 keys:
-  model=NAME | [NAME,...]     who answers               evalkit list models
-  judge=NAME | [NAME,...]     who judges                evalkit list judges
+  model=NAME | ID[,...]       who answers               evalkit list models
+  judge=NAME | ID[,...]       who judges                evalkit list judges
+                              an ID: openai/ID, anthropic/ID, vllm/ORG/NAME, llamacpp/PATH.gguf, URL#NAME; its
+                              settings by the last part, model.gpt-4o.system_prompt=..., or OWN_NAME@ID
   protocol=NAME | faithful    how it is judged          evalkit list protocols
   references=NAME | PATH      reference answers shown to the judge
   questions=NAME | FILE       questions for an arena: of a benchmark, or your own file
@@ -38,7 +43,7 @@ keys:
   budget=USD                  stop before the request that could pass it (exit code 3); budget.tokens=N likewise
   judge.batch=true            use the provider's batch API, at half the price
   backend=ray                 spread engines of this program over a Ray cluster
-  ask_again=[KIND,...]        failures of earlier runs to ask again (default: transport)
+  ask_again=KIND,...          failures of earlier runs to ask again (default: transport)
   stop_unparsed=N|null        ask a judge no more when its first N replies hold no verdict (default: 20)
   results_dir=DIR  run.name=NAME  prices=FILE
 
@@ -72,7 +77,7 @@ def main(arguments: list[str]) -> int:
                 f"these benchmarks differ in protocol ({', '.join(sorted(protocols))}); run them one by one"
             )
         overrides.append(f"protocol={protocols.pop()}")
-    named = ",".join(map(compose.quoted, arguments[0].split(",")))
+    named = ",".join(map(quoted, arguments[0].split(",")))
     return compose.jobs([*flags, f"benchmark={named}", *overrides], _carry_out, failed=failed)
 
 

@@ -255,7 +255,7 @@ class Session:
         if final := sorted(failed - ask_again):
             self.say(
                 f"the same command does not ask again for what is {' or '.join(final)}; to do so, add "
-                f"ask_again=[{','.join(sorted(failed))}]"
+                f"ask_again={','.join(sorted(failed))}"
             )
         for note in [*self.clients.notes, *watch.notes, *map(str, watch.waiting.values())]:
             self.say(note)

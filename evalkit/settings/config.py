@@ -130,6 +130,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ray: RayConfig = RayConfig()
 
 
+def member_fields() -> dict[str, tuple[str, ...]]:
+    """What may be set of one model, and of one judge."""
+    return {"model": ModelConfig.__struct_fields__, "judge": JudgeConfig.__struct_fields__}
+
+
 def parse(composed: Mapping[str, Any]) -> Config:
     """The typed configuration.
 
@@ -144,9 +149,7 @@ def parse(composed: Mapping[str, Any]) -> Config:
         nodes, shared = _members(composed.get(group) or {}, kind)
         chosen = [name for name, node in nodes.items() if is_member(node)]
         if not chosen:
-            raise UsageError(
-                f"no {group} chosen; give {group}=NAME or {group}=[NAME,NAME]; see `evalkit list {group}s`"
-            )
+            raise UsageError(f"no {group} chosen; give {group}=NAME or {group}=NAME,NAME; see `evalkit list {group}s`")
         for name in nodes:
             if name not in chosen:
                 raise UsageError(f"{group}.{name} is set, but {name!r} does not take part{near(name, chosen)}")
@@ -216,7 +219,7 @@ def _check_shape(value: Any, kind: Any, where: str, fields: Iterable[str]) -> No
     if isinstance(value, str) and (words := _words(kind)) and value not in words:
         raise UsageError(f"{where}={value!r} is not possible{near(value, words)}")
     if isinstance(value, str) and typing.get_origin(kind) is tuple:
-        raise UsageError(f"{where}={value!r}: expected a list; write {where}=[{value}]")
+        raise UsageError(f"{where}={value!r}: expected a list; write '{where}=[{value}]'")
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"{where}={value}: must be a finite number")
 
@@ -367,10 +370,13 @@ def build(node: Mapping[str, Any], where: str, kind: type[T]) -> T:
             values[key] = build(convert(value, dict[str, Any], f"{where}.{key}"), f"{where}.{key}", Backend)
         else:
             values[key] = convert(value, hints[key], f"{where}.{key}")
-    for key, field in fields.items():
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if required and key not in values:
-            raise UsageError(f"{where}: {cls.__name__} needs {key}=...")
+    required = (
+        key
+        for key, field in fields.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    )
+    if missing := [f"{key}=..." for key in required if key not in values]:
+        raise UsageError(f"{where}: {cls.__name__} needs {' and '.join(missing)}")
     built: T = cls(**values)
     return built
 
