@@ -224,7 +224,7 @@ _ASKS_YES_NO = re.compile(
     r"\b(?:answer|reply|respond|say|write|decide|verdict)\b[^.!?\n]{0,40}\b[\"'“]?yes[\"'”]? ?(?:/|or) ?[\"'“]?no\b",
     re.IGNORECASE,
 )
-_SENTENCES = re.compile(r"(?<=[.!?:;])\s+|\n[ \t]*\n|\n(?=[ \t]*[-*•\d])")
+_SENTENCES = re.compile(r"(?<=[.!?;])\s+|\n[ \t]*\n|\n(?=[ \t]*[-*•\d])")
 _ADDS = re.compile(r"\b(?:add|deduct|subtract|take off|for each|per)\b", re.IGNORECASE)
 """Points of a part, not ends of a scale."""
 _COUNTED = re.compile(r"\A ?(?!points?\b|stars?\b|marks?\b|scale\b)[a-z]{3,}s\b", re.IGNORECASE)
