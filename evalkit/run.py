@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.core.protocols import EvalkitError, UsageError
+from evalkit.core.text import plain
 from evalkit.datasets.benchmark import Benchmark
 from evalkit.engine import pipeline
 from evalkit.engine.baselines import bring_baselines
 from evalkit.engine.experiment import Experiment
 from evalkit.engine.forecast import forecast
+from evalkit.engine.preview import prompts
 from evalkit.engine.progress import downloads
 from evalkit.engine.session import Session
 from evalkit.engine.spending import used_before
@@ -45,6 +48,10 @@ async def _run(settings: config.Config, console: Console) -> int:
         def used() -> Amount:
             return used_before(experiment, session.clients, session.store)
 
+        if settings.show is not None:
+            print_prompts(experiment, session)
+            if not settings.dry_run:
+                return 0
         if settings.dry_run:
             session.show_forecast(await forecast(experiment, session.clients, session.store), used)
             return 0
@@ -79,6 +86,12 @@ async def carry_out(session: Session, experiment: Experiment, *, judgments: int)
     if page is not None:
         session.console.print(f"report: {page}", markup=False, soft_wrap=True)
     return session.exit_code()
+
+
+def print_prompts(experiment: Experiment, session: Session) -> None:
+    """Print one prompt of each judge to stdout, as it would be sent. Control characters do not reach the terminal."""
+    for shown in prompts(experiment, session.clients, session.store):
+        sys.stdout.write("\n".join(map(plain, shown.split("\n"))) + "\n")
 
 
 def _report(experiment: Experiment, session: Session) -> Path | None:

@@ -34,6 +34,8 @@ class OpenAI(Backend):
     """Variable that holds the key. Another server than OpenAI's gets a key only if this names it."""
     max_tokens_field: Literal["max_completion_tokens", "max_tokens"] | None = None
     """How the server calls the token limit. Default: max_completion_tokens at OpenAI, max_tokens elsewhere."""
+    structured: chat_completions.Structured = "json"
+    """How replies that must be JSON are held to their schema: json (response_format), a forced tool call, or none."""
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     """Further HTTP headers; no credentials."""
     concurrency: int = 64
@@ -49,7 +51,8 @@ class OpenAI(Backend):
 
     def identity(self) -> Mapping[str, Any]:
         """Model id and whose servers run it."""
-        return {"model": self.model, **provider.host_identity(VENDOR, self.base_url)}
+        structured = {"structured": self.structured} if self.structured != "json" else {}
+        return {"model": self.model, **provider.host_identity(VENDOR, self.base_url), **structured}
 
     async def open(self) -> None:
         """Set up the connection pool; nothing is sent."""
@@ -113,7 +116,7 @@ class OpenAI(Backend):
     def _body(self, request: Request) -> dict[str, Any]:
         own = self._endpoint is not None and self._endpoint.own
         field_name = self.max_tokens_field or ("max_completion_tokens" if own else "max_tokens")
-        return chat_completions.body(request, self.model, field_name)
+        return chat_completions.body(request, self.model, field_name, structured=self.structured, strict=own)
 
     def _error(self, status: int, detail: Detail, headers: Mapping[str, str] | None = None) -> EvalkitError:
         assert self._endpoint is not None

@@ -25,6 +25,7 @@ from evalkit.core.protocols import (
     Misconfigured,
     PrefixCache,
     Rejected,
+    ReplySchema,
     Request,
     Sampling,
     Transport,
@@ -124,7 +125,7 @@ class VLLM(Backend):
         if engine is None:
             raise Misconfigured(f"vLLM with {self.model!r} is asked before it is open")
         tokens = self._tokens(engine, request)
-        params = _params(engine, request.sampling)
+        params = _params(engine, request)
         request_id = uuid.uuid4().hex
         last = None
         try:
@@ -210,6 +211,7 @@ class VLLM(Backend):
             chat_template=template,
             add_generation_prompt=not prefill,
             continue_final_message=prefill,
+            **({"reasoning_effort": sampling.effort} if sampling.effort is not None else {}),
             **sampling.extra.get("chat_template_kwargs", {}),
         )
         return text
@@ -231,8 +233,9 @@ def _template(text_or_path: str) -> str:
         ) from error
 
 
-def _params(engine: VLLMEngine, sampling: Sampling) -> Any:
+def _params(engine: VLLMEngine, request: Request) -> Any:
     """The request's sampling as vLLM's SamplingParams; ``extra`` takes any further field of theirs."""
+    sampling = request.sampling
     if reserved := sorted({"n", "output_kind", "detokenize"} & sampling.extra.keys()):
         raise Rejected(f"sampling.extra must not set {', '.join(reserved)}: one text a request is what evalkit reads")
     fields: dict[str, Any] = {
@@ -240,8 +243,12 @@ def _params(engine: VLLMEngine, sampling: Sampling) -> Any:
         **engine.defaults,
     }  # unset is 16 in vLLM; None: what the context holds
     fields |= sampling.sent() | sampling.extra
-    for ours in ("extra", "chat_template_kwargs", "top_logprobs"):
+    for ours in ("extra", "chat_template_kwargs", "top_logprobs", "effort", "thinking_tokens"):
         fields.pop(ours, None)
+    if sampling.room is not None:
+        fields["max_tokens"] = sampling.room
+    if isinstance(request.reply, ReplySchema):
+        fields["structured_outputs"] = {"json": request.reply.schema}
     if sampling.stop is not None:
         fields["stop"] = list(sampling.stop)
     if sampling.top_logprobs is not None:

@@ -51,7 +51,7 @@ def entries(what: str, own: Path | None = None) -> Iterator[tuple[str, str, str]
         for path in members.files(folder / group) if folder else ():
             members.check_file(group, path)
             if what == "protocols":
-                yield path.stem, _target(members.read(path)), _first_comment(path)
+                yield path.stem, _target(members.read(path)) or "Declared", _first_comment(path)
             else:
                 node = _node(path, [one for one in (own, shipped("conf")) if one])
                 yield path.stem, _target(node.get("backend", {})), str(node.get("description", ""))

@@ -144,13 +144,17 @@ def _protocols() -> dict[str, tuple[str, int]]:
     import msgspec
 
     from evalkit.core.paths import shipped
+    from evalkit.core.protocols import JudgeProtocol
+    from evalkit.settings import config
 
     names = {}
     for path in sorted((shipped("conf") / "protocol").glob("*.yaml")):
-        target = str(msgspec.yaml.decode(path.read_bytes())["_target_"])
-        module, _, kind = target.rpartition(".")
+        node = config.named_protocol(msgspec.yaml.decode(path.read_bytes()), path.stem)
+        module, _, kind = str(node["_target_"]).rpartition(".")
         protocol = getattr(import_module(module), kind)
-        names[path.stem] = (str(protocol.name), int(protocol.shows))
+        if node["_target_"] == config.DECLARED:  # how many it shows is in its text
+            protocol = config.build(node, f"protocol {path.stem}", JudgeProtocol)
+        names[path.stem] = (str(node.get("name") or protocol.name), int(protocol.shows))
     return names
 
 

@@ -40,6 +40,7 @@ keys:
   limit=N                     only the first N items of each category
   repeats=N                   put each case to each judge N times
   dry_run=true                print calls, tokens, cost and time; ask nothing
+  show=prompt                 print one prompt as the judge would be sent it; ask nothing
   budget=USD                  stop before the request that could pass it (exit code 3); budget.tokens=N likewise
   judge.batch=true            use the provider's batch API, at half the price
   backend=ray                 spread engines of this program over a Ray cluster

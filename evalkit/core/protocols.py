@@ -20,9 +20,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from evalkit.core.schema import ErrorKind, Failure, Finish, Item, Ref, Response, Usage, digest
+from evalkit.core.schema import CriterionVerdict, ErrorKind, Failure, Finish, Item, Ref, Response, Usage, digest
 from evalkit.core.secrets import scrub
 
 if TYPE_CHECKING:
@@ -130,6 +130,10 @@ class Sampling(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
     stop: tuple[str, ...] | None = None
     top_logprobs: int | None = None
     """Return this many alternatives for each generated token."""
+    effort: str | None = None
+    """How hard to think, in the provider's words: minimal, low, medium, high, ..."""
+    thinking_tokens: int | None = None
+    """Room for thinking, besides ``max_tokens`` for what is written after it."""
     extra: dict[str, Any] = {}
     """Further fields of the backend's own, passed through as they are (reasoning_effort, top_k, ...)."""
 
@@ -144,10 +148,26 @@ class Sampling(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
         unset = Sampling()
         return msgspec.structs.replace(self, **{name: getattr(unset, name) for name in names})
 
+    @property
+    def room(self) -> int | None:
+        """Tokens of thinking and answer together; None where nothing limits them."""
+        return None if self.max_tokens is None else self.max_tokens + (self.thinking_tokens or 0)
+
     def sent(self) -> dict[str, Any]:
         """The fields that are set."""
         built: dict[str, Any] = msgspec.to_builtins(self)
         return built
+
+
+class ReplySchema(Struct, frozen=True):
+    """The JSON object that a reply must be; each backend has it enforced as well as its server can."""
+
+    name: str
+    """Letters, digits, ``_`` and ``-``."""
+    schema: dict[str, Any]
+    """A JSON schema: an object without further properties, all of them required."""
+    means: Literal["json", "tool"] = "json"
+    """Held to the schema as it writes, or made to call a tool whose arguments these are."""
 
 
 class Request(Struct, frozen=True):
@@ -155,6 +175,8 @@ class Request(Struct, frozen=True):
 
     messages: tuple[Message, ...]
     sampling: Sampling = Sampling()
+    reply: ReplySchema | UnsetType = UNSET
+    """Unset leaves the encoding, and so every key, of a request for text as it was before there were schemas."""
 
     def encodable(self) -> Request:
         """The same with U+FFFD for each half of a surrogate pair, which no server and no tokenizer takes."""
@@ -164,7 +186,7 @@ class Request(Struct, frozen=True):
             Message(message.role, message.content.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
             for message in self.messages
         )
-        return Request(messages, self.sampling)
+        return Request(messages, self.sampling, self.reply)
 
 
 def _encodes(text: str) -> bool:
@@ -208,6 +230,8 @@ class Completion(Struct, frozen=True):
     """What the provider says is left of its rate limits; for the client, never stored."""
     thinking: str = ""
     """What the model thought before it answered, where the server keeps that apart; never part of ``text``."""
+    unformed: bool = False
+    """The server did not take the request's schema, and was asked for text."""
     reason: str | None = None
     """Why it stopped, in the server's words, where those are none that are known."""
 
@@ -337,6 +361,8 @@ class Verdict(Struct, frozen=True):
 
     scores: tuple[float, ...]
     label: str
+    criteria: tuple[CriterionVerdict, ...] = ()
+    """Of a rubric."""
 
 
 class ReplyExample(Struct, frozen=True):

@@ -146,7 +146,7 @@ def count_case(case: Case, bench: JudgeRunner, habits: Habits, experiment: Exper
         estimate.pending += 1
         estimate.waiting[batch.key] = batch
         return
-    limit = request.sampling.max_tokens
+    limit = request.sampling.room
     tokens = round(habits.tokens or REPLY_TOKENS)
     _count(estimate, request, min(tokens, limit) if limit else tokens)
 

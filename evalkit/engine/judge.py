@@ -19,6 +19,7 @@ from evalkit.core.protocols import (
     Malformed,
     Message,
     Rejected,
+    ReplySchema,
     Request,
     Sampling,
     Transport,
@@ -186,7 +187,7 @@ class JudgeRunner:
         if asked.sampling != self._asked:  # the same for nearly every case of a protocol
             self._asked = asked.sampling
             self._sampling = asked.sampling.over(model.sampling).without(model.unsupported)
-        return Request(messages, self._sampling)
+        return Request(messages, self._sampling, asked.reply)
 
     def key(self, case: Case, request: Request) -> str:
         """Hash of everything the judge is shown; how its reply is read is not part of it."""
@@ -213,7 +214,15 @@ class JudgeRunner:
             self.log.append(row)
             return row
         logprobs = (row.logprobs,) if row.logprobs is not None else None
-        completion = Completion(row.raw, row.finish, row.usage, logprobs, row.snapshot)
+        completion = Completion(
+            row.raw,
+            row.finish,
+            row.usage,
+            logprobs,
+            row.snapshot,
+            thinking=row.thinking,
+            unformed=row.sampling.get("reply") == "text",
+        )
         reread = self._row(key, case, request, completion, latency=row.latency, cost=row.cost, created=row.created)
         self.log.append(reread)
         return reread
@@ -299,6 +308,7 @@ class JudgeRunner:
         **fields: Any,
     ) -> Judgment:
         verdict: Verdict | Failure | None = failure
+        fields["sampling"] = request.sampling.sent()
         if completion is not None:
             verdict = self.judge.protocol.parse(completion, case)
             fields |= {
@@ -308,9 +318,12 @@ class JudgeRunner:
                 "bound": usage_bound_if_unreported(completion.usage, request),
                 "snapshot": completion.model,
                 "logprobs": completion.logprobs[0] if completion.logprobs else None,
+                "thinking": completion.thinking,
             }
+            if isinstance(request.reply, ReplySchema):
+                fields["sampling"] |= {"reply": "text" if completion.unformed else request.reply.means}
         if isinstance(verdict, Verdict):
-            fields |= {"scores": verdict.scores, "label": verdict.label}
+            fields |= {"scores": verdict.scores, "label": verdict.label, "criteria": verdict.criteria}
         elif verdict is not None:
             fields["error"] = verdict
         return Judgment(
@@ -326,6 +339,5 @@ class JudgeRunner:
             models=tuple(response.model for response in case.shown),
             lengths=tuple(len(answer) for answer in case.answers()),
             repeat=case.repeat,
-            sampling=request.sampling.sent(),
             **fields,
         )

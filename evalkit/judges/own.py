@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,6 +20,8 @@ class OwnPrompt(JudgeProtocol):
     read (``parse``). With ``scoring=logprobs`` it writes one token, and the probabilities of that are read.
     """
 
+    name: str
+    """By default that of the YAML file."""
     scoring: Literal["text", "logprobs"] = "text"
     system: str
     task: str
@@ -31,6 +34,7 @@ class OwnPrompt(JudgeProtocol):
 
     def __post_init__(self) -> None:
         """Join the template once."""
+        check_name(self.name)
         object.__setattr__(self, "_template", self.task + self.how_to_reply())
         check(self._template)
 
@@ -67,6 +71,14 @@ class OwnPrompt(JudgeProtocol):
         if self.scoring == "text":
             return Request(tuple(messages))
         return Request(tuple(messages), Sampling(max_tokens=1, top_logprobs=20, temperature=0.0))
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError for a protocol's name that could not name a file."""
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}", name) is None:
+        raise UsageError(
+            f"protocol.name={name!r}: use up to 80 letters, digits, _ and -; the judgments' file is called after it"
+        )
 
 
 def check(template: str) -> None:

@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from msgspec import Struct
+import msgspec
+from msgspec import UNSET, Struct
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from evalkit.core import streams
@@ -24,6 +25,7 @@ from evalkit.core.protocols import (
     Malformed,
     Model,
     Rejected,
+    ReplySchema,
     Request,
     Transport,
     UsageError,
@@ -42,6 +44,9 @@ FIRST_REPLY = 300
 
 DEAD_AFTER = 2.0
 """Multiples of the time-out without a response, while several requests wait, after which a backend counts as dead."""
+
+MOST_REFUSED = 3
+"""Schemas a server refuses, each answered without, before it is sent none any more."""
 
 TOO_MANY = 429
 """The HTTP status that says the provider's limits are reached."""
@@ -122,6 +127,8 @@ class Client:
         """Monotonic time of the last sign of life, or when there was nothing to be heard."""
         self._opened = False
         self._opening = asyncio.Lock()
+        self._refused: list[ReplySchema] = []
+        self._schemas_refused = 0
 
     def stopping(self) -> bool:
         """Whether nothing new is to be asked."""
@@ -161,7 +168,7 @@ class Client:
                 self._heard_at = start
             self._asking += 1
             try:
-                completion = await self._answered(request.encodable())
+                completion = await self._formed(request.encodable())
             except Stopped:
                 self.traffic.asked -= 1
                 raise
@@ -204,6 +211,29 @@ class Client:
         self._count(usage, cost)
         return cost
 
+    async def _formed(self, request: Request) -> Completion:
+        """As asked for; in plain text where the server takes no schema. Its prompt asks for the same form in words."""
+        if not isinstance(request.reply, ReplySchema):
+            return await self._answered(request)
+        plain = msgspec.structs.replace(request, reply=UNSET)
+        known = self._schemas_refused >= MOST_REFUSED or request.reply in self._refused
+        if not known:
+            try:
+                return await self._answered(request)
+            except Rejected as error:
+                refusal = error
+        completion = await self._answered(plain)  # or it is something else that the server does not take
+        if not known:
+            self._refused.append(request.reply)
+            self._schemas_refused += 1
+            if self._schemas_refused == 1:
+                self.notes.append(
+                    f"{self.name!r} takes no JSON schema here and is asked for the same reply in words ({refusal}); "
+                    "such rows say reply=text. Another way: structured=tool in the backend's settings, or reply: tag "
+                    "in the protocol"
+                )
+        return msgspec.structs.replace(completion, unformed=True)
+
     async def _answered(self, request: Request) -> Completion:
         """The first attempt by itself; tenacity, which costs as much as all else here, takes over when it fails."""
         try:
@@ -242,7 +272,7 @@ class Client:
     async def _sent(self, request: Request) -> Completion:
         expected = 0.0
         if self._meter is not None:
-            expected = self._tokens or bound(request).prompt_tokens / 4 + (request.sampling.max_tokens or FIRST_REPLY)
+            expected = self._tokens or bound(request).prompt_tokens / 4 + (request.sampling.room or FIRST_REPLY)
             await self._meter.passed(expected, self.pace.sleep)
         await self.pace.enter()
         sent = time.monotonic()

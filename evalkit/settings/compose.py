@@ -168,7 +168,7 @@ def jobs(
         try:
             _check_missing(sorted(OmegaConf.missing_keys(composed)))
             plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-            codes.append(carry_out(_numbered(plain, given)))  # type: ignore[arg-type]
+            codes.append(carry_out(_numbered(_protocol_named(plain), given)))  # type: ignore[arg-type]
             reason = REASONS.get(codes[-1], "")
         except (EvalkitError, OmegaConfBaseException) as error:
             told = error if isinstance(error, EvalkitError) else UsageError(_message(error))
@@ -211,6 +211,19 @@ def _guarded_hydra() -> Iterator[None]:
         yield
     finally:
         internal.ConfigLoaderImpl = original
+
+
+def _protocol_named(plain: dict[str, Any]) -> dict[str, Any]:
+    """A job's configuration, its protocol under the name of the file that was chosen."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from evalkit.settings.config import named_protocol
+
+    choice = HydraConfig.get().runtime.choices.get("protocol")
+    node = plain.get("protocol")
+    if not isinstance(node, dict) or not isinstance(choice, str):
+        return plain
+    return {**plain, "protocol": named_protocol(node, choice)}
 
 
 def _numbered(plain: dict[str, Any], given: list[str]) -> dict[str, Any]:

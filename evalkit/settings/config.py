@@ -45,6 +45,8 @@ METHODS: dict[type[Any], tuple[str, ...]] = {
     JudgeProtocol: ("request", "parse"),
 }
 """What a class must be able to do that does not derive from ours."""
+DECLARED = "evalkit.judges.declared.Declared"
+"""What a protocol is whose YAML names no class."""
 EXAMPLES: dict[type[Any], str] = {
     Backend: "evalkit.backends.fake.Fake",
     JudgeProtocol: "evalkit.judges.single.Single",
@@ -119,6 +121,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     results_dir: str = "results"
     run: RunConfig = RunConfig()
     dry_run: bool = False
+    show: Literal["prompt"] | None = None
+    """Print one rendered prompt of each judge, and ask nothing."""
     ask_again: tuple[ErrorKind, ...] = ("transport",)
     stop_unparsed: int | None = STOP_UNPARSED
     prices: str | None = None
@@ -334,7 +338,23 @@ def _judge(name: str, config: JudgeConfig, protocol: Mapping[str, Any], referenc
 
 
 def _protocol_name(node: Mapping[str, Any]) -> str:
-    return str(getattr(_target(node, "protocol", JudgeProtocol), "name", ""))
+    return str(node.get("name") or getattr(_target(node, "protocol", JudgeProtocol), "name", ""))
+
+
+def named_protocol(node: Mapping[str, Any], choice: str) -> dict[str, Any]:
+    """A protocol's settings with what its file leaves to say: its class, and its name, which is the file's.
+
+    Args:
+        node: what the YAML holds.
+        choice: what ``protocol=`` was.
+
+    Raises:
+        UsageError: it names a class that there is not.
+    """
+    whole = {"_target_": DECLARED, **node} if node.get("_target_") is None else dict(node)
+    cls: Any = _target(whole, "protocol", JudgeProtocol)
+    own_name = any(field.name == "name" and field.init for field in dataclasses.fields(cls))
+    return {"name": choice.rpartition("/")[2], **whole} if own_name and not whole.get("name") else whole
 
 
 async def _with_artifacts(node: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,11 +18,14 @@ from evalkit.core.paths import shipped
 from evalkit.core.protocols import Case, Completion, JudgeProtocol, Request, Verdict
 from evalkit.core.schema import Failure, Item, Ref, Response, digest
 from evalkit.datasets.artifacts import registry
-from evalkit.settings.config import _with_artifacts, build
+from evalkit.settings.config import _with_artifacts, build, named_protocol
 from tests.conftest import FASTCHAT
 
 FOLDER = Path(judges.__file__).parent
-YAML = {path.stem: msgspec.yaml.decode(path.read_bytes()) for path in (shipped("conf") / "protocol").glob("*.yaml")}
+YAML = {
+    path.stem: named_protocol(msgspec.yaml.decode(path.read_bytes()), path.stem)
+    for path in (shipped("conf") / "protocol").glob("*.yaml")
+}
 GARBAGE = [
     *(
         "",

@@ -1,0 +1,52 @@
+"""One prompt of each judge, as it would be sent: what ``show=prompt`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from msgspec.structs import replace
+
+from evalkit.core.protocols import ReplySchema, Request
+from evalkit.core.schema import Response
+from evalkit.engine.experiment import Experiment
+from evalkit.engine.generate import Candidate
+from evalkit.engine.judge import CaseBuilder, JudgeRunner
+from evalkit.models.client import Clients
+from evalkit.storage.store import Store
+
+
+def prompts(experiment: Experiment, clients: Clients, store: Store) -> Iterator[str]:
+    """The first prompt of each judge: on stored answers, or where there are none, on a line that stands for one."""
+    items = {item.id: item for item in experiment.benchmark.items}
+    answers = list(experiment.baselines(store))
+    for model in experiment.models:
+        log, candidate = store.responses(model.name), Candidate.of(model, experiment.benchmark.spec.generation)
+        for item in items.values():
+            row = log.get(candidate.begin(item).key) or candidate.begin(item)
+            turns = (*row.turns, *(f"(the answer of {model.name})" for _ in item.turns[len(row.turns) :]))
+            answers.append(replace(row, turns=turns, error=None))
+    for judge in experiment.judges:
+        log = store.judgments(judge.name, judge.protocol.name)
+        runner = JudgeRunner(judge, clients.of(judge.model), log, experiment.ask_again)
+        yield from _first(runner, answers, experiment)
+
+
+def _first(runner: JudgeRunner, answers: list[Response], experiment: Experiment) -> Iterator[str]:
+    judge = runner.judge
+    items = {item.id: item for item in experiment.benchmark.items}
+    builder = CaseBuilder(items, shows=judge.protocol.shows, pairing=experiment.pairing)
+    for case in builder.of(answers):
+        about = f"item {case.item.id!r}, turn {case.turn}"
+        yield f"judge {judge.name}, protocol {judge.protocol.name}, {about}\n\n{rendered(runner.request(case))}"
+        return
+
+
+def rendered(request: Request) -> str:
+    """A request as text: its messages under their roles, then what else is sent."""
+    parts = [f"--- {message.role} ---\n{message.content}" for message in request.messages]
+    parts.append(f"--- sampling ---\n{msgspec.json.encode(request.sampling.sent()).decode()}")
+    if isinstance(request.reply, ReplySchema):
+        schema = msgspec.json.format(msgspec.json.encode(request.reply.schema), indent=2).decode()
+        parts.append(f"--- reply: {request.reply.means} {request.reply.name!r}, by this schema ---\n{schema}")
+    return "\n\n".join(parts)
