@@ -122,7 +122,7 @@ def differences_of_estimates(
     *,
     clusters: int,
     n: int,
-    degrees: float | None = None,
+    degrees: FloatArray | None = None,
     influence: FloatArray | None = None,
     limits: Limits | None = None,
     level: float = 0.95,
@@ -136,7 +136,7 @@ def differences_of_estimates(
         covariance: [M, M] of the estimates; None (not identified) leaves pairs without limits.
         clusters: Questions behind it.
         n: Verdicts behind it.
-        degrees: Of freedom; clusters less one unless given.
+        degrees: [M] of freedom, of which a pair has the lower; clusters less one unless given.
         influence: [Q, M] what each question adds to each estimate, where a scale is known; its kurtosis counts.
         limits: Ends of the scale of an estimate.
         level: Coverage of all intervals at once.
@@ -164,7 +164,7 @@ def differences_of_estimates(
     pairs = _Pairs(
         estimates[a] - estimates[b],
         np.sqrt(variance.clip(min=0.0)),
-        np.full(size, float(max(clusters - 1, 1) if degrees is None else degrees)),
+        np.full(size, float(max(clusters - 1, 1))) if degrees is None else np.minimum(degrees[a], degrees[b]),
         units,
         np.full(size, float(n)),
         peak,

@@ -60,6 +60,11 @@ class Interval:
     seed: int = 0
     reason: str | None = None
 
+    @property
+    def limited(self) -> bool:
+        """Whether it has limits."""
+        return self.lower is not None and self.upper is not None
+
     def detectable(self, power: float = 0.8) -> float | None:
         """Distance from no effect that a true effect must have to be found with this power by a test of this level.
 
