@@ -64,7 +64,7 @@ class Leaderboard:
         """The tables and their figures as one page, which needs no network."""
         return leaderboard_page.page(self._grids(), self.board.notes)
 
-    def _grids(self) -> list[leaderboard_grid.Grid]:
+    def _grids(self) -> list[Grid]:
         standings = self.board.standings
         return leaderboard_grid.all_grids(standings, side_by_side(standings), by_category=self.by_category)
 

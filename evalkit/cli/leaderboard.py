@@ -123,7 +123,8 @@ def _ratings(
         return leaderboard_tables.to_json(standings, board.notes, by_category=choices.by_category)
     if method == "score" and form in ("md", "latex"):  # one kind of table, as it is asked for
         standings = [row for row in standings if (row.category is not None) == choices.by_category]
-    grids = leaderboard_grid.all_grids(standings, side_by_side(standings), by_category=choices.by_category)
+    beside, matrices = side_by_side(standings), form in ("md", "latex", "html")
+    grids = leaderboard_grid.all_grids(standings, beside, by_category=choices.by_category, matrices=matrices)
     return _for_people(grids, board.notes, form, options.output, console, note)
 
 

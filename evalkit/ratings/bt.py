@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.core.protocols import UsageError
 from evalkit.ratings.comparisons import Comparisons
+from evalkit.ratings.differences import ModelDifferences, of_pairs
 from evalkit.ratings.links import connected, linked, not_rated, rows_of
-from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, with_info
+from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, with_differences, with_info
 
 if TYPE_CHECKING:
     from evalkit.ratings.links import LinkedComparisons
@@ -54,14 +56,19 @@ class BradleyTerryRatings:
             )
             for standing in standings
         ]
-        ranked, separability = _ranked(with_info(rated, TableInfo()), main, notes)
-        about = TableInfo(
-            notes=tuple(dict.fromkeys(notes)),
-            separability=separability,
-            tie=getattr(main.fit, "tie", None),
-            coefficients=controlled.coefficients if controlled else {},
-        )
-        return with_info(ranked, about)
+        ranked = _ranked(with_info(rated, TableInfo()), main, notes)
+        return [
+            replace(
+                row,
+                about=replace(
+                    row.about,
+                    notes=tuple(dict.fromkeys(notes)),
+                    tie=getattr(main.fit, "tie", None),
+                    coefficients=controlled.coefficients if controlled else {},
+                ),
+            )
+            for row in ranked
+        ]
 
     def _without_ties(
         self, table: Comparisons, decided: IntArray, main: FittedRatings, notes: list[str]
@@ -115,6 +122,25 @@ class FittedRatings:
         from evalkit.stats.bradley_terry import ELO_PER_LOGIT
 
         return self._contrast({model: 1.0, other: -1.0}).affine(float(ELO_PER_LOGIT))
+
+    def differences(self, order: Sequence[str]) -> ModelDifferences | None:
+        """Every pair of models of this order on the Elo scale; None where there are fewer than two."""
+        import numpy as np
+
+        from evalkit.stats.bradley_terry import ELO_PER_LOGIT
+        from evalkit.stats.paired_differences import differences_of_estimates
+
+        if len(order) < 2:
+            return None
+        place = [self.models.index(name) for name in order]
+        covariance = None if self.fit.covariance is None else self.fit.covariance[np.ix_(place, place)]
+        found = differences_of_estimates(
+            self.fit.ratings[place] * ELO_PER_LOGIT,
+            None if covariance is None else covariance * ELO_PER_LOGIT**2,
+            clusters=self.fit.n if self.fit.clusters is None else self.fit.clusters,
+            n=self.fit.n,
+        )
+        return of_pairs(found, order)
 
     def _contrast(self, weights: dict[str, float]) -> Interval:
         import numpy as np
@@ -188,32 +214,20 @@ def _require_verdicts(table: Comparisons, ties: str) -> None:
         )
 
 
-def _ranked(standings: list[Standing], main: FittedRatings, notes: list[str]) -> tuple[list[Standing], float | None]:
+def _ranked(standings: list[Standing], main: FittedRatings, notes: list[str]) -> list[Standing]:
     """With ranks, the ranks that the data do not rule out, and the lead over the next model."""
-    from evalkit.stats.errors import NotMeasurable
-    from evalkit.stats.ranking import rank_ranges
-
-    size = len(main.models)
-    covariance = None if main.fit.covariance is None else main.fit.covariance[:size, :size]
-    try:
-        ranges = rank_ranges(main.fit.ratings, covariance)
-    except NotMeasurable as error:
-        notes.append(f"no range of ranks: {error.reason}")
-        ranges = None
     result = []
     for place, standing in enumerate(standings):
         after = standings[place + 1] if place + 1 < len(standings) else None
         both = after is not None and standing.main is not None and after.main is not None
-        columns: dict[str, float | int | str | None] = {"rank": None, "rank_best": None, "rank_worst": None}
-        if standing.main is not None:
-            i = main.models.index(standing.model)
-            columns["rank"] = int(1 + (main.fit.ratings > main.fit.ratings[i]).sum())
-            if ranges is not None:
-                columns |= {"rank_best": int(ranges.best[i]), "rank_worst": int(ranges.worst[i])}
         lead = main.lead(standing.model, after.model) if both and after is not None else None
-        estimates = standing.estimates | {"lead": lead}
-        result.append(replace(standing, estimates=estimates, columns=columns | standing.columns))
-    return result, ranges.separated if ranges is not None else None
+        result.append(replace(standing, estimates=standing.estimates | {"lead": lead}))
+    found = main.differences([row.model for row in standings if row.main is not None])
+    ranked = with_differences(result, found)
+    if ranked and ranked[0].about.separability is None:
+        reason = next((pair.interval.reason for pair in found.pairs if pair.interval), None) if found else None
+        notes.append(f"no range of ranks: {reason or 'needs at least 2 models'}")
+    return ranked
 
 
 def _usable(more: FloatArray, won: FloatArray, notes: list[str]) -> IntArray:

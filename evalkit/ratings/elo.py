@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from evalkit.ratings.comparisons import Comparisons
+from evalkit.ratings.differences import ModelDifferences, of_pairs
 from evalkit.ratings.links import rows_of
-from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, strata_of, with_info
+from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, strata_of, with_differences, with_info
 
 if TYPE_CHECKING:
     from evalkit.ratings.links import LinkedComparisons
     from evalkit.stats.arrays import FloatArray
+    from evalkit.stats.elo import ResampledElo
     from evalkit.stats.resample import Interval
 
 MOST_STEPS = 200_000_000
@@ -55,28 +58,24 @@ class EloRatings:
         else:
             notes.append("Elo is order-dependent: this is after the comparisons in the order of the table")
         without = self._fit(table, rows_of(table, decided)) if 0 < decided.size < len(table) else every
-        if decided.size == 0:
-            without = {}
+        untied = {} if decided.size == 0 else without.by_model
         standings = [
             replace(
                 standing,
                 estimates={
-                    "rating": every[standing.model][0] if standing.model in every else None,
-                    "rating_without_ties": without[standing.model][0] if standing.model in without else None,
+                    "rating": every.by_model[standing.model][0] if standing.model in every.by_model else None,
+                    "rating_without_ties": untied[standing.model][0] if standing.model in untied else None,
                 },
-                columns=every[standing.model][1] if standing.model in every else {},
+                columns=dict(every.by_model[standing.model][1]) if standing.model in every.by_model else {},
             )
             for standing in count_outcomes(table, self.name)
         ]
-        return with_info(standings, TableInfo(notes=tuple(notes)))
+        return with_differences(with_info(standings, TableInfo(notes=tuple(notes))), every.differences())
 
     def _orders(self, n: int) -> int:
         return min(self.permutations, max(11, MOST_STEPS // max(n, 1))) if self.permutations else 0
 
-    def _fit(
-        self, table: Comparisons, rows: LinkedComparisons
-    ) -> dict[str, tuple[Interval, dict[str, float | int | str | None]]]:
-        """By model: rating with its interval, and the range over orders."""
+    def _fit(self, table: Comparisons, rows: LinkedComparisons) -> _RatedModels:
         from evalkit.stats.elo import elo, elo_over_orders
         from evalkit.stats.resample import Interval
 
@@ -85,34 +84,66 @@ class EloRatings:
         if orders == 0:
             once = elo(rows.a, rows.b, rows.outcome, models=size).ratings
             n = rows.a.size
-            return {
-                name: (Interval(float(once[i]), None, None, n, 0.95, None, n), {}) for i, name in enumerate(rows.models)
-            }
+            return _RatedModels(
+                {
+                    name: (Interval(float(once[i]), None, None, n, 0.95, None, n), {})
+                    for i, name in enumerate(rows.models)
+                }
+            )
         found = elo_over_orders(rows.a, rows.b, rows.outcome, models=size, permutations=orders, seed=self.seed)
         assert found.lower is not None and found.upper is not None  # noqa: PT018
-        intervals = self._intervals(table, rows, found.ratings)
-        return {
-            name: (
-                intervals[i],
-                {"order_lower": float(found.lower[i]), "order_upper": float(found.upper[i])},
-            )
-            for i, name in enumerate(rows.models)
-        }
+        resampled = self._resampled(table, rows, found.ratings)
+        ranges = [
+            {"order_lower": float(low), "order_upper": float(high)}
+            for low, high in zip(found.lower, found.upper, strict=True)
+        ]
+        by_model = dict(zip(rows.models, zip(resampled.intervals, ranges, strict=True), strict=True))
+        return _RatedModels(by_model, resampled, rows.models)
 
-    def _intervals(self, table: Comparisons, rows: LinkedComparisons, estimates: FloatArray) -> list[Interval]:
+    def _resampled(self, table: Comparisons, rows: LinkedComparisons, estimates: FloatArray) -> ResampledElo:
         """Limits over resampled questions, each replicate in a random order of its own."""
         import numpy as np
 
-        from evalkit.stats.elo import elo_intervals
+        from evalkit.stats.elo import ResampledElo, elo_intervals
         from evalkit.stats.resample import Interval
 
         n = rows.a.size
         replicates = min(REPLICATES, STEPS_OF_REPLICATES // n)
         if replicates < 50:
             reason = f"{n} comparisons are too many to resample"
-            return [Interval(float(value), None, None, n, 0.95, None, n, reason=reason) for value in estimates]
+            without = [Interval(float(value), None, None, n, 0.95, None, n, reason=reason) for value in estimates]
+            return ResampledElo(without, None, n)
         kept = np.arange(n) if rows.kept is None else rows.kept
         return elo_intervals(
             rows.a, rows.b, rows.outcome, models=len(rows.models), clusters=rows.clusters,
             strata=strata_of(table, kept), estimates=estimates, replicates=replicates, seed=self.seed,
         )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _RatedModels:
+    """Ratings of the models of a table, and the replicates that they have in common."""
+
+    by_model: Mapping[str, tuple[Interval, Mapping[str, float | int | str | None]]]
+    """Rating with its interval, and the range over orders."""
+    resampled: ResampledElo | None = None
+    models: tuple[str, ...] = ()
+    """In the order of the replicates."""
+
+    def differences(self) -> ModelDifferences | None:
+        """Every two models, from the same resampled questions in the same order."""
+        import numpy as np
+
+        from evalkit.stats.paired_differences import differences_of_estimates
+
+        if self.resampled is None or self.resampled.replicates is None or len(self.models) < 2:
+            return None
+        ratings = np.array([one.estimate for one in self.resampled.intervals])
+        order = np.lexsort((np.array(self.models), -ratings))
+        found = differences_of_estimates(
+            ratings[order],
+            np.cov(self.resampled.replicates[:, order], rowvar=False),
+            clusters=self.resampled.questions,
+            n=self.resampled.intervals[0].n,
+        )
+        return of_pairs(found, [self.models[i] for i in order.tolist()])

@@ -16,12 +16,23 @@ from evalkit.core.protocols import UsageError
 from evalkit.core.schema import digest
 from evalkit.ratings.baseline import Baseline, Matches, matches
 from evalkit.ratings.comparisons import Comparisons
-from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, mean_lengths, named, strata_of, with_info
+from evalkit.ratings.differences import ModelDifferences, of_pairs
+from evalkit.ratings.standing import (
+    Standing,
+    TableInfo,
+    best_first,
+    count_outcomes,
+    mean_lengths,
+    named,
+    strata_of,
+    with_differences,
+    with_info,
+)
 from evalkit.ratings.winrate import against
 
 if TYPE_CHECKING:
-    from evalkit.stats.arrays import FloatArray
-    from evalkit.stats.length_control import GamedBaseline
+    from evalkit.stats.arrays import FloatArray, IntArray
+    from evalkit.stats.length_control import GamedBaseline, ResampledWinRate
     from evalkit.stats.resample import Interval
 
 ID_COLUMNS = ("item", "id", "question_id", "instruction")
@@ -46,6 +57,19 @@ class Gamed:
     difficulty: tuple[float, ...]
     index: tuple[int, ...]
     """Place of the instruction in the file of difficulties; only the bootstrap reads it."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """One model's controlled win rate."""
+
+    interval: Interval
+    error: float | None
+    length_effect: float
+    questions: IntArray
+    """Those it has a verdict on."""
+    resampled: ResampledWinRate | None
+    """None where resampling was not possible."""
 
 
 @dataclass(frozen=True)
@@ -75,24 +99,69 @@ class LengthControlledWinRates:
         ]  # fmt: skip
         lengths = mean_lengths(table)
         rated = []
+        fits: dict[str, _Fitted] = {}
         for standing in count_outcomes(table, self.name):
             model = table.models.index(standing.model)
             if (met.model == model).any():
                 base = against(table, met, standing, lengths)
-                rated.append(self._controlled(table, met, base, notes))
-        return with_info(rated, TableInfo(notes=tuple(dict.fromkeys(notes)), baseline=met.baseline))
+                rated.append(self._controlled(table, met, base, notes, fits))
+        found = self._differences(table, met, fits, [row.model for row in best_first(rated)], notes)
+        about = TableInfo(notes=tuple(dict.fromkeys(notes)), baseline=met.baseline)
+        return with_differences(with_info(rated, about), found)
 
-    def _controlled(self, table: Comparisons, met: Matches, standing: Standing, notes: list[str]) -> Standing:
+    def _differences(
+        self, table: Comparisons, met: Matches, fits: dict[str, _Fitted], order: list[str], notes: list[str]
+    ) -> ModelDifferences | None:
+        """Every two models on the questions that all of them have, from the same resampled questions."""
+        import numpy as np
+
+        from evalkit.stats.errors import StatisticsError
+        from evalkit.stats.paired_differences import differences_of_estimates
+
+        order = [name for name in order if name in fits]
+        if len(order) < 2 or not table.questions:
+            return None
+        common = set.intersection(*(set(fits[name].questions.tolist()) for name in order))
+        if any(len(common) < fits[name].questions.size for name in order):
+            keep = np.isin(table.question[met.rows], list(common))
+            part = replace(
+                met, **{name: getattr(met, name)[keep] for name in ("model", "preference", "length", "rows")}
+            )
+            try:
+                fits = {name: self._fit(table, part, table.models.index(name), []) for name in order}
+            except StatisticsError as problem:
+                notes.append(f"no differences: {getattr(problem, 'reason', problem)} on the questions that all have")
+                return None
+            notes.append(f"differences are on the {len(common)} questions that every model has a verdict on")
+        resampled = [fits[name].resampled for name in order]
+        if any(one is None for one in resampled):
+            return None
+        replicates = np.column_stack([one.replicates for one in resampled if one])
+        found = differences_of_estimates(
+            np.array([fits[name].interval.estimate for name in order]),
+            np.atleast_2d(np.cov(replicates, rowvar=False)),
+            clusters=len(common),
+            n=sum(fits[name].interval.n for name in order) // len(order),
+            influence=np.column_stack([one.influence for one in resampled if one]),
+            limits=(0.0, 100.0),
+        )
+        return of_pairs(found, order)
+
+    def _controlled(
+        self, table: Comparisons, met: Matches, standing: Standing, notes: list[str], fits: dict[str, _Fitted]
+    ) -> Standing:
         from evalkit.stats.errors import StatisticsError
 
         estimates: dict[str, Interval | None] = {"length_controlled_win_rate": None}
         columns = dict(standing.columns)
         try:
-            found, error, columns["length_effect"] = self._fit(table, met, table.models.index(standing.model), notes)
-            estimates["length_controlled_win_rate"] = found
+            found = self._fit(table, met, table.models.index(standing.model), notes)
+            fits[standing.model] = found
+            estimates["length_controlled_win_rate"] = found.interval
             columns |= {
-                "lc_standard_error": error if self.difficulties else None,  # of equal predictions it would be 0
-                "lc_bootstrap_standard_error": found.standard_error,
+                "length_effect": found.length_effect,
+                "lc_standard_error": found.error if self.difficulties else None,  # of equal predictions it would be 0
+                "lc_bootstrap_standard_error": found.interval.standard_error,
             }
         except StatisticsError as problem:
             reason = getattr(problem, "reason", str(problem))
@@ -100,13 +169,11 @@ class LengthControlledWinRates:
         columns["length_control"] = "full" if self.difficulties else "minimal"
         return replace(standing, estimates=estimates | standing.estimates, columns=columns)
 
-    def _fit(
-        self, table: Comparisons, met: Matches, model: int, notes: list[str]
-    ) -> tuple[Interval, float | None, float]:
+    def _fit(self, table: Comparisons, met: Matches, model: int, notes: list[str]) -> _Fitted:
         import numpy as np
 
         from evalkit.stats.errors import NotMeasurable, StatisticsError
-        from evalkit.stats.length_control import bootstrap, fit
+        from evalkit.stats.length_control import fit, resampled
         from evalkit.stats.resample import Interval
 
         mine = np.flatnonzero(met.model == model)
@@ -130,16 +197,24 @@ class LengthControlledWinRates:
         gamed = self._gamed(table)
         strata = strata_of(table, met.rows[mine][order])
         point = fit(preference, length, levels, gamed=gamed, length_scale=scale, predict_difficulty=everywhere)
+        boot = None
         try:
-            interval = bootstrap(
+            boot = resampled(
                 preference, length, question, levels,
                 gamed=gamed, length_scale=scale, strata=strata, resamples=self.resamples,
             )  # fmt: skip
+            interval = boot.interval
         except StatisticsError as problem:
             units = len(np.unique(question))
             reason = str(getattr(problem, "reason", problem))
             interval = Interval(point.win_rate, None, None, preference.size, 0.95, None, units, reason=reason)
-        return replace(interval, estimate=point.win_rate), point.standard_error, point.coefficients[0]
+        return _Fitted(
+            replace(interval, estimate=point.win_rate),
+            point.standard_error,
+            point.coefficients[0],
+            np.unique(question),
+            boot,
+        )
 
     def _places(self, table: Comparisons, question: Any) -> FloatArray:
         """Rank of each row's question: in the file of difficulties, or by name, so that storage order is nothing."""

@@ -122,6 +122,7 @@ def rate(choices: Choices) -> Board:
             chain.from_iterable(answer_logs(choices.paths)),
             every_configuration=choices.every_configuration,
             judge=None if choices.judge == HUMAN else choices.judge,
+            by_category=choices.by_category,
         )
     assumed: list[str] = []
     board = rate_tables(_tables(choices, assumed), choices)
@@ -288,6 +289,7 @@ def _with_answers(tables: list[Comparisons], paths: Sequence[Path], choices: Cho
 
 def _with_unanswered(table: Comparisons, rows: Iterable[Response]) -> Comparisons:
     models, categories = list(table.models), list(table.categories)
+    questions = {name: place for place, name in enumerate(table.questions)}
     lost = []
     for row in rows:
         if row.model.name not in models:
@@ -296,7 +298,7 @@ def _with_unanswered(table: Comparisons, rows: Iterable[Response]) -> Comparison
             categories.append(row.category)
         kind = row.error.kind if row.error else "malformed"
         place = models.index(row.model.name)
-        lost.append(Failed(f"answer {kind}", place, -1, categories.index(row.category)))
+        lost.append(Failed(f"answer {kind}", place, -1, categories.index(row.category), questions.get(row.item, -1)))
     return replace(table, models=tuple(models), categories=tuple(categories), failed=(*table.failed, *lost))
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.core.schema import Judged, Judgment, Response
 from evalkit.datasets import benchmark
+from evalkit.ratings.differences import VerdictCells
 from evalkit.ratings.judgment_columns import (
     ANONYMOUS_RATERS,
     HUMAN,
@@ -23,7 +24,16 @@ from evalkit.ratings.judgment_columns import (
     groups_of_people,
     read_rows,
 )
-from evalkit.ratings.standing import AS_A_WHOLE, WITHIN, Board, Standing, TableInfo, declared_categories, with_info
+from evalkit.ratings.standing import (
+    AS_A_WHOLE,
+    WITHIN,
+    Board,
+    Standing,
+    TableInfo,
+    compared,
+    declared_categories,
+    with_info,
+)
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
@@ -48,8 +58,8 @@ class _Answers:
 
     given: array[int]
     """For each answer: question, model, version and response, numbered as in the rows; response -1 where not judged."""
-    failed: list[tuple[str, str, str, str]]
-    """Model, fingerprint, category and kind of error."""
+    failed: list[tuple[str, str, str, str, str]]
+    """Model, fingerprint, category, kind of error and question."""
 
 
 def scores(
@@ -58,6 +68,7 @@ def scores(
     *,
     every_configuration: bool = False,
     judge: str | None = None,
+    by_category: bool = False,
 ) -> Board:
     """Rate every model by every judge that grades single answers: on whole benchmarks, then on their categories.
 
@@ -67,21 +78,36 @@ def scores(
         every_configuration: also those a newer one of the same name has replaced (another prompt, temperature,
             revision, ...). Different configurations are never averaged.
         judge: what people are called where the judgments are those of one person.
+        by_category: whether models are compared with each other on every category, too.
+    """
+    board = Board()
+    for table, older in tables(judgments, responses, every_configuration=every_configuration, judge=judge):
+        board.standings.extend(table.standings(by_category=by_category))
+        if replaced := older + table.replaced:
+            board.notes.append(
+                f"{table.rows.benchmark}, {table.judge} ({table.buffer.protocol}): {replaced} judgments of earlier "
+                "configurations (prompt, sampling, model) are not counted; --all shows them"
+            )
+    return board
+
+
+def tables(
+    judgments: Iterable[Judgment | Judged],
+    responses: Iterable[Response] = (),
+    *,
+    every_configuration: bool = False,
+    judge: str | None = None,
+) -> Iterator[tuple[ScoreTable, int]]:
+    """The scores of every judge on every benchmark, and how many rows are of the judge's earlier configurations.
+
+    Arguments are those of ``scores``.
     """
     found = read_rows(judgments, BenchmarkRows, lambda row: len(row.shown) == 1)
     answers = _answers(responses, found)
-    board = Board()
     for name, rows in sorted(found.items()):
         for label, buffer, ours, older in sorted(_judges(rows, every_configuration), key=lambda table: table[0]):
             who = judge if judge is not None and buffer.judge.fingerprint == HUMAN else label
-            table = _Table(rows, buffer, who, ours, answers[name], every_configuration)
-            board.standings.extend(table.standings())
-            if replaced := older + table.replaced:
-                board.notes.append(
-                    f"{name}, {who} ({buffer.protocol}): {replaced} judgments of earlier configurations (prompt, "
-                    "sampling, model) are not counted; --all shows them"
-                )
-    return board
+            yield ScoreTable(rows, buffer, who, ours, answers[name], every_configuration), older
 
 
 def _answers(responses: Iterable[Response], found: dict[str, BenchmarkRows]) -> dict[str, _Answers]:
@@ -91,7 +117,7 @@ def _answers(responses: Iterable[Response], found: dict[str, BenchmarkRows]) -> 
             continue
         mine, rows = result[row.benchmark], found[row.benchmark]
         if row.error is not None:
-            mine.failed.append((row.model.name, row.model.fingerprint, row.category, row.error.kind))
+            mine.failed.append((row.model.name, row.model.fingerprint, row.category, row.error.kind, row.item))
         elif row.sample == 0:
             question, model = rows.questions.get(row.item), rows.models.get(row.model.name)
             version = rows.versions.get(row.model.fingerprint)
@@ -140,7 +166,7 @@ def _last_of_each_person(rows: BenchmarkRows, buffer: RowBuffer, rater: IntArray
     return result
 
 
-class _Table:
+class ScoreTable:
     """The rows of one judge under one protocol, or of one group of people."""
 
     def __init__(
@@ -160,6 +186,18 @@ class _Table:
         model = self.label[codes[:, 4], codes[:, 5]]
         scored = np.isfinite(numbers[:, 0])
         self.failed = self._failures(codes, model, keep & ~scored, answers, numbers[:, 0])
+        lost = np.flatnonzero(keep & ~scored)
+        self.lost = np.column_stack([model[lost], codes[lost][:, :3]])
+        """[F, 4] model, question, category and turn of judgments that failed."""
+        self.unanswered = np.array(
+            [
+                (self.place[name, version], rows.questions[item])
+                for name, version, _, _, item in answers.failed
+                if (name, version) in self.place and item in rows.questions
+            ],
+            dtype=np.int64,
+        ).reshape(-1, 2)
+        """[F, 2] model and question of answers that failed."""
         used = np.flatnonzero(keep & scored)
         sizes = len(self.models), len(self.categories), len(rows.questions), int(codes[:, 2].max(initial=0)) + 1
         parts = (model[used], *codes[used][:, :3].T[[1, 0, 2]])
@@ -196,7 +234,7 @@ class _Table:
         judged = {name for name, _ in self.place}
         if self.judge == HUMAN or self.judge.startswith(f"{HUMAN}: "):
             return  # people may have been asked about some models only
-        silent = {name: version for name, version, _, _ in answers.failed if name not in judged}
+        silent = {name: version for name, version, *_ in answers.failed if name not in judged}
         for name, fingerprint in silent.items():
             self.place[name, fingerprint] = len(self.models)
             self.models.append(name)
@@ -215,19 +253,53 @@ class _Table:
         order = np.frombuffer(self.buffer.failures, dtype=np.int32)[place_of] if rows.size else rows
         for place, category, kind in zip(model[rows].tolist(), codes[rows, 1].tolist(), order.tolist(), strict=True):
             result[place, self.categories[category], kinds[kind]] += 1
-        for name, version, where, error in answers.failed:
+        for name, version, where, error, _ in answers.failed:
             if (name, version) in self.place:
                 result[self.place[name, version], where, f"answer {error}"] += 1
         return result
 
-    def standings(self) -> list[Standing]:
+    def cells(self, category: str | None = None) -> VerdictCells:
+        """Scores and failures of every model on every turn of every question, or on those of one category."""
+        import numpy as np
+
+        model, question, turn, value, stratum = self.model, self.question, self.turn, self.value, self.category
+        lost = self.lost
+        if category is not None:
+            code = self.rows.categories.get(category, -1)
+            mine = stratum == code
+            model, question, turn, value, stratum = (part[mine] for part in (model, question, turn, value, stratum))
+            lost = lost[lost[:, 2] == code]
+        turns = int(turn.max(initial=0)) + 1
+        place, first, cell = np.unique(question * turns + turn, return_index=True, return_inverse=True)
+        values = np.full((place.size, len(self.models)), np.nan)
+        values[cell, model] = value
+        failed = np.zeros(values.shape, dtype=bool)
+        asked = lost[:, 1] * turns + lost[:, 3]
+        at = np.minimum(np.searchsorted(place, asked), max(place.size - 1, 0))
+        known = place[at] == asked if place.size else np.zeros(0, dtype=bool)
+        failed[at[known], lost[known, 0]] = True
+        for who, where in self.unanswered.tolist():
+            failed[place // turns == where, who] = True
+        return VerdictCells(
+            tuple(self.models),
+            values,
+            failed & np.isnan(values),
+            (place // turns).astype(np.int64),
+            (place % turns).astype(np.int64),
+            stratum[first] if category is None and self.declared else None,
+            self.scale,
+            self.pooled,
+        )
+
+    def standings(self, *, by_category: bool = False) -> list[Standing]:
         """Every model on the whole benchmark, then on each category, the best first."""
         import numpy as np
 
-        result = self._part(None, np.ones(self.value.size, dtype=bool))
+        result = compared(self._part(None, np.ones(self.value.size, dtype=bool)), self.cells())
         found = {self.categories[code] for code in np.unique(self.category).tolist()}
         for name in benchmark.in_order(self.rows.benchmark, found | {category for _, category, _ in self.failed}):
-            result += self._part(name, self.category == self.rows.categories.get(name, -1))
+            part = self._part(name, self.category == self.rows.categories.get(name, -1))
+            result += compared(part, self.cells(name)) if by_category else part
         return result
 
     def _part(self, category: str | None, mine: BoolArray) -> list[Standing]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from evalkit.datasets import benchmark
 from evalkit.ratings.comparisons import Comparisons
+from evalkit.ratings.differences import ModelDifferences, VerdictCells, differences
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -33,6 +34,8 @@ class TableInfo:
     """Davidson's v or Rao and Kupper's theta."""
     coefficients: dict[str, Interval] = field(default_factory=dict)
     """Effects of style, in logits per standard deviation."""
+    differences: ModelDifferences | None = None
+    """Every two models beside each other, on what both have a verdict on; None for one model."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,28 @@ def best_first(standings: list[Standing]) -> list[Standing]:
 def with_info(standings: list[Standing], about: TableInfo) -> list[Standing]:
     """The standings, best first, with what they have in common."""
     return [replace(standing, about=about) for standing in best_first(standings)]
+
+
+def compared(standings: list[Standing], cells: VerdictCells) -> list[Standing]:
+    """The standings of one table, with the differences between their models and the ranks that these leave open."""
+    return with_differences(standings, differences(cells, [row.model for row in best_first(standings) if row.main]))
+
+
+def with_differences(standings: list[Standing], found: ModelDifferences | None) -> list[Standing]:
+    """The standings with these differences, the ranks that they leave open, and the share of pairs told apart."""
+    if found is None:
+        return standings
+    share = (
+        found.apart / len(found.pairs) if any(pair.interval and pair.interval.limited for pair in found.pairs) else None
+    )
+    result = []
+    for row in standings:
+        best, worst = found.ranks.get(row.model, (None, None)) if share is not None else (None, None)
+        better = sum(1 for other in standings if row.main and other.main and other.main.estimate > row.main.estimate)
+        ranks = {"rank": 1 + better if row.main else None, "rank_best": best, "rank_worst": worst}
+        about = replace(row.about, differences=found, separability=share)
+        result.append(replace(row, columns=ranks | row.columns, about=about))
+    return result
 
 
 def named(names: tuple[str, ...] | list[str], most: int = 6) -> str:

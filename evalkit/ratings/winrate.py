@@ -8,10 +8,22 @@ from typing import TYPE_CHECKING
 
 from evalkit.ratings.baseline import Baseline, Matches, matches
 from evalkit.ratings.comparisons import Comparisons
-from evalkit.ratings.standing import WITHIN, Standing, TableInfo, count_outcomes, mean_lengths, strata_of, with_info
+from evalkit.ratings.differences import VerdictCells, of_pairs
+from evalkit.ratings.standing import (
+    WITHIN,
+    Standing,
+    TableInfo,
+    best_first,
+    compared,
+    count_outcomes,
+    mean_lengths,
+    strata_of,
+    with_differences,
+    with_info,
+)
 
 if TYPE_CHECKING:
-    from evalkit.stats.arrays import FloatArray, IntArray
+    from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
     from evalkit.stats.resample import Interval
 
 RIDGE = 5.0
@@ -33,14 +45,71 @@ class WinRates:
         lengths = mean_lengths(table)
         if met is None:
             about = TableInfo(notes=("win rates are means over opponents, each of which counts alike",))
-            return with_info(_over_opponents(table, standings, lengths), about)
+            return _compared_over_opponents(table, with_info(_over_opponents(table, standings, lengths), about))
         notes: tuple[str, ...] = ()
         if met.left_out:
             notes = (f"{met.left_out} comparisons between other models than the baseline do not count here",)
         if strata_of(table, met.rows) is not None:
             notes += (f"intervals: {WITHIN}",)
         rated = [against(table, met, standing, lengths) for standing in standings if _competes(table, met, standing)]
-        return with_info(rated, TableInfo(notes=notes, baseline=met.baseline))
+        rated = with_info(rated, TableInfo(notes=notes, baseline=met.baseline))
+        cells = preference_cells(table, met)
+        return rated if cells is None else compared(rated, cells)
+
+
+def preference_cells(table: Comparisons, met: Matches) -> VerdictCells | None:
+    """Points against the baseline of every model on every turn of every question; None where questions have no names.
+
+    Where verdicts weigh differently, a model's value on a question is its win rate plus what the question adds to it.
+    """
+    import numpy as np
+
+    if not table.questions or not met.rows.size:
+        return None
+    chosen = np.unique(met.model)
+    model = np.searchsorted(chosen, met.model)
+    question, turn, weight = table.question[met.rows], table.turn[met.rows], table.weight[met.rows]
+    weighted = table.weights is not None
+    if weighted:
+        turn = np.zeros_like(turn)
+    turns = int(turn.max(initial=0)) + 1
+    place, first, cell = np.unique(question * turns + turn, return_index=True, return_inverse=True)
+    shape = place.size, chosen.size
+    key, size = cell.reshape(-1) * chosen.size + model, place.size * chosen.size
+    counts = np.bincount(key, weight, size).reshape(shape)
+    sums = np.bincount(key, weight * 100 * met.preference, size).reshape(shape)
+    values = np.divide(sums, counts, out=np.full(shape, np.nan), where=counts > 0)
+    if weighted:
+        mean, share = sums.sum(axis=0) / counts.sum(axis=0), counts.sum(axis=0) / (counts > 0).sum(axis=0)
+        values = np.where(counts > 0, mean + (sums - mean * counts) / share, np.nan)
+    return VerdictCells(
+        tuple(table.models[i] for i in chosen.tolist()),
+        values,
+        _failed_cells(table, met, place, turns, chosen) & np.isnan(values),
+        place // turns,
+        place % turns,
+        None if (strata := strata_of(table, met.rows)) is None else strata[first],
+        None if weighted else (0.0, 100.0),
+        pooled=True,
+    )
+
+
+def _failed_cells(table: Comparisons, met: Matches, place: IntArray, turns: int, chosen: IntArray) -> BoolArray:
+    """[C, M] cells of models without a verdict against the baseline, or without an answer to judge."""
+    import numpy as np
+
+    failed = np.zeros((place.size, chosen.size), dtype=bool)
+    column = {model: i for i, model in enumerate(chosen.tolist())}
+    for row in table.failed:
+        sides = {row.a, row.b} - met.baselines - {-1}
+        if len(sides) != 1 or row.question < 0 or (row.b >= 0 and not {row.a, row.b} & met.baselines):
+            continue
+        (model,) = sides
+        if model in column:
+            of_question = place // turns == row.question
+            mine = of_question if row.turn == 0 or turns == 1 else of_question & (place % turns == row.turn)
+            failed[mine, column[model]] = True
+    return failed
 
 
 def _competes(table: Comparisons, met: Matches, standing: Standing) -> bool:
@@ -134,6 +203,42 @@ def _average(table: Comparisons) -> dict[int, Interval]:
 
     if not len(table):
         return {}
+    share, part, surprise, question, model = _from_both_sides(table)
+    return {
+        int(i): _interval(share[i], part[mine], surprise[mine], question[mine])
+        for i in np.unique(model).tolist()
+        for mine in [model == i]
+    }
+
+
+def _compared_over_opponents(table: Comparisons, standings: list[Standing]) -> list[Standing]:
+    """With differences of mean win rates, of models on the questions that each was compared on."""
+    import numpy as np
+
+    from evalkit.stats.paired_differences import differences_of_estimates
+
+    names = [row.model for row in best_first(standings) if row.main is not None]
+    if len(names) < 2:
+        return standings
+    _, part, surprise, question, model = _from_both_sides(table)
+    number = _numbered(question)
+    units = int(number.max()) + 1
+    moved, degrees = np.zeros((units, len(names))), np.zeros(len(names))
+    for place, name in enumerate(names):
+        mine = model == table.models.index(name)
+        counts, influence, degrees[place] = _leverage(part[mine], surprise[mine], number[mine], units)
+        moved[:, place] = 100 * influence / np.sqrt(np.maximum(1 - counts, 1e-12))
+    estimates = np.array([row.main.estimate for row in best_first(standings) if row.main is not None])
+    found = differences_of_estimates(
+        estimates, moved.T @ moved, clusters=units, n=len(table), degrees=degrees, influence=moved, limits=(0.0, 100.0)
+    )
+    return with_differences(standings, of_pairs(found, names))
+
+
+def _from_both_sides(table: Comparisons) -> tuple[FloatArray, FloatArray, FloatArray, IntArray, IntArray]:
+    """Mean share of wins [M]; and of every comparison from both sides [2N], its part, surprise, question and model."""
+    import numpy as np
+
     size = len(table.models)
     # Every comparison from both sides: [2N] model, opponent, points, weight.
     model, other = np.concatenate([table.a, table.b]), np.concatenate([table.b, table.a])
@@ -147,12 +252,8 @@ def _average(table: Comparisons) -> dict[int, Interval]:
     part = weight / (met.ravel()[pair] * opponents[model])
     surprise = part * (points - _expected(table).ravel()[pair])
     cluster = np.arange(len(table)) if table.clusters is None else table.clusters
-    question = np.concatenate([cluster, cluster])
-    return {
-        int(i): _interval(share[i].sum() / opponents[i], part[mine], surprise[mine], question[mine])
-        for i in np.flatnonzero(opponents)
-        for mine in [model == i]
-    }
+    means = share.sum(axis=1) / np.maximum(opponents, 1)
+    return means, part, surprise, np.concatenate([cluster, cluster]), model
 
 
 def _expected(table: Comparisons) -> FloatArray:
@@ -185,19 +286,30 @@ def _interval(estimate: float, part: FloatArray, surprise: FloatArray, question:
     from evalkit.stats.resample import Interval, floored, t_quantile
 
     number = _numbered(question)
-    counts, influence = np.bincount(number, part), np.bincount(number, surprise)
-    units = counts.size
+    units = int(number.max()) + 1
     if units < FEWEST:
         reason = f"needs at least {FEWEST} questions"
         return Interval(100 * float(estimate), None, None, part.size, 0.95, None, units, reason=reason)
-    influence -= counts * influence.sum()
+    counts, influence, degrees = _leverage(part, surprise, number, units)
     error = 100 * float(np.sqrt((influence**2 / (1 - counts)).sum()))
-    leverage = counts**2 / (1 - counts)
-    degrees = 1 / float(counts @ counts + leverage.sum() ** 2 - leverage @ leverage)
     reach = t_quantile(0.975, degrees) * error
     middle = 100 * float(estimate)
     found = Interval(middle, max(0.0, middle - reach), min(100.0, middle + reach), part.size, 0.95, error, units)
     return floored(found, (influence * units).astype(np.float64), (0.0, 100.0))
+
+
+def _leverage(
+    part: FloatArray, surprise: FloatArray, number: IntArray, units: int
+) -> tuple[FloatArray, FloatArray, float]:
+    """How much each question counts in a mean [U], what it adds to it [U], and Satterthwaite's degrees of freedom."""
+    import numpy as np
+
+    counts = np.bincount(number, part, units).astype(np.float64)
+    influence = np.bincount(number, surprise, units).astype(np.float64)
+    influence -= counts * influence.sum()
+    leverage = counts**2 / np.maximum(1 - counts, 1e-12)
+    degrees = 1 / float(counts @ counts + leverage.sum() ** 2 - leverage @ leverage)
+    return counts, influence, degrees
 
 
 def _numbered(question: IntArray) -> IntArray:

@@ -3,56 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from evalkit.ratings.beside import JudgesSideBySide
 from evalkit.ratings.standing import Standing, TableInfo, named
+from evalkit.reports import differences_grid
+from evalkit.reports.grid import NONE, Grid, GridCell, Point, interval, number
 
 if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
-
-
-@dataclass(frozen=True)
-class GridCell:
-    """What one cell shows."""
-
-    text: str
-    limits: str = ""
-    """The interval, after the estimate."""
-
-    @property
-    def joined(self) -> str:
-        """The estimate with its interval in brackets."""
-        return f"{self.text} ({self.limits})" if self.limits else self.text
-
-
-@dataclass(frozen=True)
-class Point:
-    """One interval of the plot."""
-
-    label: str
-    estimate: float
-    lower: float | None
-    upper: float | None
-
-
-@dataclass(frozen=True)
-class Grid:
-    """One table."""
-
-    title: str
-    headers: tuple[str, ...]
-    rows: tuple[tuple[GridCell, ...], ...]
-    left: int = 1
-    """How many leading columns are text."""
-    breaks: frozenset[int] = frozenset()
-    """Rows that start a new group."""
-    points: tuple[Point, ...] = ()
-    """Of the main estimate; empty where nothing is plotted."""
-    unit: str = ""
-    """What the points are."""
-    notes: tuple[str, ...] = field(default=())
 
 
 TITLES = {
@@ -70,25 +29,6 @@ UNITS = {
     "bt": "rating",
     "elo": "rating",
 }
-
-NONE = GridCell("–")
-
-
-def interval(value: Interval | None, digits: int) -> GridCell:
-    """An estimate and its limits."""
-    if value is None:
-        return NONE
-    text = f"{value.estimate:z.{digits}f}"
-    if value.lower is None or value.upper is None:
-        return GridCell(text)
-    return GridCell(text, f"{value.lower:z.{digits}f}–{value.upper:z.{digits}f}")
-
-
-def number(value: float | int | str | None, digits: int) -> GridCell:
-    """A number without limits."""
-    if value is None:
-        return NONE
-    return GridCell(f"{value:z.{digits}f}" if isinstance(value, float) else str(value))
 
 
 def _ranks(row: Standing) -> GridCell:
@@ -124,16 +64,20 @@ def _columns(rows: list[Standing]) -> list[Column]:
     """What is worth showing of these standings."""
     method = rows[0].method
     error = "SE (AlpacaEval)" if rows[0].protocol.startswith("alpaca_eval") else "SE"
+    several = len({row.model for row in rows}) > 2  # of two, their difference says it
+    ranked = method == "bt" or (several and any(row.columns.get("rank_best") is not None for row in rows))
+    rank: list[Column] = [("rank", _ranks)] if ranked else []
     if method == "score":
         turns = dict.fromkeys(key for row in rows for key in row.estimates if key != "score")
         graded = [_estimate(key.replace("_", " "), key, 2) for key in turns]
-        return [_estimate("score", "score", 2), *graded, *COUNTED]
+        return [*rank, _estimate("score", "score", 2), *graded, *COUNTED]
     ties = any(row.ties for row in rows)
     failed = [column for column in COUNTED if column[0] == "failed" and any(row.failed for row in rows)]
     if method == "winrate":
         win = _estimate("win rate", "win_rate", 2)
         length = [_number("length", "avg_length")] if any(row.columns.get("avg_length") for row in rows) else []
         return [
+            *rank,
             win,
             _number(error, "standard_error", 2),
             *RECORD,
@@ -144,14 +88,13 @@ def _columns(rows: list[Standing]) -> list[Column]:
         lc, win = _estimate("LC win rate", "length_controlled_win_rate", 2), _estimate("win rate", "win_rate", 2)
         published = any(row.columns.get("lc_standard_error") is not None for row in rows)
         lc_error = [_number("LC SE", "lc_standard_error", 2)] if published else []
-        return [lc, *lc_error, win, _number("length", "avg_length"), COUNTED[0], *failed]
+        return [*rank, lc, *lc_error, win, _number("length", "avg_length"), COUNTED[0], *failed]
     columns: list[Column] = [_estimate("rating", "rating", 0)]
     if ties and any("rating_without_ties" in row.estimates for row in rows):
         columns.append(_estimate("without ties", "rating_without_ties", 0))
     styled = any(row.estimates.get("rating_style_controlled") for row in rows)
     if styled:
         columns.append(_estimate("equal style", "rating_style_controlled", 0))
-    rank: list[Column] = [("rank", _ranks)] if method == "bt" else []
     record = () if styled else RECORD if ties else RECORD[:2]  # three intervals leave no room
     return [*rank, *columns, *record, *failed]
 
@@ -229,8 +172,10 @@ def _failures(row: Standing) -> str:
 
 def _of_table(about: TableInfo) -> list[str]:
     notes = list(about.notes)
-    if about.separability is not None:
+    if about.separability is not None and (about.differences is None or len(about.differences.pairs) > 1):
         notes.append(f"{about.separability:.0%} of model pairs differ significantly (all pairs at once, 95%)")
+    if about.differences is not None:
+        notes += about.differences.notes
     if about.tie is not None:
         notes.append(f"tie parameter {about.tie:.3f}")
     for name, effect in about.coefficients.items():
@@ -283,7 +228,11 @@ def of_categories(rows: list[Standing]) -> Grid:
 
 
 def all_grids(
-    standings: list[Standing], side_by_side: list[JudgesSideBySide], *, by_category: bool = False
+    standings: list[Standing],
+    side_by_side: list[JudgesSideBySide],
+    *,
+    by_category: bool = False,
+    matrices: bool = False,
 ) -> list[Grid]:
     """Every table of a leaderboard, in reading order.
 
@@ -291,6 +240,7 @@ def all_grids(
         standings: of whole benchmarks and of categories.
         side_by_side: the same, judges side by side.
         by_category: whether scores by category are shown with turns and failures, a row for each model.
+        matrices: whether differences of three models or more are a matrix, for paper and page; else a list of few.
     """
     groups: dict[tuple[str, str, str, str, bool], list[Standing]] = {}
     for row in standings:
@@ -301,6 +251,7 @@ def all_grids(
     for rows in groups.values():
         if rows[0].method != "score" or rows[0].category is None or by_category:
             grids.append(of_judge(rows))
+            grids += differences_grid.grids(rows, matrices=matrices)
         elif len({row.category for row in rows}) > 1:
             grids.append(of_categories(rows))
     beside_ = [table for table in side_by_side if by_category or table.category is None or table.method != "score"]

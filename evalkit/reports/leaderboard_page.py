@@ -8,7 +8,7 @@ from typing import Any
 from evalkit.core.text import plain
 from evalkit.reports import web
 from evalkit.reports.audit_figures import Forest, Mark
-from evalkit.reports.leaderboard_grid import Grid, GridCell
+from evalkit.reports.grid import Grid, GridCell
 
 TEMPLATE = "leaderboard.html.j2"
 DRAWN = 60

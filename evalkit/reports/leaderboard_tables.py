@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from evalkit.core.text import plain
+from evalkit.ratings.differences import MAX_T, PAIRED_T, ModelDifference
 from evalkit.ratings.standing import Standing
 from evalkit.reports import terminal
-from evalkit.reports.leaderboard_grid import Grid
+from evalkit.reports.grid import Grid
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,9 +86,55 @@ def tables(standings: Iterable[Standing], *, by_category: bool = False) -> list[
     return list(found.values())
 
 
+def differences(standings: Iterable[Standing], *, by_category: bool = False) -> list[dict[str, Any]]:
+    """For each table, every two of its models beside each other, and the ranks that these leave open."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in standings:
+        listed = row.about.differences
+        if (row.category is not None) != by_category or listed is None:
+            continue
+        found[row.benchmark, row.judge, row.protocol, row.method, row.category or ""] = {
+            "benchmark": row.benchmark,
+            "judge": row.judge,
+            "protocol": row.protocol,
+            "category": row.category,
+            "method": row.method,
+            "estimate": next(iter(row.estimates)),
+            "limits": MAX_T if len(listed.pairs) > 1 else PAIRED_T,
+            "level": listed.level,
+            "pairwise_level": listed.pairwise,
+            "models": listed.models,
+            "ranks": [{"model": name, "best": best, "worst": worst} for name, (best, worst) in listed.ranks.items()],
+            "pairs": [_pair(pair) for pair in listed.pairs],
+            "notes": listed.notes,
+        }
+    return list(found.values())
+
+
+def _pair(pair: ModelDifference) -> dict[str, Any]:
+    found = pair.interval
+    worst = pair.worst or (None, None)
+    return {
+        "a": pair.a,
+        "b": pair.b,
+        "difference": found.estimate if found else None,
+        **_limits("", found),
+        "standard_error": found.standard_error if found else None,
+        "n": found.clusters if found else 0,
+        "told_apart": pair.apart,
+        "failed_a": pair.failed[0],
+        "failed_b": pair.failed[1],
+        "worst_case_lower": worst[0],
+        "worst_case_upper": worst[1],
+        "reason": found.reason if found else "no question that both have a verdict on",
+    }
+
+
 def to_json(standings: list[Standing], notes: list[str], *, by_category: bool = False) -> str:
     """The leaderboard as JSON, with its schema; of comparisons also what the rows of a table share, and all notes."""
     content: dict[str, Any] = {"schema": LEADERBOARD_SCHEMA, "rows": rows(standings, by_category=by_category)}
+    if found := differences(standings, by_category=by_category):
+        content["differences"] = found
     if shared := tables(standings, by_category=by_category):
         content |= {"tables": shared, "notes": notes}
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)

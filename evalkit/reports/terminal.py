@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from evalkit.core.text import plain
-from evalkit.reports.leaderboard_grid import NONE, Grid, GridCell
+from evalkit.reports.grid import NONE, Grid, GridCell
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -132,6 +132,21 @@ def elo_over_orders(
     return Elo(median, lower, upper, k, base, scale, initial, permutations, level, seed)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ResampledElo:
+    """Elo ratings with their bootstrap.
+
+    Attributes:
+        intervals: [M].
+        replicates: [B, M] ratings after resampled questions, each in a random order; None for fewer than 4 questions.
+        questions: How many were resampled.
+    """
+
+    intervals: list[Interval]
+    replicates: FloatArray | None
+    questions: int
+
+
 def elo_intervals(
     a: IntArray,
     b: IntArray,
@@ -148,7 +163,7 @@ def elo_intervals(
     base: float = 10.0,
     scale: float = 400.0,
     initial: float = 1000.0,
-) -> list[Interval]:
+) -> ResampledElo:
     """Limits of Elo ratings over resampled questions, each replicate in a random order of its own.
 
     The scale of a rating, which gives the floor of its interval (see `bounded`), reaches from where the model would
@@ -171,7 +186,7 @@ def elo_intervals(
         initial: Rating before the first battle.
 
     Returns:
-        [M] intervals; without limits, but with a reason, for fewer than 4 questions.
+        [M] intervals, without limits, but with a reason, for fewer than 4 questions; and the replicates behind them.
 
     Raises:
         NotMeasurable: Without battles.
@@ -194,7 +209,8 @@ def elo_intervals(
     middle = np.median(after(outcome, shuffled), axis=0) if estimates is None else floats(estimates, "estimates")
     if units < FEWEST:
         reason = f"needs at least {FEWEST} questions"
-        return [Interval(float(one), None, None, n, level, None, units, 0, seed, reason) for one in middle]
+        without = [Interval(float(one), None, None, n, level, None, units, 0, seed, reason) for one in middle]
+        return ResampledElo(without, None, units)
     by_question = np.split(np.argsort(question, kind="stable"), np.cumsum(np.bincount(question))[:-1])
     by_stratum = None if strata is None else stratum_of(indices(strata, "strata", length=n), question)
     drawn = np.concatenate(list(question_counts(units, replicates, seed, strata=by_stratum)))
@@ -229,7 +245,7 @@ def elo_intervals(
         found = Interval(at, low, high, n, level, float(error[model]), units, replicates, seed)
         own = np.bincount(question[mine], points[mine] - points[mine].mean(), units) / size if mine.any() else size * 0
         result.append(floored(found, own, (min(ends[0], at), max(ends[1], at))))
-    return result
+    return ResampledElo(result, values, units)
 
 
 def _advance(

@@ -129,7 +129,22 @@ def fit(
     return LengthControlled(result.win_rate, result.standard_error, w, float(found.strength[0]), design.scale, result.n)
 
 
-def bootstrap(
+@dataclass(frozen=True, slots=True, eq=False)
+class ResampledWinRate:
+    """A controlled win rate with its bootstrap.
+
+    Attributes:
+        interval: In points.
+        replicates: [B] controlled win rates of resampled instructions.
+        influence: [Q] mean preference of each instruction less the mean of all, in points.
+    """
+
+    interval: Interval
+    replicates: FloatArray
+    influence: FloatArray
+
+
+def resampled(
     preference: FloatArray,
     length_difference: FloatArray,
     question: IntArray,
@@ -141,7 +156,7 @@ def bootstrap(
     resamples: int = 200,
     level: float = 0.95,
     seed: int = 0,
-) -> Interval:
+) -> ResampledWinRate:
     """Interval of the controlled win rate: the fit repeated, all but without penalty, on resampled instructions.
 
     The estimate is that of `fit`, penalty and all; the limits are not. The penalty pulls predictions to 50, up to
@@ -166,7 +181,8 @@ def bootstrap(
         seed: Seed of the draws.
 
     Returns:
-        Interval in points; `standard_error` is the standard deviation of the replicates.
+        Interval in points, whose `standard_error` is the standard deviation of the replicates, and these: those
+        of two models that have the same questions and seed are of the same draws.
 
     Raises:
         NotMeasurable: With fewer than 4 questions, or where `fit` would.
@@ -204,7 +220,8 @@ def bootstrap(
     interval = Interval(estimate, lower, upper, n, level, error, levels.size, resamples, seed)
     # Near the top, replicates that are won throughout leave too little below: preferences as they are have the floor.
     means = totals(own, design.labels[-own.size :], levels.size) / np.bincount(own)
-    return floored(interval, means - means.mean(), (0.0, 100.0))
+    influence = 100 * (means - means.mean())
+    return ResampledWinRate(floored(interval, influence, (0.0, 100.0)), values, influence)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -63,6 +63,11 @@ class Interval:
     seed: int = 0
     reason: str | None = None
 
+    @property
+    def limited(self) -> bool:
+        """Whether it has limits."""
+        return self.lower is not None and self.upper is not None
+
     def detectable(self, power: float = 0.8) -> float | None:
         """Distance from no effect that a true effect must have to be found with this power by a test of this level.
 
@@ -226,7 +231,7 @@ def _columns(
 
     if size < fewest:
         return [without(f"needs at least {fewest} questions", place) for place in range(len(rows))]
-    influence, error, degrees = _clustered(influence, strata)
+    influence, error, degrees = clustered_errors(influence, strata)
     if strata is not None or size <= SMALL or resamples == 0:
         reach = np.array([t_quantile(0.5 + level / 2, free) for free in degrees.tolist()]) * error
         lower, upper = estimate - reach, estimate + reach
@@ -283,27 +288,39 @@ def _drawn_percentiles(
     return percentile_limits_of(replicates, level, clusters=size)
 
 
-def _clustered(influence: FloatArray, strata: IntArray | None) -> tuple[FloatArray, FloatArray, FloatArray]:
+def clustered_errors(
+    influence: FloatArray, strata: IntArray | None, present: BoolArray | None = None
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Residuals [Q, K] within strata, standard errors [K] and degrees of freedom [K] of means of questions.
 
     Categories of a single question have no spread of their own; they share one.
+
+    Args:
+        influence: [Q, K] what each question adds to a mean, less the mean; 0 where a column lacks the question.
+        strata: [Q, K] or [Q, 1] category of each question, where the benchmark fixes the categories.
+        present: [Q, K] which questions a column has, at least 2; None: all.
     """
-    size, width = influence.shape
+    there = np.ones((len(influence), 1), dtype=np.bool_) if present is None else present
+    size = np.broadcast_to(there.sum(axis=0), influence.shape[1:]).astype(np.float64)
     if strata is None:
         error = np.sqrt((influence**2).sum(axis=0) / (size * (size - 1)))
-        return influence, error, np.full(width, float(size - 1))
+        return influence, error, size - 1
+    width = influence.shape[1]
     variance, doubt = np.zeros(width), np.zeros(width)
     residual = np.zeros_like(influence)
-    alone = np.zeros((size, width), dtype=np.bool_)
+    alone = np.zeros(np.broadcast_shapes(strata.shape, there.shape), dtype=np.bool_)
     for stratum in np.unique(strata).tolist():
-        alone |= (strata == stratum) & ((strata == stratum).sum(axis=0) == 1)
-    groups: list[BoolArray] = [alone, *((strata == stratum) & ~alone for stratum in np.unique(strata).tolist())]
-    for mine in groups:
+        mine = (strata == stratum) & there
+        alone |= mine & (mine.sum(axis=0) == 1)
+    groups: list[BoolArray] = [alone, *((strata == stratum) & there & ~alone for stratum in np.unique(strata).tolist())]
+    for group in groups:
+        rows = np.flatnonzero(group.any(axis=1))
+        mine, values = group[rows], influence[rows]
         number = mine.sum(axis=0)
-        mean = (influence * mine).sum(axis=0) / np.maximum(number, 1)
+        mean = (values * mine).sum(axis=0) / np.maximum(number, 1)
         mean = np.where(number == 1, 0.0, mean)  # the only lone question, against the mean of all
-        own = np.where(mine, influence - mean, 0.0)
-        residual += own
+        own = np.where(mine, values - mean, 0.0)
+        residual[rows] += own
         part = (own**2).sum(axis=0) * number / np.maximum(number - 1, 1)
         variance += part
         doubt += part**2 / np.maximum(number - 1, 1)

@@ -160,7 +160,7 @@ def test_one_question_has_ratings_but_no_limits():
     assert standings[0].main.estimate == pytest.approx(1000)
     assert standings[0].main.lower is None
     assert standings[0].columns["rank_best"] is None
-    assert any("at least 2 questions" in note for note in standings[0].about.notes)
+    assert any("at least 4 questions" in note for note in standings[0].about.notes)
 
 
 def test_style_control_takes_the_effect_of_length_out():

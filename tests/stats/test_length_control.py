@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 
 from evalkit.stats.errors import NotConverged, NotMeasurable
 from evalkit.stats.l1_logistic import cross_validate, solve
-from evalkit.stats.length_control import GamedBaseline, bootstrap, fit, group_folds, predict
+from evalkit.stats.length_control import GamedBaseline, fit, group_folds, predict, resampled
 from tests.shared_data import shared_data
 
 JUDGE = "weighted_alpaca_eval_gpt4_turbo"
@@ -95,7 +95,7 @@ def test_fit_equals_alpaca_eval_on_the_same_input():
 def test_bootstrap_is_honest_about_the_fit():
     preference, length = model_rows("alpaca-7b")
     difficulty, gamed = difficulties(), gamed_rows()
-    got = bootstrap(preference, length, np.arange(805), difficulty, gamed=gamed, resamples=16)
+    got = resampled(preference, length, np.arange(805), difficulty, gamed=gamed, resamples=16).interval
     plain = fit(preference, length, difficulty, gamed=gamed)
     assert got.estimate == pytest.approx(plain.win_rate)
     assert got.standard_error > 1.5 * plain.standard_error
@@ -124,7 +124,7 @@ def test_minimal_fit_recovers_a_planted_length_effect():
     assert got.coefficients == pytest.approx((-1.2, 0, 0.4), abs=0.12)
     assert got.win_rate == pytest.approx(100 / (1 + np.exp(-0.4)), abs=2.5)
     assert got.win_rate < 100 * preference.mean() - 5  # longer answers had won too often
-    interval = bootstrap(preference, length, np.arange(4000), resamples=8)
+    interval = resampled(preference, length, np.arange(4000), resamples=8).interval
     assert interval.lower < got.win_rate < interval.upper
 
 
@@ -172,7 +172,7 @@ def test_every_replicate_of_a_minimal_fit_converges():
     """A coefficient used to step back and forth across 0 for ever on some of these draws."""
     preference, length = model_rows("gpt-3.5-turbo-1106")
     judged = ~np.isnan(preference)
-    got = bootstrap(preference[judged], length[judged], np.arange(judged.sum()), resamples=100)
+    got = resampled(preference[judged], length[judged], np.arange(judged.sum()), resamples=100).interval
     assert got.lower < got.estimate < got.upper
 
 
@@ -184,7 +184,7 @@ def test_lengths_that_never_set_answers_apart_are_not_measurable():
         fit(preference, length)
     assert fit(preference, length - 900).n == 60
     with pytest.raises(NotMeasurable, match="all longer, or all shorter"):
-        bootstrap(preference, length, np.arange(60))
+        resampled(preference, length, np.arange(60))
 
 
 @pytest.mark.parametrize("other", [1.0, -1.0, 0.999])
@@ -212,7 +212,7 @@ def test_a_small_table_has_a_result_or_is_not_measurable(rows, shift, difficulti
     preference, length, question = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
     levels = question % 3 if difficulties else None
     try:
-        got = bootstrap(preference, length + shift, question.astype(int), levels, resamples=8)
+        got = resampled(preference, length + shift, question.astype(int), levels, resamples=8).interval
     except NotMeasurable:
         return
     assert 0 <= got.lower <= got.estimate <= got.upper <= 100
@@ -225,6 +225,6 @@ def test_limits_do_not_stop_where_the_penalty_pulls_to():
         rng = np.random.default_rng(seed)
         length = rng.normal(-0.7, 1, 100)
         preference = (rng.random(100) < 1 / (1 + np.exp(np.tanh(length) - 0.2))).astype(float)
-        got = bootstrap(preference, length, np.arange(100), resamples=100)
+        got = resampled(preference, length, np.arange(100), resamples=100).interval
         assert got.upper - got.lower > 15  # a plain win rate of 100 questions is known to some 20 points
         assert got.estimate == 50 or 50 not in (got.lower, got.upper)
