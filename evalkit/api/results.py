@@ -16,6 +16,7 @@ from evalkit.ratings.leaderboard import APPLIES_TO, METHODS, Choices, kinds, rat
 from evalkit.ratings.scores import METHOD
 from evalkit.ratings.standing import Board
 from evalkit.reports import audit_output, leaderboard_grid, leaderboard_page, leaderboard_tables
+from evalkit.reports.grid import Grid
 from evalkit.storage.results import answer_logs, judged_rows, judgment_logs
 
 if TYPE_CHECKING:

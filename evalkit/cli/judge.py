@@ -91,7 +91,8 @@ def asked(arguments: list[str]) -> JudgeArguments:
     from evalkit.datasets.vocabulary import parse_map
     from evalkit.engine.given import given_answers
     from evalkit.interop.records import Told
-    from evalkit.settings.compose import quoted, split
+    from evalkit.settings.compose import split
+    from evalkit.settings.overrides import quoted
 
     parser = argparse.ArgumentParser(prog="evalkit judge", add_help=False, allow_abbrev=False)
     parser.add_argument("--model")
@@ -147,7 +148,7 @@ def _with_benchmark(passed: list[str], given: Mapping[str, str], name: str) -> l
     """The settings with the benchmark, and with the protocol that suits it where none is given."""
     from evalkit.cli.run import faithful
     from evalkit.datasets import benchmark
-    from evalkit.settings.compose import quoted
+    from evalkit.settings.overrides import quoted
 
     known = given.get("benchmark") or name
     shipped = known in benchmark.names()

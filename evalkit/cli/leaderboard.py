@@ -16,6 +16,7 @@ from evalkit.datasets.vocabulary import MAP_HELP, parse_map
 from evalkit.ratings import battle_table, leaderboard
 from evalkit.ratings.beside import side_by_side
 from evalkit.reports import leaderboard_grid, leaderboard_page, leaderboard_tables
+from evalkit.reports.grid import Grid
 from evalkit.reports.output import form_of, one_thread, write
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _ratings(
 
 
 def _for_people(
-    grids: list[leaderboard_grid.Grid], notes: list[str], form: str, output: Path | None, console: Console, note: Note
+    grids: list[Grid], notes: list[str], form: str, output: Path | None, console: Console, note: Note
 ) -> str | None:
     if form == "html":
         return leaderboard_page.page(grids, notes)

@@ -19,7 +19,7 @@ from evalkit.storage.store import Store
 def prompts(experiment: Experiment, clients: Clients, store: Store) -> Iterator[str]:
     """The first prompt of each judge: on stored answers, or where there are none, on a line that stands for one."""
     items = {item.id: item for item in experiment.benchmark.items}
-    answers = list(experiment.baselines(store))
+    answers = list(experiment.unasked(store))
     for model in experiment.models:
         log, candidate = store.responses(model.name), Candidate.of(model, experiment.benchmark.spec.generation)
         for item in items.values():
@@ -27,8 +27,8 @@ def prompts(experiment: Experiment, clients: Clients, store: Store) -> Iterator[
             turns = (*row.turns, *(f"(the answer of {model.name})" for _ in item.turns[len(row.turns) :]))
             answers.append(replace(row, turns=turns, error=None))
     for judge in experiment.judges:
-        log = store.judgments(judge.name, judge.protocol.name)
-        runner = JudgeRunner(judge, clients.of(judge.model), log, experiment.ask_again)
+        judged = store.judgments(judge.name, judge.protocol.name)
+        runner = JudgeRunner(judge, clients.of(judge.model), judged, experiment.ask_again)
         yield from _first(runner, answers, experiment)
 
 
