@@ -2,7 +2,9 @@
 
     import evalkit as ek
 
-    results = ek.load("results/mtbench")       # what is stored: judgments(), answers(), leaderboard(), audit()
+    run = ek.run("pocket", model="smollm2", judge="smollm2", limit=1)      # as `evalkit run` does
+    run.scores(), run.judgments(), run.answers()                           # DataFrames
+    ek.load("results/mtbench").audit().conclusions                         # whatever is stored
 
 Names are imported when they are first used; ``import evalkit`` alone loads nothing heavy.
 """
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from evalkit.api.results import Leaderboard as Leaderboard
     from evalkit.api.results import Results as Results
     from evalkit.api.results import load as load
+    from evalkit.api.runs import Run as Run
+    from evalkit.api.runs import arun as arun
+    from evalkit.api.runs import judge as judge
+    from evalkit.api.runs import run as run
     from evalkit.core.protocols import Backend as Backend
     from evalkit.core.protocols import Completion as Completion
     from evalkit.core.protocols import EvalkitError as EvalkitError
@@ -37,12 +43,19 @@ __all__ = [
     "Leaderboard",
     "Model",
     "Results",
+    "Run",
     "UsageError",
     "__version__",
+    "arun",
+    "judge",
     "load",
+    "run",
     "stats",
 ]
-_RESULTS = {"AuditResult", "Leaderboard", "Results", "load"}
+_HOMES = {
+    "evalkit.api.results": ("AuditResult", "Leaderboard", "Results", "load"),
+    "evalkit.api.runs": ("Run", "arun", "judge", "run"),
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -52,7 +65,8 @@ def __getattr__(name: str) -> Any:
     if name == "stats":
         return import_module("evalkit.stats")
     if name in __all__:
-        return getattr(import_module("evalkit.api.results" if name in _RESULTS else "evalkit.core.protocols"), name)
+        homes = (module for module, names in _HOMES.items() if name in names)
+        return getattr(import_module(next(homes, "evalkit.core.protocols")), name)
     raise AttributeError(f"evalkit has no {name!r}; there are: {', '.join(__all__)}")
 
 

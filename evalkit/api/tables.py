@@ -75,8 +75,8 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
-def on_disk(table: str | Path | TableLike | None) -> Iterator[Path | None]:
-    """A path as it is; a table in memory as a JSONL file that is removed afterwards.
+def on_disk(table: str | Path | TableLike | None, name: str = "table") -> Iterator[Path | None]:
+    """A path as it is; a table in memory as a JSONL file of that name, which is removed afterwards.
 
     Raises:
         UsageError: it is neither.
@@ -85,7 +85,7 @@ def on_disk(table: str | Path | TableLike | None) -> Iterator[Path | None]:
         yield None if table is None else Path(table)
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "table.jsonl"
+        path = Path(folder) / f"{name}.jsonl"
         encode = msgspec.json.Encoder(enc_hook=str).encode
         path.write_bytes(b"".join(encode(row) + b"\n" for row in records(table)))
         yield path

@@ -16,7 +16,6 @@ from evalkit.core.protocols import UsageError
 
 if TYPE_CHECKING:
     from evalkit.engine.given import GivenAnswers
-    from evalkit.interop.records import Told
 
 HELP = """\
 usage: evalkit judge PATH [PATH ...] judge=NAME [protocol=NAME] [key=value ...] [--model NAME] [--map FIELD=COLUMN]
@@ -65,7 +64,7 @@ class JudgeArguments:
 
     def run(self, composed: Mapping[str, Any]) -> int:
         """Carry it out. Returns the exit code."""
-        from evalkit.judge import judge
+        from evalkit.runs.judge import judge
         from evalkit.settings.config import parse
 
         return judge(parse(composed), self.given, messages.console())
@@ -90,9 +89,11 @@ def asked(arguments: list[str]) -> JudgeArguments:
     """
     from evalkit.datasets.vocabulary import parse_map
     from evalkit.engine.given import given_answers
+    from evalkit.interop.answers import find_answers
     from evalkit.interop.records import Told
     from evalkit.settings.compose import split
     from evalkit.settings.overrides import quoted
+    from evalkit.settings.verb_settings import judge_settings
 
     parser = argparse.ArgumentParser(prog="evalkit judge", add_help=False, allow_abbrev=False)
     parser.add_argument("--model")
@@ -115,53 +116,13 @@ def asked(arguments: list[str]) -> JudgeArguments:
         if key in given:
             raise UsageError(f"{key}={given[key]}: {why}")
     told = Told(model=options.model, columns=parse_map(options.map), skip_bad=options.skip_bad)
-    root, models = _answers(paths, given, told, options.format)
-    wanted = [name.strip() for name in given.get("of", "").strip("[]").split(",") if name.strip()]
-    passed = [*flags] + [one for one in settings if one.lstrip("+~").split("=", 1)[0] not in (*OURS, "benchmark")]
-    passed += ["model=fake"] + ([f"results_dir={quoted(str(root.parent))}"] if "results_dir" not in given else [])
-    return JudgeArguments(_with_benchmark(passed, given, root.name), given_answers(root, wanted or models))
-
-
-def _answers(
-    paths: list[Path], given: Mapping[str, str], told: Told, format_name: str | None
-) -> tuple[Path, tuple[str, ...]]:
-    """The results folder with the answers, and whose they are; no names: everybody's there."""
-    from evalkit.interop.answers import bring, results_root
-
-    own = [root for root in map(results_root, paths) if root is not None]
-    if own and (len(set(own)) > 1 or len(own) < len(paths)):
-        raise UsageError("name one results folder, or files of answers; not several, nor both together")
-    if own and "results_dir" in given:
-        raise UsageError(f"results_dir={given['results_dir']}: the judgments go beside the answers in {own[0]}/")
-    if own:
-        return own[0], tuple(path.stem for path in paths if path.is_file())
-    into = Path(given.get("results_dir") or "results")
-    found = bring(paths, into, given.get("benchmark"), told, format_name)
+    into = Path(given["results_dir"]) if given.get("results_dir") else None
+    root, models = find_answers(paths, told, into=into, benchmark=given.get("benchmark"), format_name=options.format)
     for text in told.assumed:
         messages.note(text)
     if told.skipped:
         messages.note(f"{len(told.skipped):,} records left out; the first: {next(iter(told.skipped.values()))}")
-    return found
-
-
-def _with_benchmark(passed: list[str], given: Mapping[str, str], name: str) -> list[str]:
-    """The settings with the benchmark, and with the protocol that suits it where none is given."""
-    from evalkit.cli.run import faithful
-    from evalkit.datasets import benchmark
-    from evalkit.settings.overrides import quoted
-
-    known = given.get("benchmark") or name
-    shipped = known in benchmark.names()
-    if not shipped and not os.path.isdir(known):
-        known = "arena" if "questions" in given else name
-    passed = [*passed, f"benchmark={quoted(known)}"]
-    if given.get("protocol") == "faithful":
-        if not shipped:
-            raise UsageError(f"protocol=faithful: {name!r} is no published benchmark; choose a protocol by name")
-        passed = [one for one in passed if one != "protocol=faithful"]
-        more = faithful(benchmark.spec(known)).items()
-        return passed + [f"{key}={value}" for key, value in more if key not in given or key == "protocol"]
-    if "protocol" not in given:
-        usual = benchmark.spec(known).protocol if shipped and known != "arena" else "single"
-        passed.append(f"protocol={'pairwise' if given.get('baseline') and usual == 'single' else usual}")
-    return passed
+    wanted = [name.strip() for name in given.get("of", "").strip("[]").split(",") if name.strip()]
+    passed = [*flags] + [one for one in settings if one.lstrip("+~").split("=", 1)[0] not in (*OURS, "benchmark")]
+    passed += ["model=fake"] + ([f"results_dir={quoted(str(root.parent))}"] if "results_dir" not in given else [])
+    return JudgeArguments(judge_settings(passed, given, root.name), given_answers(root, wanted or models))

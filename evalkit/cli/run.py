@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evalkit.cli.messages import DONE, USAGE, console, failed
 from evalkit.core.protocols import UsageError
 from evalkit.settings import compose
-from evalkit.settings.overrides import quoted
-
-if TYPE_CHECKING:
-    from evalkit.datasets.benchmark import Spec
 
 HELP = """\
 usage: evalkit run BENCHMARK [key=value ...] [-m] [--cfg job]
@@ -59,38 +54,15 @@ def main(arguments: list[str]) -> int:
         return DONE if arguments else USAGE
     if arguments[0].startswith("-") or "=" in arguments[0]:
         raise UsageError(f"`evalkit run` needs a benchmark before {arguments[0]!r}; see `evalkit list benchmarks`")
-    from evalkit.datasets import benchmark
+    from evalkit.settings.verb_settings import run_settings
 
-    about = [benchmark.spec(name) for name in arguments[0].split(",")]
     flags, overrides = compose.split(arguments[1:])
-    given = dict(override.lstrip("+~").split("=", 1) for override in overrides if "=" in override)
-    if "benchmark" in given:
-        raise UsageError(f"the benchmark has no key: `evalkit run {given['benchmark']}`")
-    if given.get("protocol") == "faithful":
-        overrides = [override for override in overrides if override != "protocol=faithful"]
-        overrides += [
-            f"{key}={value}" for key, value in faithful(about[0]).items() if key not in given or key == "protocol"
-        ]
-    elif "protocol" not in given:
-        protocols = {spec.protocol for spec in about}
-        if len(protocols) > 1:
-            raise UsageError(
-                f"these benchmarks differ in protocol ({', '.join(sorted(protocols))}); run them one by one"
-            )
-        overrides.append(f"protocol={protocols.pop()}")
-    named = ",".join(map(quoted, arguments[0].split(",")))
-    return compose.jobs([*flags, f"benchmark={named}", *overrides], _carry_out, failed=failed)
-
-
-def faithful(about: Spec) -> Mapping[str, str]:
-    """The settings that reproduce a benchmark's published numbers."""
-    if not about.faithful:
-        raise UsageError(f"benchmark {about.name!r} is our own: it has no published protocol to be faithful to")
-    return about.faithful
+    settings = run_settings(arguments[0].split(","), overrides)
+    return compose.jobs([*flags, *settings], _carry_out, failed=failed)
 
 
 def _carry_out(composed: dict[str, Any]) -> int:
-    from evalkit.run import run
+    from evalkit.runs.run import run
     from evalkit.settings.config import parse
 
     return run(parse(composed), console())

@@ -50,6 +50,34 @@ def format_of(path: Path) -> str:
     return "table"
 
 
+def find_answers(
+    paths: Sequence[Path], told: Told, *, into: Path | None, benchmark: str | None, format_name: str | None
+) -> tuple[Path, tuple[str, ...]]:
+    """Find the results folder with answers, importing them where they are not in one.
+
+    Args:
+        paths: one results folder, or files of answers.
+        told: what the user says of the files; keeps what had to be assumed.
+        into: a results folder for files; None: ``results``.
+        benchmark: what to call it; None leaves it to the format.
+        format_name: None: by their fields.
+
+    Returns:
+        The folder of the benchmark, and whose answers they are; no names: everybody's there.
+
+    Raises:
+        UsageError: there are no answers, they are of several benchmarks, or a results folder is told to be elsewhere.
+    """
+    own = [root for root in map(results_root, paths) if root is not None]
+    if own and (len(set(own)) > 1 or len(own) < len(paths)):
+        raise UsageError("name one results folder, or files of answers; not several, nor both together")
+    if own and into is not None:
+        raise UsageError(f"results_dir={into}: the judgments go beside the answers in {own[0]}/")
+    if own:
+        return own[0], tuple(path.stem for path in paths if path.is_file())
+    return bring(paths, into or Path("results"), benchmark, told, format_name)
+
+
 def bring(
     paths: Sequence[Path], into: Path, benchmark: str | None, told: Told, format_name: str | None
 ) -> tuple[Path, tuple[str, ...]]:

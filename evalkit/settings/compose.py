@@ -12,13 +12,16 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from evalkit.core.protocols import EvalkitError, UsageError
 from evalkit.core.secrets import scrub_config
 from evalkit.settings import ids
 from evalkit.settings.overrides import Names, budget, quoted, structured, value_of, words
+
+Kept = TypeVar("Kept")
 
 OPTIONS_WITH_VALUE = (
     "--cfg",
@@ -195,6 +198,34 @@ def jobs(
         text = " ".join(str(error).split())
         raise UsageError(f"{named} ({text})" if "Config group" in text else text) from error
     return max(codes, default=0)
+
+
+def _kept(found: list[Kept], one: Kept) -> int:
+    found.append(one)
+    return 0
+
+
+def composed(arguments: list[str]) -> dict[str, Any]:
+    """Compose the configuration of one job, for programs that call this one: nothing of the process is changed.
+
+    Args:
+        arguments: ``key=value`` settings, and Hydra's option ``--config-dir``.
+
+    Raises:
+        UsageError: they make no configuration.
+    """
+    found: list[dict[str, Any]] = []
+    errors: list[EvalkitError] = []
+    argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    try:
+        jobs(arguments, partial(_kept, found), failed=partial(_kept, errors))
+    finally:
+        sys.argv = argv
+        if full is None:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
+    if errors:
+        raise errors[0]
+    return found[0]
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import math
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -140,8 +140,12 @@ def member_fields() -> dict[str, tuple[str, ...]]:
     return {"model": ModelConfig.__struct_fields__, "judge": JudgeConfig.__struct_fields__}
 
 
-def parse(composed: Mapping[str, Any]) -> Config:
-    """The typed configuration.
+def parse(composed: Mapping[str, Any], *, without: Collection[str] = ()) -> Config:
+    """Turn a composed configuration into checked settings.
+
+    Args:
+        composed: by Hydra.
+        without: groups, ``model`` or ``judge``, that may be empty, as their members are given otherwise.
 
     Raises:
         UsageError: a key is unknown, a value has the wrong type, or it is a credential; the message names the key.
@@ -153,7 +157,7 @@ def parse(composed: Mapping[str, Any]) -> Config:
     for group, kind in (("model", ModelConfig), ("judge", JudgeConfig)):
         nodes, shared = _members(composed.get(group) or {}, kind)
         chosen = [name for name, node in nodes.items() if is_member(node)]
-        if not chosen:
+        if not chosen and group not in without:
             raise UsageError(f"no {group} chosen; give {group}=NAME or {group}=NAME,NAME; see `evalkit list {group}s`")
         for name in nodes:
             if name not in chosen:

@@ -25,9 +25,12 @@ _WORD = re.compile(r"[\w./:@+-]*", re.ASCII)
 
 
 def quoted(text: str) -> str:
-    """A text as Hydra's grammar takes it."""
-    if re.fullmatch(r"[\w./~-]+", text, re.ASCII):
-        return text
+    """A text as Hydra's grammar takes it; a plain word is left as it is, and is a number where it looks like one."""
+    return text if re.fullmatch(r"[\w./~-]+", text, re.ASCII) else literal(text)
+
+
+def literal(text: str) -> str:
+    """A text between quotation marks, which Hydra's grammar takes for nothing else."""
     escaped = re.sub(r"(\\*)'", lambda match: match[1] * 2 + "\\'", text)
     escaped = re.sub(r"\\+$", lambda match: match[0] * 2, escaped)
     return f"'{escaped}'"

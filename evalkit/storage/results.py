@@ -41,7 +41,13 @@ def _files(paths: Iterable[Path], kind: str) -> list[Path]:
     for path in paths:
         if not os.path.exists(path):  # Path.exists raises for a name that is too long
             raise StoreError(f"no results at {str(path)!r}; `evalkit run <benchmark>` makes some, or name another path")
-        inside = path.glob("*.jsonl") if path.name == kind else path.glob(f"**/{kind}/*.jsonl")
-        matches = [path] if path.is_file() else sorted(inside)
+        alone = path.name == kind and not _is_benchmark(path)
+        inside = path.glob("*.jsonl") if alone else path.glob(f"**/{kind}/*.jsonl")
+        matches = [path] if path.is_file() else sorted(match for match in inside if not _is_benchmark(match.parent))
         found.update(dict.fromkeys(match.resolve() for match in matches))
     return list(found)
+
+
+def _is_benchmark(folder: Path) -> bool:
+    """Whether it is a benchmark's results folder, which may be called ``answers`` or ``judgments`` itself."""
+    return any((folder / kind).is_dir() for kind in ("answers", "judgments"))

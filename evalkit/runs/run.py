@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.core.protocols import EvalkitError, UsageError
+from evalkit.core.protocols import EvalkitError, Judge, Model, UsageError
 from evalkit.core.text import plain
 from evalkit.datasets.benchmark import Benchmark
 from evalkit.engine import pipeline
@@ -16,7 +18,7 @@ from evalkit.engine.experiment import Experiment
 from evalkit.engine.forecast import forecast
 from evalkit.engine.preview import prompts
 from evalkit.engine.progress import downloads
-from evalkit.engine.session import Session
+from evalkit.engine.session import Session, SessionResult
 from evalkit.engine.spending import used_before
 from evalkit.models.budget import Amount
 from evalkit.ratings.beside import side_by_side
@@ -30,20 +32,56 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+@dataclass(frozen=True)
+class Members:
+    """Models and judges that take part beside those of the configuration, made by a program that calls this one."""
+
+    models: tuple[Model, ...] = ()
+    judges: tuple[Judge, ...] = ()
+
+    def joined(self, experiment: Experiment) -> Experiment:
+        """The experiment with them.
+
+        Raises:
+            UsageError: two of one group go by the same name.
+        """
+        models, judges = (*experiment.models, *self.models), (*experiment.judges, *self.judges)
+        for group, names in (("model", [one.name for one in models]), ("judge", [one.name for one in judges])):
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise UsageError(f"two {group}s are called {twice[0]!r}; give each a name of its own")
+        return replace(experiment, models=models, judges=judges)
+
+
 def run(settings: config.Config, console: Console) -> int:
     """Run what the configuration describes. Returns the exit code."""
-    return asyncio.run(_run(settings, console))
+    return asyncio.run(run_async(settings, console)).exit_code()
 
 
-async def _run(settings: config.Config, console: Console) -> int:
+async def run_async(
+    settings: config.Config,
+    console: Console,
+    members: Members | None = None,
+    began: Callable[[Session], None] | None = None,
+) -> SessionResult[Board]:
+    """Run what the configuration describes.
+
+    Args:
+        settings: of the run.
+        console: for people.
+        members: more models and judges than the settings name.
+        began: is told of the session before it asks anything, so that it can be interrupted.
+    """
     with downloads(console):
         loaded = await config.load_benchmark(settings, limit=settings.limit)
         experiment = await config.experiment(settings, loaded)
+    experiment = (members or Members()).joined(experiment)
     check_pairs(experiment, settings.baseline)
     for note in loaded.notes:
         console.print(note, style="yellow", markup=False)
     results = Path(settings.results_dir)
     async with config.session(settings, console, results, loaded.spec.name) as session:
+        if began is not None:
+            began(session)
 
         def used() -> Amount:
             return used_before(experiment, session.clients, session.store)
@@ -51,10 +89,10 @@ async def _run(settings: config.Config, console: Console) -> int:
         if settings.show is not None:
             print_prompts(experiment, session)
             if not settings.dry_run:
-                return 0
+                return SessionResult(None)
         if settings.dry_run:
             session.show_forecast(await forecast(experiment, session.clients, session.store), used)
-            return 0
+            return SessionResult(None)
         with downloads(console):
             session.store = await bring_baselines(experiment, session.store, results)
         await session.open(experiment, used)
@@ -62,8 +100,8 @@ async def _run(settings: config.Config, console: Console) -> int:
         return await carry_out(session, experiment, judgments=experiment.cases)
 
 
-async def carry_out(session: Session, experiment: Experiment, *, judgments: int) -> int:
-    """Ask, rate, print the tables and leave the report, in an open session. Returns the exit code.
+async def carry_out(session: Session, experiment: Experiment, *, judgments: int) -> SessionResult[Board]:
+    """Ask, rate, print the tables and leave the report, in an open session.
 
     Args:
         session: that is open.
@@ -85,7 +123,7 @@ async def carry_out(session: Session, experiment: Experiment, *, judgments: int)
     session.show_closing(experiment.ask_again)
     if page is not None:
         session.console.print(f"report: {page}", markup=False, soft_wrap=True)
-    return session.exit_code()
+    return session.result(board)
 
 
 def print_prompts(experiment: Experiment, session: Session) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -19,9 +19,11 @@ from evalkit.engine.forecast import forecast
 from evalkit.engine.given import GivenAnswers
 from evalkit.engine.judge import CaseBuilder
 from evalkit.engine.progress import downloads
+from evalkit.engine.session import Session, SessionResult
 from evalkit.engine.spending import used_before
 from evalkit.models.budget import Amount
-from evalkit.run import carry_out
+from evalkit.ratings.standing import Board
+from evalkit.runs.run import Members, carry_out
 from evalkit.settings import config
 from evalkit.storage.items import Items
 from evalkit.storage.store import Store
@@ -32,26 +34,44 @@ if TYPE_CHECKING:
 
 def judge(settings: config.Config, given: GivenAnswers, console: Console) -> int:
     """Judge the answers as the configuration describes. Returns the exit code."""
-    return asyncio.run(_judge(settings, given, console))
+    return asyncio.run(judge_async(settings, given, console)).exit_code()
 
 
-async def _judge(settings: config.Config, given: GivenAnswers, console: Console) -> int:
+async def judge_async(
+    settings: config.Config,
+    given: GivenAnswers,
+    console: Console,
+    members: Members | None = None,
+    began: Callable[[Session], None] | None = None,
+) -> SessionResult[Board]:
+    """Judge the answers as the configuration describes.
+
+    Args:
+        settings: of the run.
+        given: the answers.
+        console: for people.
+        members: more judges than the settings name.
+        began: is told of the session before it asks anything, so that it can be interrupted.
+    """
     with downloads(console):
         loaded, notes = await _questions(settings, given)
         experiment = await config.experiment(settings, loaded)
     experiment = dataclasses.replace(experiment, models=(), given=given.models)
+    experiment = (members or Members()).joined(experiment)
     _check(experiment, settings.baseline)
     for note in (*loaded.notes, *notes, *given.notes(pairwise=experiment.pairwise)):
         console.print(note, style="yellow", markup=False, soft_wrap=not console.is_terminal)
     results = given.root.parent
     async with config.session(settings, console, results, given.root.name) as session:
+        if began is not None:
+            began(session)
 
         def used() -> Amount:
             return used_before(experiment, session.clients, session.store)
 
         if settings.dry_run:
             session.show_forecast(await forecast(experiment, session.clients, session.store), used)
-            return 0
+            return SessionResult(None)
         with downloads(console):
             session.store = await bring_baselines(experiment, session.store, results)
         expected = _cases(experiment, session.store)
