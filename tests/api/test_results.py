@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas
 import pytest
 
 import evalkit as ek
@@ -151,7 +152,7 @@ def test_a_leaderboard_is_that_of_the_command_line(folder, method):
 
 def test_scores_are_the_usual_leaderboard_of_single_grading(folder):
     results = ek.load(folder)
-    assert results.scores().to_dict("records") == results.leaderboard().frame.to_dict("records")
+    pandas.testing.assert_frame_equal(results.scores(), results.leaderboard().frame)
     assert set(results.scores(by_category=True).category) == {"c0", "c1"}
 
 
@@ -200,7 +201,6 @@ VOTES = [
 
 
 def tables():
-    import pandas
     import pyarrow
 
     return [VOTES, pandas.DataFrame(VOTES), pyarrow.Table.from_pylist(VOTES)]
@@ -234,8 +234,6 @@ def test_no_table_is_told():
 
 
 def test_missing_values_of_tables_are_none():
-    import pandas
-
     from evalkit.api.tables import records
 
     frame = pandas.DataFrame(
