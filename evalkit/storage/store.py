@@ -65,8 +65,7 @@ def first_row(path: Path, row: type[Row]) -> Row | None:
 
 
 def _unreadable(path: Path, error: OSError) -> StoreError:
-    more = "; raise the limit of open files (`ulimit -n`)" if error.errno in (errno.EMFILE, errno.ENFILE) else ""
-    return StoreError(f"cannot read {str(path)!r}: {error.strerror}{more}")
+    return StoreError(f"cannot read {str(path)!r}: {error.strerror}")
 
 
 def _malformed(path: Path, why: str, line: int) -> StoreError:

@@ -6,7 +6,7 @@ from evalkit.stats.resample import question_counts, question_means
 
 COLUMNS = {
     "grades": lambda rng, size: np.clip(rng.normal(7, 2, size).round(), 1, 10),
-    "skewed": lambda rng, size: rng.exponential(size=size),
+    "skewed": lambda rng, size: rng.gamma(4, size=size),
     "constant but for noise": lambda rng, size: 5 + rng.normal(0, 0.1, size),
 }
 
