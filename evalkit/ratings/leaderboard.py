@@ -11,7 +11,7 @@ from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Judged, Ref, Response
 from evalkit.datasets import benchmark
 from evalkit.ratings import battle_table
-from evalkit.ratings.baseline import Baseline
+from evalkit.ratings.baseline import Baseline, by_the_data
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.bt import BradleyTerryRatings, Ties
 from evalkit.ratings.comparisons import HUMAN, Aggregate, Comparisons, Failed, comparisons, is_people
@@ -172,12 +172,10 @@ def _panels(tables: Sequence[Comparisons]) -> list[Comparisons]:
 
 
 def _baseline(choices: Choices, table: Comparisons) -> Baseline:
-    """As chosen; otherwise that of the benchmark, where its comparisons have it."""
+    """As chosen; otherwise as the data have it, and as the benchmark has it where they leave it open."""
     if choices.baseline is not None or table.benchmark not in benchmark.names():
         return choices.baseline
-    usual = benchmark.spec(table.benchmark).baseline
-    models = {usual} if isinstance(usual, str) else set(usual.values()) if usual else set()
-    return usual if models & set(table.models) else None
+    return by_the_data(table, benchmark.spec(table.benchmark).baseline)
 
 
 def _rated(method: Method, table: Comparisons) -> list[Standing]:
