@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from evalkit.ratings.comparisons import Comparisons
-from evalkit.ratings.links import rows_of
+from evalkit.ratings.links import apart, rows_of
 from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, strata_of, with_info
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class EloRatings:
             )
         else:
             notes.append("Elo is order-dependent: this is after the comparisons in the order of the table")
+        notes += apart(table.models, table.a, table.b)
         without = self._fit(table, rows_of(table, decided)) if 0 < decided.size < len(table) else every
         if decided.size == 0:
             without = {}

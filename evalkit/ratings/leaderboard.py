@@ -33,6 +33,10 @@ METHODS = ("winrate", "lc", "bt", "elo")
 """Ways to rate from pairwise judgments; ``score`` is that of single grading."""
 
 
+ITSELF = "all {n:,} judgments show a model against itself, which says something of the judge and nothing of models"
+"""Why there is nothing to rate where judgments are there."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Choices:
     """The judgments to be rated, and the way to rate them."""
@@ -155,7 +159,10 @@ def _tables(choices: Choices, assumed: list[str]) -> list[Comparisons]:
     tables = _with_answers(tables, stored, choices)
     read = battle_table.read(files, choices.columns, assumed.append) if files else []
     tables += [table for table in read if choices.judge in (None, table.judge)]
-    return [table for table in tables if table.models]
+    found = [table for table in tables if table.models]
+    if not any(len(table) or table.failed for table in found) and (itself := sum(table.itself for table in tables)):
+        raise UsageError(f"nothing to rate: {ITSELF.format(n=itself)}; `evalkit audit` reads them")
+    return found
 
 
 def _is_by(row: Judged, judge: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.ratings.baseline import Baseline, Matches, matches
 from evalkit.ratings.comparisons import Comparisons
+from evalkit.ratings.links import apart
 from evalkit.ratings.standing import WITHIN, Standing, TableInfo, count_outcomes, mean_lengths, strata_of, with_info
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class WinRates:
         met = matches(table, self.baseline)
         lengths = mean_lengths(table)
         if met is None:
-            about = TableInfo(notes=("win rates are means over opponents, each of which counts alike",))
+            means = "win rates are means over opponents, each of which counts alike"
+            about = TableInfo(notes=(means, *apart(table.models, table.a, table.b)))
             return with_info(_over_opponents(table, standings, lengths), about)
         notes: tuple[str, ...] = ()
         if met.left_out:
