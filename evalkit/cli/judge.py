@@ -136,10 +136,8 @@ def _answers(
         return own[0], tuple(path.stem for path in paths if path.is_file())
     into = Path(given.get("results_dir") or "results")
     found = bring(paths, into, given.get("benchmark"), told, format_name)
-    for text in told.assumed:
+    for text in told.notes():
         messages.note(text)
-    if told.skipped:
-        messages.note(f"{len(told.skipped):,} records left out; the first: {next(iter(told.skipped.values()))}")
     return found
 
 

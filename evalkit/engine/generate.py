@@ -25,6 +25,10 @@ ASK_AGAIN: frozenset[ErrorKind] = frozenset({"transport"})
 """Failures a later run asks again; the others were answered."""
 
 
+NO_ANSWER = "(no answer)"
+"""What stands in a history for an answer without text, which servers do not take."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A model answering one benchmark: what it is asked with, and the name its rows carry."""
@@ -64,7 +68,7 @@ class Candidate:
         """The conversation so far, up to the first question not yet answered."""
         messages = [Message("system", self.model.system_prompt)] if self.model.system_prompt else []
         for question, answer in zip(item.turns, answers, strict=False):
-            messages += [Message("user", question), Message("assistant", answer)]
+            messages += [Message("user", question), Message("assistant", answer if answer.strip() else NO_ANSWER)]
         messages.append(Message("user", item.turns[len(answers)]))
         return Request(tuple(messages), self.sampling(item, sample))
 
