@@ -14,8 +14,9 @@ from typing import ClassVar, Final
 
 from msgspec import Struct
 
+from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Failure
-from evalkit.datasets.data_files import PATTERNS, Record, files, records, stem
+from evalkit.datasets.data_files import PATTERNS, Record, columns, files, records, stem
 from evalkit.interop.records import Imported, ImportFormat, ImportLedger, judge_ref
 from evalkit.interop.rows import SourceRows, gold, person
 from evalkit.judges.replies import excerpt
@@ -48,6 +49,12 @@ class XSTestFormat(ImportFormat):
         ledger = ImportLedger()
         rows = SourceRows(self.benchmark or "xstest", ledger)
         for file in files(path, *PATTERNS):
+            there = columns(file)
+            if missing := [name for name in _Completion.__struct_fields__ if there and name not in there]:
+                raise UsageError(
+                    f"{str(file)!r} is no file of XSTest: no column {', '.join(f'`{name}`' for name in missing)}; it "
+                    f"has: {', '.join(map(repr, there[:12]))}"
+                )
             model = self.told.model_of(file, stem(file))
             yield from self.told.rows(records(file), partial(_completion, rows, model))
 
