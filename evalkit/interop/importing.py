@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from evalkit.core.protocols import UsageError
@@ -20,8 +21,8 @@ from evalkit.interop.sources import Sources
 from evalkit.storage.items import Items
 from evalkit.storage.store import Log, Store, file_name
 
-TOGETHER = 4096
-"""Rows that are written at once: an arena has more judges than a process may have files open."""
+TOGETHER = 16_000_000
+"""Bytes that are written at once: an arena has more judges than a process may have files open, or would open often."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,11 @@ class _Results:
         self._stores: dict[str, Store] = {}
         self._items: dict[str, Items] = {}
         self._logs: dict[Path, Log[Any]] = {}
+        self._foreign: dict[Path, Log[Any]] = {}
         self._waiting: dict[Path, dict[str, Any]] = {}
         """Rows that are not written yet, by file and key."""
-        self._rows = 0
+        self._bytes = 0
+        self._encode = msgspec.json.Encoder().encode
 
     @property
     def benchmarks(self) -> tuple[str, ...]:
@@ -93,10 +96,9 @@ class _Results:
         return self._append(store.judgments(record.judge.name, record.protocol), record)
 
     def _extras(self, store: Store) -> Log[Any]:
-        path = store.root / "foreign" / f"{file_name(self._format)}.jsonl"
-        if path not in self._logs:
-            self._logs[path] = foreign_log(store.root, self._format)
-        return self._logs[path]
+        if store.root not in self._foreign:
+            self._foreign[store.root] = foreign_log(store.root, self._format)
+        return self._foreign[store.root]
 
     def _judgment(self, store: Store, row: Imported, judged: Judgment) -> bool:
         """Write a judgment, unless it is there from the same file. Equal ones of another file are further ones."""
@@ -141,8 +143,8 @@ class _Results:
         self._logs[log.path] = log
         waiting.pop(row.key, None)
         waiting[row.key] = row
-        self._rows += 1
-        if self._rows >= TOGETHER:
+        self._bytes += len(self._encode(row))
+        if self._bytes >= TOGETHER:
             self.flush()
         return True
 
@@ -153,7 +155,7 @@ class _Results:
                 self._logs[path].extend(rows)
                 self._logs[path].close()
         self._waiting.clear()
-        self._rows = 0
+        self._bytes = 0
 
 
 def _completed(item: Item, known: Item | None) -> Item:
