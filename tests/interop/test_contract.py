@@ -81,7 +81,7 @@ def test_it_is_a_frozen_dataclass(name):
 
 def test_the_promised_formats_are_there():
     assert set(FORMATS) >= {"alpaca_eval", "arena_hard", "battles", "fastchat", "judgebench", "llmbar", "prd"}
-    with pytest.raises(UsageError, match="no format 'fastchap'; there are: alpaca_eval, "):
+    with pytest.raises(UsageError, match=r"no format 'fastchap'; did you mean 'fastchat'\? There are: alpaca_eval, "):
         interop.load("fastchap")
 
 
