@@ -118,10 +118,8 @@ def asked(arguments: list[str]) -> JudgeArguments:
     told = Told(model=options.model, columns=parse_map(options.map), skip_bad=options.skip_bad)
     into = Path(given["results_dir"]) if given.get("results_dir") else None
     root, models = find_answers(paths, told, into=into, benchmark=given.get("benchmark"), format_name=options.format)
-    for text in told.assumed:
+    for text in told.notes():
         messages.note(text)
-    if told.skipped:
-        messages.note(f"{len(told.skipped):,} records left out; the first: {next(iter(told.skipped.values()))}")
     wanted = [name.strip() for name in given.get("of", "").strip("[]").split(",") if name.strip()]
     passed = [*flags] + [one for one in settings if one.lstrip("+~").split("=", 1)[0] not in (*OURS, "benchmark")]
     passed += ["model=fake"] + ([f"results_dir={quoted(str(root.parent))}"] if "results_dir" not in given else [])

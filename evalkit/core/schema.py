@@ -164,6 +164,8 @@ class Response(
 
     key: str
     """Hash of what was asked: item, model fingerprint, sample index."""
+    id: str = ""
+    """Hash of what was asked *and* answered, which judgments name in ``shown``; always made anew, whatever is given."""
     item: str
     benchmark: str
     category: str
@@ -190,10 +192,9 @@ class Response(
     """Unix time of the last turn."""
     error: Failure | None = None
 
-    @property
-    def id(self) -> str:
-        """Hash of what was asked *and* answered: the identity of the text a judge is shown."""
-        return digest(self.key, self.turns)
+    def __post_init__(self) -> None:
+        """Name the text by what it says."""
+        msgspec.structs.force_setattr(self, "id", digest(self.key, self.turns))
 
 
 class Judged(Struct, frozen=True, kw_only=True, tag_field="schema", tag="evalkit.judgment/1"):

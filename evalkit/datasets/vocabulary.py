@@ -328,7 +328,7 @@ def pooling(path: Path, column: str, people: Collection[str]) -> tuple[str, ...]
     if not guessed or spelt(column) in PEOPLE:
         return ()
     return (
-        f"assumed: in {path.name}, the {len(people):,} names in {column!r} (as {guessed[0][:24]!r}) are people's; if "
+        f"assumed: in {path.name}, the {len(people):,} names in {column!r} (as {min(guessed)[:24]!r}) are people's; if "
         f"they are models, call the column {MODELS_COLUMN!r}",
     )
 

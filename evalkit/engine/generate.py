@@ -25,6 +25,10 @@ ASK_AGAIN: frozenset[ErrorKind] = frozenset({"transport"})
 """Failures a later run asks again; the others were answered."""
 
 
+NO_ANSWER = "(no answer)"
+"""What stands in a history for an answer without text, which servers do not take."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A model answering one benchmark: what it is asked with, and the name its rows carry."""
@@ -64,7 +68,7 @@ class Candidate:
         """The conversation so far, up to the first question not yet answered."""
         messages = opening(item, self.model.system_prompt)
         for question, answer in zip(item.turns, answers, strict=False):
-            messages += [Message("user", question), Message("assistant", answer)]
+            messages += [Message("user", question), Message("assistant", answer if answer.strip() else NO_ANSWER)]
         question = item.turns[len(answers)]
         if messages and messages[-1].role == "user":  # the history ended with the user
             question = f"{messages.pop().content}\n\n{question}"

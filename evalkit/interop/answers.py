@@ -106,6 +106,7 @@ def bring(
             skip_bad=told.skip_bad,
             assumed=told.assumed,
             skipped=told.skipped,
+            repeated=told.repeated,
         )
         name = benchmark
         if name is None and chosen == "table" and len(paths) > 1:

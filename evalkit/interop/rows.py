@@ -131,3 +131,29 @@ def number_of(value: object) -> float | None:
     if _COMMA.fullmatch(text):
         text = text.replace(",", ".")
     return float(text) if len(text) < 64 and _NUMBER.fullmatch(text) else None
+
+
+def texts_of(value: str | list[dict[str, Any]], where: Where, field: str) -> tuple[tuple[str, str], ...]:
+    """A text, or chat messages, as roles and texts; content in parts is joined, and a system's message left out.
+
+    Raises:
+        UsageError: a message has no text.
+    """
+    if isinstance(value, str):
+        return (("user", value),)
+    result = []
+    for message in value:
+        content = text_of(message.get("content"))
+        if content is None:
+            raise where.error(f"field `{field}` has a message without text in `content`")
+        if message.get("role") != "system":
+            result.append(("assistant" if message.get("role") in ("assistant", "ai") else "user", content))
+    return tuple(result)
+
+
+def text_of(content: object) -> str | None:
+    """The text of a message's content, which may come in parts; None where there is none."""
+    if isinstance(content, list):
+        parts = [part.get("text") if isinstance(part, dict) else part for part in content]
+        return "\n".join(part for part in parts if isinstance(part, str)) if any(parts) else None
+    return content if isinstance(content, str) else None

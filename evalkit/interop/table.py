@@ -206,9 +206,9 @@ def _layout(names: tuple[str, ...], file: Path, given: Mapping[str, str]) -> _La
         if {"chosen", "rejected"} <= {spelt(name) for name in names}:
             hint = " Chosen and rejected answers are read by `evalkit import preferences`."
         raise UsageError(
-            f"{str(file)!r} is not a file with answers, scores or pairs. Answers: a question and an answer (and model); "
-            "scores: a question or its id, model and score; pairs: model_a, model_b and winner, or answer_a, answer_b "
-            f"and winner. --map FIELD=COLUMN names a column.{hint} This file has: "
+            f"{str(file)!r} is not a file with answers, scores or pairs. Answers: a question and an answer (and "
+            "model); scores: a question or its id, model and score; pairs: model_a, model_b and winner, or answer_a, "
+            f"answer_b and winner. --map FIELD=COLUMN names a column.{hint} This file has: "
             f"{', '.join(map(repr, names[:12])) or 'none'}"
         )
     kept = PAIR if pair else ("model", "answer", "score")

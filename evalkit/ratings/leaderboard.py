@@ -12,7 +12,7 @@ from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Judged, Ref, Response
 from evalkit.datasets import benchmark
 from evalkit.ratings import battle_table
-from evalkit.ratings.baseline import Baseline
+from evalkit.ratings.baseline import Baseline, by_the_data
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.bt import BradleyTerryRatings, Ties
 from evalkit.ratings.comparisons import HUMAN, Aggregate, Comparisons, Failed, comparisons, is_people
@@ -44,6 +44,10 @@ APPLIES_TO = {
     "permutations": ("elo",),
 }
 """The methods that each choice means something to."""
+
+
+ITSELF = "all {n:,} judgments show a model against itself, which says something of the judge and nothing of models"
+"""Why there is nothing to rate where judgments are there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +191,10 @@ def _tables(choices: Choices, assumed: list[str]) -> list[Comparisons]:
     tables = _with_answers(tables, stored, choices)
     read = battle_table.read(files, choices.columns, assumed.append) if files else []
     tables += [table for table in read if choices.judge in (None, table.judge)]
-    return [table for table in tables if table.models]
+    found = [table for table in tables if table.models]
+    if not any(len(table) or table.failed for table in found) and (itself := sum(table.itself for table in tables)):
+        raise UsageError(f"nothing to rate: {ITSELF.format(n=itself)}; `evalkit audit` reads them")
+    return found
 
 
 def _is_by(row: Judged, judge: str) -> bool:
@@ -204,12 +211,10 @@ def _panels(tables: Sequence[Comparisons]) -> list[Comparisons]:
 
 
 def _baseline(choices: Choices, table: Comparisons) -> Baseline:
-    """As chosen; otherwise that of the benchmark, where its comparisons have it."""
+    """As chosen; otherwise as the data have it, and as the benchmark has it where they leave it open."""
     if choices.baseline is not None or table.benchmark not in benchmark.names():
         return choices.baseline
-    usual = benchmark.spec(table.benchmark).baseline
-    models = {usual} if isinstance(usual, str) else set(usual.values()) if usual else set()
-    return usual if models & set(table.models) else None
+    return by_the_data(table, benchmark.spec(table.benchmark).baseline)
 
 
 def _rated(method: Method, table: Comparisons) -> list[Standing]:
