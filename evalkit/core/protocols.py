@@ -13,6 +13,7 @@ Errors, by who must act::
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -87,9 +88,19 @@ class Transport(BackendError):
 
 
 class Rejected(BackendError):
-    """The backend will never take this request as it stands."""
+    """The backend will never take this request as it stands.
+
+    Attributes:
+        no_system: it might without a system message.
+        most_logprobs: it might with so many alternatives for each token.
+    """
 
     kind = "rejected"
+
+    def __init__(self, message: str, *, no_system: bool = False, most_logprobs: int | None = None) -> None:
+        super().__init__(message)
+        self.no_system = no_system
+        self.most_logprobs = most_logprobs
 
 
 class Malformed(BackendError):
@@ -118,6 +129,22 @@ class Message(Struct, frozen=True):
 
     role: Literal["system", "user", "assistant"]
     content: str
+
+
+SystemRole = Literal["system", "user"]
+"""Where the text of a system message goes: into one, or to the beginning of the first user message."""
+
+
+def placed(messages: Iterable[Message], where: SystemRole) -> tuple[Message, ...]:
+    """Messages with all system text in one place, and none where there is no text."""
+    text = "\n\n".join(one.content for one in messages if one.role == "system" and one.content.strip())
+    rest = tuple(one for one in messages if one.role != "system")
+    if not text:
+        return rest
+    first = next((place for place, one in enumerate(rest) if one.role == "user"), None)
+    if where == "system" or first is None:
+        return (Message("system", text), *rest)
+    return (*rest[:first], Message("user", f"{text}\n\n{rest[first].content}"), *rest[first + 1 :])
 
 
 class Sampling(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -289,6 +316,8 @@ class Model:
     sampling: Sampling = field(default_factory=Sampling)
     """Wins over what a benchmark asks for."""
     system_prompt: str | None = None
+    system_role: SystemRole = "system"
+    """``user`` for a model that takes no system message."""
     unsupported: tuple[str, ...] = ()
     """Sampling fields this model's provider rejects; never sent, whatever a benchmark asks for."""
     price: str | None = None
@@ -310,7 +339,34 @@ class Model:
             "unsupported": sorted(self.unsupported),
             "system_prompt": self.system_prompt,
             **({"thinking_marks": self.thinking_marks} if self.thinking_marks else {}),
+            **({"system_role": self.system_role} if self.system_role != "system" else {}),
         }
+
+    def prompt(self, messages: Iterable[Message]) -> tuple[Message, ...]:
+        """Messages as this model takes them, its own system prompt before any other."""
+        own = (Message("system", self.system_prompt),) if self.system_prompt else ()
+        return placed((*own, *messages), self.system_role)
+
+    @cached_property
+    def wire(self) -> str:
+        """A digest of what decides what is sent and where to, beside who the model is.
+
+        A request that was rejected is asked again when this changed.
+        """
+        return digest(self.identity(), _settings(self.backend))
+
+
+def _settings(backend: Backend) -> Any:
+    """Fields of a backend by name; those that change neither what is sent nor where to are left out."""
+    if not dataclasses.is_dataclass(backend):
+        return type(backend).__name__
+    found: dict[str, Any] = {}
+    for one in dataclasses.fields(backend):
+        if one.init and one.name not in ("concurrency", "timeout"):
+            value = getattr(backend, one.name)
+            inner = value if isinstance(value, tuple) and value and isinstance(value[0], Backend) else None
+            found[one.name] = [_settings(each) for each in inner] if inner else repr(value)
+    return found
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from msgspec import Struct
 from evalkit.backends.ray import spread
 from evalkit.backends.servers import Servers
 from evalkit.core.batch_api import BatchSettings, batch_backend
-from evalkit.core.protocols import Backend, Caps, Judge, JudgeProtocol, Model, Sampling, UsageError
+from evalkit.core.protocols import Backend, Caps, Judge, JudgeProtocol, Model, Sampling, SystemRole, UsageError
 from evalkit.core.schema import ErrorKind
 from evalkit.core.secrets import CREDENTIAL, credential_in_config, keep_named
 from evalkit.datasets import benchmark
@@ -60,6 +60,7 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     description: str = ""
     sampling: Sampling = Sampling()
     system_prompt: str | None = None
+    system_role: SystemRole = "system"
     unsupported: tuple[str, ...] = ()
     price: str | None = None
     caps: Caps = Caps()
@@ -304,6 +305,7 @@ def _model(name: str, config: ModelConfig, where: str) -> Model:
         backend=backend,
         sampling=config.sampling,
         system_prompt=config.system_prompt,
+        system_role=config.system_role,
         unsupported=config.unsupported,
         price=config.price,
         caps=config.caps,
