@@ -293,6 +293,12 @@ class Backend:
         """
         raise NotImplementedError(f"{type(self).__name__} does not say what it is: write identity()")
 
+    def wire(self) -> Mapping[str, Any]:
+        """JSON-like: what decides what is sent, and where to; time-outs and the like are left out."""
+        listed = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
+        names = [one.name for one in listed if one.init and one.name not in ("concurrency", "timeout")]
+        return {name: repr(getattr(self, name)) for name in names}
+
     async def open(self) -> None:
         """Connect or load. Raises Misconfigured with what to install, set or use instead."""
 
@@ -353,20 +359,8 @@ class Model:
 
         A request that was rejected is asked again when this changed.
         """
-        return digest(self.identity(), _settings(self.backend))
-
-
-def _settings(backend: Backend) -> Any:
-    """Fields of a backend by name; those that change neither what is sent nor where to are left out."""
-    if not dataclasses.is_dataclass(backend):
-        return type(backend).__name__
-    found: dict[str, Any] = {}
-    for one in dataclasses.fields(backend):
-        if one.init and one.name not in ("concurrency", "timeout"):
-            value = getattr(backend, one.name)
-            inner = value if isinstance(value, tuple) and value and isinstance(value[0], Backend) else None
-            found[one.name] = [_settings(each) for each in inner] if inner else repr(value)
-    return found
+        wire = getattr(self.backend, "wire", None)  # one that does not derive from ours may lack it
+        return digest(self.identity(), wire() if wire else None)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def export_results(format_name: str, paths: Iterable[Path], out: Path, items: It
     plugin = load(format_name) if format_name in names() else None
     if not isinstance(plugin, ExportFormat):
         why = f"{format_name} cannot be exported" if plugin else f"there is no format {format_name!r}"
-        raise UsageError(f"{why}; formats that can be exported: {', '.join(exportable())}")
+        raise UsageError(f"{why}; formats that can: {', '.join(exportable())}")
     places = list(paths)
     answers, judged = answer_logs(places), judgment_logs(places)
     asked = [path.parent for place in places for path in sorted(place.rglob(NAME))]

@@ -160,7 +160,7 @@ def _for_hydra(arguments: list[str]) -> tuple[list[str], list[str]]:
 def _readable(sign: str, key: str, value: str) -> str:
     """An override; a value that Hydra's grammar cannot read is text, as it was typed."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
+    from hydra.errors import HydraException
 
     override = f"{sign}{key}={value}"
     if structured(value) or re.fullmatch(r"[\w./:@+-]*", value, re.ASCII):
@@ -169,7 +169,7 @@ def _readable(sign: str, key: str, value: str) -> str:
     for form in (override, text):
         try:
             OverridesParser.create().parse_override(form)
-        except OverrideParseException:
+        except HydraException:
             continue
         return form
     return override

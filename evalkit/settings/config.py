@@ -151,6 +151,7 @@ def parse(composed: Mapping[str, Any]) -> Config:
         chosen = [name for name, node in nodes.items() if is_member(node)]
         if not chosen:
             raise UsageError(f"no {group} chosen; give {group}=NAME or {group}=NAME,NAME; see `evalkit list {group}s`")
+        _check_protocol_fields(nodes if group == "judge" else {}, composed.get("protocol"))
         for name in nodes:
             if name not in chosen:
                 raise UsageError(f"{group}.{name} is set, but {name!r} does not take part{near(name, chosen)}")
@@ -174,6 +175,20 @@ def parse(composed: Mapping[str, Any]) -> Config:
     _at_least(0, config.retry.first_wait, "retry.first_wait")
     _at_least(0, config.retry.longest_wait, "retry.longest_wait")
     return msgspec.structs.replace(config, **members)
+
+
+def _check_protocol_fields(judges: Mapping[str, Any], protocol: Any) -> None:
+    """Say where a field of the protocol is set for one judge."""
+    if not isinstance(protocol, Mapping):
+        return
+    known = {field.name for field in dataclasses.fields(cast("Any", _target(protocol, "protocol", JudgeProtocol)))}
+    for name, node in judges.items():
+        for key in node if isinstance(node, Mapping) else ():
+            if key in known and key not in JudgeConfig.__struct_fields__:
+                where = f"judge.{name}.protocols.{_protocol_name(protocol)}.{key}={node[key]}"
+                raise UsageError(
+                    f"judge.{name}: unknown key {key!r}: it is a setting of the protocol, {where} for this judge"
+                )
 
 
 def _members(group: Mapping[str, Any], kind: type[ModelConfig]) -> tuple[dict[str, Any], dict[str, Any]]:
