@@ -295,8 +295,10 @@ class Backend:
 
     def wire(self) -> Mapping[str, Any]:
         """JSON-like: what decides what is sent, and where to; time-outs and the like are left out."""
-        listed = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
-        names = [one.name for one in listed if one.init and one.name not in ("concurrency", "timeout")]
+        if not dataclasses.is_dataclass(self):
+            return {}
+        names = [one.name for one in dataclasses.fields(self) if one.init]
+        names = [name for name in names if name not in ("concurrency", "timeout")]
         return {name: repr(getattr(self, name)) for name in names}
 
     async def open(self) -> None:

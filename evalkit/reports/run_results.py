@@ -102,10 +102,10 @@ def _compared(rows: Iterable[Judgment]) -> Iterator[tuple[str, Judgment]]:
     taken: set[str] = set()
     for place in range(EACH):
         for name, won in sorted(wins.items()):
-            row = next((row for row in won[place:] if row.item not in taken), None)
-            if row is not None and len(taken) < 2 * EACH:
-                taken.add(row.item)
-                yield f"{name} won, whichever was shown first", row
+            found = next((row for row in won[place:] if row.item not in taken), None)
+            if found is not None and len(taken) < 2 * EACH:
+                taken.add(found.item)
+                yield f"{name} won, whichever was shown first", found
 
 
 def _winner(row: Judgment) -> str | None:

@@ -57,7 +57,7 @@ TAKEN = [
     (("model=fake", "judge=fake", "ask_again=unparsed,refused"), "- unparsed\n- refused\n", ""),
     (("model=fake", "judge=fake", "model.fake.unsupported=seed,stop"), "    - seed\n    - stop\n", ""),
     (("model=fake", "judge=fake", "model.fake.system_prompt=Sei höflich, bitte!"), "system_prompt: Sei höflich, bitte!", ""),
-    (("model=fake", "judge=fake", "model.fake.system_prompt=Don't (ever) shout: be \"kind\""), "Don't (ever) shout", ""),
+    (("model=fake", "judge=fake", "model.fake.system_prompt=Don't (ever) shout: be \"kind\""), "(ever) shout: be", ""),
     (("model=fake", "judge=fake", "questions=données/été.jsonl"), "questions: données/été.jsonl\n", ""),
     (("model=fake", "judge=fake", "budget=5"), "  usd: 5\n", ""),
 ]  # fmt: skip
@@ -259,3 +259,12 @@ def test_missing_keys_are_named_all_at_once(cli, tmp_path):
     assert (
         "missing are title, description, source, licence, questions, protocol, generation and unknown are titel" in err
     )
+
+
+def test_a_file_that_ends_in_yml_sets_nothing_of_hydras(cli, tmp_path):
+    folder = tmp_path / "own" / "model"
+    folder.mkdir(parents=True)
+    (folder / "evil.yml").write_text("# @package _global_\nhydra: {callbacks: {x: {_target_: os.system}}}\n")
+    code, _, err = cli(*RUN, "model=evil", "judge=fake", "--config-dir", "own")
+    assert code == 2
+    assert "sets hydra.callbacks" in err
