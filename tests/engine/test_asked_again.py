@@ -8,10 +8,13 @@ from msgspec.structs import replace
 from evalkit.backends.anthropic import Anthropic
 from evalkit.backends.openai import OpenAI
 from evalkit.backends.servers import Servers
-from evalkit.core.protocols import Message, Model, Rejected, Sampling, placed
-from evalkit.core.schema import Item
+from evalkit.core.protocols import Case, Judge, Message, Model, Rejected, Sampling, placed
+from evalkit.core.schema import Item, Judgment
 from evalkit.datasets.benchmark import Generation
 from evalkit.engine.generate import ASK_AGAIN, Candidate, failure, final
+from evalkit.engine.judge import JudgeRunner
+from evalkit.judges.single import Single
+from evalkit.storage.store import Log
 
 ITEM = Item(id="7", benchmark="b", category="math", turns=("one?",))
 BEFORE = {"model": "m", "base_url": "http://localhost:1/v1"}
@@ -100,3 +103,21 @@ def test_where_system_text_goes(messages, where, expected):
 def test_a_models_own_system_prompt_comes_first():
     model = Model(name="me", backend=OpenAI(model="m"), system_prompt="I am I.", sampling=Sampling())
     assert model.prompt((SYSTEM, ASK)) == (Message("system", "I am I.\n\nBe fair."), ASK)
+
+
+def test_a_judges_rejected_request_is_asked_again_likewise(tmp_path):
+    def runner(**more):
+        model = Model(name="j", backend=OpenAI(**BEFORE, **more))
+        return JudgeRunner(Judge("j", model, Single()), None, Log(tmp_path / "j.jsonl", Judgment))  # type: ignore[arg-type]
+
+    response = replace(candidate(OpenAI(**BEFORE)).begin(ITEM), turns=("yes",), finish=("stop",))
+    case, before = Case(ITEM, 1, (response,)), runner()
+    request = before.request(case)
+    key = before.key(case, request)
+    row = before.record(key, case, request, Rejected("judge.NAME.protocols.PROTOCOL.prefill="))
+    assert row.error.message == "judge.j.protocols.single.prefill="
+    assert before.has(key)
+    after = runner(max_tokens_field="max_completion_tokens")
+    assert after.key(case, after.request(case)) == key
+    assert not after.has(key)
+    assert after.stored(key, case, request) is None
