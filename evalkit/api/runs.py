@@ -164,7 +164,7 @@ def judge(
         places = {"results_dir": root.parent, **({"questions": asked} if asked else {})}
         prepared = _prepare(complete, "fake", judge, config_dir, {**settings, **places})
         found = given_answers(root, models)
-        return _finish(lambda began: prepared.carry_out(progress, began, found, told.assumed))
+        return _finish(lambda began: prepared.carry_out(progress, began, found, told.notes()))
 
 
 def _paths(answers: str | Path | Sequence[str | Path] | TableLike, stack: ExitStack) -> list[Path]:

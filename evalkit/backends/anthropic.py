@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from evalkit.backends import chat_completions, provider
+from evalkit.backends import chat_completions, provider, rejections
 from evalkit.backends.anthropic_batches import AnthropicBatches
 from evalkit.backends.bounded import ENCODINGS, bound_response
 from evalkit.backends.provider import Detail, Endpoint, Vendor
@@ -102,12 +102,14 @@ class Anthropic(Backend):
         import anthropic
         import httpx2
 
+        address = provider.Address.of(endpoint.url, ("/messages", "/v1"))
         headers: dict[str, Any] = {"Content-Type": "application/json", "Accept-Encoding": ENCODINGS, **self.headers}
         if not endpoint.own:
             headers |= {name: anthropic.Omit() for name in endpoint.stray}
         self._client = anthropic.AsyncAnthropic(
             api_key=endpoint.key,  # given, so the SDK looks for no other credential
-            base_url=endpoint.url,
+            base_url=address.url,
+            default_query=dict(address.query),
             max_retries=0,
             default_headers=headers,
             timeout=anthropic.Timeout(self.timeout, connect=min(30.0, self.timeout)),
@@ -135,8 +137,8 @@ class Anthropic(Backend):
             response = await client.post("/v1/messages", cast_to=httpx2.Response, content=content)
         except anthropic.APIStatusError as error:
             detail = Detail.read(error.response.content)
-            if provider.declined(error.status_code, detail):
-                return Completion(text=provider.clean(endpoint.scrub(detail.message)), finish="refusal")
+            if refused := provider.refusal(error.status_code, endpoint.scrubbed(detail)):
+                return refused
             raise self._error(error.status_code, detail, error.response.headers) from None
         except (anthropic.APIConnectionError, aiohttp.ClientError) as error:
             raise provider.unreachable(error, endpoint) from None
@@ -166,9 +168,7 @@ def _body(request: Request, model: str) -> dict[str, Any]:
     """The JSON object to send: system messages apart, sampling fields only where set."""
     sampling = request.sampling
     if sampling.top_logprobs is not None:
-        raise Misconfigured(
-            f"model {model!r}: Anthropic returns no log-probabilities; use scoring=text, or a judge that has them"
-        )
+        raise Misconfigured(f"model {model!r}: Anthropic returns no log-probabilities; {rejections.BY_TEXT}")
     if sampling.seed is not None:
         raise Misconfigured(f"model {model!r}: Anthropic takes no seed; list seed under the model's `unsupported`")
     chat_completions.check_extra(sampling.extra)
@@ -225,6 +225,8 @@ def _decode(
     if parsed.error:
         detail = Detail.of(parsed.error)
         status = next((code for name, code in _STATUS.items() if name in detail.code), 500)
+        if refused := provider.refusal(status, detail):
+            return refused
         raise fail(status, detail, {})
     chat_completions.broken_off(parsed.stop_reason)
     if parsed.content is None:

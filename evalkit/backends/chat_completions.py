@@ -18,7 +18,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 import msgspec
 from msgspec import Struct
 
-from evalkit.backends.provider import NO_KEY, Detail
+from evalkit.backends.provider import NO_KEY, Detail, refusal
 from evalkit.core import secrets
 from evalkit.core.protocols import (
     Completion,
@@ -311,7 +311,8 @@ def decode(
     raw = without(secret, raw)
     unusable(raw)
     parsed = _parse(raw, secret)
-    _check(parsed.error, fail)
+    if parsed.error:
+        return _instead(parsed.error, fail)
     if not parsed.choices:
         malformed(raw, secret)
     choice = parsed.choices[0]
@@ -334,7 +335,8 @@ def decode_stream(events: list[bytes], fail: Callable[[int, Detail], EvalkitErro
     last = _ChatBody()
     for event in events:
         parsed = _parse(event, NO_KEY)
-        _check(parsed.error, fail)
+        if parsed.error:
+            return _instead(parsed.error, fail)
         last.usage = parsed.usage or last.usage
         last.model = parsed.model or last.model
         for choice in parsed.choices or ():
@@ -354,12 +356,16 @@ def arguments_text(arguments: object) -> str:
     return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 
-def _check(error: Any, fail: Callable[[int, Detail], EvalkitError]) -> None:
-    """Raise for an error object: some gateways send one with status 200, and llama.cpp has no status."""
-    if not error:
-        return
-    code = error.get("code") if isinstance(error, dict) else None
-    raise fail(code if isinstance(code, int) else 500, Detail.of(error))
+def _instead(error: Any, fail: Callable[[int, Detail], EvalkitError]) -> Completion:
+    """A content filter's refusal, or an error raised, for an error object in place of an answer.
+
+    Some gateways send one with status 200, and llama.cpp has no status.
+    """
+    code = str(error.get("code")) if isinstance(error, dict) else ""
+    status, detail = int(code) if code.isascii() and code.isdecimal() and len(code) == 3 else 500, Detail.of(error)
+    if refused := refusal(status, detail):
+        return refused
+    raise fail(status, detail)
 
 
 def broken_off(reason: str | None, error: Any = None) -> None:

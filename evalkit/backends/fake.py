@@ -65,6 +65,10 @@ class Fake(Backend):
     """What happens to the first requests, in order; after that, ``ok``."""
     _asked: int = field(default=0, init=False, repr=False, compare=False)
 
+    def wire(self) -> Mapping[str, Any]:
+        """Nothing is sent anywhere: a script of failures is no setting that a request depends on."""
+        return {}
+
     def identity(self) -> Mapping[str, Any]:
         """Everything that changes what it says."""
         fields = ("model", "skill", "spread", "words", "noise", "position_bias", "tie_width", "mumble")

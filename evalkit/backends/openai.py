@@ -63,13 +63,18 @@ class OpenAI(Backend):
         import httpx2
         import openai
 
+        address = provider.Address.of(endpoint.url, ("/chat/completions",))
         headers: dict[str, Any] = {"Content-Type": "application/json", "Accept-Encoding": ENCODINGS, **self.headers}
         if not endpoint.own:  # whatever the SDK would add out of OPENAI_* variables stays here
             headers |= {name: openai.Omit() for name in ("OpenAI-Organization", "OpenAI-Project", *endpoint.stray)}
-            headers["Authorization"] = f"Bearer {endpoint.key}"
+            if address.azure:
+                headers |= {"Authorization": openai.Omit(), "api-key": endpoint.key}
+            else:
+                headers["Authorization"] = f"Bearer {endpoint.key}"
         self._client = openai.AsyncOpenAI(
             api_key=endpoint.key,
-            base_url=endpoint.url,
+            base_url=address.url,
+            default_query=dict(address.query),
             max_retries=0,
             default_headers=headers,
             timeout=openai.Timeout(self.timeout, connect=min(30.0, self.timeout)),
@@ -97,8 +102,8 @@ class OpenAI(Backend):
             response = await client.post("/chat/completions", cast_to=httpx2.Response, content=content)
         except openai.APIStatusError as error:
             detail = Detail.read(error.response.content)
-            if provider.declined(error.status_code, detail):
-                return Completion(text=provider.clean(endpoint.scrub(detail.message)), finish="refusal")
+            if refused := provider.refusal(error.status_code, endpoint.scrubbed(detail)):
+                return refused
             raise self._error(error.status_code, detail, error.response.headers) from None
         except (openai.APIConnectionError, aiohttp.ClientError) as error:  # aiohttp: what its adapter leaves unmapped
             raise provider.unreachable(error, endpoint) from None

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evalkit.backends import rejections
 from evalkit.backends.vllm_engine import VLLMEngine, cause_of, sentence, start
 from evalkit.core.protocols import (
     Backend,
@@ -141,7 +142,7 @@ class VLLM(Backend):
                 "gpu_memory_utilization, max_model_len or engine.max_num_seqs. The same command goes on from here"
             ) from error
         except engine.invalid as error:
-            raise Rejected(f"vLLM does not take this request: {sentence(error)}") from error
+            raise rejections.rejected(f"vLLM does not take this request: {sentence(error)}", str(error)) from error
         except engine.failed as error:
             raise Transport(f"vLLM lost this request: {sentence(error.__cause__ or error)}") from error
         return _completion(last, engine, model=self.model, prompt_tokens=len(tokens))
@@ -192,9 +193,10 @@ class VLLM(Backend):
             except (TemplateError, ValueError):
                 pass  # then the system message is not what is wrong
             else:
-                raise Misconfigured(
-                    f"the chat template of {self.model!r} takes no system message ({reason}); remove system_prompt, "
-                    "use a protocol without one, or set chat_template"
+                raise Rejected(
+                    "move the system text into the first user message: model.NAME.system_role=user (the chat template "
+                    f"of {self.model!r} takes no system message: {reason})",
+                    no_system=True,
                 )
         raise Rejected(f"the chat template of {self.model!r} does not take these messages: {reason}")
 
@@ -256,7 +258,8 @@ def _params(engine: VLLMEngine, request: Request) -> Any:
     try:
         return engine.params(**fields)
     except engine.invalid as error:
-        raise Rejected(f"vLLM does not take these sampling fields ({', '.join(fields)}): {sentence(error)}") from error
+        said = f"vLLM does not take these sampling fields, {', '.join(fields)}: {sentence(error)}"
+        raise rejections.rejected(said, str(error)) from error
 
 
 def _completion(output: Any, engine: VLLMEngine, *, model: str, prompt_tokens: int) -> Completion:

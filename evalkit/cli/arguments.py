@@ -35,6 +35,9 @@ def parse_top(arguments: Sequence[str]) -> None:
     verbs = top.add_subparsers(title="verbs", required=True, metavar="VERB")
     for name, about in VERBS.items():
         verbs.add_parser(name, help=about, add_help=False)
+    if not arguments:
+        top.print_help()
+        raise SystemExit(2)
     _, rest = top.parse_known_args(arguments)
     top.error(f"unrecognized arguments: {' '.join(rest or arguments)}")
 

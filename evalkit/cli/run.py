@@ -53,7 +53,9 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write(HELP)
         return DONE if arguments else USAGE
     if arguments[0].startswith("-") or "=" in arguments[0]:
+        compose.check_options(arguments)
         raise UsageError(f"`evalkit run` needs a benchmark before {arguments[0]!r}; see `evalkit list benchmarks`")
+    compose.check_options(arguments[1:])
     from evalkit.settings.verb_settings import run_settings
 
     flags, overrides = compose.split(arguments[1:])

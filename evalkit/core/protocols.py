@@ -13,6 +13,7 @@ Errors, by who must act::
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -87,9 +88,19 @@ class Transport(BackendError):
 
 
 class Rejected(BackendError):
-    """The backend will never take this request as it stands."""
+    """The backend will never take this request as it stands.
+
+    Attributes:
+        no_system: it might without a system message.
+        most_logprobs: it might with so many alternatives for each token.
+    """
 
     kind = "rejected"
+
+    def __init__(self, message: str, *, no_system: bool = False, most_logprobs: int | None = None) -> None:
+        super().__init__(message)
+        self.no_system = no_system
+        self.most_logprobs = most_logprobs
 
 
 class Malformed(BackendError):
@@ -118,6 +129,22 @@ class Message(Struct, frozen=True):
 
     role: Literal["system", "user", "assistant"]
     content: str
+
+
+SystemRole = Literal["system", "user"]
+"""Where the text of a system message goes: into one, or to the beginning of the first user message."""
+
+
+def placed(messages: Iterable[Message], where: SystemRole) -> tuple[Message, ...]:
+    """Messages with all system text in one place, and none where there is no text."""
+    text = "\n\n".join(one.content for one in messages if one.role == "system" and one.content.strip())
+    rest = tuple(one for one in messages if one.role != "system")
+    if not text:
+        return rest
+    first = next((place for place, one in enumerate(rest) if one.role == "user"), None)
+    if where == "system" or first is None:
+        return (Message("system", text), *rest)
+    return (*rest[:first], Message("user", f"{text}\n\n{rest[first].content}"), *rest[first + 1 :])
 
 
 class Sampling(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -290,6 +317,14 @@ class Backend:
         """
         raise NotImplementedError(f"{type(self).__name__} does not say what it is: write identity()")
 
+    def wire(self) -> Mapping[str, Any]:
+        """JSON-like: what decides what is sent, and where to; time-outs and the like are left out."""
+        if not dataclasses.is_dataclass(self):
+            return {}
+        names = [one.name for one in dataclasses.fields(self) if one.init]
+        names = [name for name in names if name not in ("concurrency", "timeout")]
+        return {name: repr(getattr(self, name)) for name in names}
+
     async def open(self) -> None:
         """Connect or load. Raises Misconfigured with what to install, set or use instead."""
 
@@ -313,6 +348,8 @@ class Model:
     sampling: Sampling = field(default_factory=Sampling)
     """Wins over what a benchmark asks for."""
     system_prompt: str | None = None
+    system_role: SystemRole = "system"
+    """``user`` for a model that takes no system message."""
     unsupported: tuple[str, ...] = ()
     """Sampling fields this model's provider rejects; never sent, whatever a benchmark asks for."""
     price: str | None = None
@@ -334,7 +371,22 @@ class Model:
             "unsupported": sorted(self.unsupported),
             "system_prompt": self.system_prompt,
             **({"thinking_marks": self.thinking_marks} if self.thinking_marks else {}),
+            **({"system_role": self.system_role} if self.system_role != "system" else {}),
         }
+
+    def prompt(self, messages: Iterable[Message]) -> tuple[Message, ...]:
+        """Messages as this model takes them, its own system prompt before any other."""
+        own = (Message("system", self.system_prompt),) if self.system_prompt else ()
+        return placed((*own, *messages), self.system_role)
+
+    @cached_property
+    def wire(self) -> str:
+        """A digest of what decides what is sent and where to, beside who the model is.
+
+        A request that was rejected is asked again when this changed.
+        """
+        wire = getattr(self.backend, "wire", None)  # one that does not derive from ours may lack it
+        return digest(self.identity(), wire() if wire else None)
 
 
 @dataclass(frozen=True)

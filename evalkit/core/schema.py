@@ -49,11 +49,13 @@ class Ref(Struct, frozen=True, forbid_unknown_fields=True):
     fingerprint: str
 
 
-class Failure(Struct, frozen=True, forbid_unknown_fields=True):
+class Failure(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Why a row has no result. Never a number, never a tie."""
 
     kind: ErrorKind
     message: str
+    wire: str | None = None
+    """Of a rejected request: ``Model.wire`` of who was asked. Another one may not be rejected."""
 
 
 class Usage(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

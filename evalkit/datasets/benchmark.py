@@ -128,12 +128,31 @@ def spec(name: str) -> Spec:
         UsageError: there is none, or it is malformed.
     """
     path = folder(name) / "benchmark.yaml"
+    if not path.is_file() and path.with_suffix(".yml").is_file():
+        path = path.with_suffix(".yml")
     try:
-        return msgspec.yaml.decode(path.read_bytes(), type=Spec)
+        written = msgspec.yaml.decode(path.read_bytes())
+        if isinstance(written, dict):
+            _check_keys(written, path)
+        return msgspec.convert(written, Spec)
     except OSError as error:
         raise UsageError(f"cannot read {str(path)!r}: {error.strerror}") from error
     except msgspec.MsgspecError as error:
         raise UsageError(f"{str(path)!r}: {error}") from error
+
+
+def _check_keys(written: Mapping[str, object], path: Path) -> None:
+    """Name all keys that are missing or unknown at once."""
+    fields = msgspec.structs.fields(Spec)
+    missing = [field.name for field in fields if field.required and field.name not in written]
+    known = {field.name for field in fields}
+    unknown = [str(key) for key in written if key not in known]
+    wrong = [f"missing are {', '.join(missing)}"] if missing else []
+    wrong += [f"unknown are {', '.join(unknown)}"] if unknown else []
+    if wrong:
+        needs = ", ".join(field.name for field in fields if field.required)
+        may = ", ".join(field.name for field in fields if not field.required)
+        raise UsageError(f"{str(path)!r}: {' and '.join(wrong)}; it needs {needs}, and may have {may}")
 
 
 def in_order(name: str, categories: Iterable[str]) -> list[str]:

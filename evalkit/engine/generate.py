@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec.structs import replace
 
 from evalkit.core import thinking
-from evalkit.core.protocols import Malformed, Message, Model, Rejected, Request, Sampling, Transport
+from evalkit.core.protocols import BackendError, Malformed, Message, Model, Rejected, Request, Sampling, Transport
 from evalkit.core.schema import ErrorKind, Failure, Item, Ref, Response, Usage, digest
 from evalkit.core.streams import each, of
 from evalkit.datasets.benchmark import Generation
@@ -66,23 +66,23 @@ class Candidate:
 
     def request(self, item: Item, answers: Sequence[str], sample: int = 0) -> Request:
         """The conversation so far, up to the first question not yet answered."""
-        messages = opening(item, self.model.system_prompt)
+        messages = opening(item)
         for question, answer in zip(item.turns, answers, strict=False):
             messages += [Message("user", question), Message("assistant", answer if answer.strip() else NO_ANSWER)]
         question = item.turns[len(answers)]
         if messages and messages[-1].role == "user":  # the history ended with the user
             question = f"{messages.pop().content}\n\n{question}"
         messages.append(Message("user", question))
-        return Request(tuple(messages), self.sampling(item, sample))
+        return Request(self.model.prompt(messages), self.sampling(item, sample))
 
 
-def opening(item: Item, system_prompt: str | None = None) -> list[Message]:
+def opening(item: Item) -> list[Message]:
     """What stands before an item's first question: system prompts as one message, and the history it comes with.
 
     What a tool returned is told as the user's text, and messages of one role that follow each other are one: servers
     refuse a tool's message without the call it answers, and many chat templates refuse two of a role in a row.
     """
-    systems = [text for text in (system_prompt, item.system) if text]
+    systems = [item.system] if item.system else []
     told: list[Message] = []
     for turn in item.messages:
         if turn.role == "system":
@@ -102,7 +102,7 @@ def stored(
     """The rows of items that have nothing left to ask."""
     for item in items:
         row = log.get(candidate.begin(item).key)
-        if row is not None and _final(row, item, ask_again):
+        if row is not None and final(row, item, candidate, ask_again):
             yield row
 
 
@@ -148,12 +148,12 @@ async def respond(
     ``on_new`` is called with the row's key if anything is asked.
     """
     empty = candidate.begin(item)
-    if (row := log.get(empty.key)) and _final(row, item, ask_again):
+    if (row := log.get(empty.key)) and final(row, item, candidate, ask_again):
         return row
     async with log.claim(empty.key, client.stopping):
         log.refresh()  # another run may have stored it meanwhile
         row = log.get(empty.key) or empty
-        if _final(row, item, ask_again):
+        if final(row, item, candidate, ask_again):
             return row
         row = replace(row, error=None)
         on_new(row.key)
@@ -162,16 +162,39 @@ async def respond(
             try:
                 answer = await client.ask(request)
             except (Transport, Rejected, Malformed) as error:
-                row = replace(row, error=error.failure(), created=time.time())
+                row = replace(row, error=failure(error, candidate.model), created=time.time())
             else:
                 row = _extended(row, candidate, answer, request)
             log.append(row)
     return row
 
 
-def _final(row: Response, item: Item, ask_again: frozenset[ErrorKind]) -> bool:
+def failure(error: BackendError, model: Model, *, protocol: str | None = None) -> Failure:
+    """What a row records of a request that failed; advice names the settings of who was asked.
+
+    Args:
+        error: what came in place of an answer.
+        model: who was asked.
+        protocol: under which it was asked as a judge; None for a model that answers.
+    """
+    found = error.failure()
+    if found.kind != "rejected":
+        return found
+    text = found.message.replace("model.NAME", f"{'model' if protocol is None else 'judge'}.{model.name}")
+    text = text.replace("judge.NAME", f"judge.{model.name}").replace("PROTOCOL", protocol or "PROTOCOL")
+    return replace(found, message=text, wire=model.wire)
+
+
+def outdated(error: Failure | None, model: Model) -> bool:
+    """Whether a request was rejected, and now something else would be sent, or to somewhere else."""
+    return error is not None and error.kind == "rejected" and error.wire != model.wire
+
+
+def final(row: Response, item: Item, candidate: Candidate, ask_again: frozenset[ErrorKind]) -> bool:
     """Whether nothing is left to ask."""
-    return row.error.kind not in ask_again if row.error else len(row.turns) >= len(item.turns)
+    if row.error is None:
+        return len(row.turns) >= len(item.turns)
+    return row.error.kind not in ask_again and not outdated(row.error, candidate.model)
 
 
 def _extended(row: Response, candidate: Candidate, answer: Answer, request: Request) -> Response:

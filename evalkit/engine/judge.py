@@ -17,7 +17,6 @@ from evalkit.core.protocols import (
     Completion,
     Judge,
     Malformed,
-    Message,
     Rejected,
     ReplySchema,
     Request,
@@ -28,7 +27,7 @@ from evalkit.core.protocols import (
 )
 from evalkit.core.schema import ErrorKind, Failure, Item, Judgment, Response, digest
 from evalkit.core.streams import Stopped
-from evalkit.engine.generate import ASK_AGAIN
+from evalkit.engine.generate import ASK_AGAIN, failure, outdated
 from evalkit.models.budget import usage_bound_if_unreported
 from evalkit.models.client import Client
 from evalkit.storage.store import Log
@@ -181,9 +180,7 @@ class JudgeRunner:
         """The rendered prompt, with the protocol's sampling over the judge's own."""
         asked = self.judge.protocol.request(case)
         model = self.judge.model
-        messages = asked.messages
-        if model.system_prompt:
-            messages = (Message("system", model.system_prompt), *messages)
+        messages = model.prompt(asked.messages)
         if asked.sampling != self._asked:  # the same for nearly every case of a protocol
             self._asked = asked.sampling
             self._sampling = asked.sampling.over(model.sampling).without(model.unsupported)
@@ -197,7 +194,10 @@ class JudgeRunner:
     def has(self, key: str) -> bool:
         """Whether a judgment is stored that is not to be asked again."""
         entry = self.log.entry(key)
-        return entry is not None and entry.error not in self._ask_again
+        if entry is None or entry.error in self._ask_again:
+            return False
+        row = self.log.get(key) if entry.error == "rejected" else None
+        return row is None or not outdated(row.error, self.judge.model)
 
     def stored(self, key: str, case: Case, request: Request) -> Judgment | None:
         """What an earlier run left under a key, None if the judge must be asked.
@@ -268,7 +268,8 @@ class JudgeRunner:
         """Read what the judge said, or why it said nothing, and store it."""
         if isinstance(said, BackendError):
             raw = said.body if isinstance(said, Malformed) else ""
-            row = self._row(key, case, request, None, failure=said.failure(), raw=raw, created=time.time())
+            failed = failure(said, self.judge.model, protocol=self.judge.protocol.name)
+            row = self._row(key, case, request, None, failure=failed, raw=raw, created=time.time())
         else:
             row = self._row(key, case, request, said, latency=latency, cost=cost, created=time.time())
         self._keep(row)

@@ -470,7 +470,8 @@ def expected(
     if completion.finish == "refusal":
         return no_verdict(completion) or Failure("refused", "the judge refused")
     if not completion.logprobs:
-        return Failure("unparsed", "the backend returned no log-probabilities; judge by text instead: scoring=text")
+        remedy = "judge by text: protocol.scoring=text, or judge.NAME.protocols.PROTOCOL.scoring=text"
+        return Failure("unparsed", f"the backend returned no log-probabilities; {remedy}")
     mass: dict[str, float] = {}
     for token, logprob in completion.logprobs[0].items():
         if (name := token.strip()) in scores and not isnan(logprob):

@@ -29,6 +29,7 @@ from evalkit.core.protocols import (
     Request,
     Transport,
     UsageError,
+    placed,
 )
 from evalkit.core.schema import Usage
 from evalkit.core.streams import Stopped
@@ -120,6 +121,8 @@ class Client:
         self._meter = Meter(self.caps) if self.caps != Caps() else None
         self._tokens = 0.0
         """Mean tokens per answered request."""
+        self._no_system = False
+        self._most_logprobs: int | None = None
         self._lost_in_a_row = 0
         self._dead = False
         self._asking = 0
@@ -168,7 +171,7 @@ class Client:
                 self._heard_at = start
             self._asking += 1
             try:
-                completion = await self._formed(request.encodable())
+                completion = await self._adapted(request.encodable())
             except Stopped:
                 self.traffic.asked -= 1
                 raise
@@ -211,6 +214,31 @@ class Client:
         self._count(usage, cost)
         return cost
 
+    async def _adapted(self, request: Request) -> Completion:
+        """Ask in the form that this model takes; where it names another one, in that, and from then on."""
+        request = _changed(request, no_system=self._no_system, most_logprobs=self._most_logprobs)
+        try:
+            return await self._formed(request)
+        except Rejected as error:
+            other = _changed(request, no_system=error.no_system, most_logprobs=error.most_logprobs)
+            if other == request:
+                raise
+        completion = await self._adapted(other)
+        if other.messages != request.messages and not self._no_system:
+            self._no_system = True
+            self.notes.append(
+                f"{self.name!r} took no system message: its text was put before the first user message. "
+                "system_role=user, beside its sampling, does so from the start"
+            )
+        most = other.sampling.top_logprobs
+        if most != request.sampling.top_logprobs and self._most_logprobs is None:
+            self._most_logprobs = most
+            self.notes.append(
+                f"{self.name!r} gives {most} alternatives for a token at the most: no more were asked for. "
+                f"protocol.top_logprobs={most} does so from the start"
+            )
+        return completion
+
     async def _formed(self, request: Request) -> Completion:
         """As asked for; in plain text where the server takes no schema. Its prompt asks for the same form in words."""
         if not isinstance(request.reply, ReplySchema):
@@ -221,6 +249,8 @@ class Client:
             try:
                 return await self._answered(request)
             except Rejected as error:
+                if error.no_system or error.most_logprobs:
+                    raise  # which `_adapted` mends first
                 refusal = error
         completion = await self._answered(plain)  # or it is something else that the server does not take
         if not known:
@@ -338,6 +368,16 @@ class Client:
             f"{self.name!r} does not answer: {why}. Last: {last}. Everything answered so far is stored; "
             "check the server and run the same command again"
         )
+
+
+def _changed(request: Request, *, no_system: bool, most_logprobs: int | None) -> Request:
+    """A request without a system message, or with fewer alternatives for each token; itself where it is so already."""
+    messages, sampling = request.messages, request.sampling
+    if no_system:
+        messages = placed(messages, "user")
+    if most_logprobs is not None and (sampling.top_logprobs or 0) > most_logprobs:
+        sampling = msgspec.structs.replace(sampling, top_logprobs=most_logprobs)
+    return Request(messages, sampling)
 
 
 class Clients:

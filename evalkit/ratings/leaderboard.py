@@ -12,6 +12,7 @@ from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Judged, Ref, Response
 from evalkit.datasets import benchmark
 from evalkit.ratings import battle_table
+from evalkit.ratings.answer_checks import AnswerChecks
 from evalkit.ratings.baseline import Baseline, by_the_data
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.bt import BradleyTerryRatings, Ties
@@ -121,17 +122,33 @@ def rate(choices: Choices) -> Board:
     """
     if choices.method == METHOD:
         wanted = chain.from_iterable(judged_rows(choices.paths))
-        return scores(
+        checks = AnswerChecks()
+        board = scores(
             wanted if choices.judge is None else (row for row in wanted if _is_by(row, choices.judge or "")),
-            chain.from_iterable(answer_logs(choices.paths)),
+            _checked(chain.from_iterable(answer_logs(choices.paths)), checks),
             every_configuration=choices.every_configuration,
             judge=None if choices.judge == HUMAN else choices.judge,
             by_category=choices.by_category,
         )
+        board.notes.extend(checks.notes({row.model for row in board.standings}))
+        return board
     assumed: list[str] = []
     board = rate_tables(_tables(choices, assumed), choices)
     board.notes[:0] = assumed
+    checks = AnswerChecks()
+    for path in choices.paths:
+        if not battle_table.is_battle_table(path):
+            for _ in _checked((row for log in answer_logs([path]) for row in log), checks):
+                pass
+    board.notes.extend(checks.notes({row.model for row in board.standings}))
     return board
+
+
+def _checked(rows: Iterable[Response], checks: AnswerChecks) -> Iterator[Response]:
+    """Answers on their way, each of them counted."""
+    for row in rows:
+        checks.add(row)
+        yield row
 
 
 def rate_tables(tables: list[Comparisons], choices: Choices) -> Board:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -55,7 +55,7 @@ def page(
     title: str = "How far can this judge be trusted?",
     when: str = "",
     about: Iterable[tuple[str, str]] = (),
-    ratings_first: bool = False,
+    run: Mapping[str, Any] | None = None,
 ) -> str:
     """The page. Everything that comes from data is escaped, and no script may run.
 
@@ -64,13 +64,13 @@ def page(
         title: heading of the page.
         when: the date beside it.
         about: configuration, versions, costs and the like, as names and values.
-        ratings_first: how the models did comes before what may be concluded from the judges.
+        run: what a run asked for, as ``run_results.results`` gives it; the audit is folded below that.
     """
     audit = finite(audit)
     labels = judge_labels(audit)
     listed: list[Section | None] = [
         agreement(audit),
-        ratings(audit),
+        ratings(audit) if run is None else None,
         *with_failures(sections(audit, labels), failures(audit, labels)),
         histograms(audit),
         _examples(audit),
@@ -100,8 +100,8 @@ def page(
         ],
         more_judges=max(0, len(audit.subjects) - LIMITS.judges),
         notes=[_name(note, SENTENCE) for note in audit.notes[: LIMITS.rows]],
-        above=[one for one in shown if ratings_first and one["id"] == "ratings"],
-        sections=[one for one in shown if not (ratings_first and one["id"] == "ratings")],
+        sections=shown,
+        run=run,
     )
 
 
@@ -187,15 +187,15 @@ def _example(example: Example) -> dict[str, Any]:
         "where": _name(
             f"{example.benchmark}, {example.category}, question {example.item}, turn {example.turn}", SENTENCE
         ),
-        "question": _text(example.question, LIMITS.text // 2),
+        "question": excerpt(example.question, LIMITS.text // 2),
         "judge": _name(example.judge),
         "judge_says": [_name(text, SENTENCE) for text in example.judge_says[:6]],
         "others_say": [_name(text, SENTENCE) for text in example.others_say[:12]],
         "sides": [
-            {"model": _name(model), **_text(answer, LIMITS.text)}
+            {"model": _name(model), **excerpt(answer, LIMITS.text)}
             for model, answer in ((example.model_a, example.answer_a), (example.model_b, example.answer_b))
         ],
-        "raw": [_text(text, LIMITS.text // 2) for text in example.raw[:2]],
+        "raw": [excerpt(text, LIMITS.text // 2) for text in example.raw[:2]],
     }
 
 
@@ -203,7 +203,7 @@ FIRST = 500
 """Characters of an answer that are seen without asking for more."""
 
 
-def _text(text: str | None, most: int) -> dict[str, Any]:
+def excerpt(text: str | None, most: int) -> dict[str, Any]:
     """Its beginning, what follows on demand, and how much is not on the page at all."""
     if text is None:
         return {"known": False, "begin": "", "rest": "", "cut": 0}

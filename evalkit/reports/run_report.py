@@ -1,8 +1,9 @@
-"""report.html of a run: the audit of what its judges said, with the run's record."""
+"""report.html of a run: what it asked for, then the audit of what its judges said, with the run's record."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from evalkit.core.protocols import EvalkitError, UsageError
 
 if TYPE_CHECKING:
     from evalkit.engine.experiment import Experiment
+    from evalkit.ratings.standing import Board
+    from evalkit.storage.store import Store
 
 NAME = "report.html"
 MARK = "<!-- of the rows {state} -->\n"
@@ -37,14 +40,18 @@ def find(results: Path, state: str) -> Path | None:
     return None
 
 
-def write(folder: Path, results: Path, experiment: Experiment, state: str) -> Path | None:
+def write(
+    folder: Path, store: Store, experiment: Experiment, state: str, board: Board, notes: Sequence[str] = ()
+) -> Path | None:
     """Write the page into the run's folder, which has its manifest.
 
     Args:
         folder: of the run.
-        results: of the benchmark: other judges' rows there are left out, votes of people are compared with.
+        store: of the benchmark: other judges' rows there are left out, votes of people are compared with.
         experiment: what ran.
         state: of the rows, by which the page can be found.
+        board: the ratings.
+        notes: what is odd about the answers.
 
     Returns:
         The page; None where there is nothing to say, as after a run in which every judgment failed to arrive.
@@ -56,24 +63,27 @@ def write(folder: Path, results: Path, experiment: Experiment, state: str) -> Pa
     from evalkit.stats.errors import StatisticsError
 
     try:
-        return _write(folder, results, experiment, state)
+        return _write(folder, store, experiment, state, board, notes)
     except (StatisticsError, *UNFORESEEN) as error:
         raise EvalkitError(
             f"the run is complete and stored, but its report could not be made ({type(error).__name__}: {error}). That "
-            f"is a defect of evalkit; `evalkit audit {results}` shows where"
+            f"is a defect of evalkit; `evalkit audit {store.root}` shows where"
         ) from error
 
 
-def _write(folder: Path, results: Path, experiment: Experiment, state: str) -> Path | None:
+def _write(
+    folder: Path, store: Store, experiment: Experiment, state: str, board: Board, notes: Sequence[str]
+) -> Path | None:
     from evalkit.audit.analyse import audit
     from evalkit.reports.audit_about import of_run
     from evalkit.reports.audit_page import page
+    from evalkit.reports.run_results import results
     from evalkit.storage.run_records import read
 
     name = experiment.benchmark.spec.name
     questions = {name: {item.id: item.turns for item in experiment.benchmark.items}}
     try:
-        found = audit([results], questions=questions, only=experiment.owns)
+        found = audit([store.root], questions=questions, only=experiment.owns)
     except UsageError:  # no judgment of this run
         return None
     if not any(row.estimate is not None for row in found.findings):
@@ -83,7 +93,8 @@ def _write(folder: Path, results: Path, experiment: Experiment, state: str) -> P
     try:
         when = f"{record.started[:16].replace('T', ' ')} UTC" if record else ""
         about = of_run(record) if record else ()
-        text = page(found, title=_title(experiment), when=when, about=about, ratings_first=True)
+        run = results(experiment, store, board, notes)
+        text = page(found, title=_title(experiment), when=when, about=about, run=run)
         replace_file(path, f"{text}\n{MARK.format(state=state)}")
     except OSError as error:
         raise UsageError(f"cannot write {str(path)!r}: {error.strerror}. Everything judged is stored") from error

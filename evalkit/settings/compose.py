@@ -35,6 +35,23 @@ OPTIONS_WITH_VALUE = (
     "--config-name",
     "-cn",
 )
+SWITCHES = (
+    "-h",
+    "--help",
+    "--hydra-help",
+    "--version",
+    "--resolve",
+    "--run",
+    "-r",
+    "--multirun",
+    "-m",
+    "--shell-completion",
+    "-sc",
+    "--info",
+    "-i",
+    "--experimental-rerun",
+)
+"""Further options that Hydra takes."""
 PRINTING = {"--cfg", "-c", "--info", "-i"}
 """Options that print configuration."""
 
@@ -73,6 +90,33 @@ def split(arguments: list[str]) -> tuple[list[str], list[str]]:
     return options, overrides
 
 
+def check_options(arguments: list[str]) -> None:
+    """Refuse options that are none of Hydra's, and say how it is written.
+
+    Raises:
+        UsageError: there is one.
+    """
+    from evalkit.settings.config import Config, near
+
+    for position, argument in enumerate(arguments):
+        name, written, value = argument.partition("=")
+        if not re.match(r"--?[A-Za-z]", argument) or name in SWITCHES or name in OPTIONS_WITH_VALUE:
+            continue
+        key = name.lstrip("-").replace("-", "_")
+        head = key.partition(".")[0]
+        if head in Config.__struct_fields__ or head in ("probes", "turns", "of", "as"):
+            after = arguments[position + 1 : position + 2]
+            value = value if written else after[0] if after and not after[0].startswith("-") else "VALUE"
+            raise UsageError(f"{name} is no option: settings are written without dashes, {key}={value}")
+        if name in ("--format", "-o", "--output"):
+            raise UsageError(
+                f"{name} is no option of a run: it leaves leaderboard.json in its folder, and "
+                "`evalkit leaderboard --format json|csv|md|latex|html` gives its table as data"
+            )
+        known = {"--cfg", "--config-dir", "--multirun", "--help"}
+        raise UsageError(f"{name} is no option here{near(name, known)}; settings are written key=value")
+
+
 def config_dir(options: list[str]) -> Path | None:
     """The folder of a user's own YAML, out of Hydra's options."""
     for position, option in enumerate(options):
@@ -92,6 +136,7 @@ def _for_hydra(arguments: list[str]) -> tuple[list[str], list[str]]:
     from evalkit.settings import members
     from evalkit.settings.config import member_fields
 
+    check_options(arguments)
     options, overrides = split(arguments)
     sweeping = bool({"-m", "--multirun"} & set(options))
     folder = config_dir(options)
@@ -118,7 +163,7 @@ def _for_hydra(arguments: list[str]) -> tuple[list[str], list[str]]:
 def _readable(sign: str, key: str, value: str) -> str:
     """An override; a value that Hydra's grammar cannot read is text, as it was typed."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
+    from hydra.errors import HydraException
 
     override = f"{sign}{key}={value}"
     if structured(value) or re.fullmatch(r"[\w./:@+-]*", value, re.ASCII):
@@ -127,7 +172,7 @@ def _readable(sign: str, key: str, value: str) -> str:
     for form in (override, text):
         try:
             OverridesParser.create().parse_override(form)
-        except OverrideParseException:
+        except HydraException:
             continue
         return form
     return override

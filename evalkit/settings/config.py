@@ -23,7 +23,7 @@ from msgspec import Struct
 from evalkit.backends.ray import spread
 from evalkit.backends.servers import Servers
 from evalkit.core.batch_api import BatchSettings, batch_backend
-from evalkit.core.protocols import Backend, Caps, Judge, JudgeProtocol, Model, Sampling, UsageError
+from evalkit.core.protocols import Backend, Caps, Judge, JudgeProtocol, Model, Sampling, SystemRole, UsageError
 from evalkit.core.schema import ErrorKind
 from evalkit.core.secrets import CREDENTIAL, credential_in_config, keep_named
 from evalkit.datasets import benchmark
@@ -63,6 +63,7 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     description: str = ""
     sampling: Sampling = Sampling()
     system_prompt: str | None = None
+    system_role: SystemRole = "system"
     unsupported: tuple[str, ...] = ()
     price: str | None = None
     caps: Caps = Caps()
@@ -159,6 +160,7 @@ def parse(composed: Mapping[str, Any], *, without: Collection[str] = ()) -> Conf
         chosen = [name for name, node in nodes.items() if is_member(node)]
         if not chosen and group not in without:
             raise UsageError(f"no {group} chosen; give {group}=NAME or {group}=NAME,NAME; see `evalkit list {group}s`")
+        _check_protocol_fields(nodes if group == "judge" else {}, composed.get("protocol"))
         for name in nodes:
             if name not in chosen:
                 raise UsageError(f"{group}.{name} is set, but {name!r} does not take part{near(name, chosen)}")
@@ -182,6 +184,20 @@ def parse(composed: Mapping[str, Any], *, without: Collection[str] = ()) -> Conf
     _at_least(0, config.retry.first_wait, "retry.first_wait")
     _at_least(0, config.retry.longest_wait, "retry.longest_wait")
     return msgspec.structs.replace(config, **members)
+
+
+def _check_protocol_fields(judges: Mapping[str, Any], protocol: Any) -> None:
+    """Say where a field of the protocol is set for one judge."""
+    if not isinstance(protocol, Mapping):
+        return
+    known = {field.name for field in dataclasses.fields(cast("Any", _target(protocol, "protocol", JudgeProtocol)))}
+    for name, node in judges.items():
+        for key in node if isinstance(node, Mapping) else ():
+            if key in known and key not in JudgeConfig.__struct_fields__:
+                where = f"judge.{name}.protocols.{_protocol_name(protocol)}.{key}={node[key]}"
+                raise UsageError(
+                    f"judge.{name}: unknown key {key!r}: it is a setting of the protocol, {where} for this judge"
+                )
 
 
 def _members(group: Mapping[str, Any], kind: type[ModelConfig]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -313,6 +329,7 @@ def _model(name: str, config: ModelConfig, where: str) -> Model:
         backend=backend,
         sampling=config.sampling,
         system_prompt=config.system_prompt,
+        system_role=config.system_role,
         unsupported=config.unsupported,
         price=config.price,
         caps=config.caps,

@@ -79,7 +79,9 @@ class Names:
         """A choice of members in Hydra's words; any other override as it is."""
         group, written, value = override.partition("=")
         listed = parts(value) if written and group in ids.GROUPS and "(" not in value else None
-        if listed is None or value in ("", "null"):
+        if written and group in ids.GROUPS and not value.strip("'\" "):
+            raise UsageError(f"no {group} chosen; give {group}=NAME or {group}=NAME,NAME; see `evalkit list {group}s`")
+        if listed is None or value == "null":
             return override
         jobs = [self._run(group, one, override) for one in (listed if self._sweeping else [",".join(listed)])]
         return f"{group}={','.join(jobs)}"

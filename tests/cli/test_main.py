@@ -335,7 +335,7 @@ MISTAKES = [
     (("list", "everything"), "invalid choice: 'everything'"),
     (("list", "models", "--config-dir", "nowhere"), "--config-dir 'nowhere' is not a folder"),
     (("bake",), "invalid choice: 'bake'"),
-    ((), "required: VERB"),
+    ((), "answer a benchmark, judge the answers, print the scores"),
 ]
 
 
