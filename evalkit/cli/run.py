@@ -28,6 +28,7 @@ keys:
   model=NAME | [NAME,...]     who answers               evalkit list models
   judge=NAME | [NAME,...]     who judges                evalkit list judges
   protocol=NAME | faithful    how it is judged          evalkit list protocols
+  rubric=NAME | FILE          criteria to judge by          evalkit list rubrics
   references=NAME | PATH      reference answers shown to the judge
   questions=NAME | FILE       questions for an arena: of a benchmark, or your own file
   fields.turns=NAME           the field of that file with the question; likewise fields.id, .category, .reference
@@ -72,7 +73,7 @@ def main(arguments: list[str]) -> int:
             raise UsageError(
                 f"these benchmarks differ in protocol ({', '.join(sorted(protocols))}); run them one by one"
             )
-        overrides.append(f"protocol={protocols.pop()}")
+        overrides.append(f"protocol={'rubric' if 'rubric' in given else protocols.pop()}")
     named = ",".join(map(compose.quoted, arguments[0].split(",")))
     return compose.jobs([*flags, f"benchmark={named}", *overrides], _carry_out, failed=failed)
 

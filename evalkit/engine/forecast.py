@@ -99,7 +99,8 @@ async def forecast(experiment: Experiment, clients: Clients, store: Store) -> li
         bench = JudgeRunner(judge, clients.of(judge.model), judgments, experiment.ask_again)
         builder = CaseBuilder(items, shows=judge.protocol.shows, pairing=experiment.pairing, repeats=experiment.repeats)
         async for case in cases(of(answered), builder):
-            count_case(case, bench, habits, experiment, estimate)
+            for runner, call in bench.calls(case):
+                count_case(call, runner, habits, experiment, estimate)
         result.append(priced(estimate, judge.model, clients, habits, batch=judge.batch))
     return result
 

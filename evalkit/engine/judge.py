@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from random import Random
 from typing import Any, Literal
 
+import msgspec
 from msgspec.structs import replace
 
 from evalkit.core.protocols import (
@@ -26,7 +29,7 @@ from evalkit.core.protocols import (
     UsageError,
     Verdict,
 )
-from evalkit.core.schema import ErrorKind, Failure, Item, Judgment, Response, digest
+from evalkit.core.schema import ErrorKind, Failure, Item, Judgment, Response, Usage, digest
 from evalkit.core.streams import Stopped
 from evalkit.engine.generate import ASK_AGAIN
 from evalkit.models.budget import usage_bound_if_unreported
@@ -227,8 +230,23 @@ class JudgeRunner:
         self.log.append(reread)
         return reread
 
+    @cached_property
+    def one_by_one(self) -> JudgeRunner:
+        """The same judge asked about one criterion at a time; those rows have a file of their own, in ``criteria/``."""
+        log = self.log.beside("criteria")
+        return JudgeRunner(self.judge, self.client, log, self._ask_again, stop_unparsed=self._stop_unparsed)
+
+    def calls(self, case: Case) -> Iterator[tuple[JudgeRunner, Case]]:
+        """What is asked for a case, and by whom: itself, or each of its criteria."""
+        if parts := self.judge.protocol.parts(case):
+            yield from ((self.one_by_one, part) for part in parts)
+        else:
+            yield self, case
+
     async def judgment(self, case: Case) -> Judgment:
         """What the judge says about a case: stored if it said it before, else asked, and stored as it arrives."""
+        if parts := self.judge.protocol.parts(case):
+            return await self._from_parts(case, parts)
         request = self.request(case)
         key = self.key(case, request)
         if row := self.stored(key, case, request):
@@ -246,6 +264,58 @@ class JudgeRunner:
             except (Transport, Rejected, Malformed) as error:
                 return self.record(key, case, request, error)
             return self.record(key, case, request, answer.completion, latency=answer.latency, cost=answer.cost)
+
+    async def _from_parts(self, case: Case, parts: Sequence[Case]) -> Judgment:
+        """The judgment that calls about single criteria come to; each call is stored by itself as it arrives.
+
+        Calls about one answer begin alike: an engine that remembers prompts is asked one after the other.
+        """
+        runner = self.one_by_one
+        keys = [runner.key(part, runner.request(part)) for part in parts]
+        key = digest(self._identity, keys, case.repeat)
+        row = self.log.get(key) if self.has(key) else None
+        if row is not None and row.judge == self.judge.ref:
+            return row
+        first: list[Judgment | BaseException] = []
+        rest = list(parts)
+        cache = self.client.backend.prefix_cache
+        while rest and (cache == "slots" or (cache is not None and not first)):
+            first.append(await runner.judgment(rest.pop(0)))
+        rows = [*first, *await asyncio.gather(*map(runner.judgment, rest), return_exceptions=True)]
+        found: list[Judgment] = []
+        for one in rows:
+            if isinstance(one, BaseException):
+                raise one
+            found.append(one)
+        row = self._joined(key, case, parts, found)
+        self._keep(row)
+        return row
+
+    def _joined(self, key: str, case: Case, parts: Sequence[Case], rows: Sequence[Judgment]) -> Judgment:
+        """One row of the rows of a case's parts: with scores, unless a part is to be asked again."""
+        verdicts = [self.judge.protocol.part_verdict(part, row) for part, row in zip(parts, rows, strict=True)]
+        again = [row.error for row in rows if row.error is not None and row.error.kind in self._ask_again]
+        verdict: Verdict | Failure = self.judge.protocol.combine(case, verdicts)
+        if again:
+            verdict = Failure(again[0].kind, f"{len(again)} of {len(rows)} criteria: {again[0].message}")
+        costs = [row.cost for row in rows]
+        joined = self._row(
+            key,
+            case,
+            Request(()),
+            None,
+            failure=verdict if isinstance(verdict, Failure) else None,
+            **({"scores": verdict.scores, "label": verdict.label} if isinstance(verdict, Verdict) else {}),
+            criteria=tuple(verdicts),
+            raw=msgspec.json.encode({part.criterion: row.raw for part, row in zip(parts, rows, strict=True)}).decode(),
+            usage=sum((row.usage for row in rows), Usage()),
+            bound=sum((row.bound for row in rows if row.bound), Usage()) if any(row.bound for row in rows) else None,
+            snapshot=rows[-1].snapshot,
+            latency=sum(row.latency for row in rows),
+            cost=None if None in costs else sum(cost for cost in costs if cost is not None),
+            created=time.time(),
+        )
+        return replace(joined, sampling=rows[-1].sampling)
 
     def known_without_asking(self, key: str, case: Case, request: Request) -> Judgment | None:
         """The judgment where the judge need not be asked: it is stored, or a rule says that equal answers tie."""

@@ -37,8 +37,9 @@ def _first(runner: JudgeRunner, answers: list[Response], experiment: Experiment)
     items = {item.id: item for item in experiment.benchmark.items}
     builder = CaseBuilder(items, shows=judge.protocol.shows, pairing=experiment.pairing)
     for case in builder.of(answers):
+        asker, call = next(runner.calls(case))
         about = f"item {case.item.id!r}, turn {case.turn}"
-        yield f"judge {judge.name}, protocol {judge.protocol.name}, {about}\n\n{rendered(runner.request(case))}"
+        yield f"judge {judge.name}, protocol {judge.protocol.name}, {about}\n\n{rendered(asker.request(call))}"
         return
 
 

@@ -90,6 +90,9 @@ def _forced(override: str) -> str:
     ``budget=5`` is short for ``budget.usd=5``.
     """
     override = re.sub(r"^budget=", "budget.usd=", override)
+    override = re.sub(
+        r"^(\+*)rubric=", r"\1rubric_file=", override
+    )  # conf/rubric/ would make it a group, without files
     inside = re.match(r"(model|judge|protocol|fields|run|retry|budget|batch|ray)\.", override)
     return f"++{override}" if inside else override
 
@@ -135,7 +138,8 @@ def jobs(
         codes.append(0)
         try:
             plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-            codes.append(carry_out(_numbered(_protocol_named(plain), given)))  # type: ignore[arg-type]
+            named = _protocol_named(_own_rubric(plain, folder))  # type: ignore[arg-type]
+            codes.append(carry_out(_numbered(named, given)))
             reason = REASONS.get(codes[-1], "")
         except (EvalkitError, OmegaConfBaseException) as error:
             told = error if isinstance(error, EvalkitError) else UsageError(_message(error))
@@ -178,6 +182,14 @@ def _guarded_hydra() -> Iterator[None]:
         yield
     finally:
         internal.ConfigLoaderImpl = original
+
+
+def _own_rubric(plain: dict[str, Any], folder: Path | None) -> dict[str, Any]:
+    """A job's configuration as its type has it, with a rubric of the user's own folder by its path."""
+    plain = {"rubric" if key == "rubric_file" else key: value for key, value in plain.items()}
+    name = plain.get("rubric")
+    path = folder / "rubric" / f"{name}.yaml" if folder and isinstance(name, str) else None
+    return {**plain, "rubric": str(path)} if path is not None and path.is_file() else plain
 
 
 def _protocol_named(plain: dict[str, Any]) -> dict[str, Any]:

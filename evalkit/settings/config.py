@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 import typing
 from collections.abc import Iterable, Mapping
 from importlib import import_module
@@ -33,6 +34,7 @@ from evalkit.engine.experiment import Experiment
 from evalkit.engine.judge import STOP_UNPARSED, Orders, Pairing
 from evalkit.engine.session import STOP_WITHIN, Session
 from evalkit.models.retry import RetryPolicy
+from evalkit.settings import rubrics
 from evalkit.settings.members import is_member
 
 if TYPE_CHECKING:
@@ -114,6 +116,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     questions: str | None = None
     fields: Fields | None = None
     references: str | None = None
+    rubric: str | None = None
+    """Criteria for the judge: the name of a rubric, or a file."""
     baseline: str | None = None
     orders: Orders = "both"
     limit: int | None = None
@@ -143,6 +147,7 @@ def parse(composed: Mapping[str, Any]) -> Config:
     keep_named(composed)
     if where := credential_in_config(composed):
         raise UsageError(CREDENTIAL.format(where=where))
+    composed = {**composed, "protocol": with_rubric(composed.get("protocol") or {}, composed.get("rubric"))}
     members = {}
     for group, kind in (("model", ModelConfig), ("judge", JudgeConfig)):
         nodes, shared = _members(composed.get(group) or {}, kind)
@@ -180,6 +185,34 @@ def _members(group: Mapping[str, Any], kind: type[ModelConfig]) -> tuple[dict[st
     """Nodes by member name; and settings given for all members at once, as in ``judge.sampling.temperature=0``."""
     shared = {name: node for name, node in group.items() if name in _fields(kind) and not is_member(node)}
     return {name: node for name, node in group.items() if name not in shared}, shared
+
+
+def with_rubric(node: Mapping[str, Any], chosen: object) -> dict[str, Any]:
+    """A protocol's settings with the criteria of a rubric in place of its name, and a name that says whose they are.
+
+    Args:
+        node: the protocol's; its own ``rubric`` may be a name, a file, or the criteria.
+        chosen: what ``rubric=`` was.
+
+    Raises:
+        UsageError: there is no such rubric, or the protocol takes none.
+    """
+    whole, given = dict(node), node.get("rubric") if chosen is None else chosen
+    if given is None:
+        return whole
+    cls: Any = _target(whole, "protocol", JudgeProtocol)
+    if "rubric" not in {field.name for field in dataclasses.fields(cls)}:
+        raise UsageError(f"rubric={given}: protocol {_protocol_name(whole)} takes no rubric; use protocol=rubric")
+    if not isinstance(given, str):
+        return {**whole, "rubric": msgspec.to_builtins(rubrics.criteria(given, "protocol.rubric"))}
+    criteria, formula = rubrics.load(given)
+    whole["rubric"] = msgspec.to_builtins(criteria)
+    if formula is not None and "formula" in {field.name for field in dataclasses.fields(cls)}:
+        whole.setdefault("formula", formula)
+    if chosen is not None:
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", rubrics.find(given).stem)
+        whole["name"] = f"{_protocol_name(whole)}-{stem}"
+    return whole
 
 
 def _merged(node: Any, over: Any) -> Any:
@@ -249,6 +282,8 @@ async def experiment(config: Config, benchmark: Benchmark) -> Experiment:
     models = tuple(_model(name, part, f"model.{name}") for name, part in config.model.items())
     protocol = await _with_artifacts(config.protocol)
     judges = tuple(_judge(name, part, protocol, benchmark.references) for name, part in config.judge.items())
+    for judge in judges:
+        judge.protocol.check_items(benchmark.items)
     if config.backend == "ray":
         models, judges = _on_ray(models, judges, config.ray)
     return Experiment(
@@ -331,6 +366,11 @@ def _judge(name: str, config: JudgeConfig, protocol: Mapping[str, Any], referenc
     model = _model(name, config, f"judge.{name}")
     if config.batch:
         batch_backend(name, model.backend)
+        if getattr(built, "calls", "item") == "criterion":
+            raise UsageError(
+                f"judge.{name}.batch=true: with protocol.calls=criterion each answer takes several calls, which is not "
+                "done in batches; use protocol.calls=item"
+            )
     return Judge(name, model, built, references, config.batch)
 
 
