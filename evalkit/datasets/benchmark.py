@@ -19,13 +19,23 @@ from evalkit.core.paths import shipped
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Item, digest
 from evalkit.datasets.artifacts import cached, fetch
+from evalkit.datasets.conversations import Conversation, read_conversation
 from evalkit.datasets.data_files import records, stem
+from evalkit.datasets.item_rubrics import read_rubric
 
 
 class Fields(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which field of a source row holds what. Turns may be a list of texts, or one text."""
+    """Which field of a source row holds what. Turns may be a list of texts, or one text.
+
+    A name with dots reaches into objects; of a category that is a list, the first entry counts.
+    """
 
     turns: str = "turns"
+    messages: str | None = None
+    """A whole conversation, in place of turns: OpenAI's messages, ShareGPT's conversations, or user and bot pairs."""
+    system: str | None = None
+    rubric: str | None = None
+    """The question's own criteria."""
     id: str | None = None
     """None: the id is a hash of the turns."""
     category: str | None = None
@@ -229,13 +239,25 @@ def _guessed(path: Path) -> Fields:
     def first(*candidates: str) -> str | None:
         return next((name for name in candidates if name in row), None)
 
+    messages = first("messages", "conversations", "conversation", "history")
+    prompt = row.get("prompt")
+    if messages is None and isinstance(prompt, list) and prompt and isinstance(prompt[0], Mapping):
+        messages = "prompt"
     turns = first("turns", "prompt", "instruction", "question", "input")
-    if turns is None:
+    if turns is None and messages is None:
         raise UsageError(
             f"{where}: no field looks like a question; name it with fields.turns=NAME. There are: {', '.join(row)}"
         )
     reference = first("reference", "references", "reference_answer")
-    return Fields(turns=turns, id=first("question_id", "uid", "id"), category=first("category"), reference=reference)
+    return Fields(
+        turns=turns or "turns",
+        messages=messages if turns in (None, messages) else None,
+        id=first("question_id", "uid", "id", "prompt_id"),
+        category=first("category", "task"),
+        reference=reference,
+        system=first("system", "system_prompt"),
+        rubric=first("rubric", "rubrics", "checklist", "criteria"),
+    )
 
 
 async def _questions_path(about: Spec, home: Path) -> Path:
@@ -250,18 +272,59 @@ def _items(path: Path, about: Spec) -> Iterator[Item]:
     fields = about.questions.fields
     seen: set[str] = set()
     for where, row in _rows(path):
-        turns = _turns(row.get(fields.turns), f"{where}: field {fields.turns!r}")
-        identity = str(row[fields.id]) if fields.id and fields.id in row else digest(turns)[:16]
+        said = _said(row, fields, where)
+        turns = said.turns
+        parts = (turns,) if not (said.system or said.messages) else (turns, said.system, said.messages)
+        identity = str(row[fields.id]) if fields.id and fields.id in row else digest(*parts)[:16]
         if identity in seen:
             raise UsageError(f"{where}: id {identity!r} occurs twice; ids must be unique")
         seen.add(identity)
-        category = str(row.get(fields.category, "all")) if fields.category else "all"
+        category = _category(_reach(row, fields.category)) if fields.category else "all"
         if about.categories and category not in about.categories:
             raise UsageError(f"{where}: category {category!r} is not one of {', '.join(about.categories)}")
-        reference = _turns(row[fields.reference], where) if fields.reference and row.get(fields.reference) else ()
-        yield Item(id=identity, benchmark=about.name, category=category, turns=turns, reference=reference)
+        given = _reach(row, fields.reference) if fields.reference else None
+        criteria = _reach(row, fields.rubric) if fields.rubric else None
+        yield Item(
+            id=identity,
+            benchmark=about.name,
+            category=category,
+            turns=turns,
+            reference=_turns(given, where) if given else said.reference,
+            system=said.system,
+            messages=said.messages,
+            rubric=read_rubric(criteria, f"{where}: field {fields.rubric!r}") if criteria else (),
+        )
     if not seen:
         raise UsageError(f"{str(path)!r} holds no questions")
+
+
+def _said(row: dict[str, Any], fields: Fields, where: str) -> Conversation:
+    """What a row says is asked, and what stands before it."""
+    system = _reach(row, fields.system) if fields.system else None
+    if system is not None and not isinstance(system, str):
+        raise UsageError(f"{where}: field {fields.system!r}: expected a text")
+    if fields.messages:
+        said = read_conversation(_reach(row, fields.messages), f"{where}: field {fields.messages!r}")
+        return msgspec.structs.replace(said, system="\n\n".join(filter(None, (system, said.system))) or None)
+    turns = _turns(_reach(row, fields.turns), f"{where}: field {fields.turns!r}")
+    return Conversation(system or None, (), turns)
+
+
+def _reach(row: Mapping[str, Any], name: str) -> Any:
+    """The value of a field; with dots in the name, of one inside it."""
+    if name in row:
+        return row[name]
+    value: Any = row
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _category(value: Any) -> str:
+    """A category's name; of a list of tags, the first one's, without the kind of tag that it is."""
+    if isinstance(value, list):
+        return str(value[0]).rpartition(":")[2] if value else "all"
+    return "all" if value is None else str(value)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

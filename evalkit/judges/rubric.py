@@ -22,10 +22,10 @@ from evalkit.core.protocols import (
     UsageError,
     Verdict,
 )
+from evalkit.core.rubric_score import Formula, rests_on, rubric_score
 from evalkit.core.schema import BOUNDS, Criterion, CriterionVerdict, Failure, Item, Judgment, digest
 from evalkit.judges import marking, replies
 from evalkit.judges.own import ORDINAL, block, check_name
-from evalkit.judges.rubric_score import Formula, rests_on, score
 from evalkit.judges.structure import REASON, closed
 from evalkit.judges.templates import dialogue
 
@@ -129,7 +129,7 @@ class Rubric(JudgeProtocol):
                     f"protocol {self.name}: item {item.id!r} brings no rubric of its own; give one with "
                     "rubric=NAME or rubric=FILE.yaml; see `evalkit list rubrics`"
                 )
-            check_rubric(item.rubric, f"rubric of item {item.id!r}")
+            check_rubric(item.rubric, f"rubric of item {item.id!r}", doubles=True)
             if self.calls == "item":
                 _check_count(self.criteria(item), f"item {item.id!r}")
 
@@ -251,7 +251,7 @@ class Rubric(JudgeProtocol):
 
 def combined(verdicts: Sequence[CriterionVerdict], formula: Formula) -> Verdict | Failure:
     """The score of verdicts, with what it rests on as its label; a failure where none of them allows a score."""
-    value = score(verdicts, formula)
+    value = rubric_score(verdicts, formula)
     if value is not None:
         return Verdict((value,), f"{formula} on {rests_on(verdicts)}", tuple(verdicts))
     failures = [one.error for one in verdicts if one.error is not None]
@@ -260,8 +260,13 @@ def combined(verdicts: Sequence[CriterionVerdict], formula: Formula) -> Verdict 
     return Failure("unparsed", f"no score: none of the {len(verdicts)} criteria that were judged has positive points")
 
 
-def check_rubric(criteria: Sequence[Criterion], where: str) -> None:
+def check_rubric(criteria: Sequence[Criterion], where: str, *, doubles: bool = False) -> None:
     """Refuse criteria that could not make a score.
+
+    Args:
+        criteria: of one rubric.
+        where: they stand, for messages.
+        doubles: let two criteria have the same text, as one item of HealthBench has it.
 
     Raises:
         UsageError: an id or a text occurs twice or is empty, or points are no number, 0, or none of them positive.
@@ -274,7 +279,7 @@ def check_rubric(criteria: Sequence[Criterion], where: str) -> None:
             raise UsageError(f"{where}: criterion {one.id!r} has no {'text' if one.id.strip() else 'id'}")
         if one.id in seen:
             raise UsageError(f"{where}: two criteria have the id {one.id!r}; ids must differ")
-        if text in texts:
+        if text in texts and not doubles:
             raise UsageError(f"{where}: criteria {texts[text]!r} and {one.id!r} have the same text; keep one")
         if not 0 < abs(one.points) < float("inf"):  # false for NaN too
             raise UsageError(

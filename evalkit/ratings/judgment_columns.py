@@ -11,6 +11,7 @@ import itertools
 import math
 import re
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
@@ -96,6 +97,12 @@ class RowBuffer:
         """Rows with a strong verdict."""
         self.inconsistent = array("i")
         """Rows of which the source says that two orders disagreed."""
+        self.criteria = 0
+        """Verdicts on criteria, and typed failures of such, in rows with scores."""
+        self.criteria_failed: Counter[str] = Counter()
+        """The failures among them, by kind."""
+        self.shares = self.grades = False
+        """Whether there are scores that are shares of points, and other ones."""
         self.joint = protocol.endswith("_aggregated")
         self.rows = 0
         self.last_used = 0
@@ -103,6 +110,11 @@ class RowBuffer:
         self._some_codes: list[int] = []
         """The last rows, until they are moved to the arrays: lists grow faster, and take more room."""
         self._some_numbers: list[float] = []
+
+    @property
+    def share(self) -> bool:
+        """Whether all scores are shares of points, whose mean is clipped to 0 and 1."""
+        return self.shares and not self.grades
 
     def append(self, codes: tuple[int, ...], numbers: tuple[float, ...]) -> None:
         """Add one row."""
@@ -216,6 +228,11 @@ class BenchmarkRows:
                 elif "inconsistent" in label:
                     buffer.inconsistent.append(buffer.rows)
                     buffer.joint = True
+            if row.criteria:
+                buffer.criteria += len(row.criteria)
+                buffer.criteria_failed.update(one.error.kind for one in row.criteria if one.error is not None)
+                share = (label or "").startswith("share")
+                buffer.shares, buffer.grades = buffer.shares or share, buffer.grades or not share
         if self._rater >= 0:
             buffer.raters.append(self._rater)
         lengths = row.lengths

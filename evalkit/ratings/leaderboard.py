@@ -15,6 +15,7 @@ from evalkit.ratings.baseline import Baseline
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.bt import BradleyTerryRatings, Ties
 from evalkit.ratings.comparisons import HUMAN, Aggregate, Comparisons, Failed, comparisons, is_people
+from evalkit.ratings.criteria import By, rows_by
 from evalkit.ratings.elo import EloRatings
 from evalkit.ratings.judgment_columns import rater_kind
 from evalkit.ratings.lc import LengthControlledWinRates, read_difficulties, read_gamed
@@ -41,6 +42,8 @@ class Choices:
     method: str = "bt"
     judge: str | None = None
     by_category: bool = False
+    by: By | None = None
+    """Of rubrics: what stands in place of categories."""
     aggregate: Aggregate = "average"
     strong_weight: float = 1.0
     baseline: Baseline = None
@@ -85,13 +88,18 @@ def rate(choices: Choices) -> Board:
         UsageError: there is nothing to rate, or the choices do not fit the data.
     """
     if choices.method == METHOD:
-        wanted = (row for log in judged_rows(choices.paths) for row in log)
-        return scores(
+        wanted: Iterable[Judged] = (row for log in judged_rows(choices.paths) for row in log)
+        if choices.by is not None:
+            wanted = rows_by(wanted, choices.by)
+        board = scores(
             wanted if choices.judge is None else (row for row in wanted if _is_by(row, choices.judge or "")),
             (row for log in answer_logs(choices.paths) for row in log),
             every_configuration=choices.every_configuration,
             judge=None if choices.judge == HUMAN else choices.judge,
         )
+        if choices.by is not None:  # of the whole, a mean over groups says nothing
+            board.standings[:] = [row for row in board.standings if row.category is not None]
+        return board
     assumed: list[str] = []
     board = rate_tables(_tables(choices, assumed), choices)
     board.notes[:0] = assumed

@@ -102,7 +102,9 @@ def _criterion(written: object, number: int, where: str) -> Criterion:
         raise UsageError(f"{here}: kind={kind!r}; there are yes/no, 1-5 and 1-10")
     fields |= {
         "kind": KINDS[str(kind)],
-        "id": str(fields.get("id", number)),
+        "id": str(fields.get("id", number)).casefold()
+        if isinstance(fields.get("id"), bool)
+        else str(fields.get("id", number)),
         "anchors": _anchors(fields.get("anchors") or {}, here),
         "tags": [str(tag) for tag in fields.get("tags") or ()],
         "axis": str(fields.get("axis") or ""),

@@ -13,7 +13,7 @@ Formula = Literal["share", "mean"]
 mean   weighted mean of the grades as they are given (WritingBench); of yes and no, the share of weight met."""
 
 
-def score(verdicts: Sequence[CriterionVerdict], formula: Formula) -> float | None:
+def rubric_score(verdicts: Sequence[CriterionVerdict], formula: Formula) -> float | None:
     """The score of one answer by the criteria that have a verdict; None where they allow none.
 
     Args:
