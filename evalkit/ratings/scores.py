@@ -321,14 +321,16 @@ class _Table:
 
 
 def clipped(mean: Interval | None) -> Interval | None:
-    """A mean of shares of points within 0 and 1, as HealthBench reports it; an interval that would vanish stays."""
+    """A mean of shares of points within 0 and 1, as HealthBench reports it; without an interval that would vanish."""
     if mean is None:
         return None
     estimate = min(1.0, max(0.0, mean.estimate))
     if mean.lower is None or mean.upper is None:
         return replace(mean, estimate=estimate)
     lower, upper = min(1.0, max(0.0, mean.lower)), min(1.0, max(0.0, mean.upper))
-    return replace(mean, estimate=estimate, lower=lower, upper=upper) if lower < upper else mean
+    if lower < upper:
+        return replace(mean, estimate=estimate, lower=lower, upper=upper)
+    return replace(mean, estimate=estimate, lower=None, upper=None, reason="the whole interval is clipped away")
 
 
 def rests_on(buffer: RowBuffer) -> str:
