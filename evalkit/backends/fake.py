@@ -158,8 +158,9 @@ class Fake(Backend):
             seen = dict(zip(allowed, marks[-len(allowed) :], strict=False))
             return sorted(allowed, key=lambda name: -seen.get(name, 0.0))
         if allowed is None:
-            lower, upper = schema.get("minimum"), schema.get("maximum")
-            return REMARK if schema["type"] == "string" else self._step(prompt, marks, lower, upper)
+            if schema["type"] == "string":
+                return REMARK
+            return self._step(prompt, marks, schema["minimum"], schema["maximum"])
         if "A" in allowed and "B" in allowed:
             if len(allowed) > 3:  # one of a list
                 return max(allowed, key=lambda name: dict(zip(allowed, marks, strict=False)).get(name, 0.0))

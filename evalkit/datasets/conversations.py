@@ -21,7 +21,7 @@ ROLES: Mapping[str, Role] = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
     **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "model", "bing", "bard", "function_call"), "assistant"),
     **dict.fromkeys(("tool", "function", "observation", "tool_response", "function_response"), "tool"),
-}  # type: ignore[assignment]
+}
 """Our name for a speaker, by how files call it."""
 
 

@@ -29,8 +29,8 @@ def prompts(experiment: Experiment, clients: Clients, store: Store) -> Iterator[
             missing = _stands_for(model.name, item).turns[len(row.turns) :]
             answers.append(replace(row, turns=(*row.turns, *missing), error=None))
     for judge in experiment.judges:
-        log = store.judgments(judge.name, judge.protocol.name)
-        runner = JudgeRunner(judge, clients.of(judge.model), log, experiment.ask_again)
+        judgments = store.judgments(judge.name, judge.protocol.name)
+        runner = JudgeRunner(judge, clients.of(judge.model), judgments, experiment.ask_again)
         yield from _first(runner, answers, experiment)
 
 

@@ -124,7 +124,9 @@ class Declared(JudgeProtocol):
         """Lowest and highest score of one answer."""
         if isinstance(self._scale, WholeNumbers):
             return self._scale.lower, self._scale.upper
-        return (min(self._scale.scores.values()), max(self._scale.scores.values())) if self.shows == 1 else None
+        if not isinstance(self._scale, Levels):
+            return None
+        return min(self._scale.scores.values()), max(self._scale.scores.values())
 
     def request(self, case: Case) -> Request:
         """The instructions with their fields filled in, the fence, and how to reply."""

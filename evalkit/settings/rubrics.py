@@ -120,7 +120,7 @@ def _check_keys(fields: Mapping[str, Any], where: str) -> None:
         raise UsageError(f"{where} has points and weight; keep one")
     for name in fields:
         if name not in (*FIELDS, "weight"):
-            close = difflib.get_close_matches(name, FIELDS, n=1)
+            close = difflib.get_close_matches(name, (*FIELDS, "weight"), n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ";"
             raise UsageError(
                 f"{where}: unknown key {name!r}{hint} There are {', '.join(FIELDS)}, and weight for points"

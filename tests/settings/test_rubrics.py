@@ -34,9 +34,7 @@ def test_a_file_as_people_write_it(tmp_path):
     assert criteria == (
         Criterion(id="1", text="It is right."),
         Criterion(id="2", text="It is clear.", points=2.0, kind="1-5", anchors={"1": "muddled"}),
-        Criterion(
-            id="rude", text="It is rude.", points=-1.0, anchors={"yes": "it insults"}, axis="tone", tags=("tone",)
-        ),
+        Criterion(id="rude", text="It is rude.", points=-1.0, anchors={"yes": "bad"}, axis="tone", tags=("tone",)),
     )
     node = with_rubric({"_target_": RUBRIC, "name": "rubric"}, str(path))
     assert (node["name"], node["formula"], len(node["rubric"])) == ("rubric-mine", "mean", 3)
