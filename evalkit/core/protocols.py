@@ -440,6 +440,10 @@ class JudgeProtocol:
         """The verdict that the parts of a case come to."""
         raise NotImplementedError(f"{type(self).__name__} has no parts")
 
+    def for_models(self, models: int) -> JudgeProtocol:
+        """The same protocol for so many models; another one where it shows the answers of all at once."""
+        return self
+
     def check_items(self, items: Sequence[Item]) -> None:
         """Raise UsageError, before anything is asked, for items that this protocol cannot judge."""
 

@@ -11,7 +11,7 @@ from evalkit.core.protocols import Judge, Model
 from evalkit.core.schema import ErrorKind, Judged, Judgment, Ref, Response, digest
 from evalkit.datasets.benchmark import Benchmark
 from evalkit.engine.generate import ASK_AGAIN, Candidate, stored
-from evalkit.engine.judge import STOP_UNPARSED, Pairing, count
+from evalkit.engine.judge import STOP_UNPARSED, Pairing, Turns, count
 from evalkit.storage.store import Store
 
 
@@ -24,6 +24,8 @@ class Experiment:
     judges: tuple[Judge, ...]
     pairing: Pairing = field(default_factory=Pairing)
     """Which answers meet, where a judge sees two."""
+    turns: Turns = "every"
+    """Which answers are judged."""
     repeats: int = 1
     """How often each case is put to each judge."""
     ask_again: frozenset[ErrorKind] = ASK_AGAIN
@@ -112,7 +114,7 @@ class Experiment:
         """How many cases there are to judge, if every answer arrives."""
         names = [model.name for model in self.models]
         return sum(
-            count(self.benchmark.items, names, judge.protocol.shows, self.pairing, self.repeats)
+            count(self.benchmark.items, names, judge.protocol.shows, self.pairing, self.repeats, self.turns)
             for judge in self.judges
         )
 

@@ -46,6 +46,9 @@ NO_REPLY: frozenset[ErrorKind] = frozenset({"transport", "malformed", "rejected"
 """Failures that left no reply of the judge's to read."""
 
 
+Turns = Literal["every", "last"]
+"""Which answers are judged: to every turn, or to the last."""
+
 Orders = Literal["both", "seeded"]
 """In which orders a pair is shown: both, or the one that AlpacaEval draws by the instruction."""
 
@@ -79,14 +82,22 @@ class CaseBuilder:
 
     Args:
         items: by id.
-        shows: how many responses the judge sees at once, 1 or 2.
+        shows: how many responses the judge sees at once; more than 2 are shown as a list, shuffled.
         pairing: which two of them.
-        repeats: how often the same case is put to the judge.
+        repeats: how often the same case is put to the judge; a list in another order each time.
+        turns: which turns are judged.
     """
 
     def __init__(
-        self, items: Mapping[str, Item], *, shows: int = 1, pairing: Pairing | None = None, repeats: int = 1
+        self,
+        items: Mapping[str, Item],
+        *,
+        shows: int = 1,
+        pairing: Pairing | None = None,
+        repeats: int = 1,
+        turns: Turns = "every",
     ) -> None:
+        self._turns = turns
         self._items = items
         self._shows = shows
         self._pairing = pairing or Pairing()
@@ -104,10 +115,15 @@ class CaseBuilder:
             others = [other for other in arrived if self._pairing.meet(item.category, other.model.name, name)]
             groups = [shown for other in others for shown in self._pairing.shown(item, other, response)]
             self._keep(item, response)
+        elif self._shows > 2:
+            self._arrived[item.id].append(response)
+            if len(self._arrived[item.id]) < self._shows:
+                return
+            groups = [tuple(self._arrived.pop(item.id))]
         for shown in groups:
-            for turn in range(1, len(item.turns) + 1):
+            for turn in judged_turns(item, self._turns):
                 for repeat in range(self._repeats):
-                    yield Case(item, turn, shown, repeat)
+                    yield Case(item, turn, shown if self._shows < 3 else shuffled(shown, item, repeat), repeat)
 
     def of(self, responses: Iterable[Response]) -> Iterator[Case]:
         """The cases of responses that are all there."""
@@ -123,6 +139,17 @@ class CaseBuilder:
             arrived.append(response)
 
 
+def judged_turns(item: Item, turns: Turns) -> Sequence[int]:
+    """The turns of an item that are judged, from 1."""
+    return range(1 if turns == "every" else len(item.turns), len(item.turns) + 1)
+
+
+def shuffled(shown: Sequence[Response], item: Item, repeat: int) -> tuple[Response, ...]:
+    """The answers of a list in the order shown: drawn by item and repeat, whichever arrived first."""
+    ordered = sorted(shown, key=lambda response: response.model.name)
+    return tuple(Random(f"{item.id} {repeat}").sample(ordered, len(ordered)))
+
+
 async def cases(responses: AsyncIterable[Response], arrivals: CaseBuilder) -> AsyncGenerator[Case, None]:
     """What can be judged, as soon as the answers it needs are there."""
     async for response in responses:
@@ -130,7 +157,14 @@ async def cases(responses: AsyncIterable[Response], arrivals: CaseBuilder) -> As
             yield case
 
 
-def count(items: Sequence[Item], models: Sequence[str], shows: int, pairing: Pairing, repeats: int) -> int:
+def count(
+    items: Sequence[Item],
+    models: Sequence[str],
+    shows: int,
+    pairing: Pairing,
+    repeats: int,
+    turns: Turns = "every",
+) -> int:
     """How many cases there will be if every answer arrives."""
     total = 0
     for item in items:
@@ -139,7 +173,9 @@ def count(items: Sequence[Item], models: Sequence[str], shows: int, pairing: Pai
             others = len(set(models) - {pairing.baseline.get(item.category)})
             pairs = others if pairing.baseline else others * (others - 1) // 2
             groups = pairs * (2 if pairing.orders == "both" else 1)
-        total += groups * len(item.turns) * repeats
+        if shows > 2:
+            groups = int(len(set(models)) >= shows)
+        total += groups * len(judged_turns(item, turns)) * repeats
     return total
 
 
@@ -176,6 +212,7 @@ class JudgeRunner:
         self._stop_unparsed = stop_unparsed
         self._unreadable: Counter[ErrorKind] | None = Counter()
         """Replies without a readable verdict, by kind; None once one was read."""
+        self._parts = getattr(judge.protocol, "parts", lambda _: ())  # an older package's class may have none
         self._identity = digest(judge.model.identity(), judge.protocol.name)
         self._asked = Sampling()
         self._sampling = judge.model.sampling.without(judge.model.unsupported)
@@ -238,14 +275,14 @@ class JudgeRunner:
 
     def calls(self, case: Case) -> Iterator[tuple[JudgeRunner, Case]]:
         """What is asked for a case, and by whom: itself, or each of its criteria."""
-        if parts := self.judge.protocol.parts(case):
+        if parts := self._parts(case):
             yield from ((self.one_by_one, part) for part in parts)
         else:
             yield self, case
 
     async def judgment(self, case: Case) -> Judgment:
         """What the judge says about a case: stored if it said it before, else asked, and stored as it arrives."""
-        if parts := self.judge.protocol.parts(case):
+        if parts := self._parts(case):
             return await self._from_parts(case, parts)
         request = self.request(case)
         key = self.key(case, request)

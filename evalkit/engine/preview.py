@@ -45,7 +45,7 @@ def _stands_for(name: str, item: Item) -> Response:
 def _first(runner: JudgeRunner, answers: list[Response], experiment: Experiment) -> Iterator[str]:
     judge = runner.judge
     items = {item.id: item for item in experiment.benchmark.items}
-    builder = CaseBuilder(items, shows=judge.protocol.shows, pairing=experiment.pairing)
+    builder = CaseBuilder(items, shows=judge.protocol.shows, pairing=experiment.pairing, turns=experiment.turns)
     for case in builder.of(answers):
         asker, call = next(runner.calls(case))
         about = f"item {case.item.id!r}, turn {case.turn}"

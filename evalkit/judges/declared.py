@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -25,6 +26,7 @@ from evalkit.judges import marking, replies
 from evalkit.judges.own import check_name
 from evalkit.judges.replies import Form
 from evalkit.judges.scales import (
+    LETTERS,
     Levels,
     Pick,
     Ranking,
@@ -67,7 +69,7 @@ class Declared(JudgeProtocol):
     explain: bool = True
     """Whether a reason comes before the verdict."""
     answers: int = 2
-    """How many answers {answers} shows."""
+    """How many answers {answers} shows; a run sets it to the number of its models."""
     rubric: tuple[Criterion, ...] = ()
     """Criteria for {rubric}."""
     prefill: str = ""
@@ -110,6 +112,21 @@ class Declared(JudgeProtocol):
         mass = f" mass>={self.least_mass:g}" if self.reply == "logprobs" else ""
         return f"declared-{self.reply}/1 {digest(self._scale)[:8]}{mass}"
 
+    def for_models(self, models: int) -> Declared:
+        """The same for so many models, where it shows a list of answers.
+
+        Raises:
+            UsageError: a list cannot hold them.
+        """
+        if "answers" not in self._fields:
+            return self
+        if not 2 <= models <= len(LETTERS):
+            raise UsageError(
+                f"protocol {self.name} shows the answers of all models in a list, of 2 to {len(LETTERS)}, and there "
+                f"{'is 1 model' if models == 1 else f'are {models}'}: choose others with model=[NAME,NAME]"
+            )
+        return dataclasses.replace(self, answers=models)
+
     def identity(self) -> Mapping[str, Any]:
         """What is put to the judge."""
         return {
@@ -118,15 +135,6 @@ class Declared(JudgeProtocol):
             "max_tokens": self.max_tokens,
             "prompt": digest(self.system, self.user, self._how, [one.text for one in self.rubric]),
         }
-
-    @property
-    def scale_ends(self) -> tuple[float, float] | None:
-        """Lowest and highest score of one answer."""
-        if isinstance(self._scale, WholeNumbers):
-            return self._scale.lower, self._scale.upper
-        if not isinstance(self._scale, Levels):
-            return None
-        return min(self._scale.scores.values()), max(self._scale.scores.values())
 
     def request(self, case: Case) -> Request:
         """The instructions with their fields filled in, the fence, and how to reply."""

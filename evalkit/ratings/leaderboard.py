@@ -78,7 +78,9 @@ def kinds(paths: Iterable[Path], judge: str | None = None) -> Kinds:
         judges |= {first.judge.name} | ({HUMAN} if rater_kind(first.judge) == "person" else set())
         if judge is None or _is_by(first, judge) or rater_kind(first.judge) == "person":
             shown.add(len(first.shown))
-    return Kinds(1 in shown, 2 in shown or any(map(battle_table.is_battle_table, listed)), frozenset(judges))
+    return Kinds(
+        1 in shown, any(n > 1 for n in shown) or any(map(battle_table.is_battle_table, listed)), frozenset(judges)
+    )
 
 
 def rate(choices: Choices) -> Board:

@@ -31,7 +31,7 @@ from evalkit.datasets import benchmark
 from evalkit.datasets.artifacts import fetch
 from evalkit.datasets.benchmark import Benchmark, Fields
 from evalkit.engine.experiment import Experiment
-from evalkit.engine.judge import STOP_UNPARSED, Orders, Pairing
+from evalkit.engine.judge import STOP_UNPARSED, Orders, Pairing, Turns
 from evalkit.engine.session import STOP_WITHIN, Session
 from evalkit.models.retry import RetryPolicy
 from evalkit.settings import rubrics
@@ -121,6 +121,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     baseline: str | None = None
     orders: Orders = "both"
     limit: int | None = None
+    turns: Turns = "every"
+    """Which answers are judged: to every turn, or to the last."""
     repeats: int = 1
     results_dir: str = "results"
     run: RunConfig = RunConfig()
@@ -282,8 +284,7 @@ async def experiment(config: Config, benchmark: Benchmark) -> Experiment:
     models = tuple(_model(name, part, f"model.{name}") for name, part in config.model.items())
     protocol = await _with_artifacts(config.protocol)
     judges = tuple(_judge(name, part, protocol, benchmark.references) for name, part in config.judge.items())
-    for judge in judges:
-        judge.protocol.check_items(benchmark.items)
+    judges = tuple(_suited(judge, benchmark, len(models)) for judge in judges)
     if config.backend == "ray":
         models, judges = _on_ray(models, judges, config.ray)
     return Experiment(
@@ -291,11 +292,21 @@ async def experiment(config: Config, benchmark: Benchmark) -> Experiment:
         models=models,
         judges=judges,
         pairing=_pairing(config, benchmark),
+        turns=config.turns,
         repeats=config.repeats,
         ask_again=frozenset(config.ask_again),
         stop_unparsed=config.stop_unparsed,
         batch=config.batch,
     )
+
+
+def _suited(judge: Judge, benchmark: Benchmark, models: int) -> Judge:
+    """The judge for so many models; refuses items that its protocol cannot judge."""
+    if not isinstance(judge.protocol, JudgeProtocol):  # a class of an older package
+        return judge
+    judge.protocol.check_items(benchmark.items)
+    protocol = judge.protocol.for_models(models)
+    return judge if protocol is judge.protocol else dataclasses.replace(judge, protocol=protocol)
 
 
 def _on_ray(
