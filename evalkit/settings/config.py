@@ -371,7 +371,7 @@ def _backend(node: Mapping[str, Any], where: str) -> Backend:
 
 
 def _judge(name: str, config: JudgeConfig, protocol: Mapping[str, Any], references: str) -> Judge:
-    own = config.protocols.get(_protocol_name(protocol), {})
+    own = _own_settings(config, protocol)
     where = f"judge.{name}.protocols.{_protocol_name(protocol)}" if own else "protocol"
     built = build({**protocol, **own}, where, JudgeProtocol)
     model = _model(name, config, f"judge.{name}")
@@ -383,6 +383,13 @@ def _judge(name: str, config: JudgeConfig, protocol: Mapping[str, Any], referenc
                 "done in batches; use protocol.calls=item"
             )
     return Judge(name, model, built, references, config.batch)
+
+
+def _own_settings(config: JudgeConfig, protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """What a judge sets otherwise in a protocol, by its name; ``rubric`` is meant by ``rubric-helpful`` too."""
+    name = _protocol_name(protocol)
+    kind = str(getattr(_target(protocol, "protocol", JudgeProtocol), "name", ""))
+    return config.protocols.get(name) or (config.protocols.get(kind, {}) if name.startswith(f"{kind}-") else {})
 
 
 def _protocol_name(node: Mapping[str, Any]) -> str:
