@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import combinations
 from typing import Final, Literal
 
 import msgspec
@@ -11,6 +12,8 @@ from evalkit.core.rubric_score import Formula, rubric_score
 from evalkit.core.schema import CriterionVerdict, Judged
 
 By = Literal["axis", "tag", "criterion"]
+FEWEST: Final = 10
+"""Answers on which criteria must agree before it is said that they always do."""
 BY: Final[tuple[By, ...]] = ("axis", "tag", "criterion")
 """What criteria can be grouped by."""
 
@@ -47,6 +50,51 @@ def rows_by(rows: Iterable[Judged], by: By) -> Iterator[Judged]:
                 yield msgspec.structs.replace(
                     row, category=name, scores=(score,), label=label, error=None, criteria=tuple(verdicts)
                 )
+
+
+class Sameness:
+    """Which criteria tell no answers apart, and which say what another says; fed with judgments as they pass by."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str, str], dict[str, dict[tuple[str, ...], float]]] = {}
+
+    def watch(self, rows: Iterable[Judged]) -> Iterator[Judged]:
+        """Pass judgments on, and remember the verdicts on criteria that answers share."""
+        for row in rows:
+            if row.criteria:
+                place = (row.benchmark, row.judge.name, row.protocol)
+                answer = (*row.shown, str(row.turn), str(row.repeat))
+                for one in row.criteria:
+                    if one.value is not None:
+                        self._seen.setdefault(place, {}).setdefault(one.id, {})[answer] = one.value
+            yield row
+
+    def sentences(self) -> Iterator[str]:
+        """What there is to say, about criteria judged on at least ``FEWEST`` answers.
+
+        The last verdict on each answer counts. Criteria that never vary are named alone, not with each other.
+        """
+        for (benchmark, judge, protocol), criteria in sorted(self._seen.items()):
+            who = f"{benchmark}, {judge} ({protocol})"
+            varying = {}
+            for name, values in criteria.items():
+                if len(values) < FEWEST:
+                    continue
+                if len(set(values.values())) > 1:
+                    varying[name] = values
+                else:
+                    yield (
+                        f"{who}: criterion {name!r} got the same verdict on all {len(values)} answers; it tells none "
+                        "of them apart"
+                    )
+            for one, two in combinations(varying, 2):
+                shared = varying[one].keys() & varying[two].keys()
+                pairs = {(varying[one][answer], varying[two][answer]) for answer in shared}
+                if len(shared) >= FEWEST and 1 < len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs}):
+                    yield (
+                        f"{who}: criteria {one!r} and {two!r} went together on all {len(shared)} answers; one of them "
+                        "says nothing that the other does not"
+                    )
 
 
 def _groups(one: CriterionVerdict, by: By) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from evalkit.ratings.baseline import Baseline
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.bt import BradleyTerryRatings, Ties
 from evalkit.ratings.comparisons import HUMAN, Aggregate, Comparisons, Failed, comparisons, is_people
-from evalkit.ratings.criteria import By, rows_by
+from evalkit.ratings.criteria import By, Sameness, rows_by
 from evalkit.ratings.elo import EloRatings
 from evalkit.ratings.judgment_columns import rater_kind
 from evalkit.ratings.lc import LengthControlledWinRates, read_difficulties, read_gamed
@@ -90,15 +90,20 @@ def rate(choices: Choices) -> Board:
         UsageError: there is nothing to rate, or the choices do not fit the data.
     """
     if choices.method == METHOD:
+        sameness = Sameness()
         wanted: Iterable[Judged] = (row for log in judged_rows(choices.paths) for row in log)
         if choices.by is not None:
-            wanted = rows_by(wanted, choices.by)
+            if choices.judge is not None:
+                wanted = (row for row in wanted if _is_by(row, choices.judge or ""))
+            wanted = rows_by(sameness.watch(wanted), choices.by)
         board = scores(
             wanted if choices.judge is None else (row for row in wanted if _is_by(row, choices.judge or "")),
             (row for log in answer_logs(choices.paths) for row in log),
             every_configuration=choices.every_configuration,
             judge=None if choices.judge == HUMAN else choices.judge,
         )
+        if choices.by == "criterion":
+            board.notes.extend(sameness.sentences())
         if choices.by is not None:  # of the whole, a mean over groups says nothing
             board.standings[:] = [row for row in board.standings if row.category is not None]
         return board

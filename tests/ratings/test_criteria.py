@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evalkit.core.schema import CriterionVerdict, Failure, Judged, Ref
-from evalkit.ratings.criteria import rows_by
+from evalkit.ratings.criteria import Sameness, rows_by
 from evalkit.ratings.scores import scores
 
 
@@ -72,3 +72,29 @@ def test_a_table_says_what_its_scores_rest_on():
     rows = [row("1", verdict("a", 1, 1.0), verdict("b", 1, None)), row("2", verdict("a", 1, 1.0))]
     (note,) = [note for note in only(scores(rows)).about.notes if "rests on" in note]
     assert "2 of 3 verdicts (1 unparsed)" in note
+
+
+def sentences(values, n=12):
+    """What is said of criteria whose verdicts, answer by answer, are drawn from these."""
+    watched = Sameness()
+    rows = [
+        row(str(at), *(verdict(name, 1, of(at)) for name, of in values.items() if of(at) is not None))
+        for at in range(n)
+    ]
+    assert list(watched.watch(rows)) == rows
+    return list(watched.sentences())
+
+
+def test_criteria_that_tell_nothing_apart_are_named():
+    (said,) = sentences({"always": lambda _: 1.0, "varies": lambda at: float(at % 2)})
+    assert "criterion 'always' got the same verdict on all 12 answers" in said
+    assert sentences({"always": lambda _: 1.0}, n=9) == [], "too few to say so"
+
+
+def test_criteria_that_go_together_are_named_whichever_way_round():
+    odd = {"odd": lambda at: float(at % 2)}
+    for other in (lambda at: float(at % 2), lambda at: 1.0 - at % 2):
+        (said,) = sentences({**odd, "other": other})
+        assert "'odd' and 'other' went together on all 12 answers" in said
+    assert sentences({**odd, "other": lambda at: float(at % 3 == 0)}) == []
+    assert sentences({**odd, "other": lambda at: float(at % 2) if at < 9 else None}) == [], "nine answers in common"
