@@ -34,7 +34,7 @@ keys:
   fields.turns=NAME           the field of that file with the question; likewise fields.id, .category, .reference
   baseline=NAME               pairwise: compare every model with this one; default: all with all
   limit=N                     only the first N items of each category
-  turns=last                  judge only the last answer of questions with several turns
+  judged_turns=last           judge only the last answer of questions with several turns
   repeats=N                   put each case to each judge N times
   dry_run=true                print calls, tokens, cost and time; ask nothing
   show=prompt                 print one prompt as the judge would be sent it; ask nothing

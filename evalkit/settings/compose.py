@@ -185,11 +185,10 @@ def _guarded_hydra() -> Iterator[None]:
 
 
 def _own_rubric(plain: dict[str, Any], folder: Path | None) -> dict[str, Any]:
-    """A job's configuration as its type has it, with a rubric of the user's own folder by its path."""
-    plain = {"rubric" if key == "rubric_file" else key: value for key, value in plain.items()}
-    name = plain.get("rubric")
+    """A job's configuration, with a rubric of the user's own folder by its path."""
+    name = plain.get("rubric_file")
     path = folder / "rubric" / f"{name}.yaml" if folder and isinstance(name, str) else None
-    return {**plain, "rubric": str(path)} if path is not None and path.is_file() else plain
+    return {**plain, "rubric_file": str(path)} if path is not None and path.is_file() else plain
 
 
 def _protocol_named(plain: dict[str, Any]) -> dict[str, Any]:

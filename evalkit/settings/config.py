@@ -121,7 +121,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     baseline: str | None = None
     orders: Orders = "both"
     limit: int | None = None
-    turns: Turns = "every"
+    judged_turns: Turns = "every"
     """Which answers are judged: to every turn, or to the last."""
     repeats: int = 1
     results_dir: str = "results"
@@ -149,7 +149,9 @@ def parse(composed: Mapping[str, Any]) -> Config:
     keep_named(composed)
     if where := credential_in_config(composed):
         raise UsageError(CREDENTIAL.format(where=where))
-    composed = {**composed, "protocol": with_rubric(composed.get("protocol") or {}, composed.get("rubric"))}
+    composed = {"rubric" if key == "rubric_file" else key: value for key, value in composed.items()}
+    if isinstance(composed.get("protocol"), Mapping):
+        composed["protocol"] = with_rubric(composed["protocol"], composed.get("rubric"))
     members = {}
     for group, kind in (("model", ModelConfig), ("judge", JudgeConfig)):
         nodes, shared = _members(composed.get(group) or {}, kind)
@@ -292,7 +294,7 @@ async def experiment(config: Config, benchmark: Benchmark) -> Experiment:
         models=models,
         judges=judges,
         pairing=_pairing(config, benchmark),
-        turns=config.turns,
+        turns=config.judged_turns,
         repeats=config.repeats,
         ask_again=frozenset(config.ask_again),
         stop_unparsed=config.stop_unparsed,
