@@ -149,9 +149,7 @@ def parse(composed: Mapping[str, Any]) -> Config:
     keep_named(composed)
     if where := credential_in_config(composed):
         raise UsageError(CREDENTIAL.format(where=where))
-    composed = {"rubric" if key == "rubric_file" else key: value for key, value in composed.items()}
-    if isinstance(composed.get("protocol"), Mapping):
-        composed["protocol"] = with_rubric(composed["protocol"], composed.get("rubric"))
+    composed = _with_protocol(composed)
     members = {}
     for group, kind in (("model", ModelConfig), ("judge", JudgeConfig)):
         nodes, shared = _members(composed.get(group) or {}, kind)
@@ -189,6 +187,15 @@ def _members(group: Mapping[str, Any], kind: type[ModelConfig]) -> tuple[dict[st
     """Nodes by member name; and settings given for all members at once, as in ``judge.sampling.temperature=0``."""
     shared = {name: node for name, node in group.items() if name in _fields(kind) and not is_member(node)}
     return {name: node for name, node in group.items() if name not in shared}, shared
+
+
+def _with_protocol(composed: Mapping[str, Any]) -> dict[str, Any]:
+    """What is composed, with the rubric under its own key, and a protocol that is whole."""
+    plain = {"rubric" if key == "rubric_file" else key: value for key, value in composed.items()}
+    node = plain.get("protocol")
+    if isinstance(node, Mapping) and node:
+        plain["protocol"] = with_rubric({"_target_": DECLARED, **node}, plain.get("rubric"))
+    return plain
 
 
 def with_rubric(node: Mapping[str, Any], chosen: object) -> dict[str, Any]:
