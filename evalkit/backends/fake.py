@@ -161,9 +161,14 @@ class Fake(Backend):
         if schema["type"] == "array":
             seen = dict(zip(allowed, marks[-len(allowed) :], strict=False))
             return sorted(allowed, key=lambda name: -seen.get(name, 0.0))
+        if schema["type"] == "string" and allowed is None:
+            return REMARK
         if allowed is None:
-            lower, upper = schema.get("minimum"), schema.get("maximum")
-            return REMARK if schema["type"] == "string" else self._step(prompt, marks, lower, upper)
+            return self._step(prompt, marks, schema["minimum"], schema["maximum"])
+        return self._chosen(allowed, prompt, marks)
+
+    def _chosen(self, allowed: list[Any], prompt: str, marks: list[float]) -> Any:
+        """One of the values that a schema lists."""
         if "A" in allowed and "B" in allowed:
             if len(allowed) > 3:  # one of a list
                 return max(allowed, key=lambda name: dict(zip(allowed, marks, strict=False)).get(name, 0.0))

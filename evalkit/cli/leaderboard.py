@@ -15,6 +15,7 @@ from evalkit.core.protocols import UsageError
 from evalkit.datasets.vocabulary import MAP_HELP, parse_map
 from evalkit.ratings import battle_table, leaderboard
 from evalkit.ratings.beside import side_by_side
+from evalkit.ratings.criteria import BY
 from evalkit.reports import leaderboard_grid, leaderboard_page, leaderboard_tables
 from evalkit.reports.grid import Grid
 from evalkit.reports.output import form_of, one_thread, write
@@ -51,7 +52,8 @@ def add_options(board: argparse.ArgumentParser) -> None:
     add("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=paths)
     methods = "mean scores; win rates; length-controlled win rates; Bradley-Terry; online Elo (default: what fits)"
     add("--method", choices=["score", "winrate", "lc", "bt", "elo"], help=methods)
-    add("--by", choices=["category"], help="one table for each category of questions")
+    by = "one table by category of questions; of rubrics, also by axis, tag or criterion"
+    add("--by", choices=["category", *BY], help=by)
     add("--judge", metavar="NAME", help="only this judge; human: all people together")
     orders = "what verdicts in the two orders come to (default: average); each: every showing counts by itself"
     add("--aggregate", choices=["average", "consistent", "probability", "each"], help=orders)
@@ -87,6 +89,8 @@ def run(options: argparse.Namespace, console: Console, note: Note) -> None:
         if getattr(options, name) not in (None, False) and method not in methods:
             flag = name.replace("_", "-")
             raise UsageError(f"--{flag} has no meaning for --method {method}; it goes with: {', '.join(methods)}")
+    if options.by in BY and method != "score":
+        raise UsageError(f"--by {options.by} has no meaning for --method {method}; it goes with scores of a rubric")
     if method == "score" and (tables := [path for path in options.paths if battle_table.is_battle_table(path)]):
         raise UsageError(f"{tables[0]} holds comparisons, which have no scores; --method bt, winrate or elo rates them")
     text = _ratings(options, method, form, console, note, found.judges)
@@ -105,6 +109,7 @@ def _ratings(
         method=method,
         judge=options.judge,
         by_category=bool(options.by),
+        by=options.by if options.by in BY else None,
         every_configuration=options.all,
         columns=parse_map(options.map),
         **given,

@@ -12,7 +12,7 @@ from evalkit.cli.arguments import parse
 from evalkit.core.paths import shipped
 from evalkit.core.protocols import UsageError
 from evalkit.datasets import benchmark
-from evalkit.settings import members
+from evalkit.settings import members, rubrics
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     """Read the command line and carry it out. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="evalkit list")
     add = parser.add_argument
-    add("what", choices=["models", "judges", "benchmarks", "protocols"])
+    add("what", choices=["models", "judges", "benchmarks", "protocols", "rubrics"])
     add("--config-dir", type=Path, metavar="DIR", help="a folder of your own YAML: list what it adds")
     given = parse(parser, arguments)
     catalogue(given.what, messages.console(stderr=False), given.config_dir)
@@ -50,7 +50,9 @@ def entries(what: str, own: Path | None = None) -> Iterator[tuple[str, str, str]
     for folder in (shipped("conf"), own):
         for path in members.files(folder / group) if folder else ():
             members.check_file(group, path)
-            if what == "protocols":
+            if what == "rubrics":
+                yield path.stem, f"{len(rubrics.load(str(path))[0])} criteria", _first_comment(path)
+            elif what == "protocols":
                 yield path.stem, _target(members.read(path)) or "Declared", _first_comment(path)
             else:
                 node = _node(path, [one for one in (own, shipped("conf")) if one])

@@ -43,6 +43,8 @@ keys:
 OURS = ("of", "as")
 """Keys that a run does not take."""
 FIXED = {
+    "show": "`evalkit run ... show=prompt` shows prompts",
+    "judged_turns": "the turns that the old judge saw are judged",
     "model": "no model is asked",
     "repeats": "each case is put as often as it was",
     "baseline": "the pairs are those that were judged",
@@ -127,7 +129,7 @@ def asked(arguments: Sequence[str]) -> RejudgeArguments:
         Path(paths[0]),
         of=given.get("of") or None,
         new=name or name_of(given["judge"], "judge"),
-        protocol=_stored_name(wanted) if wanted else None,
+        protocol=_stored_name(wanted, given.get("rubric")) if wanted else None,
     )
     passed = [*flags] + [one for one in rest if one not in paths and one.lstrip("+~").split("=", 1)[0] not in OURS]
     passed += ["model=fake", f"results_dir={quoted(str(found.root.parent))}"]
@@ -158,9 +160,10 @@ def _protocols() -> dict[str, tuple[str, int]]:
     return names
 
 
-def _stored_name(protocol: str) -> str:
-    """What judgments under a protocol say; one of the user's own is taken by its name."""
-    return _protocols().get(protocol, (protocol, 0))[0]
+def _stored_name(protocol: str, rubric: str | None) -> str:
+    """What judgments under a protocol, and a rubric if any, say; one of the user's own is taken by its name."""
+    name = _protocols().get(protocol, (protocol, 0))[0]
+    return f"{name}-{Path(rubric).stem}" if rubric else name
 
 
 def _file_name(found: SourceJudgments) -> str:

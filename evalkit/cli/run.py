@@ -28,11 +28,13 @@ keys:
                               an ID: openai/ID, anthropic/ID, vllm/ORG/NAME, llamacpp/PATH.gguf, URL#NAME; its
                               settings by the last part, model.gpt-4o.system_prompt=..., or OWN_NAME@ID
   protocol=NAME | faithful    how it is judged          evalkit list protocols
+  rubric=NAME | FILE          criteria to judge by          evalkit list rubrics
   references=NAME | PATH      reference answers shown to the judge
   questions=NAME | FILE       questions for an arena: of a benchmark, or your own file
   fields.turns=NAME           the field of that file with the question; likewise fields.id, .category, .reference
   baseline=NAME               pairwise: compare every model with this one; default: all with all
   limit=N                     only the first N items of each category
+  judged_turns=last           judge only the last answer of questions with several turns
   repeats=N                   put each case to each judge N times
   dry_run=true                print calls, tokens, cost and time; ask nothing
   show=prompt                 print one prompt as the judge would be sent it; ask nothing

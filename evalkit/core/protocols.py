@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -23,7 +23,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from evalkit.core.schema import CriterionVerdict, ErrorKind, Failure, Finish, Item, Ref, Response, Usage, digest
+from evalkit.core.schema import (
+    CriterionVerdict,
+    ErrorKind,
+    Failure,
+    Finish,
+    Item,
+    Judgment,
+    Ref,
+    Response,
+    Usage,
+    digest,
+)
 from evalkit.core.secrets import scrub
 
 if TYPE_CHECKING:
@@ -397,6 +408,8 @@ class Case:
     turn: int
     shown: tuple[Response, ...]
     repeat: int = 0
+    criterion: str | None = None
+    """The one criterion of a rubric that this call is about; None: all there are."""
 
     @cached_property
     def shown_ids(self) -> tuple[str, ...]:
@@ -466,6 +479,25 @@ class JudgeProtocol:
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
         """The verdict, or why there is none."""
         raise NotImplementedError(f"{type(self).__name__} does not read: write parse()")
+
+    def parts(self, case: Case) -> tuple[Case, ...]:
+        """The calls that a case takes, where it takes several; then ``combine`` makes one verdict of theirs."""
+        return ()
+
+    def part_verdict(self, part: Case, row: Judgment) -> CriterionVerdict:
+        """What the row of a part says of its criterion."""
+        raise NotImplementedError(f"{type(self).__name__} has no parts")
+
+    def combine(self, case: Case, verdicts: Sequence[CriterionVerdict]) -> Verdict | Failure:
+        """The verdict that the parts of a case come to."""
+        raise NotImplementedError(f"{type(self).__name__} has no parts")
+
+    def for_models(self, models: int) -> JudgeProtocol:
+        """The same protocol for so many models; another one where it shows the answers of all at once."""
+        return self
+
+    def check_items(self, items: Sequence[Item]) -> None:
+        """Raise UsageError, before anything is asked, for items that this protocol cannot judge."""
 
     def examples(self) -> Iterable[ReplyExample]:
         """Replies that it reads, as asked for and nearly so, and replies that it must refuse."""

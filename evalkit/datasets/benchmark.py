@@ -20,7 +20,7 @@ from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Item, digest
 from evalkit.datasets.artifacts import cached, fetch
 from evalkit.datasets.data_files import columns, records, stem
-from evalkit.datasets.question_fields import Fields, QuestionFields, assumption, find
+from evalkit.datasets.question_fields import Fields, QuestionFields, assumption, find, reach
 
 
 class Questions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -248,9 +248,9 @@ def _with_questions(about: Spec, questions: str, fields: Fields | None) -> tuple
 
 def _twice(items: Sequence[Item], path: Path) -> tuple[str, ...]:
     """A line about questions that are there under several ids, if there are any."""
-    by_text: dict[tuple[str, ...], list[str]] = {}
+    by_text: dict[tuple[object, ...], list[str]] = {}
     for item in items:
-        by_text.setdefault(item.turns, []).append(item.id)
+        by_text.setdefault((item.system, item.messages, item.turns), []).append(item.id)
     twice = [ids for ids in by_text.values() if len(ids) > 1]
     if not twice:
         return ()
@@ -272,20 +272,31 @@ def _items(path: Path, about: Spec) -> Iterator[Item]:
     fields = about.questions.found or QuestionFields.declared(about.questions.fields)
     seen: dict[str, str] = {}
     for where, row in _rows(path):
-        turns = fields.turns_of(row, where)
-        identity = str(row[fields.id]) if fields.id and row.get(fields.id) is not None else digest(turns)[:16]
+        said = fields.conversation_of(row, where)
+        turns = said.turns
+        parts = (turns,) if not (said.system or said.messages) else (turns, said.system, said.messages)
+        known = reach(row, fields.id) if fields.id else None
+        identity = str(known) if known is not None else digest(*parts)[:16]
         if identity in seen:
-            what = f"id {identity!r}" if fields.id in row else "the same question"
+            what = f"id {identity!r}" if known is not None else "the same question"
             raise UsageError(
                 f"{where}: {what} occurs twice, as in record {seen[identity]}; ids must be unique: give each question "
                 "one of its own (fields.id=NAME), or remove one of the two"
             )
         seen[identity] = where.rpartition(" ")[2]
-        category = str(row.get(fields.category) or "all") if fields.category else "all"
+        category = fields.category_of(row)
         if about.categories and category not in about.categories:
             raise UsageError(f"{where}: category {category!r} is not one of {', '.join(about.categories)}")
-        reference = fields.reference_of(row, len(turns), where)
-        yield Item(id=identity, benchmark=about.name, category=category, turns=turns, reference=reference)
+        yield Item(
+            id=identity,
+            benchmark=about.name,
+            category=category,
+            turns=turns,
+            reference=fields.reference_of(row, len(turns), where) or said.reference,
+            system=said.system,
+            messages=said.messages,
+            rubric=fields.rubric_of(row, where),
+        )
     if not seen:
         raise UsageError(f"{str(path)!r} holds no questions")
 

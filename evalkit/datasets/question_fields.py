@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -12,6 +12,9 @@ import msgspec
 from msgspec import Struct
 
 from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Criterion
+from evalkit.datasets.conversations import Conversation, read_conversation
+from evalkit.datasets.item_rubrics import read_rubric
 from evalkit.datasets.vocabulary import spelt
 
 NAMES: Final[dict[str, tuple[str, ...]]] = {
@@ -19,6 +22,9 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "id": ("question_id", "uid", "id", "prompt_id", "item_id", "instance_id", "item"),
     "category": ("category",),
     "reference": ("reference", "references", "reference_answer"),
+    "messages": ("messages", "conversations", "conversation", "history"),
+    "system": ("system", "system_prompt"),
+    "rubric": ("rubric", "rubrics", "checklist", "criteria"),
 }
 """By what it is, the names of the field it is looked for in; the first one there counts."""
 
@@ -33,9 +39,17 @@ UNSUPPORTED: Final = (
 
 
 class Fields(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which field of a source row holds what. Turns may be a list of texts, or one text."""
+    """Which field of a source row holds what. Turns may be a list of texts, or one text.
+
+    A name with dots reaches into objects; of a category that is a list, the first entry counts.
+    """
 
     turns: str | None = None
+    messages: str | None = None
+    """A whole conversation, in place of turns: OpenAI's messages, ShareGPT's conversations, or user and bot pairs."""
+    system: str | None = None
+    rubric: str | None = None
+    """The question's own criteria."""
     id: str | None = None
     """None: the id is a hash of the turns."""
     category: str | None = None
@@ -48,17 +62,53 @@ class Fields(Struct, frozen=True, forbid_unknown_fields=True):
 class QuestionFields:
     """The fields of one file, found."""
 
-    turns: str
+    turns: str | None
     id: str | None = None
     category: str | None = None
     reference: str | None = None
     context: tuple[str, ...] = ()
+    messages: str | None = None
+    system: str | None = None
+    rubric: str | None = None
 
     @classmethod
     def declared(cls, fields: Fields) -> QuestionFields:
         """As a benchmark.yaml says."""
+        turns = fields.turns or (None if fields.messages else "turns")
         context = (fields.context,) if fields.context else ()
-        return cls(fields.turns or "turns", fields.id, fields.category, fields.reference, context)
+        more = {name: getattr(fields, name) for name in ("messages", "system", "rubric")}
+        return cls(turns, fields.id, fields.category, fields.reference, context, **more)
+
+    def conversation_of(self, row: Mapping[str, Any], where: str) -> Conversation:
+        """What a row says is asked, with its context, and what stands before it.
+
+        Raises:
+            UsageError: there is nothing, it is no text and no conversation, or the row has a field that would have to
+                be dropped.
+        """
+        system = reach(row, self.system) if self.system else None
+        if system is not None and not isinstance(system, str):
+            raise UsageError(f"{where}: field {self.system!r}: expected a text")
+        refuse_unsupported(row, where, {self.turns, self.messages, self.system})
+        name = self.turns if self.turns is not None else self.messages
+        value = reach(row, name or "")
+        listed = isinstance(value, Sequence) and not isinstance(value, str) and value and isinstance(value[0], Mapping)
+        if self.turns is None or listed:
+            said = read_conversation(value, f"{where}: field {name!r}")
+            return msgspec.structs.replace(said, system="\n\n".join(filter(None, (system, said.system))) or None)
+        return Conversation(system or None, (), self._turns(row, where))
+
+    def rubric_of(self, row: Mapping[str, Any], where: str) -> tuple[Criterion, ...]:
+        """A question's own criteria; none where it has none."""
+        criteria = reach(row, self.rubric) if self.rubric else None
+        return read_rubric(criteria, f"{where}: field {self.rubric!r}") if criteria else ()
+
+    def category_of(self, row: Mapping[str, Any]) -> str:
+        """A category's name; of a list of tags, the first one's, without the kind of tag that it is."""
+        value = reach(row, self.category) if self.category else None
+        if isinstance(value, list):
+            return str(value[0]).rpartition(":")[2] if value else "all"
+        return str(value or "all")
 
     def turns_of(self, row: Mapping[str, Any], where: str) -> tuple[str, ...]:
         """What is asked, turn by turn, with its context.
@@ -66,14 +116,17 @@ class QuestionFields:
         Raises:
             UsageError: there is nothing, it is no text, or the row has a field that would have to be dropped.
         """
-        turns = texts(row.get(self.turns), f"{where}: field {self.turns!r}")
+        refuse_unsupported(row, where, {self.turns})
+        return self._turns(row, where)
+
+    def _turns(self, row: Mapping[str, Any], where: str) -> tuple[str, ...]:
+        turns = texts(reach(row, self.turns or ""), f"{where}: field {self.turns!r}")
         more = [text for name in self.context for text in _context(row.get(name), f"{where}: field {name!r}")]
-        refuse_unsupported(row, where, self.turns)
         return ("\n\n".join((turns[0], *more)), *turns[1:])
 
     def reference_of(self, row: Mapping[str, Any], turns: int, where: str) -> tuple[str | None, ...]:
         """Reference answers by turn; several to a question of one turn are alternatives, and one text."""
-        value = row.get(self.reference) if self.reference else None
+        value = reach(row, self.reference) if self.reference else None
         if value is None or value in ("", []):
             return ()
         if isinstance(value, int | float):
@@ -90,14 +143,24 @@ class FoundFields(NamedTuple):
     unused: tuple[str, ...]
 
 
-def refuse_unsupported(row: Mapping[str, Any], where: str, used: str) -> None:
+def reach(row: Mapping[str, Any], name: str) -> Any:
+    """The value of a field; with dots in the name, of one inside it."""
+    if name in row:
+        return row[name]
+    value: Any = row
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def refuse_unsupported(row: Mapping[str, Any], where: str, used: Set[str | None]) -> None:
     """Refuse a row with a field that changes what is asked and cannot be used, naming the field.
 
     Raises:
         UsageError: there is such a field, and it is not empty.
     """
     for name in UNSUPPORTED:
-        if name != used and row.get(name):
+        if name not in used and row.get(name):
             raise UsageError(
                 f"{where}: field {name!r} would change what is asked and cannot be used; leave it out of the file, or "
                 "put it into the question's text"
@@ -123,7 +186,7 @@ def find(there: Iterable[str], path: Path, given: Fields | None = None, taken: I
     names = [name for name in there if name not in other]
     said = {name: value for name, value in msgspec.structs.asdict(given or Fields()).items() if value is not None}
     for name, value in said.items():
-        if value not in names:
+        if value not in names and value.partition(".")[0] not in names:
             near = difflib.get_close_matches(value, names, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UsageError(
@@ -135,7 +198,11 @@ def find(there: Iterable[str], path: Path, given: Fields | None = None, taken: I
         usable = [written[candidate] for candidate in candidates if candidate in written]
         if name not in found and (free := [column for column in usable if column not in found.values()]):
             found[name] = free[0]
-    if "turns" not in found:
+    if "messages" in said or "turns" not in found:
+        found.pop("turns", None)
+    elif found.get("messages") != found["turns"]:
+        found.pop("messages", None)
+    if "turns" not in found and "messages" not in found:
         raise UsageError(
             f"{str(path)!r}: no field looks like a question; name it with fields.turns=NAME. "
             f"There are: {', '.join(names[:20])}"
@@ -143,16 +210,21 @@ def find(there: Iterable[str], path: Path, given: Fields | None = None, taken: I
     context = tuple(written[name] for name in CONTEXT if written.get(name) not in (None, *found.values()))
     if "context" in said:
         context = (said["context"],)
-    fields = QuestionFields(found["turns"], found.get("id"), found.get("category"), found.get("reference"), context)
+    if "turns" not in found:
+        context = ()
+    parts = ("turns", "id", "category", "reference")
+    more = {name: found.get(name) for name in ("messages", "system", "rubric")}
+    fields = QuestionFields(*(found.get(name) for name in parts), context, **more)
     return FoundFields(fields, *_told(fields, names, said))
 
 
 def _told(
     fields: QuestionFields, names: Iterable[str], said: Mapping[str, str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    parts = {"the question": fields.turns, "its id": fields.id, "its category": fields.category}
+    parts = {"the question": fields.turns or fields.messages, "its id": fields.id, "its category": fields.category}
     parts |= {"the reference answer": fields.reference, "more of the question": " and ".join(fields.context) or None}
-    used = {fields.turns, fields.id, fields.category, fields.reference, *fields.context}
+    parts |= {"the system prompt": fields.system, "its rubric": fields.rubric}
+    used = {*parts.values(), *fields.context}
     guessed = tuple(f"{what} is {name!r}" for what, name in parts.items() if name and name not in said.values())
     return guessed, tuple(name for name in names if name not in used)
 

@@ -11,7 +11,7 @@ from evalkit.core.protocols import Judge, Model
 from evalkit.core.schema import ErrorKind, Judged, Judgment, Ref, Response, digest
 from evalkit.datasets.benchmark import Benchmark
 from evalkit.engine.generate import ASK_AGAIN, Candidate, stored
-from evalkit.engine.judge import STOP_UNPARSED, Pairing, count
+from evalkit.engine.judge import STOP_UNPARSED, Pairing, Turns, count
 from evalkit.storage.store import Store
 
 
@@ -26,6 +26,8 @@ class Experiment:
     """Models that are not asked, in the configuration whose stored answers are judged."""
     pairing: Pairing = field(default_factory=Pairing)
     """Which answers meet, where a judge sees two."""
+    turns: Turns = "every"
+    """Which answers are judged."""
     repeats: int = 1
     """How often each case is put to each judge."""
     ask_again: frozenset[ErrorKind] = ASK_AGAIN
@@ -134,7 +136,7 @@ class Experiment:
     def cases(self) -> int:
         """How many cases there are to judge, if every answer arrives."""
         return sum(
-            count(self.benchmark.items, self.names, judge.protocol.shows, self.pairing, self.repeats)
+            count(self.benchmark.items, self.names, judge.protocol.shows, self.pairing, self.repeats, self.turns)
             for judge in self.judges
         )
 

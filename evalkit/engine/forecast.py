@@ -97,9 +97,16 @@ async def forecast(experiment: Experiment, clients: Clients, store: Store) -> li
         estimate = Estimate("judge", judge.name, sent=sent(judge, store))
         habits = habits_of(((row.usage,), row.latency) for row in earlier(judgments, Judgment))
         bench = JudgeRunner(judge, clients.of(judge.model), judgments, experiment.ask_again)
-        builder = CaseBuilder(items, shows=judge.protocol.shows, pairing=experiment.pairing, repeats=experiment.repeats)
+        builder = CaseBuilder(
+            items,
+            shows=judge.protocol.shows,
+            pairing=experiment.pairing,
+            repeats=experiment.repeats,
+            turns=experiment.turns,
+        )
         async for case in cases(of(answered), builder):
-            count_case(case, bench, habits, estimate)
+            for runner, call in bench.calls(case):
+                count_case(call, runner, habits, estimate)
         result.append(priced(estimate, judge.model, clients, habits, batch=judge.batch))
     return result
 

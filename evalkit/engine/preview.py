@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from evalkit.core.protocols import ReplySchema, Request
-from evalkit.core.schema import Response
+from evalkit.core.schema import Item, Ref, Response
 from evalkit.engine.experiment import Experiment
 from evalkit.engine.generate import Candidate
 from evalkit.engine.judge import CaseBuilder, JudgeRunner
@@ -20,25 +20,36 @@ def prompts(experiment: Experiment, clients: Clients, store: Store) -> Iterator[
     """The first prompt of each judge: on stored answers, or where there are none, on a line that stands for one."""
     items = {item.id: item for item in experiment.benchmark.items}
     answers = list(experiment.unasked(store))
+    for name in experiment.only_stored if not answers else ():  # they are fetched when a run begins
+        answers += [_stands_for(name, item) for item in items.values()]
     for model in experiment.models:
         log, candidate = store.responses(model.name), Candidate.of(model, experiment.benchmark.spec.generation)
         for item in items.values():
             row = log.get(candidate.begin(item).key) or candidate.begin(item)
-            turns = (*row.turns, *(f"(the answer of {model.name})" for _ in item.turns[len(row.turns) :]))
-            answers.append(replace(row, turns=turns, error=None))
+            missing = _stands_for(model.name, item).turns[len(row.turns) :]
+            answers.append(replace(row, turns=(*row.turns, *missing), error=None))
     for judge in experiment.judges:
         judged = store.judgments(judge.name, judge.protocol.name)
         runner = JudgeRunner(judge, clients.of(judge.model), judged, experiment.ask_again)
         yield from _first(runner, answers, experiment)
 
 
+def _stands_for(name: str, item: Item) -> Response:
+    """A line in place of each answer that is not there."""
+    turns = tuple(f"(the answer of {name})" for _ in item.turns)
+    return Response(
+        key=name, item=item.id, benchmark=item.benchmark, category=item.category, model=Ref(name, ""), turns=turns
+    )
+
+
 def _first(runner: JudgeRunner, answers: list[Response], experiment: Experiment) -> Iterator[str]:
     judge = runner.judge
     items = {item.id: item for item in experiment.benchmark.items}
-    builder = CaseBuilder(items, shows=judge.protocol.shows, pairing=experiment.pairing)
+    builder = CaseBuilder(items, shows=judge.protocol.shows, pairing=experiment.pairing, turns=experiment.turns)
     for case in builder.of(answers):
+        asker, call = next(runner.calls(case))
         about = f"item {case.item.id!r}, turn {case.turn}"
-        yield f"judge {judge.name}, protocol {judge.protocol.name}, {about}\n\n{rendered(runner.request(case))}"
+        yield f"judge {judge.name}, protocol {judge.protocol.name}, {about}\n\n{rendered(asker.request(call))}"
         return
 
 

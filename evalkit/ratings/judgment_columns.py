@@ -11,6 +11,7 @@ import itertools
 import math
 import re
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -103,6 +104,12 @@ class RowBuffer:
         """Rows with a strong verdict."""
         self.inconsistent = array("i")
         """Rows of which the source says that two orders disagreed."""
+        self.criteria = 0
+        """Verdicts on criteria, and typed failures of such, in rows with scores."""
+        self.criteria_failed: Counter[str] = Counter()
+        """The failures among them, by kind."""
+        self.shares = self.grades = False
+        """Whether there are scores that are shares of points, and other ones."""
         self.joint = protocol.endswith("_aggregated")
         self.rows = 0
         self.last_used = 0
@@ -110,6 +117,11 @@ class RowBuffer:
         self._some_codes: list[int] = []
         """The last rows, until they are moved to the arrays: lists grow faster, and take more room."""
         self._some_numbers: list[float] = []
+
+    @property
+    def share(self) -> bool:
+        """Whether all scores are shares of points, whose mean is clipped to 0 and 1."""
+        return self.shares and not self.grades
 
     def append(self, codes: tuple[int, ...], numbers: tuple[float, ...]) -> None:
         """Add one row."""
@@ -234,7 +246,7 @@ class BenchmarkRows:
         buffer.extend(len(rows), zip(*codes, strict=True), zip(outcomes, *zip(*known, strict=True), strict=True))
 
     def _remark(self, rows: Sequence[Judgment | Judged], buffer: RowBuffer) -> None:
-        """Keep what few rows have: an error, or a label that says more than the outcome."""
+        """Keep what few rows have: an error, a label that says more than the outcome, or criteria."""
         for number, row in enumerate(rows, buffer.rows):
             if row.scores is None:
                 buffer.failures.append(self.kinds[row.error.kind if row.error else "unparsed"])
@@ -244,6 +256,11 @@ class BenchmarkRows:
                 elif "inconsistent" in label:
                     buffer.inconsistent.append(number)
                     buffer.joint = True
+            if row.scores is not None and row.criteria:
+                buffer.criteria += len(row.criteria)
+                buffer.criteria_failed.update(one.error.kind for one in row.criteria if one.error is not None)
+                share = (row.label or "").startswith("share")
+                buffer.shares, buffer.grades = buffer.shares or share, buffer.grades or not share
 
     def _go_to(self, place: tuple[str, str, str, int], judge: Ref) -> None:
         """Find, or make, the buffer of this judge."""

@@ -17,6 +17,7 @@ from evalkit.ratings.baseline import Baseline, by_the_data
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.bt import BradleyTerryRatings, Ties
 from evalkit.ratings.comparisons import HUMAN, Aggregate, Comparisons, Failed, comparisons, is_people
+from evalkit.ratings.criteria import By, Sameness, rows_by
 from evalkit.ratings.elo import EloRatings
 from evalkit.ratings.judgment_columns import rater_kind
 from evalkit.ratings.lc import LengthControlledWinRates, read_difficulties, read_gamed
@@ -59,6 +60,8 @@ class Choices:
     method: str = "bt"
     judge: str | None = None
     by_category: bool = False
+    by: By | None = None
+    """Of rubrics: what stands in place of categories."""
     aggregate: Aggregate = "average"
     strong_weight: float = 1.0
     baseline: Baseline = None
@@ -90,7 +93,9 @@ def kinds(paths: Iterable[Path], judge: str | None = None) -> Kinds:
         judges |= {first.judge.name} | ({HUMAN} if rater_kind(first.judge) == "person" else set())
         if judge is None or _is_by(first, judge) or rater_kind(first.judge) == "person":
             shown.add(len(first.shown))
-    return Kinds(1 in shown, 2 in shown or any(map(battle_table.is_battle_table, listed)), frozenset(judges))
+    return Kinds(
+        1 in shown, any(n > 1 for n in shown) or any(map(battle_table.is_battle_table, listed)), frozenset(judges)
+    )
 
 
 def usual_method(found: Kinds) -> str:
@@ -102,6 +107,11 @@ def why_nothing(choices: Choices, judges: Iterable[str]) -> str:
     """Why nothing was rated, and what to do; ``judges`` are those that there are."""
     where = ", ".join(str(path) for path in choices.paths)
     known = sorted(judges)
+    if choices.by is not None:
+        return (
+            f"no verdicts by {choices.by} in {where}; a rubric makes some, and its criteria name their axis and tags: "
+            "`evalkit run BENCHMARK rubric=NAME`"
+        )
     if choices.method == METHOD:
         if choices.judge and known:
             return f"no judgments by {choices.judge!r} in {where}; there are some by: {', '.join(known)}"
@@ -121,7 +131,12 @@ def rate(choices: Choices) -> Board:
         UsageError: there is nothing to rate, or the choices do not fit the data.
     """
     if choices.method == METHOD:
-        wanted = chain.from_iterable(judged_rows(choices.paths))
+        sameness = Sameness()
+        wanted: Iterable[Judged] = chain.from_iterable(judged_rows(choices.paths))
+        if choices.by is not None:
+            if choices.judge is not None:
+                wanted = (row for row in wanted if _is_by(row, choices.judge or ""))
+            wanted = rows_by(sameness.watch(wanted), choices.by)
         checks = AnswerChecks()
         board = scores(
             wanted if choices.judge is None else (row for row in wanted if _is_by(row, choices.judge or "")),
@@ -130,6 +145,10 @@ def rate(choices: Choices) -> Board:
             judge=None if choices.judge == HUMAN else choices.judge,
             by_category=choices.by_category,
         )
+        if choices.by == "criterion":
+            board.notes.extend(sameness.sentences())
+        if choices.by is not None:  # of the whole, a mean over groups says nothing
+            board.standings[:] = [row for row in board.standings if row.category is not None]
         board.notes.extend(checks.notes({row.model for row in board.standings}))
         return board
     assumed: list[str] = []

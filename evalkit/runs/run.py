@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.core.protocols import EvalkitError, Judge, Model, UsageError
+from evalkit.core.schema import Criterion
 from evalkit.core.text import plain
 from evalkit.datasets.benchmark import Benchmark
 from evalkit.engine import pipeline
@@ -25,7 +26,7 @@ from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.standing import Board
 from evalkit.reports import leaderboard_tables, run_report
 from evalkit.reports.leaderboard_grid import all_grids
-from evalkit.settings import config
+from evalkit.settings import config, rubrics
 from evalkit.storage.items import Items
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ async def run_async(
         experiment = await config.experiment(settings, loaded)
     experiment = (members or Members()).joined(experiment)
     check_pairs(experiment, settings.baseline)
-    for note in loaded.notes:
+    for note in [*loaded.notes, *rubric_doubts(experiment)]:
         console.print(note, style="yellow", markup=False)
     results = Path(settings.results_dir)
     async with config.session(settings, console, results, loaded.spec.name) as session:
@@ -124,6 +125,15 @@ async def carry_out(session: Session, experiment: Experiment, *, judgments: int)
     if page is not None:
         session.console.print(f"report: {page}", markup=False, soft_wrap=True)
     return session.result(board)
+
+
+def rubric_doubts(experiment: Experiment) -> list[str]:
+    """What looks like a mistake in the rubric of a judge."""
+    found: dict[str, None] = {}
+    for judge in experiment.judges:
+        criteria: tuple[Criterion, ...] = getattr(judge.protocol, "rubric", ())
+        found.update((f"rubric of {judge.protocol.name}: {doubt}", None) for doubt in rubrics.doubts(criteria))
+    return list(found)
 
 
 def print_prompts(experiment: Experiment, session: Session) -> None:

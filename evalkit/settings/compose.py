@@ -153,6 +153,8 @@ def _for_hydra(arguments: list[str]) -> tuple[list[str], list[str]]:
             key, value = "budget.usd", budget(value)
         before = re.match(r"[+~]*", key)
         sign, bare = (before[0], key[before.end() :]) if before else ("", key)
+        if bare == "rubric":  # conf/rubric/ would make it a group, without files
+            bare = "rubric_file"
         if bare not in ids.GROUPS:
             value = value_of(bare, value, sweeping=sweeping)
         inside = re.match(r"(model|judge|protocol|fields|run|retry|budget|batch|ray)\.", bare)
@@ -207,6 +209,7 @@ def jobs(
     from evalkit.settings import members
 
     options, given = _for_hydra(arguments)
+    folder = config_dir(options)
     codes: list[int] = []
     parent = (platform.node(), os.getpid())
 
@@ -216,7 +219,8 @@ def jobs(
         try:
             _check_missing(sorted(OmegaConf.missing_keys(composed)))
             plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-            codes.append(carry_out(_numbered(_protocol_named(plain), given)))  # type: ignore[arg-type]
+            named = _protocol_named(_own_rubric(plain, folder))  # type: ignore[arg-type]
+            codes.append(carry_out(_numbered(named, given)))
             reason = REASONS.get(codes[-1], "")
         except (EvalkitError, OmegaConfBaseException) as error:
             told = error if isinstance(error, EvalkitError) else UsageError(_message(error))
@@ -287,6 +291,13 @@ def _guarded_hydra() -> Iterator[None]:
         yield
     finally:
         internal.ConfigLoaderImpl = original
+
+
+def _own_rubric(plain: dict[str, Any], folder: Path | None) -> dict[str, Any]:
+    """A job's configuration, with a rubric of the user's own folder by its path."""
+    name = plain.get("rubric_file")
+    path = folder / "rubric" / f"{name}.yaml" if folder and isinstance(name, str) else None
+    return {**plain, "rubric_file": str(path)} if path is not None and path.is_file() else plain
 
 
 def _protocol_named(plain: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 import typing
 from collections.abc import Collection, Iterable, Mapping
 from importlib import import_module
@@ -31,9 +32,10 @@ from evalkit.datasets.artifacts import fetch
 from evalkit.datasets.benchmark import Benchmark
 from evalkit.datasets.question_fields import Fields
 from evalkit.engine.experiment import Experiment
-from evalkit.engine.judge import STOP_UNPARSED, Orders, Pairing
+from evalkit.engine.judge import STOP_UNPARSED, Orders, Pairing, Turns
 from evalkit.engine.session import STOP_WITHIN, Session
 from evalkit.models.retry import RetryPolicy
+from evalkit.settings import rubrics
 from evalkit.settings.members import is_member
 
 if TYPE_CHECKING:
@@ -116,9 +118,13 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     questions: str | None = None
     fields: Fields | None = None
     references: str | None = None
+    rubric: str | None = None
+    """Criteria for the judge: the name of a rubric, or a file."""
     baseline: str | None = None
     orders: Orders = "both"
     limit: int | None = None
+    judged_turns: Turns = "every"
+    """Which answers are judged: to every turn, or to the last."""
     repeats: int = 1
     results_dir: str = "results"
     run: RunConfig = RunConfig()
@@ -154,6 +160,7 @@ def parse(composed: Mapping[str, Any], *, without: Collection[str] = ()) -> Conf
     keep_named(composed)
     if where := credential_in_config(composed):
         raise UsageError(CREDENTIAL.format(where=where))
+    composed = _with_protocol(composed)
     members = {}
     for group, kind in (("model", ModelConfig), ("judge", JudgeConfig)):
         nodes, shared = _members(composed.get(group) or {}, kind)
@@ -204,6 +211,43 @@ def _members(group: Mapping[str, Any], kind: type[ModelConfig]) -> tuple[dict[st
     """Nodes by member name; and settings given for all members at once, as in ``judge.sampling.temperature=0``."""
     shared = {name: node for name, node in group.items() if name in _fields(kind) and not is_member(node)}
     return {name: node for name, node in group.items() if name not in shared}, shared
+
+
+def _with_protocol(composed: Mapping[str, Any]) -> dict[str, Any]:
+    """What is composed, with the rubric under its own key, and a protocol that is whole."""
+    plain = {"rubric" if key == "rubric_file" else key: value for key, value in composed.items()}
+    node = plain.get("protocol")
+    if isinstance(node, Mapping) and node:
+        plain["protocol"] = with_rubric({"_target_": DECLARED, **node}, plain.get("rubric"))
+    return plain
+
+
+def with_rubric(node: Mapping[str, Any], chosen: object) -> dict[str, Any]:
+    """A protocol's settings with the criteria of a rubric in place of its name, and a name that says whose they are.
+
+    Args:
+        node: the protocol's; its own ``rubric`` may be a name, a file, or the criteria.
+        chosen: what ``rubric=`` was.
+
+    Raises:
+        UsageError: there is no such rubric, or the protocol takes none.
+    """
+    whole, given = dict(node), node.get("rubric") if chosen is None else chosen
+    if given is None:
+        return whole
+    cls: Any = _target(whole, "protocol", JudgeProtocol)
+    if "rubric" not in {field.name for field in dataclasses.fields(cls)}:
+        raise UsageError(f"rubric={given}: protocol {_protocol_name(whole)} takes no rubric; use protocol=rubric")
+    if not isinstance(given, str):
+        return {**whole, "rubric": msgspec.to_builtins(rubrics.criteria(given, "protocol.rubric"))}
+    criteria, formula = rubrics.load(given)
+    whole["rubric"] = msgspec.to_builtins(criteria)
+    if formula is not None and "formula" in {field.name for field in dataclasses.fields(cls)}:
+        whole.setdefault("formula", formula)
+    if chosen is not None:
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", rubrics.find(given).stem)
+        whole["name"] = f"{_protocol_name(whole)}-{stem}"
+    return whole
 
 
 def _merged(node: Any, over: Any) -> Any:
@@ -273,6 +317,7 @@ async def experiment(config: Config, benchmark: Benchmark) -> Experiment:
     models = tuple(_model(name, part, f"model.{name}") for name, part in config.model.items())
     protocol = await _with_artifacts(config.protocol)
     judges = tuple(_judge(name, part, protocol, benchmark.references) for name, part in config.judge.items())
+    judges = tuple(_suited(judge, benchmark, len(models)) for judge in judges)
     if config.backend == "ray":
         models, judges = _on_ray(models, judges, config.ray)
     return Experiment(
@@ -280,11 +325,21 @@ async def experiment(config: Config, benchmark: Benchmark) -> Experiment:
         models=models,
         judges=judges,
         pairing=_pairing(config, benchmark),
+        turns=config.judged_turns,
         repeats=config.repeats,
         ask_again=frozenset(config.ask_again),
         stop_unparsed=config.stop_unparsed,
         batch=config.batch,
     )
+
+
+def _suited(judge: Judge, benchmark: Benchmark, models: int) -> Judge:
+    """The judge for so many models; refuses items that its protocol cannot judge."""
+    if not isinstance(judge.protocol, JudgeProtocol):  # a class of an older package
+        return judge
+    judge.protocol.check_items(benchmark.items)
+    protocol = judge.protocol.for_models(models)
+    return judge if protocol is judge.protocol else dataclasses.replace(judge, protocol=protocol)
 
 
 def _on_ray(
@@ -350,13 +405,25 @@ def _backend(node: Mapping[str, Any], where: str) -> Backend:
 
 
 def _judge(name: str, config: JudgeConfig, protocol: Mapping[str, Any], references: str) -> Judge:
-    own = config.protocols.get(_protocol_name(protocol), {})
+    own = _own_settings(config, protocol)
     where = f"judge.{name}.protocols.{_protocol_name(protocol)}" if own else "protocol"
     built = build({**protocol, **own}, where, JudgeProtocol)
     model = _model(name, config, f"judge.{name}")
     if config.batch:
         batch_backend(name, model.backend)
+        if getattr(built, "calls", "item") == "criterion":
+            raise UsageError(
+                f"judge.{name}.batch=true: with protocol.calls=criterion each answer takes several calls, which is not "
+                "done in batches; use protocol.calls=item"
+            )
     return Judge(name, model, built, references, config.batch)
+
+
+def _own_settings(config: JudgeConfig, protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """What a judge sets otherwise in a protocol, by its name; ``rubric`` is meant by ``rubric-helpful`` too."""
+    name = _protocol_name(protocol)
+    kind = str(getattr(_target(protocol, "protocol", JudgeProtocol), "name", ""))
+    return config.protocols.get(name) or (config.protocols.get(kind, {}) if name.startswith(f"{kind}-") else {})
 
 
 def _protocol_name(node: Mapping[str, Any]) -> str:

@@ -41,7 +41,11 @@ def check(folder: Path, overrides: Iterable[str]) -> None:
 def check_file(group: str, path: Path) -> None:
     """See that a file can be read, and holds a member of the group. Raises UsageError."""
     content = read(path)
-    if group == "protocol" or "defaults" in content or path.read_text(encoding="utf-8").startswith("# @package"):
+    if (
+        group in ("protocol", "rubric")
+        or "defaults" in content
+        or path.read_text(encoding="utf-8").startswith("# @package")
+    ):
         return  # composed of other files, or placed elsewhere
     if not any(map(is_member, content.values())):
         hint = f"; what it holds belongs under '{path.stem}:', indented" if "backend" in content else ""

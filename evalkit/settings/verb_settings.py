@@ -37,7 +37,7 @@ def run_settings(benchmarks: Sequence[str], overrides: Sequence[str]) -> list[st
             raise UsageError(
                 f"these benchmarks differ in protocol ({', '.join(sorted(protocols))}); run them one by one"
             )
-        settings.append(f"protocol={protocols.pop()}")
+        settings.append(f"protocol={'rubric' if 'rubric' in given else protocols.pop()}")
     return [f"benchmark={','.join(map(quoted, benchmarks))}", *settings]
 
 
@@ -65,7 +65,8 @@ def judge_settings(settings: Sequence[str], given: Mapping[str, str], name: str)
         return passed + [f"{key}={value}" for key, value in published if key not in given or key == "protocol"]
     if "protocol" not in given:
         usual = benchmark.spec(known).protocol if shipped and known != "arena" else "single"
-        passed.append(f"protocol={'pairwise' if given.get('baseline') and usual == 'single' else usual}")
+        fitting = "pairwise" if given.get("baseline") and usual == "single" else usual
+        passed.append(f"protocol={'rubric' if 'rubric' in given else fitting}")
     return passed
 
 

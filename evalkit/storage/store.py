@@ -176,14 +176,23 @@ class Log(Rows[Row]):
 
     def __init__(self, path: Path, row: type[Row], claims: Claims | None = None, *, durable: bool = True) -> None:
         super().__init__(path, row)
+        self._row = row
         self._claims = claims
         self._durable = durable
         self._encoder = msgspec.json.Encoder()
+        self._others: dict[str, Log[Row]] = {}
         self._file: int | None = None
         self._synced = time.monotonic()
 
     def _lines(self, schema: object) -> Index:
         return Index(schema)
+
+    def beside(self, folder: str) -> Log[Row]:
+        """A log of the same name in another folder of the same results; it is closed with this one."""
+        if folder not in self._others:
+            path = self.path.parent.parent / folder / self.path.name
+            self._others[folder] = Log(path, self._row, self._claims, durable=self._durable)
+        return self._others[folder]
 
     def entry(self, key: str) -> Entry | None:
         """What is known of the latest row of ``key``, without reading it."""
@@ -337,6 +346,8 @@ class Log(Rows[Row]):
 
     def close(self) -> None:
         """Sync and release the file; a later append opens it again."""
+        for other in self._others.values():
+            other.close()
         if self._file is not None:
             try:
                 if self._durable:
