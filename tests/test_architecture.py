@@ -27,7 +27,18 @@ INPUT_AND_OUTPUT = {
     *("evalkit.datasets.artifacts", "evalkit.datasets.downloads", "evalkit.datasets.data_files", "evalkit.backends"),
 }
 ORDER = (
-    *("__main__", "cli", "run", "probes rejudge", "settings", "engine", "reports", "audit", "biases", "evidence"),
+    *(
+        "__main__",
+        "cli",
+        "run",
+        "decisions probes rejudge",
+        "settings",
+        "engine",
+        "reports",
+        "audit",
+        "biases",
+        "evidence",
+    ),
     *("interop", "ratings", "backends judges", "storage", "datasets", "models", "core", "stats"),
 )
 """What imports from what: each folder from those that come later, and from itself; those in one entry, not from each

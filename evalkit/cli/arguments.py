@@ -11,6 +11,7 @@ VERBS = {
     "run": "answer a benchmark, judge the answers, print the scores",
     "rejudge": "put stored answers to another judge, and report the drift",
     "leaderboard": "rate models from stored judgments or battle tables",
+    "compare": "is A better than B? models, runs, folders or judges, paired by question",
     "audit": "how far can the judges of stored judgments be trusted?",
     "import": "read another tool's results",
     "export": "write results as another tool's files",

@@ -17,6 +17,7 @@ from evalkit.ratings import battle_table, leaderboard
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.standing import named
 from evalkit.reports import leaderboard_grid, leaderboard_page, leaderboard_tables
+from evalkit.reports.grid import Grid
 from evalkit.reports.output import form_of, write
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _ratings(
         standings = [row for row in standings if (row.category is not None) == choices.by_category]
     beside, matrices = side_by_side(standings), form in ("md", "latex", "html")
     grids = leaderboard_grid.all_grids(standings, beside, by_category=choices.by_category, matrices=matrices)
-    return _for_people(grids, board.notes, form, options.output, console, note)
+    return show_grids(grids, board.notes, form, options.output, console, note)
 
 
 def _nothing(choices: leaderboard.Choices, judges: Iterable[str]) -> str:
@@ -156,11 +157,18 @@ def _nothing(choices: leaderboard.Choices, judges: Iterable[str]) -> str:
     )
 
 
-def _for_people(
-    grids: list[leaderboard_grid.Grid], notes: list[str], form: str, output: Path | None, console: Console, note: Note
+def show_grids(
+    grids: list[Grid],
+    notes: list[str],
+    form: str,
+    output: Path | None,
+    console: Console,
+    note: Note,
+    title: str = "Leaderboard",
 ) -> str | None:
+    """Tables for people in this form: printed where it is a table for the terminal, and else returned as text."""
     if form == "html":
-        return leaderboard_page.page(grids, notes)
+        return leaderboard_page.page(grids, notes, title=title)
     for text in notes:
         note(text)
     if form in ("md", "latex"):

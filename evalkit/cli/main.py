@@ -92,6 +92,8 @@ def _dispatch(arguments: list[str]) -> int:
         from evalkit.cli.rejudge import main as carry_out
     elif verb == "leaderboard":
         from evalkit.cli.leaderboard import main as carry_out
+    elif verb == "compare":
+        from evalkit.cli.compare import main as carry_out
     elif verb == "audit":
         from evalkit.cli.audit import main as carry_out
     elif verb == "import":
