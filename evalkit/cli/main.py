@@ -79,7 +79,7 @@ def _keep_secrets(arguments: list[str]) -> None:
         raise UsageError(secrets.CREDENTIAL.format(where=where))
 
 
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(arguments: list[str]) -> int:  # noqa: C901 (one branch a verb)
     from evalkit.cli.arguments import VERBS, parse_top
 
     if not arguments or arguments[0] not in VERBS:
@@ -94,6 +94,8 @@ def _dispatch(arguments: list[str]) -> int:
         from evalkit.cli.leaderboard import main as carry_out
     elif verb == "compare":
         from evalkit.cli.compare import main as carry_out
+    elif verb == "gate":
+        from evalkit.cli.gate import main as carry_out
     elif verb == "audit":
         from evalkit.cli.audit import main as carry_out
     elif verb == "import":
