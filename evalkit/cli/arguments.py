@@ -42,7 +42,7 @@ def parse_top(arguments: Sequence[str]) -> None:
 
 def parse(verb: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """Read a verb's options. Ends the process over one that cannot be read, and names one that is like it."""
-    parsed, rest = verb.parse_known_args(arguments)
+    parsed, rest = verb.parse_known_intermixed_args(arguments)
     if rest:
         import difflib
 

@@ -51,9 +51,9 @@ def main(arguments: Sequence[str]) -> int:
     grids = compare_tables.grids(found, answers, asked, full=form == "html")
     title = f"{options.a} and {options.b}"
     console = messages.console(stderr=False)
-    text = show_grids(grids, list(what.notes), form, options.output, console, messages.note, title)
-    if text is not None:
-        write(text, options.output, messages.note)
+    shown = show_grids(grids, list(what.notes), form, options.output, console, messages.note, title)
+    if shown is not None:
+        write(shown, options.output, messages.note)
     return messages.DONE
 
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from evalkit.core.protocols import UsageError
-from evalkit.decisions.pairing import SCORE, PairedVerdicts, pairings
+from evalkit.decisions.pairing import SCORE, PairedVerdicts, judged_twice, pairings
 from evalkit.decisions.sources import Sides, sides
 from evalkit.ratings.standing import named
 
@@ -146,7 +146,17 @@ def gate(
             f"{len(found)} comparisons to decide on: {named(listed)}. A gate decides one: name the judge with --judge, "
             "or the benchmark's folder as PATH"
         )
-    return decide(found[0], margin=margin, at_most=at_most, alpha=alpha, sequential=sequential), what
+    decision = decide(found[0], margin=margin, at_most=at_most, alpha=alpha, sequential=sequential)
+    again = None if sequential else judged_twice(what, decision.verdicts)
+    return decision if again is None else _with_repeats(decision, again), what
+
+
+def _with_repeats(decision: GateDecision, again: PairedVerdicts) -> GateDecision:
+    """The decision with A/A rates from the judge's repeated verdicts on one model's answers, as many as there are."""
+    values, weights, strata = by_question(again)
+    span = None if again.limits is None else again.limits[1] - again.limits[0]
+    found = against_itself(values, weights, span, strata, decision.margin, decision.alpha)
+    return decision if found is None else replace(decision, against_itself=replace(found, source="repeats"))
 
 
 def _places(what: Sides) -> str:
@@ -195,7 +205,9 @@ def decide(
     verdict: GateVerdict = "pass" if lower > -least else "fail" if upper < -least else "inconclusive"
     middle = float((values * weights).sum() / weights.sum())
     itself = None if sequential else against_itself(values, weights, span, strata, least, alpha)
-    more = questions_needed(values, middle, least, alpha, twice=sequential) if verdict == "inconclusive" else None
+    more = None
+    if verdict == "inconclusive":
+        more = questions_needed(values, middle - lower if middle > -least else upper - middle, abs(middle + least))
     return GateDecision(verdict, verdicts, middle, lower, upper, least, alpha, n, more, failed, sequential, itself)
 
 
@@ -273,25 +285,19 @@ def against_itself(
     return AgainstItself("split", passed, failed, 1 - passed - failed, draws)
 
 
-def questions_needed(
-    values: FloatArray, difference: float, margin: float, alpha: float, *, twice: bool = False
-) -> int | None:
+def questions_needed(values: FloatArray, reach: float, gap: float) -> int | None:
     """How many more questions decide 8 times in 10, if difference and variance stay as they are; None: too many.
 
     Args:
         values: [Q] differences by question.
-        difference: their mean.
-        margin: of the gate.
-        alpha: of each end.
-        twice: for a sequential gate, whose limits are about 1.5 times as wide.
+        reach: from their mean to the limit that has to clear the margin; it shrinks with the root of their number.
+        gap: from their mean to the margin.
     """
     from evalkit.stats.resample import normal_quantile
 
-    if values.size < 2:
+    if values.size < 2 or gap <= 0:
         return None
-    deviation, gap = float(values.std(ddof=1)), abs(difference + margin)
-    if gap <= 0 or deviation <= 0:
-        return None
-    needed = ((normal_quantile(1 - alpha) + normal_quantile(POWER)) * deviation / gap) ** 2 * (2 if twice else 1)
+    chance = normal_quantile(POWER) * float(values.std(ddof=1))
+    needed = ((reach * math.sqrt(values.size) + chance) / gap) ** 2
     more = math.ceil(needed) - values.size
     return max(1, more) if more <= MOST else None

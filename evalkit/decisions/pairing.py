@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from evalkit.core.schema import Judged
+import msgspec
+
+from evalkit.core.schema import Judged, Ref
 from evalkit.decisions.sources import Sides
 from evalkit.ratings import battle_table
 from evalkit.ratings.baseline import matches
@@ -91,6 +93,25 @@ def pairings(sides: Sides, judge: str | None = None) -> Iterator[PairedVerdicts]
                 found = found if found is not None else _against_baseline(table, a, b)
                 if found is not None:
                     yield found
+
+
+def judged_twice(sides: Sides, of: PairedVerdicts) -> PairedVerdicts | None:
+    """A judge's first and second verdict on the same answers of the second model; None where there are no repeats."""
+    if of.kind != SCORE:
+        return None
+    again = f"{of.b} (again)"
+
+    def rows() -> Iterator[Judged]:
+        for row in sides.judged():
+            ours = row.judge.name == of.judge and row.protocol == of.protocol and row.benchmark == of.benchmark
+            if ours and row.repeat < 2 and [model.name for model in row.models] == [of.b]:
+                name = again if row.repeat else of.b
+                yield msgspec.structs.replace(row, models=(Ref(name, row.models[0].fingerprint),))
+
+    for table, _ in score_tables(rows()):
+        if {of.b, again} <= set(table.models):
+            return _of_scores(table, of.b, again)
+    return None
 
 
 def _of_scores(table: ScoreTable, a: str, b: str) -> PairedVerdicts:
