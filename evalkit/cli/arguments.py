@@ -13,6 +13,7 @@ VERBS = {
     "leaderboard": "rate models from stored judgments or battle tables",
     "compare": "is A better than B? models, runs, folders or judges, paired by question",
     "gate": "may NEW ship in OLD's place? passes, fails or is undecided (exit codes 0, 4, 5)",
+    "plan": "how many questions, repeats and judges show a difference of a given size?",
     "audit": "how far can the judges of stored judgments be trusted?",
     "import": "read another tool's results",
     "export": "write results as another tool's files",

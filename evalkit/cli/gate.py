@@ -105,11 +105,12 @@ def _ask(options: argparse.Namespace) -> tuple[GateDecision, Sides]:
     given = dict(one.split("=", 1) for one in settings if "=" in one)
     if clash := sorted({"model", "limit"} & given.keys()):
         raise UsageError(f"{clash[0]}= is set by the gate: its models are NEW and OLD, and it asks in growing batches")
+    flags = [] if options.config_dir is None else [f"--config-dir={options.config_dir}"]
     folder = Path(given.get("results_dir", "results")) / benchmark
     limit, before = 0, -1
     while True:
         limit = max(limit + 1, limit * 5 // 4)
-        code = run([benchmark, f"model=[{options.new},{options.old}]", f"limit={limit}", *settings])
+        code = run([benchmark, f"model=[{options.new},{options.old}]", f"limit={limit}", *settings, *flags])
         if code not in (messages.DONE, messages.FAILED):
             raise UsageError(
                 f"the run ended with exit code {code}; the gate is not decided, and the same command goes on"
@@ -143,6 +144,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     risk = "largest probability of a false pass, and of a false failure (default: 0.05)"
     add("--alpha", type=float, default=0.05, metavar="P", help=risk)
     add("--sequential", action="store_true", help="limits that hold at every look: ask again as judgments arrive")
+    add("--config-dir", type=Path, metavar="DIR", help="your own YAML, for models that are asked")
     add("--judge", metavar="NAME", help="only this judge")
     add("--format", choices=list(dict.fromkeys(FORMATS.values())), help="default: table, or what FILE ends in")
     add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)

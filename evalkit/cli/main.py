@@ -96,6 +96,8 @@ def _dispatch(arguments: list[str]) -> int:  # noqa: C901 (one branch a verb)
         from evalkit.cli.compare import main as carry_out
     elif verb == "gate":
         from evalkit.cli.gate import main as carry_out
+    elif verb == "plan":
+        from evalkit.cli.plan import main as carry_out
     elif verb == "audit":
         from evalkit.cli.audit import main as carry_out
     elif verb == "import":

@@ -191,6 +191,7 @@ def decide(
 
     span = None if verdicts.limits is None else verdicts.limits[1] - verdicts.limits[0]
     if sequential:
+        weights = np.ones(n)  # whose mean its limits are for
         if span is None:
             return undecided("a sequential gate needs a known scale")
         if not n:

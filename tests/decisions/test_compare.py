@@ -14,6 +14,8 @@ from tests.decisions.rows import person, store
 from tests.ratings.rows import judged, single
 from tests.shared_data import shared_data
 
+MODEL_YAML = "{0}:\n  backend: {{_target_: evalkit.backends.fake.Fake, model: {0}, skill: {1}}}\n  price: free\n"
+
 
 def planted(gap, questions=60, noise=1.0, seed=0, names=("new", "old"), **changes):
     """Two models that share the difficulty of questions and differ by this much."""
