@@ -63,14 +63,14 @@ async def _run(settings: config.Config, console: Console) -> int:
         _show(session, board)
         page = None
         if session.outcome in ("done", "budget"):
-            page = _report(experiment, session)
+            page = _report(experiment, session, board)
         session.show_closing(experiment.ask_again)
         if page is not None:
             console.print(f"report: {page}", markup=False, soft_wrap=True)
         return session.exit_code()
 
 
-def _report(experiment: Experiment, session: Session) -> Path | None:
+def _report(experiment: Experiment, session: Session, board: Board) -> Path | None:
     """The page about the rows there are: of an earlier run, or else made now, whichever run asked for them.
 
     A run that was killed before it made its page leaves that to the next.
@@ -79,7 +79,7 @@ def _report(experiment: Experiment, session: Session) -> Path | None:
     page = run_report.find(session.store.root, state)
     if page is None:
         try:
-            page = run_report.write(session.folder, session.store.root, experiment, state)
+            page = run_report.write(session.folder, session.store.root, experiment, state, board.standings)
         except EvalkitError as error:
             session.trouble = error
     return page

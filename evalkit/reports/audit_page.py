@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from evalkit.reports.audit_parts import Cell, Section, Table, finite
 from evalkit.reports.audit_sections import failures, histograms, provenance, ratings, with_failures
 from evalkit.reports.audit_topics import sections
 from evalkit.reports.audit_verdict import looked_at, verdict
+from evalkit.reports.grid import Grid
 
 TEMPLATE = "audit.html.j2"
 LABEL, SENTENCE = 160, 1200
@@ -56,6 +57,7 @@ def page(
     when: str = "",
     about: Iterable[tuple[str, str]] = (),
     ratings_first: bool = False,
+    differences: Sequence[Grid] = (),
 ) -> str:
     """The page. Everything that comes from data is escaped, and no script may run.
 
@@ -65,12 +67,14 @@ def page(
         when: the date beside it.
         about: configuration, versions, costs and the like, as names and values.
         ratings_first: how the models did comes before what may be concluded from the judges.
+        differences: between every two models, beside the ratings.
     """
     audit = finite(audit)
     labels = judge_labels(audit)
     listed: list[Section | None] = [
         agreement(audit),
         ratings(audit),
+        _differences(differences),
         *with_failures(sections(audit, labels), failures(audit, labels)),
         histograms(audit),
         _examples(audit),
@@ -100,9 +104,34 @@ def page(
         ],
         more_judges=max(0, len(audit.subjects) - LIMITS.judges),
         notes=[_name(note, SENTENCE) for note in audit.notes[: LIMITS.rows]],
-        above=[one for one in shown if ratings_first and one["id"] == "ratings"],
-        sections=[one for one in shown if not (ratings_first and one["id"] == "ratings")],
+        above=[one for one in shown if ratings_first and one["id"] in RATINGS],
+        sections=[one for one in shown if not (ratings_first and one["id"] in RATINGS)],
     )
+
+
+RATINGS = ("ratings", "differences")
+"""Sections on how the models did."""
+
+
+def _differences(grids: Sequence[Grid]) -> Section | None:
+    """Every two models beside each other."""
+    if not grids:
+        return None
+    parts = tuple(
+        Table(
+            title=grid.title,
+            headers=grid.headers,
+            rows=tuple(tuple(Cell(cell.text, cell.limits) for cell in row) for row in grid.rows),
+            left=grid.left,
+            breaks=grid.breaks,
+            notes=grid.notes,
+        )
+        for grid in grids
+    )
+    says = (
+        "Each pair on the questions that both have a verdict on: their difficulty cancels, which intervals above keep."
+    )
+    return Section(id="differences", title="Differences between models", says=says, parts=parts)
 
 
 @dataclass

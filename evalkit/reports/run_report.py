@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from evalkit.core.protocols import EvalkitError, UsageError
 
 if TYPE_CHECKING:
     from evalkit.engine.experiment import Experiment
+    from evalkit.ratings.standing import Standing
 
 NAME = "report.html"
 MARK = "<!-- of the rows {state} -->\n"
@@ -37,7 +39,9 @@ def find(results: Path, state: str) -> Path | None:
     return None
 
 
-def write(folder: Path, results: Path, experiment: Experiment, state: str) -> Path | None:
+def write(
+    folder: Path, results: Path, experiment: Experiment, state: str, standings: Sequence[Standing] = ()
+) -> Path | None:
     """Write the page into the run's folder, which has its manifest.
 
     Args:
@@ -45,6 +49,7 @@ def write(folder: Path, results: Path, experiment: Experiment, state: str) -> Pa
         results: of the benchmark: other judges' rows there are left out, votes of people are compared with.
         experiment: what ran.
         state: of the rows, by which the page can be found.
+        standings: of the models, whose differences are shown.
 
     Returns:
         The page; None where there is nothing to say, as after a run in which every judgment failed to arrive.
@@ -56,7 +61,7 @@ def write(folder: Path, results: Path, experiment: Experiment, state: str) -> Pa
     from evalkit.stats.errors import StatisticsError
 
     try:
-        return _write(folder, results, experiment, state)
+        return _write(folder, results, experiment, state, standings)
     except (StatisticsError, *UNFORESEEN) as error:
         raise EvalkitError(
             f"the run is complete and stored, but its report could not be made ({type(error).__name__}: {error}). That "
@@ -64,10 +69,13 @@ def write(folder: Path, results: Path, experiment: Experiment, state: str) -> Pa
         ) from error
 
 
-def _write(folder: Path, results: Path, experiment: Experiment, state: str) -> Path | None:
+def _write(
+    folder: Path, results: Path, experiment: Experiment, state: str, standings: Sequence[Standing]
+) -> Path | None:
     from evalkit.audit.analyse import audit
     from evalkit.reports.audit_about import of_run
     from evalkit.reports.audit_page import page
+    from evalkit.reports.differences_grid import of_whole_benchmarks
     from evalkit.storage.run_records import read
 
     name = experiment.benchmark.spec.name
@@ -83,7 +91,8 @@ def _write(folder: Path, results: Path, experiment: Experiment, state: str) -> P
     try:
         when = f"{record.started[:16].replace('T', ' ')} UTC" if record else ""
         about = of_run(record) if record else ()
-        text = page(found, title=_title(experiment), when=when, about=about, ratings_first=True)
+        grids = of_whole_benchmarks(standings)
+        text = page(found, title=_title(experiment), when=when, about=about, ratings_first=True, differences=grids)
         replace_file(path, f"{text}\n{MARK.format(state=state)}")
     except OSError as error:
         raise UsageError(f"cannot write {str(path)!r}: {error.strerror}. Everything judged is stored") from error
