@@ -33,9 +33,20 @@ class Place:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     """Of a run: its models' configurations; only those are read."""
 
+    only: str | None = None
+    """The model that was named; None: all."""
+
     def has(self, model: Ref) -> bool:
         """Whether answers of this model belong here."""
+        if self.only is not None and model.name != self.only:
+            return False
         return not self.fingerprints or self.fingerprints.get(model.name) == model.fingerprint
+
+    def holds(self, row: Judged) -> bool:
+        """Whether a judgment is of the models and configurations that belong here; others it may show beside them."""
+        if self.only is not None and all(model.name != self.only for model in row.models):
+            return False
+        return all(self.has(model) for model in row.models if model.name in self.fingerprints)
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ class Sides:
             for log in judged_rows([place.path]):
                 for row in log:
                     if len(self.places) > 1 or place.fingerprints:
-                        if not all(place.has(model) for model in row.models if model.name in place.fingerprints):
+                        if not place.holds(row):
                             continue
                         row = self._moved(row, place, merged)  # noqa: PLW2901
                     yield row
@@ -69,7 +80,7 @@ class Sides:
         for place in self.places:
             for log in answer_logs([place.path]):
                 for row in log:
-                    if not place.fingerprints or place.has(row.model):
+                    if place.has(row.model):
                         name = self._name(row.model.name, place, names)
                         yield msgspec.structs.replace(row, model=Ref(name, row.model.fingerprint))
 
@@ -104,9 +115,16 @@ def sides(a: str, b: str, paths: Iterable[Path]) -> Sides:
     Raises:
         UsageError: they are not known, or not comparable.
     """
-    places = [_place(name) for name in (a, b)]
-    if places[0] is not None and places[1] is not None:
-        return _two_places(places[0], places[1])
+    one, other = _place(a), _place(b)
+    paths = list(paths)
+    if (one is None) != (other is None) and len(paths) == 1:
+        models, _ = _known(paths)
+        one, other = (
+            Place(paths[0], paths[0].name, only=name) if place is None and name in models else place
+            for place, name in ((one, a), (other, b))
+        )
+    if one is not None and other is not None:
+        return _two_places(one, other)
     listed = tuple(Place(path, path.name) for path in dict.fromkeys(paths))
     models, judges = _known([place.path for place in listed])
     for kind, known in (("models", models), ("judges", judges)):
@@ -114,7 +132,12 @@ def sides(a: str, b: str, paths: Iterable[Path]) -> Sides:
             if a == b:
                 raise UsageError(f"{a!r} cannot be compared with itself; name two {kind}, or two results folders")
             return Sides(((a, b),), kind == "judges", listed)
-    for name in (a, b):
+    for name, place in ((a, one), (b, other)):
+        if place is not None:
+            raise UsageError(
+                f"{name!r} is a place with results, and {(b if name == a else a)!r} is no model in "
+                f"{', '.join(str(path) for path in paths)} and no such place; name two places, two models or two judges"
+            )
         if name not in models | judges:
             near = difflib.get_close_matches(name, models | judges, n=3)
             hint = f"did you mean {named(near)}?" if near else f"models: {named(sorted(models), 12)}"
@@ -140,7 +163,7 @@ def _two_places(one: Place, other: Place) -> Sides:
     if one == other:
         raise UsageError(f"{str(one.path)!r} cannot be compared with itself")
     if one.label == other.label:
-        one, other = (Place(place.path, str(place.path), place.fingerprints) for place in (one, other))
+        one, other = (Place(place.path, str(place.path), place.fingerprints, place.only) for place in (one, other))
     first, second = (set(_models(place)) for place in (one, other))
     common = sorted(first & second)
     own = sorted(first - second), sorted(second - first)

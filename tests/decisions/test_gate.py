@@ -137,6 +137,21 @@ def test_a_stored_file_is_a_baseline(tmp_path):
     assert found.difference == 0.0
 
 
+def test_a_model_by_name_against_a_stored_file(tmp_path):
+    """NEW is in the results, OLD in a file of its own; the file's name for it may be the same."""
+    rows = planted(-2.0, names=("model", "other"))
+    results = store(tmp_path / "results", rows)
+    before = store(
+        tmp_path / "old", [row for row in planted(0.0, names=("model", "other")) if row.models[0].name == "model"]
+    )
+    file = next(before.glob("**/*.jsonl"))
+    found, _ = gate("model", str(file), [results])
+    assert (found.verdict, found.n) == ("fail", 60)
+    assert found.verdicts.a.startswith("model@")
+    with pytest.raises(UsageError, match="did you mean 'model'"):
+        gate("mode", str(file), [results])
+
+
 def test_few_questions_decide_nothing(tmp_path):
     found = decided(store(tmp_path, planted(3.0, 3)))
     assert found.verdict == "inconclusive"
