@@ -9,6 +9,7 @@ from typing import Any
 from evalkit.decisions.compare import MOST_MOVED, Answers, Comparison
 from evalkit.decisions.pairing import SCORE
 from evalkit.ratings.differences import sign_test
+from evalkit.ratings.standing import named
 from evalkit.reports.grid import NONE, Grid, GridCell, signed
 
 SCHEMA = "evalkit.compare/1"
@@ -172,6 +173,11 @@ def _table(group: Sequence[Comparison]) -> Grid:
     what = {SCORE: "scores", "preference": "preferences", "win rate": "win rates against the baseline"}[verdicts.kind]
     said = [whole.sentence(), whole.about_people(), whole.about_failures()]
     notes = [text for text in said if text]
+    without: dict[str, list[str]] = {}
+    for one in group[1:]:
+        if one.interval is not None and one.interval.reason:
+            without.setdefault(one.interval.reason, []).append(one.category or "")
+    notes += [f"no interval of {named(names)}: {reason}" for reason, names in without.items()]
     notes.append("95% intervals, paired by question" + (", each category by itself" if len(group) > 1 else ""))
     return Grid(
         f"{verdicts.benchmark}: {verdicts.a} minus {verdicts.b}, {what}{by}",

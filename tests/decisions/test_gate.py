@@ -11,6 +11,7 @@ import pytest
 from evalkit.core.protocols import UsageError
 from evalkit.decisions.gate import against_itself, anytime_limits, decide, fixed_limits, gate, questions_needed
 from evalkit.decisions.gate_output import to_junit, to_markdown
+from evalkit.stats.confidence_sequence import log_e_values
 from tests.decisions.rows import store
 from tests.decisions.test_compare import MODEL_YAML, planted
 from tests.ratings.rows import judged
@@ -74,20 +75,27 @@ def test_false_passes_and_failures_on_the_boundary(gap):
 
 
 def test_looking_after_every_question_keeps_alpha():
-    """The sequential gate over 400 runs of 150 looks; the fixed one, misused so, is wrong far more often."""
+    """The sequential gate's bets over 1,000 runs of 150 looks; a t test, misused so, is wrong far more often."""
     rng = np.random.default_rng(4)
-    wrong = misused = 0
-    for _ in range(400):
-        values = rng.choice([-100.0, 0.0, 100.0], size=150)
-        lower, upper = anytime_limits(values, 100.0, 0.05)
-        wrong += lower > 0 or upper < 0
-        for n in range(10, 150, 10):
-            ends = fixed_limits(values[:n, None], np.ones(n), 100.0, None, 0.05)
-            if ends[0][0] > 0 or ends[1][0] < 0:
-                misused += 1
-                break
-    assert wrong / 400 <= 0.10  # both ends
-    assert misused / 400 > 0.2
+    values = rng.choice([-100.0, 0.0, 100.0], size=(1000, 150))
+    for above in (True, False):
+        evidence = log_e_values(values, 0.0, above=above, limits=(-100.0, 100.0))
+        assert (evidence.max(axis=1) >= math.log(20)).mean() <= 0.05
+    n = np.arange(1, 151)
+    mean = np.cumsum(values, axis=1) / n
+    deviation = np.sqrt(np.maximum(np.cumsum(values**2, axis=1) / n - mean**2, 1.0))
+    t = (mean / deviation * np.sqrt(n))[:, 9::10]
+    assert (t.max(axis=1) > 1.65).mean() > 0.1
+
+
+def test_the_sequential_limits_are_those_of_the_bets():
+    rng = np.random.default_rng(6)
+    values = rng.choice([-100.0, 0.0, 100.0], p=[0.1, 0.3, 0.6], size=60)
+    lower, upper = anytime_limits(values, 100.0, 0.05)
+    assert lower < values.mean() < upper
+    evidence = log_e_values(values, 0.0, limits=(-100.0, 100.0))
+    assert (lower > 0) == (evidence.max() >= math.log(20))
+    assert lower > 0
 
 
 def test_the_rate_against_itself_is_that_of_equal_models():
