@@ -120,6 +120,40 @@ def test_known_covariance_gives_the_same_as_the_questions_it_is_of():
         assert one.lower == pytest.approx(two.lower, abs=0.02)  # both levels are simulated
 
 
+def known(estimates, covariance, **more):
+    return differences_of_estimates(np.array(estimates), covariance, **({"clusters": 10**6, "n": 1} | more))
+
+
+def test_ranks_of_estimates():
+    got = known([2.0, 0.05, 0.0, -2.0], 0.01 * np.eye(4))
+    assert got.best.tolist() == [1, 2, 2, 4]
+    assert got.worst.tolist() == [1, 3, 3, 4]
+
+
+def test_simultaneous_quantile_is_tukeys():
+    got = known(np.zeros(5), np.eye(5), draws=100_000)
+    critical = stats.norm.ppf(0.5 + got.pairwise / 2)
+    assert critical == pytest.approx(stats.studentized_range.ppf(0.95, 5, np.inf) / 2**0.5, abs=0.02)
+    assert known(np.zeros(2), np.eye(2)).pairwise == 0.95
+    assert (got.best.tolist(), got.worst.tolist()) == ([1] * 5, [5] * 5)
+
+
+def test_simultaneous_coverage_of_ranks():
+    rng = np.random.default_rng(0)
+    truth, rank = np.array([1.0, 0.8, 0.5, 0.0]), np.array([1, 2, 3, 4])
+    hits = 0
+    for _ in range(400):
+        got = known(truth + rng.normal(size=4) * 0.2, 0.04 * np.eye(4), draws=1000)
+        hits += ((got.best <= rank) & (rank <= got.worst)).all()
+    assert hits / 400 > 0.93
+
+
+def test_differences_use_the_correlation():
+    near = np.array([[1.0, 0.99], [0.99, 1.0]])
+    assert known([0.5, 0.0], near).best.tolist() == [1, 2]
+    assert known([0.5, 0.0], np.eye(2)).best.tolist() == [1, 1]
+
+
 def test_no_covariance_is_no_limits():
     found = differences_of_estimates(np.array([1.0, 0.0]), None, clusters=1, n=3).intervals
     assert found[0] is None or found[0].lower is None
@@ -130,5 +164,9 @@ def test_what_cannot_be_compared_is_refused():
         paired_differences(np.ones((5, 1)), np.arange(5))
     with pytest.raises(ValueError, match="infinite"):
         paired_differences(np.array([[1.0, np.inf]] * 5), np.arange(5))
+    with pytest.raises(NotMeasurable, match="2 models"):
+        known([1.0], np.eye(1))
+    with pytest.raises(ValueError, match="2 by 2"):
+        known([1.0, 1.0], np.eye(3))
     with pytest.raises(ValueError, match="level"):
         paired_differences(np.ones((5, 2)), np.arange(5), level=1.0)
