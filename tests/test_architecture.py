@@ -33,7 +33,7 @@ ORDER = (
     "app",
     "api",
     "runs",
-    "probes rejudge",
+    "decisions probes rejudge",
     "settings",
     "engine",
     "reports",
@@ -228,7 +228,7 @@ finally:
 
 
 def test_reports_know_no_verb():
-    verbs = {"evalkit.cli", "evalkit.engine.session", "evalkit.run", "evalkit.rejudge.run", "evalkit.probes"}
+    verbs = {"evalkit.cli", "evalkit.engine.session", "evalkit.runs", "evalkit.rejudge.run", "evalkit.probes"}
     for path in files_of("reports"):
         assert within(imported(path, inside_functions=True), verbs) == set(), path
 

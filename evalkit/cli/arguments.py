@@ -12,6 +12,9 @@ VERBS = {
     "judge": "judge answers that are there already: files or stored ones",
     "rejudge": "put stored answers to another judge, and report the drift",
     "leaderboard": "rate models from stored judgments or battle tables",
+    "compare": "is A better than B? models, runs, folders or judges, paired by question",
+    "gate": "may NEW ship in OLD's place? passes, fails or is undecided (exit codes 0, 4, 5)",
+    "plan": "how many questions, repeats and judges show a difference of a given size?",
     "audit": "how far can the judges of stored judgments be trusted?",
     "import": "read another tool's results",
     "export": "write results as another tool's files",
@@ -44,7 +47,7 @@ def parse_top(arguments: Sequence[str]) -> None:
 
 def parse(verb: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """Read a verb's options. Ends the process over one that cannot be read, and names one that is like it."""
-    parsed, rest = verb.parse_known_args(arguments)
+    parsed, rest = verb.parse_known_intermixed_args(arguments)
     if rest:
         import difflib
 

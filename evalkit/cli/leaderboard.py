@@ -131,14 +131,21 @@ def _ratings(
         standings = [row for row in standings if (row.category is not None) == choices.by_category]
     beside, matrices = side_by_side(standings), form in ("md", "latex", "html")
     grids = leaderboard_grid.all_grids(standings, beside, by_category=choices.by_category, matrices=matrices)
-    return _for_people(grids, board.notes, form, options.output, console, note)
+    return show_grids(grids, board.notes, form, options.output, console, note)
 
 
-def _for_people(
-    grids: list[Grid], notes: list[str], form: str, output: Path | None, console: Console, note: Note
+def show_grids(
+    grids: list[Grid],
+    notes: list[str],
+    form: str,
+    output: Path | None,
+    console: Console,
+    note: Note,
+    title: str = "Leaderboard",
 ) -> str | None:
+    """Tables for people in this form: printed where it is a table for the terminal, and else returned as text."""
     if form == "html":
-        return leaderboard_page.page(grids, notes)
+        return leaderboard_page.page(grids, notes, title=title)
     for text in notes:
         note(text)
     if form in ("md", "latex"):

@@ -100,28 +100,13 @@ def _keep_secrets(arguments: list[str]) -> None:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    from importlib import import_module
+
     from evalkit.cli.arguments import VERBS, parse_top
 
     if not arguments or arguments[0] not in VERBS:
         parse_top(arguments)
     verb, *rest = arguments
-    # One branch a verb, and no table of names, so that a type checker follows the imports.
-    if verb == "run":
-        from evalkit.cli.run import main as carry_out
-    elif verb == "judge":
-        from evalkit.cli.judge import main as carry_out
-    elif verb == "rejudge":
-        from evalkit.cli.rejudge import main as carry_out
-    elif verb == "leaderboard":
-        from evalkit.cli.leaderboard import main as carry_out
-    elif verb == "audit":
-        from evalkit.cli.audit import main as carry_out
-    elif verb == "import":
-        from evalkit.cli.import_ import main as carry_out
-    elif verb == "export":
-        from evalkit.cli.export import main as carry_out
-    elif verb == "list":
-        from evalkit.cli.list_ import main as carry_out
-    else:
-        from evalkit.cli.doctor import main as carry_out
-    return carry_out(rest)
+    module = verb + "_" if verb in ("import", "list") else verb  # which Python keeps for itself
+    code: int = import_module(f"evalkit.cli.{module}").main(rest)
+    return code

@@ -9,8 +9,8 @@ from evalkit.core.protocols import EvalkitError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-DONE, FAILED, USAGE, BUDGET, GATE, INTERRUPTED = 0, 1, 2, 3, 4, 130
-"""Exit codes: done; some items failed; bad usage or config; budget reached; a gate failed; interrupted."""
+DONE, FAILED, USAGE, BUDGET, GATE, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+"""Exit codes: done; some items failed; bad usage or config; budget; a gate failed, is undecided; interrupted."""
 
 
 def console(*, stderr: bool = True) -> Console:

@@ -31,8 +31,10 @@ class VerdictCells:
     """[C] what varies; any whole numbers from 0."""
     turn: IntArray
     """[C]"""
-    strata: IntArray | None
-    """[C] category, where the benchmark fixes the categories."""
+    category: IntArray
+    """[C]"""
+    declared: bool
+    """Whether the benchmark fixes its categories, so that questions vary within them only."""
     limits: tuple[float, float] | None
     """Ends of the scale; None: not known."""
     pooled: bool = False
@@ -92,7 +94,13 @@ def differences(cells: VerdictCells, order: Sequence[str]) -> ModelDifferences |
     if len(chosen) < 2:
         return None
     values, failed = cells.values[:, chosen], cells.failed[:, chosen]
-    found = paired_differences(values, cells.question, strata=cells.strata, pooled=cells.pooled, limits=cells.limits)
+    found = paired_differences(
+        values,
+        cells.question,
+        strata=cells.category if cells.declared else None,
+        pooled=cells.pooled,
+        limits=cells.limits,
+    )
     counts = _failures(values, failed)
     bounds = {}
     if cells.limits is not None:

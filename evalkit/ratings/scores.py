@@ -286,7 +286,8 @@ class ScoreTable:
             failed & np.isnan(values),
             (place // turns).astype(np.int64),
             (place % turns).astype(np.int64),
-            stratum[first] if category is None and self.declared else None,
+            stratum[first],
+            category is None and self.declared,
             self.scale,
             self.pooled,
         )

@@ -90,7 +90,8 @@ def preference_cells(table: Comparisons, met: Matches) -> VerdictCells | None:
         _failed_cells(table, met, place, turns, chosen) & np.isnan(values),
         place // turns,
         place % turns,
-        None if (strata := strata_of(table, met.rows)) is None else strata[first],
+        table.category[met.rows][first].astype(np.int64),
+        strata_of(table, met.rows) is not None,
         None if weighted else (0.0, 100.0),
         pooled=True,
     )

@@ -105,6 +105,10 @@ def page(
     )
 
 
+RATINGS = ("ratings", "differences")
+"""Sections on how the models did."""
+
+
 @dataclass
 class _Space:
     """What is left of the page for tables and figures."""

@@ -50,7 +50,8 @@ def _list(row: Standing, found: dict[str | None, ModelDifferences]) -> Grid:
     by_category = list(found) != [None]
     failures = any(pair.worst for one in found.values() for pair in one.pairs)
     headers = (*(("category",) if by_category else ()), "model", "minus", "difference", "t", "questions")
-    cells, breaks = [], set()
+    cells: list[tuple[GridCell, ...]] = []
+    breaks: set[int] = set()
     for category, one in found.items():
         if by_category and cells:
             breaks.add(len(cells))

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evalkit.core.text import plain
@@ -142,19 +142,24 @@ def to_json(standings: list[Standing], notes: list[str], *, by_category: bool = 
 
 def to_csv(standings: list[Standing], *, by_category: bool = False) -> str:
     """The leaderboard as CSV, in full precision; failures by kind are JSON in one field."""
-    out = io.StringIO()
     listed = rows(standings, by_category=by_category)
+    return csv_of([{**row, "failed_by_kind": json.dumps(row["failed_by_kind"])} for row in listed])
+
+
+def csv_of(listed: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV, in full precision; no text is a formula to a spreadsheet."""
+    out = io.StringIO()
     writer = csv.DictWriter(out, list(dict.fromkeys(key for row in listed for key in row)), lineterminator="\n")
     writer.writeheader()
     for row in listed:
-        cells = {**row, "failed_by_kind": json.dumps(row["failed_by_kind"])}
-        writer.writerow({key: _safe_cell(value) if isinstance(value, str) else value for key, value in cells.items()})
+        writer.writerow({key: _safe_cell(value) if isinstance(value, str) else value for key, value in row.items()})
     return out.getvalue().rstrip("\n")
 
 
 def _safe_cell(text: str) -> str:
-    """A name that a spreadsheet will not run as a formula."""
-    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    """A name that a spreadsheet will not run as a formula, nor a terminal as a command."""
+    text = plain(text)
+    return "'" + text if text.startswith(("=", "+", "-", "@")) else text
 
 
 def to_markdown(grids: Iterable[Grid]) -> str:

@@ -32,8 +32,7 @@ def results(experiment: Experiment, store: Store, board: Board, notes: Sequence[
     """
     standings = board.standings
     compared = any(row.method != "score" for row in standings)
-    # One table after the other; a table of differences between models belongs between these and the examples.
-    grids = all_grids(standings, side_by_side(standings))
+    grids = all_grids(standings, side_by_side(standings), matrices=True)
     return {
         "title": "Ratings" if compared else "Scores",
         "tables": [shown(grid) for grid in grids[: LIMITS.parts]],

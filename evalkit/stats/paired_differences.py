@@ -34,7 +34,8 @@ class PairedDifferences:
         b: [K] second model.
         intervals: [K] first minus second; the limits of all pairs hold at once with probability `level`. None where the
             two have nothing in common. `clusters` counts the common questions, `n` the common verdicts.
-        best: [M] 1 + number of models that are better by an interval without 0.
+        best: [M] 1 + number of models that are better by an interval without 0. All true ranks lie within `best` and
+            `worst` with probability `level` (Mogstad et al. 2024, Review of Economic Studies 91:476).
         worst: [M] M - number of models that are worse by one.
         level: Coverage of all pairs at once.
         pairwise: Level of each interval taken by itself, from `level` for one pair upwards.
@@ -145,6 +146,7 @@ def differences_of_estimates(
 
     Raises:
         NotMeasurable: With fewer than two models.
+        ValueError: On shapes that do not fit or values that are not finite.
     """
     estimates = floats(estimates, "estimates")
     if estimates.size < 2:
@@ -154,6 +156,8 @@ def differences_of_estimates(
     known = (
         np.zeros((estimates.size, estimates.size)) if covariance is None else floats(covariance, "covariance", ndim=2)
     )
+    if known.shape != (estimates.size, estimates.size):
+        raise ValueError(f"covariance must be {estimates.size} by {estimates.size} but has shape {known.shape}")
     variance = known[a, a] + known[b, b] - 2 * known[a, b]
     peak = np.full(size, 3.0)
     if influence is not None:

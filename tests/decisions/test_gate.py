@@ -1,0 +1,273 @@
+"""The gate: every verdict has planted data, error rates hold, and each form says the same."""
+
+import json
+import math
+from xml.etree import ElementTree
+
+import msgspec
+import numpy as np
+import pytest
+
+from evalkit.core.protocols import UsageError
+from evalkit.decisions.gate import against_itself, anytime_limits, decide, fixed_limits, gate, questions_needed
+from evalkit.decisions.gate_output import to_junit, to_markdown
+from evalkit.stats.confidence_sequence import log_e_values
+from tests.decisions.rows import store
+from tests.decisions.test_compare import MODEL_YAML, planted
+from tests.ratings.rows import judged
+
+
+def decided(folder, **more):
+    return gate("new", "old", [folder], **more)[0]
+
+
+@pytest.mark.parametrize(
+    ("gap", "margin", "verdict"),
+    [(0.0, 0.8, "pass"), (1.0, 0.0, "pass"), (-1.5, 0.3, "fail"), (-0.5, 0.4, "inconclusive")],
+)
+def test_each_verdict_on_what_is_planted(tmp_path, gap, margin, verdict):
+    found = decided(store(tmp_path, planted(gap)), margin=margin)
+    assert found.verdict == verdict
+    assert found.line().startswith(verdict.upper())
+    assert (found.lower > -margin, found.upper < -margin) == (verdict == "pass", verdict == "fail")
+    assert (found.more_items is not None) == (verdict == "inconclusive")
+
+
+def test_the_limits_are_a_one_sided_test_each(tmp_path):
+    from scipy import stats
+
+    rng = np.random.default_rng(1)
+    values = rng.normal(0.2, 1.0, 50)
+    lower, upper = fixed_limits(values[:, None], np.ones(50), None, None, 0.05)
+    test = stats.ttest_1samp(values, 0).confidence_interval(0.90)
+    assert (lower[0], upper[0]) == pytest.approx((test.low, test.high))
+
+
+def test_about_n_more_questions_decide_8_times_in_10():
+    """The number holds where the difference is what it was seen to be."""
+    rng = np.random.default_rng(2)
+    deviation, gap, seen = 1.0, 0.2, 40
+    values = rng.normal(0, 1, seen)
+    values = (values - values.mean()) / values.std(ddof=1) * deviation
+    lower, _ = fixed_limits(values[:, None], np.ones(seen), None, None, 0.05)
+    more = questions_needed(values, -float(lower[0]), gap)
+    total = seen + more
+    again = rng.normal(gap, deviation, size=(total, 4000))
+    found, _ = fixed_limits(again, np.ones(total), None, None, 0.05)
+    assert (found > 0).mean() == pytest.approx(0.8, abs=0.03)
+
+
+def test_a_difference_on_the_margin_is_never_decided(tmp_path):
+    values = np.array([1.0, -1.0] * 20)
+    assert questions_needed(values, 0.3, 0.0) is None
+    assert questions_needed(values, 0.3, 1e-6) is None
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.25])
+def test_false_passes_and_failures_on_the_boundary(gap):
+    """A model exactly the margin worse: alpha of 5,000 pass, alpha fail."""
+    rng = np.random.default_rng(3)
+    values = np.clip(rng.normal(-gap, 1.2, size=(60, 5000)).round(1), -9, 9)
+    values -= values.mean() + gap  # the mean over all draws is exactly the margin
+    lower, upper = fixed_limits(values, np.ones(60), 9.0, None, 0.05)
+    assert (lower > -gap).mean() < 0.06
+    assert (upper < -gap).mean() < 0.06
+
+
+def test_looking_after_every_question_keeps_alpha():
+    """The sequential gate's bets over 1,000 runs of 150 looks; a t test, misused so, is wrong far more often."""
+    rng = np.random.default_rng(4)
+    values = rng.choice([-100.0, 0.0, 100.0], size=(1000, 150))
+    for above in (True, False):
+        evidence = log_e_values(values, 0.0, above=above, limits=(-100.0, 100.0))
+        assert (evidence.max(axis=1) >= math.log(20)).mean() <= 0.05
+    n = np.arange(1, 151)
+    mean = np.cumsum(values, axis=1) / n
+    deviation = np.sqrt(np.maximum(np.cumsum(values**2, axis=1) / n - mean**2, 1.0))
+    t = (mean / deviation * np.sqrt(n))[:, 9::10]
+    assert (t.max(axis=1) > 1.65).mean() > 0.1
+
+
+def test_the_sequential_limits_are_those_of_the_bets():
+    rng = np.random.default_rng(6)
+    values = rng.choice([-100.0, 0.0, 100.0], p=[0.1, 0.3, 0.6], size=60)
+    lower, upper = anytime_limits(values, 100.0, 0.05)
+    assert lower < values.mean() < upper
+    evidence = log_e_values(values, 0.0, limits=(-100.0, 100.0))
+    assert (lower > 0) == (evidence.max() >= math.log(20))
+    assert lower > 0
+
+
+def test_the_rate_against_itself_is_that_of_equal_models():
+    rng = np.random.default_rng(5)
+    values = rng.normal(0.8, 1.0, 80)  # the difference itself must not matter
+    found = against_itself(values, np.ones(80), 9.0, None, 0.0, 0.05)
+    assert found.passed == pytest.approx(0.05, abs=0.02)
+    assert found.failed == pytest.approx(0.05, abs=0.02)
+    assert found.passed + found.failed + found.undecided == pytest.approx(1.0)
+    wide = against_itself(values, np.ones(80), 9.0, None, 2.0, 0.05)
+    assert wide.passed == 1.0
+
+
+def test_repeated_verdicts_give_the_rate_where_there_are_some(tmp_path):
+    rows = planted(0.0)
+    again = [
+        msgspec.structs.replace(
+            row, repeat=1, scores=(min(10.0, row.scores[0] + (0.1 if q % 2 else -0.1)),), key=f"r{q}"
+        )
+        for q, row in enumerate(rows)
+    ]
+    assert decided(store(tmp_path / "once", rows), margin=0.0).against_itself.source == "split"
+    found = decided(store(tmp_path / "twice", rows + again), margin=0.0).against_itself
+    assert found.source == "repeats"
+    assert found.passed < 0.15
+
+
+def test_preferences_in_both_orders_are_one_comparison(tmp_path):
+    rows = []
+    for q in range(30):
+        won = (1.0, 0.0) if q % 3 else (0.0, 1.0)
+        rows.append(judged("new", "old", won, f"q{q}"))
+        rows.append(judged("old", "new", won[::-1], f"q{q}"))
+    found = decided(store(tmp_path, rows))
+    assert (found.n, found.verdict) == (30, "pass")
+    assert found.margin == 5.0
+    assert found.difference == pytest.approx(100 / 3)
+
+
+def test_a_stored_file_is_a_baseline(tmp_path):
+    rows = planted(0.0, names=("model", "other"))
+    old = store(tmp_path / "old", [row for row in rows if row.models[0].name == "model"])
+    new = store(tmp_path / "new", [row for row in rows if row.models[0].name == "model"])
+    file = next((old).glob("**/*.jsonl"))
+    found, _ = gate(str(new), str(file), [], margin=0.5)
+    assert found.verdict == "pass"
+    assert found.difference == 0.0
+
+
+def test_a_model_by_name_against_a_stored_file(tmp_path):
+    """NEW is in the results, OLD in a file of its own; the file's name for it may be the same."""
+    rows = planted(-2.0, names=("model", "other"))
+    results = store(tmp_path / "results", rows)
+    before = store(
+        tmp_path / "old", [row for row in planted(0.0, names=("model", "other")) if row.models[0].name == "model"]
+    )
+    file = next(before.glob("**/*.jsonl"))
+    found, _ = gate("model", str(file), [results])
+    assert (found.verdict, found.n) == ("fail", 60)
+    assert found.verdicts.a.startswith("model@")
+    with pytest.raises(UsageError, match="did you mean 'model'"):
+        gate("mode", str(file), [results])
+
+
+def test_few_questions_decide_nothing(tmp_path):
+    found = decided(store(tmp_path, planted(3.0, 3)))
+    assert found.verdict == "inconclusive"
+    assert "at least 4 questions" in found.line()
+
+
+def test_at_most_uses_the_first_questions(tmp_path):
+    folder = store(tmp_path, planted(0.5, 60))
+    assert decided(folder, at_most=20).n == 20
+    assert decided(folder).n == 60
+
+
+def test_options_that_make_no_sense_say_what_does(tmp_path):
+    folder = store(tmp_path, planted(0.0))
+    for options, text in (
+        ({"alpha": 0.7}, "alpha"),
+        ({"margin": -1.0}, "margin"),
+        ({"margin": math.nan}, "margin"),
+        ({"at_most": 0}, "at-most"),
+    ):
+        with pytest.raises(UsageError, match=text):
+            decided(folder, **options)
+
+
+def test_several_comparisons_are_refused_with_what_there_is(tmp_path):
+    rows = planted(0.0) + planted(0.0, benchmark="other")
+    with pytest.raises(UsageError, match="2 comparisons to decide on"):
+        decided(store(tmp_path, rows))
+
+
+@pytest.mark.parametrize(("gap", "code", "tag"), [(0.0, 0, None), (-2.0, 4, "failure"), (-0.25, 5, "error")])
+def test_exit_codes_and_forms_agree(tmp_path, cli, monkeypatch, gap, code, tag):
+    folder = store(tmp_path / "r", planted(gap))
+    summary = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    margin = "0.8" if code == 0 else "0.25"
+    ended = cli(
+        "gate", "new", "old", str(folder), "--margin", margin, "--format", "json", "--junit", str(tmp_path / "j.xml")
+    )
+    assert ended.code == code, ended.err
+    data = json.loads(ended.out)
+    assert data["schema"] == "evalkit.gate/1"
+    assert {"verdict", "difference", "lower", "upper", "margin", "n", "more_items"} <= data.keys()
+    assert data["verdict"] == {0: "pass", 4: "fail", 5: "inconclusive"}[code]
+    case = ElementTree.parse(tmp_path / "j.xml").getroot().find("testsuite/testcase")
+    assert [child.tag for child in case if child.tag != "system-out"] == ([tag] if tag else [])
+    assert data["verdict"] in summary.read_text()
+    line = cli("gate", "new", "old", str(folder), "--margin", margin).out.splitlines()[0]
+    assert line == data["sentence"]
+
+
+JUNIT = {
+    "testsuites": ({"name", "tests", "failures", "errors", "skipped", "time"}, {"testsuite"}),
+    "testsuite": ({"name", "tests", "failures", "errors", "skipped", "time"}, {"testcase"}),
+    "testcase": ({"classname", "name", "time"}, {"failure", "error", "system-out"}),
+    "failure": ({"message", "type"}, set()),
+    "error": ({"message", "type"}, set()),
+    "system-out": (set(), set()),
+}
+"""Attributes and children of the elements, as the schema that CI systems share (Jenkins' junit-10.xsd) has them."""
+
+
+def test_junit_is_well_formed_whatever_the_names(tmp_path):
+    rows = planted(-2.0, names=('new"<&>\x00\x1b[31m]]>\ufffe', "old"))
+    found, _ = gate('new"<&>\x00\x1b[31m]]>\ufffe', "old", [store(tmp_path, rows)])
+    root = ElementTree.fromstring(to_junit(found).split("\n", 1)[1])
+    for element in root.iter():
+        attributes, children = JUNIT[element.tag]
+        assert set(element.attrib) <= attributes
+        assert {child.tag for child in element} <= children
+    assert root.find("testsuite").get("failures") == "1"
+    assert "<&" not in to_markdown(found)
+
+
+def test_asking_in_batches_stops_when_it_is_decided(cli, tmp_path):
+    """Each batch asks only what is new; a decided gate asks no more."""
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    for name, skill in {"poor": 2.0, "good": 9.0}.items():
+        (tmp_path / "conf" / "model" / f"{name}.yaml").write_text(MODEL_YAML.format(name, skill))
+    ended = cli(
+        "gate", "good", "poor", "--sequential", "pocket", "judge=fake", "--margin", "3",
+        "--config-dir", str(tmp_path / "conf"), "--format", "json",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    data = json.loads(ended.out)
+    assert data["sequential"]
+    assert data["n"] < 24
+
+
+def test_settings_need_a_benchmark_and_sequential(cli):
+    assert cli("gate", "a", "b", "judge=fake").code == 2
+    ended = cli("gate", "a", "b", "pocket", "judge=fake")
+    assert ended.code == 2
+    assert "--sequential" in ended.err
+
+
+def test_decide_needs_no_files():
+    """The same decision from verdicts at hand."""
+    import dataclasses
+
+    from evalkit.decisions.pairing import PairedVerdicts
+
+    rng = np.random.default_rng(6)
+    first = rng.normal(6, 1, 40)
+    one = PairedVerdicts(
+        "b", "j", "p", "new", "old", "score", first, first - 0.5, np.zeros((40, 2), dtype=bool), np.arange(40),
+        np.ones(40, dtype=np.int64), np.zeros(40, dtype=np.int64), tuple(map(str, range(40))), ("",), (1.0, 10.0),
+        False,
+    )  # fmt: skip
+    assert decide(one, margin=0.0).verdict == "pass"
+    assert decide(dataclasses.replace(one, first=one.second, second=one.first), margin=0.0).verdict == "fail"
