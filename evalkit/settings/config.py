@@ -32,6 +32,7 @@ from evalkit.datasets.benchmark import Benchmark, Fields
 from evalkit.engine.experiment import Experiment
 from evalkit.engine.judge import STOP_UNPARSED, Orders, Pairing
 from evalkit.engine.session import STOP_WITHIN, Session
+from evalkit.engine.stopping_rule import About, StoppingRule
 from evalkit.models.retry import RetryPolicy
 from evalkit.settings.members import is_member
 
@@ -116,6 +117,10 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     orders: Orders = "both"
     limit: int | None = None
     repeats: int = 1
+    until: str | None = None
+    max_judgments: int | None = None
+    about: About = "questions_like_these"
+    gap: float | None = None
     results_dir: str = "results"
     run: RunConfig = RunConfig()
     dry_run: bool = False
@@ -153,6 +158,7 @@ def parse(composed: Mapping[str, Any]) -> Config:
         members[group] = {name: convert(_merged(node, shared), kind, f"{group}.{name}") for name, node in nodes.items()}
     config: Config = convert({**composed, "model": {}, "judge": {}}, Config, "")
     _at_least(1, config.repeats, "repeats")
+    _check_rule(config)
     _at_least(1, 1 if config.stop_unparsed is None else config.stop_unparsed, "stop_unparsed")
     for name, value in (("usd", config.budget.usd), ("tokens", config.budget.tokens)):
         if value is not None:
@@ -170,6 +176,17 @@ def parse(composed: Mapping[str, Any]) -> Config:
     _at_least(0, config.retry.first_wait, "retry.first_wait")
     _at_least(0, config.retry.longest_wait, "retry.longest_wait")
     return msgspec.structs.replace(config, **members)
+
+
+def _check_rule(config: Config) -> None:
+    """Refuse settings of a tournament that say nothing, or contradict it."""
+    given = {"max_judgments": config.max_judgments, "gap": config.gap}
+    for name, value in given.items():
+        if value is not None and config.until is None:
+            raise UsageError(f"{name}={value:g} belongs to a tournament; add until=order, top1, ranks:1 or elo:20")
+    _at_least(1, 1 if config.max_judgments is None else config.max_judgments, "max_judgments")
+    if config.gap is not None and not 0.5 < config.gap < 1:
+        raise UsageError(f"gap={config.gap:g}: how often each model beats the next, more than 0.5 and less than 1")
 
 
 def _members(group: Mapping[str, Any], kind: type[ModelConfig]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -247,15 +264,21 @@ async def experiment(config: Config, benchmark: Benchmark) -> Experiment:
     judges = tuple(_judge(name, part, protocol, benchmark.references) for name, part in config.judge.items())
     if config.backend == "ray":
         models, judges = _on_ray(models, judges, config.ray)
+    pairing = _pairing(config, benchmark)
+    rule = None
+    if config.until is not None:
+        rule = StoppingRule(config.until, config.max_judgments, config.about, config.gap)
+        rule.check([model.name for model in models], judges, baseline=bool(pairing.baseline))
     return Experiment(
         benchmark=benchmark,
         models=models,
         judges=judges,
-        pairing=_pairing(config, benchmark),
+        pairing=pairing,
         repeats=config.repeats,
         ask_again=frozenset(config.ask_again),
         stop_unparsed=config.stop_unparsed,
         batch=config.batch,
+        rule=rule,
     )
 
 

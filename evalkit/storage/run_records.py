@@ -62,6 +62,8 @@ class RunRecord(msgspec.Struct):
     stages: Mapping[str, StageRecord] = {}
     traffic: Mapping[str, TrafficRecord] = {}
     warnings: tuple[str, ...] = ()
+    tournament: Mapping[str, str] = {}
+    """Of a tournament: ``until`` what, and its ``guarantee``."""
 
 
 def run_records(paths: Iterable[Path]) -> list[RunRecord]:
