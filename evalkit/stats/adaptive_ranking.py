@@ -125,6 +125,7 @@ class AdaptiveRanking:
         self._whole = whole
         self._population = questions if whole else None
         self._process = CapitalProcess.begun(self.first.size, population=self._population, stakes=STAKES)
+        self._waiting: list[tuple[int, float, float]] = []
         self._values: list[list[tuple[float, float]]] = [[] for _ in range(self.first.size)]
         self._won = np.zeros(self.first.size)
         self._units = np.zeros(self.first.size)
@@ -150,13 +151,29 @@ class AdaptiveRanking:
             if not self._whole:
                 return
         least, most = (0.0, 1.0) if value is None else (value, value)
-        self._process = self._process.after(np.array([pair]), np.array([least]), np.array([most]))
+        self._waiting.append((pair, least, most))
         self._values[pair].append((least, most))
         self._stale.add(pair)
         if value is not None:
             self._won[pair] += value
             self._units[pair] += 1
             self._squares += (value - 0.5) ** 2
+
+    @property
+    def process(self) -> CapitalProcess:
+        """The bets on each pair, [P] sequences, after all units so far."""
+        while self._waiting:  # of each pair the first that waits, all of them at once
+            first: dict[int, tuple[float, float]] = {}
+            rest = []
+            for pair, least, most in self._waiting:
+                if pair in first:
+                    rest.append((pair, least, most))
+                else:
+                    first[pair] = least, most
+            least_most = np.array(list(first.values()))
+            self._process = self._process.after(np.array(list(first)), least_most[:, 0], least_most[:, 1])
+            self._waiting = rest
+        return self._process
 
     @property
     def units(self) -> FloatArray:
@@ -237,7 +254,7 @@ class AdaptiveRanking:
     def _claims(self) -> tuple[BoolArray, BoolArray]:
         """Who beats whom, and who is before whom as it follows."""
         beats = np.zeros((self.models, self.models), dtype=np.bool_)
-        peak = self._process.log_peak >= self.threshold
+        peak = self.process.log_peak >= self.threshold
         beats[self.first, self.second] = peak[:, 0]
         beats[self.second, self.first] = peak[:, 1]
         before = beats.astype(np.float32)
@@ -271,10 +288,13 @@ class AdaptiveRanking:
         """[P] whether the questions left could decide a pair, if one of the two won all of them."""
         if self._whole:
             return self.left > 0
-        best = self._process.log_capital + self.left[:, None, None] * np.log1p(STAKES)
-        reached = np.logaddexp.reduce(best, axis=-1) - math.log(len(STAKES)) >= self.threshold
-        result: BoolArray = reached.any(axis=1) & (self.left > 0)
-        return result
+        cost = math.log(len(STAKES))
+        surely = self.process.log_capital[:, :, 0].max(axis=1) + self.left * math.log1p(STAKES[0]) - cost
+        reached = (surely >= self.threshold) & (self.left > 0)
+        rest = np.flatnonzero(~reached & (self.left > 0))
+        best = self.process.log_capital[rest] + self.left[rest, None, None] * np.log1p(STAKES)
+        reached[rest] = (np.logaddexp.reduce(best, axis=-1) - cost >= self.threshold).any(axis=1)
+        return reached
 
     def _fitted(self) -> FloatArray:
         """Shrunk Bradley-Terry ratings [M] in logits, two steps from the last ones."""
@@ -300,7 +320,7 @@ class AdaptiveRanking:
         # A pair's variance is the pooled mean square around 1/2 less its own distance from there.
         spread = np.maximum((self._squares + 0.25 * BELIEF) / (self._units.sum() + BELIEF) - square, 0.02)
         growth = square / (2 * (spread + square))
-        evidence = self._process.log_evidence
+        evidence = self.process.log_evidence
         towards = np.where(rate >= 0.5, evidence[:, 0], evidence[:, 1])
         needed: FloatArray = np.maximum(self.threshold + START_UP - towards, 0.1) / np.maximum(growth, 1e-9)
         if self._whole:  # each draw says more, the fewer are left

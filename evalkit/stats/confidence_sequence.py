@@ -152,6 +152,8 @@ class CapitalProcess:
     """[S, 2] sums of the values, and of what they lack of 1."""
     log_capital: FloatArray
     """[S, 2, D] of the bets that the mean is above, and below, at each stake."""
+    log_evidence: FloatArray
+    """[S, 2] logarithms of the e-values now, that each mean is above and below."""
     log_peak: FloatArray
     """[S, 2] highest logarithm of an e-value so far: what was once shown stays shown."""
 
@@ -168,13 +170,8 @@ class CapitalProcess:
             np.zeros((sequences, 2)),
             np.zeros((sequences, 2, len(stakes))),
             np.zeros((sequences, 2)),
+            np.zeros((sequences, 2)),
         )
-
-    @property
-    def log_evidence(self) -> FloatArray:
-        """[S, 2] logarithms of the e-values now, that each mean is above and below; peaks keep what these lose."""
-        result: FloatArray = np.logaddexp.reduce(self.log_capital, axis=-1) - np.log(len(self.stakes))
-        return result
 
     def after(self, sequences: IntArray, least: FloatArray, most: FloatArray | None = None) -> CapitalProcess:
         """The same with one more value of each of some different sequences.
@@ -198,12 +195,13 @@ class CapitalProcess:
         if self.population is not None:
             evidence = np.where(sums + x > self.population * (tested + ROUNDING), np.inf, evidence)
         count, total = self.count.copy(), self.total.copy()
-        log_capital, peak = self.log_capital.copy(), self.log_peak.copy()
+        log_capital, now, peak = self.log_capital.copy(), self.log_evidence.copy(), self.log_peak.copy()
         count[sequences] += 1
         total[sequences] += x
         log_capital[sequences] = capital
+        now[sequences] = evidence
         peak[sequences] = np.maximum(peak[sequences], evidence)
-        return CapitalProcess(self.mean, self.population, self.stakes, count, total, log_capital, peak)
+        return CapitalProcess(self.mean, self.population, self.stakes, count, total, log_capital, now, peak)
 
 
 def _scaled(values: npt.ArrayLike, limits: tuple[float, float], *, ndim: int) -> FloatArray:

@@ -108,7 +108,7 @@ def test_reaching_for_what_looks_best_does_not_spoil_claims():
     for _ in range(60):
         ranking = AdaptiveRanking(4, 60, Goal.read("order"))
         for _ in range(240):
-            evidence = np.where(ranking.left > 0, ranking._process.log_evidence.max(axis=1), -np.inf)
+            evidence = np.where(ranking.left > 0, ranking.process.log_evidence.max(axis=1), -np.inf)
             if not np.isfinite(evidence).any():
                 break
             ranking.add(int(np.argmax(evidence)), float(rng.random() < 0.5))
