@@ -129,6 +129,7 @@ def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = ()) -> Au
     from evalkit.audit.agreement_counts import agreement_rows
     from evalkit.audit.agreement_statistics import statistics
     from evalkit.audit.examples import examples
+    from evalkit.audit.panel import panels
     from evalkit.audit.rankings_compared import compared, ratings
 
     said = [*notes]
@@ -178,6 +179,7 @@ def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = ()) -> Au
         rating_notes=rating_notes,
         histograms=tuple(histograms),
         examples=tuple(shown),
+        panels=tuple(panel for gathered in found for panel in panels(gathered)),
         notes=tuple(said),
     )
 

@@ -262,14 +262,10 @@ def cheapest_sub_panel(
     price = floats([1.0] * judges if costs is None else list(costs), "costs")
     if judges > MOST_JUDGES or price.size != judges:
         raise ValueError(f"needs at most {MOST_JUDGES} judges and a cost for each, not {judges} and {price.size}")
-    centred = values - values.mean(axis=0)
-    sums = np.zeros((number, judges))
-    np.add.at(sums, place, centred)
-    spread = sums.T @ sums / len(values) ** 2 * number / (number - 1)  # of the judges' means, clustered
+    spread = _spread_of_means(values, place, number)
 
     def width(chosen: tuple[int, ...]) -> float:
-        rows = np.array(chosen)
-        return float(1.96 * np.sqrt(max(spread[np.ix_(rows, rows)].sum(), 0.0)) / len(chosen))
+        return _half_width(spread[np.ix_(chosen, chosen)])
 
     every = [chosen for size in range(1, judges + 1) for chosen in combinations(range(judges), size)]
     fits = [chosen for chosen in every if width(chosen) <= half_width]
@@ -278,6 +274,28 @@ def cheapest_sub_panel(
     else:
         best = min(every, key=width)
     return SubPanel(best, float(price[list(best)].sum()), width(best), bool(fits))
+
+
+def mean_half_width(votes: FloatArray, clusters: IntArray) -> float:
+    """Half width of a 95% interval for the mean vote of all judges, clustered by question.
+
+    Args:
+        votes: [N, K].
+        clusters: [N] question of each case.
+    """
+    return _half_width(_spread_of_means(*_checked(votes, clusters)))
+
+
+def _spread_of_means(values: FloatArray, place: IntArray, number: int) -> FloatArray:
+    """Covariances [K, K] of the judges' means, clustered."""
+    sums = np.zeros((number, values.shape[1]))
+    np.add.at(sums, place, values - values.mean(axis=0))
+    result: FloatArray = sums.T @ sums / len(values) ** 2 * number / (number - 1)
+    return result
+
+
+def _half_width(spread: FloatArray) -> float:
+    return float(1.96 * np.sqrt(max(spread.sum(), 0.0)) / len(spread))
 
 
 def _of_three(covariance: FloatArray, slack: FloatArray, alike: float) -> BoolArray:
