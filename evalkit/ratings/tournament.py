@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from evalkit.ratings.panel import PANEL
 from evalkit.ratings.standing import Standing, named
 
 if TYPE_CHECKING:
@@ -292,14 +293,21 @@ class Tournament:
 def after_choosing(standings: list[Standing], outcome: TournamentOutcome) -> list[Standing]:
     """Ratings fitted to chosen pairs: without intervals, as theirs hold for designs fixed beforehand only.
 
-    Ranges of ranks are those of the tournament, which hold whatever was chosen.
+    Ranges of ranks are those of the tournament, which hold whatever was chosen: of the only judge, or of the panel.
     """
     place = {one.model: one for one in outcome.places}
+    judges = {row.judge for row in standings if row.method == "bt"}
+
+    def ranks(row: Standing) -> dict[str, int | None]:
+        if judges > {row.judge} and row.judge != PANEL:
+            return {"rank_best": None, "rank_worst": None}
+        return {"rank_best": place[row.model].best, "rank_worst": place[row.model].worst}
+
     return [
         replace(
             row,
             estimates={name: _without_limits(estimate) for name, estimate in row.estimates.items()},
-            columns=row.columns | {"rank_best": place[row.model].best, "rank_worst": place[row.model].worst},
+            columns=row.columns | ranks(row),
             about=replace(row.about, separability=None),
         )
         if row.method == "bt" and row.model in place

@@ -173,6 +173,10 @@ def test_a_panel_judges_every_unit(asked, tmp_path):
     assert found.outcome.places[0].model == "d"
     assert len({row["judge"]["name"] for row in found.rows}) == 2
     assert found.outcome.judgments == len(found.rows) == 4 * sum(pair.units for pair in found.outcome.pairs)
+    rows = after_choosing(found.board.standings, found.outcome)
+    assert {row.judge for row in rows} == {"judge one", "judge two", "pooled"}
+    for row in rows:  # the tournament's claims are the panel's, and no single judge's
+        assert (row.columns["rank_best"] is None) == (row.judge != "pooled")
 
 
 def test_equal_models_stay_undecided_and_it_says_why(asked, tmp_path):
