@@ -21,8 +21,10 @@ from evalkit.ratings.lc import LengthControlledWinRates, read_difficulties, read
 from evalkit.ratings.panel import PANEL, pooled
 from evalkit.ratings.scores import METHOD, scores
 from evalkit.ratings.standing import Board, Method, Standing, TableInfo, count_outcomes, named, with_info
+from evalkit.ratings.tournament import caution
 from evalkit.ratings.winrate import WinRates
 from evalkit.storage.results import answer_logs, judged_rows
+from evalkit.storage.run_records import tournaments
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray
@@ -94,6 +96,8 @@ def rate(choices: Choices) -> Board:
         )
     assumed: list[str] = []
     board = rate_tables(_tables(choices, assumed), choices)
+    rated = {row.benchmark for row in board.standings}
+    assumed += [f"{name}: {caution(until)}" for name, until in tournaments(choices.paths) if name in rated]
     board.notes[:0] = assumed
     return board
 

@@ -316,6 +316,14 @@ def after_choosing(standings: list[Standing], outcome: TournamentOutcome) -> lis
     ]
 
 
+def caution(until: str) -> str:
+    """What a reader of other tables of a tournament's judgments must know."""
+    return (
+        f"a tournament (until={until}) chose pairs by what was seen: intervals and ranges of ranks here take the pairs "
+        "as fixed beforehand and are not guaranteed; those that are stand in the tournament.json of its run"
+    )
+
+
 def _without_limits(estimate: Interval | None) -> Interval | None:
     if estimate is None:
         return None

@@ -77,6 +77,12 @@ def run_records(paths: Iterable[Path]) -> list[RunRecord]:
     return sorted(records, key=lambda record: record.started)
 
 
+def tournaments(paths: Iterable[Path]) -> list[tuple[str, str]]:
+    """Benchmarks of which pairs were chosen by what was seen, and until what, by the runs' records."""
+    found = ((record.benchmark, record.tournament.get("until")) for record in run_records(paths))
+    return [(name, until) for name, until in dict.fromkeys(found) if until]
+
+
 def read(path: Path) -> RunRecord | None:
     """One manifest.json; None where there is none, or half of one, or another program's."""
     try:
