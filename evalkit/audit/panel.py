@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalkit.evidence.evidence import Evidence
 from evalkit.evidence.gather import BenchmarkEvidence
@@ -45,7 +45,7 @@ def _panel(group: Sequence[Evidence]) -> JudgePanel | None:
         if len(chosen) == 2:
             return None
         chosen.remove(min(chosen, key=lambda judge: int(np.isfinite(every[:, judge]).sum())))
-    votes, place = every[np.ix_(there, chosen)], question[there]
+    votes, place = every[there][:, chosen], question[there]
     names = tuple(group[judge].judge for judge in chosen)
     try:
         carried = effective_votes(votes, place)
@@ -129,7 +129,7 @@ def _labels(group: Sequence[Evidence], keys: Sequence[IntArray], cases: int) -> 
 
 def _against_labels(
     votes: FloatArray, label: FloatArray, question: IntArray, names: Sequence[str], source: str | None
-) -> dict[str, object]:
+) -> dict[str, Any]:
     import numpy as np
 
     from evalkit.stats.errors import NotMeasurable
@@ -161,7 +161,7 @@ def _against_labels(
     }
 
 
-def _without_labels(votes: FloatArray, question: IntArray, names: Sequence[str]) -> dict[str, object]:
+def _without_labels(votes: FloatArray, question: IntArray, names: Sequence[str]) -> dict[str, Any]:
     from evalkit.stats.errors import NotConverged
     from evalkit.stats.panel import accuracy_bounds, dawid_skene
 

@@ -290,7 +290,7 @@ class AdaptiveRanking:
             return self.left > 0
         cost = math.log(len(STAKES))
         surely = self.process.log_capital[:, :, 0].max(axis=1) + self.left * math.log1p(STAKES[0]) - cost
-        reached = (surely >= self.threshold) & (self.left > 0)
+        reached: BoolArray = (surely >= self.threshold) & (self.left > 0)
         rest = np.flatnonzero(~reached & (self.left > 0))
         best = self.process.log_capital[rest] + self.left[rest, None, None] * np.log1p(STAKES)
         reached[rest] = (np.logaddexp.reduce(best, axis=-1) - cost >= self.threshold).any(axis=1)

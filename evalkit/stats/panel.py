@@ -354,8 +354,8 @@ def _worth(covariance: FloatArray) -> FloatArray:
     trace = np.trace(covariance, axis1=1, axis2=2)
     total = covariance.sum(axis=(1, 2))
     judges = covariance.shape[1]
-    result: FloatArray = judges * trace / np.maximum(total, trace * 1e-6 + 1e-300)
-    return np.minimum(result, judges**2)
+    result: FloatArray = np.minimum(judges * trace / np.maximum(total, trace * 1e-6 + 1e-300), judges**2)
+    return result
 
 
 def _correlation(covariance: FloatArray) -> FloatArray:
@@ -364,4 +364,5 @@ def _correlation(covariance: FloatArray) -> FloatArray:
     result: FloatArray = np.where(scale > 1e-12, covariance / np.where(scale > 1e-12, scale, 1.0), 0.0)
     index = np.arange(covariance.shape[1])
     result[:, index, index] = 1.0
-    return np.clip(result, -1.0, 1.0)
+    clipped: FloatArray = np.clip(result, -1.0, 1.0)
+    return clipped
