@@ -68,7 +68,8 @@ def audit(
         UsageError: there is nothing to audit, or a file is malformed.
     """
     from evalkit.evidence.relations import relations
-    from evalkit.storage.run_records import run_records
+    from evalkit.ratings.tournament import caution
+    from evalkit.storage.run_records import run_records, tournaments
 
     listed = list(dict.fromkeys(paths))
     notes: list[str] = []
@@ -81,8 +82,12 @@ def audit(
     if human is not None and not any(gathered.people or gathered.grades for gathered in found):
         notes.append(f"no vote in {str(human)!r} is on an item that was judged")
     said = audited(found, notes)
+    rating_notes = dict(said.rating_notes)
+    for name, until in tournaments(listed):
+        if name in {row.benchmark for row in said.ratings}:
+            rating_notes[name] = (*rating_notes.get(name, ()), caution(until))
     examples = completed(said.examples, rows.files, questions)
-    return replace(said, examples=tuple(examples), dated=rows.dated)
+    return replace(said, examples=tuple(examples), dated=rows.dated, rating_notes=rating_notes)
 
 
 class _Rows:
@@ -129,6 +134,7 @@ def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = ()) -> Au
     from evalkit.audit.agreement_counts import agreement_rows
     from evalkit.audit.agreement_statistics import statistics
     from evalkit.audit.examples import examples
+    from evalkit.audit.panel import panels
     from evalkit.audit.rankings_compared import compared, ratings
 
     said = [*notes]
@@ -178,6 +184,7 @@ def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = ()) -> Au
         rating_notes=rating_notes,
         histograms=tuple(histograms),
         examples=tuple(shown),
+        panels=tuple(panel for gathered in found for panel in panels(gathered)),
         notes=tuple(said),
     )
 

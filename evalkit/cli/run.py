@@ -33,6 +33,8 @@ keys:
   questions=NAME | FILE       questions for an arena: of a benchmark, or your own file
   fields.turns=NAME           the field of that file with the question; likewise fields.id, .category, .reference
   baseline=NAME               pairwise: compare every model with this one; default: all with all
+  until=order | top1 | top3 | ranks:1 | elo:20   a tournament: ask the pairs that decide, stop when sure
+  max_judgments=N             the most a tournament may ask; about=these_questions claims no more than these
   limit=N                     only the first N items of each category
   judged_turns=last           judge only the last answer of questions with several turns
   repeats=N                   put each case to each judge N times

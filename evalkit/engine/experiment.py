@@ -12,6 +12,7 @@ from evalkit.core.schema import ErrorKind, Judged, Judgment, Ref, Response, dige
 from evalkit.datasets.benchmark import Benchmark
 from evalkit.engine.generate import ASK_AGAIN, Candidate, stored
 from evalkit.engine.judge import STOP_UNPARSED, Pairing, Turns, count
+from evalkit.engine.stopping_rule import StoppingRule
 from evalkit.storage.store import Store
 
 
@@ -36,6 +37,8 @@ class Experiment:
     """A judge is asked no more when so many replies, the first of a run, hold no readable verdict; None: it is."""
     batch: BatchSettings = field(default_factory=BatchSettings)
     """How judges that are asked in batches are."""
+    rule: StoppingRule | None = None
+    """When a tournament is over; None: every pair meets on every item."""
 
     @cached_property
     def candidates(self) -> tuple[Candidate, ...]:

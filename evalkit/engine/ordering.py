@@ -8,14 +8,14 @@ other, sorted by the first answer; a slot of llama.cpp, which remembers its own 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from evalkit.core.protocols import Case, Judge
 from evalkit.core.schema import Judgment, Response
-from evalkit.core.streams import each, each_of_groups
+from evalkit.core.streams import each, each_of_groups, of
 from evalkit.engine.batches.ledger import Ledger, open_batch_conflict
 from evalkit.engine.batches.scheduler import batched
 from evalkit.engine.experiment import Experiment
@@ -45,20 +45,40 @@ def verdicts(
         repeats=experiment.repeats,
         turns=experiment.turns,
     )
+    runner = runner_of(judge, experiment, clients, store, watch.new)
+    if not judge.batch:
+        return judged(runner, responses, builder(), experiment.answers_to)
     batches = store.batches(judge.name, judge.protocol.name)
-    runner = JudgeRunner(
+    known, work = builder().of(experiment.answered(store)), cases(responses, builder())
+    return batched(work, runner, batches, experiment.batch, watch.waits, known=known)
+
+
+def runner_of(
+    judge: Judge, experiment: Experiment, clients: Clients, store: Store, on_new: Callable[[str], object] = str
+) -> JudgeRunner:
+    """One judge of an experiment at work; ``on_new`` is called with the key of each row that this run makes."""
+    batches = store.batches(judge.name, judge.protocol.name)
+    return JudgeRunner(
         judge,
         clients.of(judge.model),
         store.judgments(judge.name, judge.protocol.name),
         experiment.ask_again,
         None if judge.batch else partial(open_batch_conflict, Ledger(batches)),
-        watch.new,
+        on_new,
         experiment.stop_unparsed,
     )
-    if not judge.batch:
-        return judged(runner, responses, builder(), experiment.answers_to)
-    known, work = builder().of(experiment.answered(store)), cases(responses, builder())
-    return batched(work, runner, batches, experiment.batch, watch.waits, known=known)
+
+
+def asked(runner: JudgeRunner, work: Sequence[Case]) -> AsyncGenerator[Judgment, None]:
+    """What a judge says about cases that are all there, asked in the order that suits its engine."""
+    backend = runner.client.backend
+    if backend.prefix_cache is None:
+        return each(of(work), runner.judgment, workers=backend.concurrency)
+    by_item: dict[str, list[Case]] = defaultdict(list)
+    for case in work:
+        by_item[case.item.id].append(case)
+    groups = [group for one in by_item.values() for group in alike(one)]
+    return each_of_groups(of(groups), runner.judgment, workers=backend.concurrency)
 
 
 def judged(

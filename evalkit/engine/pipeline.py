@@ -1,4 +1,4 @@
-"""The method: answer every question, judge every answer, rate every model. Reads top to bottom."""
+"""The method: answer every question, judge every answer, or the pairs that decide, rate every model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from evalkit.core.schema import Judgment, Response
 from evalkit.engine.experiment import Experiment
 from evalkit.engine.generate import answers
 from evalkit.engine.ordering import verdicts
+from evalkit.engine.pair_choice import PairChoice
 from evalkit.engine.progress import Watch
 from evalkit.models.client import Clients
 from evalkit.ratings import leaderboard
@@ -26,7 +27,8 @@ async def run(experiment: Experiment, clients: Clients, store: Store, watch: Wat
     """
     async with aclosing(generate(experiment, clients, store, watch)) as arriving:
         responses = streams.all_at_once(arriving) if experiment.in_turns else arriving
-        async with aclosing(judge(experiment, responses, clients, store, watch)) as judgments:
+        stage = judge if experiment.rule is None else tournament
+        async with aclosing(stage(experiment, responses, clients, store, watch)) as judgments:
             async for _ in judgments:
                 pass  # stored already; a run of any size fits in memory
     return rated(experiment, store)
@@ -61,6 +63,23 @@ async def judge(
         async for judgment in arriving:
             watch.judged(judgment)
             yield judgment
+
+
+async def tournament(
+    experiment: Experiment, responses: AsyncIterable[Response], clients: Clients, store: Store, watch: Watch
+) -> AsyncGenerator[Judgment, None]:
+    """Every judge's verdicts on the pairs that are still undecided, round after round, until the rule is met."""
+    choice = PairChoice(experiment, await streams.gathered(responses), clients, store, watch.new)
+    for judgment in choice.known():
+        watch.judged(judgment)
+        yield judgment
+    while units := choice.next_round():
+        async with aclosing(choice.asked(units)) as arriving:
+            async for judgment in arriving:
+                watch.judged(judgment)
+                yield judgment
+        if not choice.learned(units):
+            break  # the run is stopping
 
 
 def rated(experiment: Experiment, store: Store) -> Board:

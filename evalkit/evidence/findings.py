@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from evalkit.evidence.metrics import Metric
+from evalkit.evidence.panels import JudgePanel
 
 Setup = Literal["S1", "S2"]
 """MT-Bench's two ways to count: S1 all votes, a tie being a verdict; S2 only where neither side calls it a tie."""
@@ -222,6 +223,8 @@ class Audit:
     """By benchmark, what a reader must know of its ratings: who could not be rated and why."""
     histograms: tuple[Histogram, ...] = ()
     examples: tuple[Example, ...] = ()
+    panels: tuple[JudgePanel, ...] = ()
+    """Of judges that have verdicts on the same pairs."""
     notes: tuple[str, ...] = ()
     dated: tuple[float, float] | None = None
     """Unix times of the first and the last judgment; None where none has a date."""

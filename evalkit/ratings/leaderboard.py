@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -24,8 +24,10 @@ from evalkit.ratings.lc import LengthControlledWinRates, read_difficulties, read
 from evalkit.ratings.panel import PANEL, pooled
 from evalkit.ratings.scores import METHOD, scores
 from evalkit.ratings.standing import Board, Method, Standing, TableInfo, count_outcomes, named, with_info
+from evalkit.ratings.tournament import caution
 from evalkit.ratings.winrate import WinRates
 from evalkit.storage.results import answer_logs, first_judged, judged_rows
+from evalkit.storage.run_records import tournaments
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray
@@ -153,6 +155,8 @@ def rate(choices: Choices) -> Board:
         return board
     assumed: list[str] = []
     board = rate_tables(_tables(choices, assumed), choices)
+    rated = {row.benchmark for row in board.standings}
+    assumed += [f"{name}: {caution(until)}" for name, until in tournaments(choices.paths) if name in rated]
     board.notes[:0] = assumed
     checks = AnswerChecks()
     for path in choices.paths:
@@ -174,7 +178,8 @@ def rate_tables(tables: list[Comparisons], choices: Choices) -> Board:
     """Rate every model from comparisons at hand."""
     if not tables:
         return Board()
-    tables = tables + (_panels(tables) if not choices.every_configuration else [])
+    untold: list[str] = []
+    tables = tables + (_panels(tables, untold.append) if not choices.every_configuration else [])
     difficulties = read_difficulties(choices.difficulties) if choices.difficulties else None
     gamed = read_gamed(choices.gamed) if choices.gamed else None
     if choices.permutations < 0:
@@ -192,7 +197,7 @@ def rate_tables(tables: list[Comparisons], choices: Choices) -> Board:
         }
         return ways[choices.method]
 
-    board = Board()
+    board = Board(notes=untold)
     for table in tables:
         board.standings.extend(_rated(method(table), table))
         if choices.by_category:
@@ -237,13 +242,29 @@ def _is_by(row: Judged, judge: str) -> bool:
     return row.judge.name == judge or (judge == HUMAN and rater_kind(row.judge) == "person")
 
 
-def _panels(tables: Sequence[Comparisons]) -> list[Comparisons]:
-    """All judges of a benchmark and protocol as one, people apart."""
+def _panels(tables: Sequence[Comparisons], tell: Callable[[str], object]) -> list[Comparisons]:
+    """All judges of a benchmark and protocol as one, people apart.
+
+    Intervals are clustered by question, so that verdicts of several judges on one question count as what they carry
+    together. Where questions are not named, verdicts on the same one would count as independent: there is no panel.
+    """
     groups: dict[tuple[str, str], list[Comparisons]] = {}
     for table in tables:
         if not is_people(table.judge):
             groups.setdefault((table.benchmark, table.protocol), []).append(table)
-    return [pooled(group, PANEL) for group in groups.values() if len({table.judge for table in group}) > 1]
+    result = []
+    for (name, _), group in groups.items():
+        judges = list(dict.fromkeys(table.judge for table in group))
+        if len(judges) < 2:
+            continue
+        if all(table.questions for table in group):
+            result.append(pooled(group, PANEL))
+        else:
+            tell(
+                f"{name}: {named(judges)} are not pooled, as not all their comparisons name a question: verdicts on "
+                "the same one would count as if they had nothing to do with each other"
+            )
+    return result
 
 
 def _baseline(choices: Choices, table: Comparisons) -> Baseline:

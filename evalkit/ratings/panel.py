@@ -15,31 +15,32 @@ PANEL = "pooled"
 
 
 def pooled(tables: list[Comparisons], judge: str) -> Comparisons:
-    """The comparisons of several judges as those of one: every judge's verdict on a comparison weighs the same."""
+    """The comparisons of several judges as those of one: every judge's verdict on a comparison weighs the same.
+
+    Args:
+        tables: of one protocol, each with its questions named: they are what intervals are clustered by.
+        judge: what they are called together.
+    """
     import numpy as np
 
     models = _union([table.models for table in tables])
     categories = _union([table.categories for table in tables])
-    questions: Sequence[str] = ()
-    if all(table.questions for table in tables):
-        questions = _union([table.questions for table in tables])
+    questions = _union([table.questions for table in tables])
     parts: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     failed: list[Failed] = []
     for table in tables:
         model, category = _places(table.models, models), _places(table.categories, categories)
-        question = _places(table.questions, questions) if questions else np.zeros(1, dtype=np.int64)
+        question = _places(table.questions, questions)
         maps = {"a": model, "b": model, "question": question, "category": category}
         for name in COLUMNS:
             values = getattr(table, name)
-            parts[name].append(
-                maps[name][values if name != "question" or questions else 0 * values] if name in maps else values
-            )
+            parts[name].append(maps[name][values] if name in maps else values)
         failed += [
             row._replace(
                 a=int(model[row.a]),
                 b=int(model[row.b]) if row.b >= 0 else -1,
                 category=int(category[row.category]),
-                question=int(question[row.question]) if row.question >= 0 and questions else -1,
+                question=int(question[row.question]) if row.question >= 0 else -1,
             )
             for row in table.failed
         ]

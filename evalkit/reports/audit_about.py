@@ -53,6 +53,7 @@ def of_run(record: RunRecord, prefix: str = "") -> About:
         stored = f", {stage.stored:,} of them stored before" if stage.stored else ""
         rows.append((name, f"{stage.done:,} of {stage.total:,}{stored}" + (f"; failed: {lost}" if lost else "")))
     rows += [("warning", text) for text in record.warnings]
+    rows += _of_tournament(record)
     rows += _spent(record)
     packages = ", ".join(f"{name} {version}" for name, version in record.packages.items())
     rows.append(("versions", f"evalkit {record.evalkit}, Python {record.python}, {packages}"))
@@ -81,6 +82,17 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_text(inner) for inner in value)
     return str(value)
+
+
+def _of_tournament(record: RunRecord) -> Iterable[tuple[str, str]]:
+    """The rule by which pairs were chosen, what that guarantees, and what it does not."""
+    if until := record.tournament.get("until"):
+        yield "tournament", f"until={until}: its ranks and win rates are in tournament.json"
+        yield "its guarantee", record.tournament.get("guarantee", "")
+        yield (
+            "other intervals",
+            "all other intervals of ratings and win rates here take the pairs as fixed beforehand, which they were not",
+        )
 
 
 def _spent(record: RunRecord) -> Iterable[tuple[str, str]]:

@@ -68,6 +68,18 @@ def to_json(found: Audit) -> str:
         "rating_notes": {name: list(notes) for name, notes in found.rating_notes.items()},
         "histograms": [vars(row) for row in found.histograms],
         "examples": [vars(row) for row in found.examples],
+        "panels": [
+            {
+                **asdict(row),
+                "votes": row.votes._asdict(),
+                "error_votes": row.error_votes._asdict() if row.error_votes else None,
+                "errors": [{**one._asdict(), "correlation": one.correlation._asdict()} for one in row.errors],
+                "without_labels": [one._asdict() for one in row.without_labels],
+                "enough": row.enough._asdict() if row.enough else None,
+                "sentences": row.sentences(),
+            }
+            for row in found.panels
+        ],
         "notes": list(found.notes),
     }
     try:

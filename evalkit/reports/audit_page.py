@@ -13,6 +13,7 @@ from evalkit.reports import web
 from evalkit.reports.audit_agreement import agreement
 from evalkit.reports.audit_limits import detectable, lacking
 from evalkit.reports.audit_metrics import judge_key, judge_labels
+from evalkit.reports.audit_panel import panel
 from evalkit.reports.audit_parts import Cell, Section, Table, finite
 from evalkit.reports.audit_sections import failures, histograms, provenance, ratings, with_failures
 from evalkit.reports.audit_topics import sections
@@ -70,6 +71,7 @@ def page(
     labels = judge_labels(audit)
     listed: list[Section | None] = [
         agreement(audit),
+        panel(audit),
         ratings(audit) if run is None else None,
         *with_failures(sections(audit, labels), failures(audit, labels)),
         histograms(audit),

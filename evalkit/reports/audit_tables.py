@@ -47,6 +47,7 @@ def show(console: Console, audit: Audit) -> None:
         if one not in shown:  # people among themselves
             _findings(console, audit, one, labels)
     _people(console, audit)
+    _panels(console, audit)
     _ratings(console, audit)
 
 
@@ -161,6 +162,24 @@ def _people(console: Console, audit: Audit) -> None:
         _table_of(console, mine, f"{one} with {other}" if one != other else f"{one}: one with another")
 
 
+def _panels(console: Console, audit: Audit) -> None:
+    """What several judges are worth together."""
+    for panel in audit.panels:
+        among = f" on {plain(panel.benchmark)}" if len({one.benchmark for one in audit.panels}) > 1 else ""
+        console.print(_bold(f"Panel{among}: same verdict on {panel.cases:,} cases ({plain(panel.protocol)})"))
+        table = _table("")
+        table.add_column("", overflow="fold", min_width=12)
+        for name in panel.judges[1:][:RATERS]:
+            table.add_column(_safe(plain(name)), justify="right", overflow="fold")
+        for place, name in enumerate(panel.judges[:-1]):
+            shares = panel.same[place][1 : RATERS + 1]
+            table.add_row(_safe(plain(name)), *(f"{x:.0%}" if k >= place else "" for k, x in enumerate(shares)))
+        console.print(table)
+        for said in panel.sentences():
+            console.print(_bullet(plain(said)))
+        console.print()
+
+
 def _ratings(console: Console, audit: Audit) -> None:
     """Models down, raters across, people first: Elo of pairs, mean scores of single grading."""
     benchmarks = list(dict.fromkeys([*(row.benchmark for row in audit.ratings), *audit.rating_notes]))
@@ -271,6 +290,12 @@ def _table(title: str) -> Table:
     from rich.text import Text
 
     return Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+
+
+def _bold(text: str) -> Text:
+    from rich.text import Text
+
+    return Text(text, style="bold")
 
 
 def _safe(text: str) -> str:

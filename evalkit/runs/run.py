@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,14 +18,17 @@ from evalkit.engine import pipeline
 from evalkit.engine.baselines import bring_baselines
 from evalkit.engine.experiment import Experiment
 from evalkit.engine.forecast import forecast
+from evalkit.engine.pair_choice import outcome
 from evalkit.engine.preview import prompts
 from evalkit.engine.progress import downloads
 from evalkit.engine.session import Session, SessionResult
 from evalkit.engine.spending import used_before
+from evalkit.engine.tournament_forecast import tournament_forecast
 from evalkit.models.budget import Amount
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.standing import Board
-from evalkit.reports import leaderboard_tables, run_report
+from evalkit.ratings.tournament import TournamentOutcome, after_choosing
+from evalkit.reports import leaderboard_tables, run_report, tournament_table
 from evalkit.reports.leaderboard_grid import all_grids
 from evalkit.settings import config, rubrics
 from evalkit.storage.items import Items
@@ -92,7 +96,10 @@ async def run_async(
             if not settings.dry_run:
                 return SessionResult(None)
         if settings.dry_run:
-            session.show_forecast(await forecast(experiment, session.clients, session.store), used)
+            estimates = await forecast(experiment, session.clients, session.store)
+            title = "dry run: nothing was asked" + ("; if all pairs met" if experiment.rule else "")
+            session.show_forecast(estimates, used, title)
+            _show_tournament_forecast(experiment, session)
             return SessionResult(None)
         with downloads(console):
             session.store = await bring_baselines(experiment, session.store, results)
@@ -110,14 +117,18 @@ async def carry_out(session: Session, experiment: Experiment, *, judgments: int)
         judgments: how many there are to come.
     """
     answers = len(experiment.benchmark.items) * len(experiment.models)
-    with session.asking(experiment, answers=answers, judgments=judgments) as watch:
+    rule, more = experiment.rule, None
+    if rule is not None:
+        judgments = min(judgments, rule.max_judgments or judgments)
+        more = {"tournament": {"until": rule.until, "guarantee": rule.guarantee(len(experiment.benchmark.items))}}
+    with session.asking(experiment, answers=answers, judgments=judgments, more=more) as watch:
         board = await pipeline.run(experiment, session.clients, session.store, watch)
     if session.trouble is not None:  # what was stored until then still makes a table
         try:
             board = pipeline.rated(experiment, session.store)
         except EvalkitError:
             raise session.trouble from None
-    _show(session, board)
+    _show(session, board, experiment)
     page = None
     if session.outcome in ("done", "budget"):
         page = _report(experiment, session, board)
@@ -203,9 +214,32 @@ def check_pairs(experiment: Experiment, baseline: str | None) -> None:
         )
 
 
-def _show(session: Session, board: Board) -> None:
+def _show_tournament_forecast(experiment: Experiment, session: Session) -> None:
+    """Print what a tournament is likely to take of all that."""
+    if experiment.rule is not None:
+        stored = outcome(experiment, session.clients, session.store)
+        session.console.print(f"until={experiment.rule.until}", style="bold", markup=False)
+        for one in tournament_forecast(experiment, stored):
+            session.console.print(one.sentence(), markup=False, soft_wrap=not session.console.is_terminal)
+
+
+def _show_tournament(experiment: Experiment, session: Session) -> TournamentOutcome:
+    """Print what the tournament shows, and leave it as JSON."""
+    assert experiment.rule is not None
+    found = outcome(experiment, session.clients, session.store)
+    guarantee = experiment.rule.guarantee(len(experiment.benchmark.items))
+    judges = ", ".join(judge.name for judge in experiment.judges)
+    tournament_table.show_tournament(session.console, found, f"{experiment.benchmark.spec.name} by {judges}", guarantee)
+    content = {**found.to_dict(), "guarantee": guarantee, "sentences": found.sentences()}
+    session.write("tournament.json", json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+    return found
+
+
+def _show(session: Session, board: Board, experiment: Experiment) -> None:
     """Print the ratings, and leave them as JSON."""
     standings = board.standings
+    if experiment.rule is not None:
+        standings = after_choosing(standings, _show_tournament(experiment, session))
     if not standings:
         session.console.print("no scores: not one answer was judged", style="yellow")
     leaderboard_tables.show(session.console, all_grids(standings, side_by_side(standings)))

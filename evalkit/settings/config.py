@@ -34,6 +34,7 @@ from evalkit.datasets.question_fields import Fields
 from evalkit.engine.experiment import Experiment
 from evalkit.engine.judge import STOP_UNPARSED, Orders, Pairing, Turns
 from evalkit.engine.session import STOP_WITHIN, Session
+from evalkit.engine.stopping_rule import About, StoppingRule
 from evalkit.models.retry import RetryPolicy
 from evalkit.settings import rubrics
 from evalkit.settings.members import is_member
@@ -126,6 +127,10 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     judged_turns: Turns = "every"
     """Which answers are judged: to every turn, or to the last."""
     repeats: int = 1
+    until: str | None = None
+    max_judgments: int | None = None
+    about: About = "questions_like_these"
+    gap: float | None = None
     results_dir: str = "results"
     run: RunConfig = RunConfig()
     dry_run: bool = False
@@ -174,6 +179,7 @@ def parse(composed: Mapping[str, Any], *, without: Collection[str] = ()) -> Conf
         members[group] = {name: convert(_merged(node, shared), kind, f"{group}.{name}") for name, node in nodes.items()}
     config: Config = convert({**composed, "model": {}, "judge": {}}, Config, "")
     _at_least(1, config.repeats, "repeats")
+    _check_rule(config)
     _at_least(1, 1 if config.stop_unparsed is None else config.stop_unparsed, "stop_unparsed")
     for name, value in (("usd", config.budget.usd), ("tokens", config.budget.tokens)):
         if value is not None:
@@ -205,6 +211,17 @@ def _check_protocol_fields(judges: Mapping[str, Any], protocol: Any) -> None:
                 raise UsageError(
                     f"judge.{name}: unknown key {key!r}: it is a setting of the protocol, {where} for this judge"
                 )
+
+
+def _check_rule(config: Config) -> None:
+    """Refuse settings of a tournament that say nothing, or contradict it."""
+    given = {"max_judgments": config.max_judgments, "gap": config.gap}
+    for name, value in given.items():
+        if value is not None and config.until is None:
+            raise UsageError(f"{name}={value:g} belongs to a tournament; add until=order, top1, ranks:1 or elo:20")
+    _at_least(1, 1 if config.max_judgments is None else config.max_judgments, "max_judgments")
+    if config.gap is not None and not 0.5 < config.gap < 1:
+        raise UsageError(f"gap={config.gap:g}: how often each model beats the next, more than 0.5 and less than 1")
 
 
 def _members(group: Mapping[str, Any], kind: type[ModelConfig]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -320,16 +337,22 @@ async def experiment(config: Config, benchmark: Benchmark) -> Experiment:
     judges = tuple(_suited(judge, benchmark, len(models)) for judge in judges)
     if config.backend == "ray":
         models, judges = _on_ray(models, judges, config.ray)
+    pairing = _pairing(config, benchmark)
+    rule = None
+    if config.until is not None:
+        rule = StoppingRule(config.until, config.max_judgments, config.about, config.gap)
+        rule.check([model.name for model in models], judges, baseline=bool(pairing.baseline))
     return Experiment(
         benchmark=benchmark,
         models=models,
         judges=judges,
-        pairing=_pairing(config, benchmark),
+        pairing=pairing,
         turns=config.judged_turns,
         repeats=config.repeats,
         ask_again=frozenset(config.ask_again),
         stop_unparsed=config.stop_unparsed,
         batch=config.batch,
+        rule=rule,
     )
 
 

@@ -149,9 +149,11 @@ class CapitalProcess:
     count: IntArray
     """[S] values so far."""
     total: FloatArray
-    """[S] their sums."""
+    """[S, 2] sums of the values, and of what they lack of 1."""
     log_capital: FloatArray
     """[S, 2, D] of the bets that the mean is above, and below, at each stake."""
+    log_evidence: FloatArray
+    """[S, 2] logarithms of the e-values now, that each mean is above and below."""
     log_peak: FloatArray
     """[S, 2] highest logarithm of an e-value so far: what was once shown stays shown."""
 
@@ -165,35 +167,41 @@ class CapitalProcess:
             population,
             stakes,
             np.zeros(sequences, dtype=np.int64),
-            np.zeros(sequences),
+            np.zeros((sequences, 2)),
             np.zeros((sequences, 2, len(stakes))),
+            np.zeros((sequences, 2)),
             np.zeros((sequences, 2)),
         )
 
-    def after(self, sequence: int, value: float) -> CapitalProcess:
-        """The same with one more value of one sequence."""
-        return self.after_all(np.array([sequence]), np.array([value]))
+    def after(self, sequences: IntArray, least: FloatArray, most: FloatArray | None = None) -> CapitalProcess:
+        """The same with one more value of each of some different sequences.
 
-    def after_all(self, sequences: IntArray, values: FloatArray) -> CapitalProcess:
-        """The same with one more value of each of some different sequences."""
-        x = np.stack((values, 1 - values), axis=-1)  # [k, side]
+        Args:
+            sequences: [k] which.
+            least: [k] the values; or, where one is not known, the least that it can be, by which the mean is above.
+            most: [k] the most that it can be, by which the mean is below; None: the same.
+        """
+        x = np.stack((least, 1 - (least if most is None else most)), axis=-1)  # [k, side]
         tested = np.array((self.mean, 1 - self.mean))
-        seen = self.count[sequences][:, None]
-        sums = np.stack((self.total[sequences], self.count[sequences] - self.total[sequences]), axis=-1)
+        sums = self.total[sequences]
         means = np.broadcast_to(tested, x.shape)
         if self.population is not None:
-            means = (self.population * tested - sums) / np.maximum(self.population - seen, 1)
+            left = self.population - self.count[sequences]
+            if (left <= 0).any():
+                raise ValueError(f"a population of {self.population} does not yield {self.population + 1} values")
+            means = (self.population * tested - sums) / left[:, None]
         capital = self.log_capital[sequences] + _gains(x[..., None], means[..., None], self.stakes)
         evidence = np.logaddexp.reduce(capital, axis=-1) - np.log(len(self.stakes))
         if self.population is not None:
             evidence = np.where(sums + x > self.population * (tested + ROUNDING), np.inf, evidence)
         count, total = self.count.copy(), self.total.copy()
-        log_capital, peak = self.log_capital.copy(), self.log_peak.copy()
+        log_capital, now, peak = self.log_capital.copy(), self.log_evidence.copy(), self.log_peak.copy()
         count[sequences] += 1
-        total[sequences] += values
+        total[sequences] += x
         log_capital[sequences] = capital
+        now[sequences] = evidence
         peak[sequences] = np.maximum(peak[sequences], evidence)
-        return CapitalProcess(self.mean, self.population, self.stakes, count, total, log_capital, peak)
+        return CapitalProcess(self.mean, self.population, self.stakes, count, total, log_capital, now, peak)
 
 
 def _scaled(values: npt.ArrayLike, limits: tuple[float, float], *, ndim: int) -> FloatArray:

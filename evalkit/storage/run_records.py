@@ -62,6 +62,8 @@ class RunRecord(msgspec.Struct):
     stages: Mapping[str, StageRecord] = {}
     traffic: Mapping[str, TrafficRecord] = {}
     warnings: tuple[str, ...] = ()
+    tournament: Mapping[str, str] = {}
+    """Of a tournament: ``until`` what, and its ``guarantee``."""
 
 
 def run_records(paths: Iterable[Path]) -> list[RunRecord]:
@@ -73,6 +75,12 @@ def run_records(paths: Iterable[Path]) -> list[RunRecord]:
         found.update(dict.fromkeys(one.resolve() for one in sorted(root.glob(pattern))))
     records = [record for one in found if (record := read(one)) is not None]
     return sorted(records, key=lambda record: record.started)
+
+
+def tournaments(paths: Iterable[Path]) -> list[tuple[str, str]]:
+    """Benchmarks of which pairs were chosen by what was seen, and until what, by the runs' records."""
+    found = ((record.benchmark, record.tournament.get("until")) for record in run_records(paths))
+    return [(name, until) for name, until in dict.fromkeys(found) if until]
 
 
 def read(path: Path) -> RunRecord | None:

@@ -132,24 +132,37 @@ def test_growing_one_value_at_a_time_is_the_same():
         process = CapitalProcess.begun(3, population=population)
         for column in range(30):
             if column % 2:
-                process = process.after_all(np.arange(3), values[:, column])
+                process = process.after(np.arange(3), values[:, column])
             else:
                 for row in (2, 0, 1):
-                    process = process.after(row, values[row, column])
+                    process = process.after(np.array([row]), values[row : row + 1, column])
         for side, above in enumerate((True, False)):
             whole = log_e_values(values, 0.5, above=above, population=population)
             assert process.log_peak[:, side] == pytest.approx(np.maximum(whole.max(axis=1), 0.0))
         assert process.count.tolist() == [30] * 3
-        assert process.total == pytest.approx(values.sum(axis=1))
+        assert process.total[:, 0] == pytest.approx(values.sum(axis=1))
+        assert (process.log_evidence <= process.log_peak + 1e-12).all()
 
 
 def test_growing_through_a_whole_population_knows_its_mean():
     process = CapitalProcess.begun(2, population=4)
     for value in (1.0, 0.0, 1.0, 0.5):
-        process = process.after_all(np.arange(2), np.array([value, 0.5]))
+        process = process.after(np.arange(2), np.array([value, 0.5]))
     assert process.log_peak[0, 0] == np.inf
     assert process.log_peak[0, 1] < 5
     assert process.log_peak[1].tolist() == [0, 0]  # all ties: neither above nor below
+    with pytest.raises(ValueError, match="does not yield 5"):
+        process.after(np.arange(1), np.ones(1))
+
+
+def test_a_value_that_is_not_known_counts_as_the_worst_for_either_side():
+    known, unknown = (CapitalProcess.begun(1, population=8) for _ in range(2))
+    for value in (1.0, 1.0, 0.5):
+        known, unknown = (one.after(np.array([0]), np.array([value])) for one in (known, unknown))
+    lost, won = (known.after(np.array([0]), np.array([value])) for value in (0.0, 1.0))
+    either = unknown.after(np.array([0]), np.zeros(1), np.ones(1))
+    assert either.log_evidence[0, 0] == lost.log_evidence[0, 0]
+    assert either.log_evidence[0, 1] == won.log_evidence[0, 1]
 
 
 def test_what_stopped_the_sequence_does_not_matter():
