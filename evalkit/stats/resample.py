@@ -16,6 +16,7 @@ vary: the error is the stratified one (Cochran 1977, Sampling Techniques, sectio
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -25,6 +26,7 @@ from evalkit.stats.bounded import FEWEST, ROUNDING, SMALL, kurtosis, widened
 from evalkit.stats.errors import NotMeasurable
 
 CHUNK = 1 << 17  # draws held in memory at a time: small enough for the cache
+KEPT_CELLS = 1 << 19  # draws that are kept for the next figure of as many questions: 4 MB each
 CELLS = 1 << 24  # replicates times columns held in memory at a time
 
 Limits: TypeAlias = tuple[float, float]
@@ -490,11 +492,27 @@ def question_counts(
     if strata is not None:
         yield from _stratified_counts(indices(strata, "strata", length=questions), resamples, seed)
         return
+    if questions * resamples <= KEPT_CELLS:
+        yield from _kept_counts(questions, resamples, seed)
+    else:
+        yield from _fresh_counts(questions, resamples, seed)
+
+
+def _fresh_counts(questions: int, resamples: int, seed: int) -> Iterator[FloatArray]:
     for draw in _draws(questions, resamples, seed):
         rows = draw.shape[0]
         cells = draw + questions * np.arange(rows)[:, None]
         counts = np.bincount(cells.ravel(), minlength=rows * questions)
         yield counts.reshape(rows, questions).astype(np.float64)
+
+
+@lru_cache(maxsize=16)
+def _kept_counts(questions: int, resamples: int, seed: int) -> tuple[FloatArray, ...]:
+    """The same draws, kept: an audit makes them for dozens of figures of the same questions."""
+    found = tuple(_fresh_counts(questions, resamples, seed))
+    for counts in found:
+        counts.setflags(write=False)
+    return found
 
 
 def _stratified_counts(strata: IntArray, resamples: int, seed: int) -> Iterator[FloatArray]:

@@ -93,6 +93,19 @@ def scores(rng: np.random.Generator, setting: str, questions: int, turns: int = 
     if setting == "high":
         bad = np.clip(np.round(rng.uniform(1, 5, size)), 1, 5)
         return np.where(rng.random(size) < 0.1, bad, np.clip(np.round(9 + 0.7 * rng.normal(size=size)), 1, 10))
+    if setting == "lone ones":
+        return np.where(rng.random(size) < 0.04, 1.0, 10.0)
+    if setting == "refusals":
+        good = np.clip(np.round(8.5 + 0.8 * rng.normal(size=size)), 1, 10)
+        return np.where(rng.random((questions, 1)) < 0.05, 1.0, good)
+    if setting == "one in twelve fails":
+        return np.where(rng.random((questions, 1)) < 1 / 12, rng.integers(1, 5, size), 9) + rng.random(size)
+    if setting == "long tail":
+        return np.clip(np.round(10 - np.exp(-0.5 + hard + 0.5 * rng.normal(size=size))), 1, 10)
+    if setting == "low":
+        return np.clip(np.round(1 + rng.exponential(0.8, (questions, 1)) + rng.exponential(0.6, size)), 1, 10)
+    if setting == "heavy tails":
+        return np.clip(6 + rng.standard_t(3, size=(questions, 1)) + 0.5 * rng.normal(size=size), 1, 10)
     if setting == "two humps":
         return np.where(hard + rng.normal(size=size) > 0, 9.0, 1.0)
     raise ValueError(setting)
