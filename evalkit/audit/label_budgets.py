@@ -126,21 +126,21 @@ def _budget(found: Interval, have: float, judged: float, alone: float, models: i
     """The plan as a sentence: what there is, what is missing, and what the judge saves."""
     rate = "a model's win rate" if models < 3 else f"the win rates of all {models} models"
     goal = f"{rate} to within {100 * PRECISION:.0f} points"
-    own = f"You have votes on {counted(round(have), 'pair')}"
+    said = f"You have votes on {counted(round(have), 'pair')}"
     more = math.ceil(found.estimate - have)
-    limits = ""
-    if found.lower is not None and found.upper is not None:
-        least, most = (max(0, math.ceil(end - have)) for end in (found.lower, found.upper))
-        limits = f" (95% {least:,} to {most:,} more)"
+    ends = () if found.lower is None or found.upper is None else (math.ceil(found.lower), math.ceil(found.upper))
     if more > 0:
-        said = f"{own}; votes on about {more:,} more bring {goal}{limits}"
+        said += f"; votes on about {more:,} more, on questions like these, bring {goal}"
+        if ends:
+            said += " (95% {:,} to {:,} more)".format(*(max(0, end - round(have)) for end in ends))
         if found.estimate > judged > have:
             said += f", {math.ceil(found.estimate - judged):,} of them on pairs that the judge has not judged yet"
     else:
-        said = f"{own}, which are enough for {goal}; about {math.ceil(found.estimate):,} would be{limits}"
+        said += f", which are enough for {goal}: about {math.ceil(found.estimate):,} would be"
+        said += f" (95% {ends[0]:,} to {ends[1]:,})" if ends else ""
     saved = math.floor(alone - found.estimate)
-    helps = f"without the judge, it would take about {saved:,} more" if saved >= 1 else "the judge saves none of them"
-    return f"{said}. Of the same kind of questions; {helps}."
+    helps = f"Without the judge, it would take about {saved:,} more" if saved >= 1 else "The judge saves none of them"
+    return f"{said}. {helps}."
 
 
 def _between_judges(listed: Sequence[Evidence]) -> Iterator[Finding]:

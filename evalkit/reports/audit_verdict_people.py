@@ -103,7 +103,7 @@ def _one_more(result: VerdictBox, sure: AgreementRow | None, every: AgreementRow
     Judge and people are compared on the same pairs, those with several votes.
     """
     if every is None or every.alike is None:
-        aside = "" if sure is None or every is None else f" of {every.total:,}"
+        aside = "" if sure is None or every is None or sure.out_of is not None else f" of {every.total:,}"
         shares = [f"ties aside, in {_share(sure)}{aside}"] if sure is not None else []
         shares += [f"with ties, in {_share(every)}"] if every is not None else []
         if shares:
@@ -182,7 +182,8 @@ def _weak(whole: AgreementRow, rows: Sequence[AgreementRow], people: Mapping[str
 
 
 def _share(row: AgreementRow) -> str:
-    return f"{_percent(row)}, n={row.total:,}"
+    """The share with its limits and its votes, in S2 also those of which these are a part."""
+    return f"{_percent(row)}, n={row.total:,}" + (f" of {row.out_of:,}" if row.out_of is not None else "")
 
 
 def _plain(row: AgreementRow) -> str:

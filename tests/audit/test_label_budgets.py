@@ -29,7 +29,7 @@ def test_the_plan_in_words_is_the_plan_in_figures():
     assert told[:3] == [150, plan.details["more"], 3]
     assert plan.details["more"] == pytest.approx(plan.estimate - 150, abs=1)
     assert plan.sentence.startswith("You have votes on 150 pairs; votes on about ")
-    assert "without the judge, it would take about" in plan.sentence
+    assert "Without the judge, it would take about" in plan.sentence
 
 
 def test_the_plan_carried_out_has_the_precision_it_promises():

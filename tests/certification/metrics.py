@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -277,81 +277,93 @@ class Ends:
     upper: float
 
 
+KINDS = {"agreement": "agreement", "kappa": "kappa", "alpha": "Krippendorff's alpha", "fleiss": "Fleiss' kappa"}
+SEEN = (
+    *("mid-scale", "whole numbers", "skewed", "ceiling", "high", "two humps", "lone ones", "refusals"),
+    *("one in twelve fails", "long tail", "low", "heavy tails"),
+)
+UNSEEN = ("seven to nine", "one in thirty fails", "either end", "one question of many")
+
+
 def certified() -> list[Metric]:
     """Every metric and setting."""
-    found = []
-    for setting in ("mid-scale", "whole numbers", "skewed", "ceiling", "high", "two humps"):
-        truth = lambda setting=setting: _score_truth(setting)  # noqa: E731
-        found.append(Metric("score", setting, _score(setting), truth))
-        found.append(Metric("score of a turn", setting, _score(setting, 0), truth))
-    for setting in ("lone ones", "refusals", "one in twelve fails", "long tail", "low", "heavy tails"):
-        truth = lambda setting=setting: _score_truth(setting)  # noqa: E731
-        found.append(Metric("score", setting, _score(setting), truth, held_out=True))
-        found.append(Metric("score of a turn", setting, _score(setting, 0), truth, held_out=True))
+    return [*_scores(), *_rates(), *_ratings(), *_length_controlled(), *_agreements(), *_plans()]
+
+
+def _scores() -> Iterator[Metric]:
+    for setting in (*SEEN, *UNSEEN):
+        truth = partial(_score_truth, setting)
+        new = setting in UNSEEN
+        yield Metric("score", setting, _score(setting), truth, held_out=new)
+        yield Metric("score of a turn", setting, _score(setting, 0), truth, held_out=new)
     for setting in ("mid-scale", "high", "ceiling", "long tail"):
-        truth = lambda setting=setting: _score_truth(setting)  # noqa: E731
-        few = (3, 5, 10)
-        found.append(
-            Metric("score by category (3, 5 and 10 questions)", setting, _score(setting), truth, questions=few)
-        )
+        few, name = (3, 5, 10), "score by category (3, 5 and 10 questions)"
+        yield Metric(name, setting, _score(setting), partial(_score_truth, setting), questions=few)
     for setting in ("mid-scale", "ceiling"):
-        truth = lambda setting=setting: _score_truth(setting)  # noqa: E731
-        found.append(Metric("score, three copies", setting, _score(setting, repeats=3), truth))
-        found.append(Metric("score, 20% missing", setting, _score(setting, missing=0.2), truth))
-    found.append(Metric("score, fixed categories", "means 4.3 to 8.3", _stratified, None))
+        truth = partial(_score_truth, setting)
+        yield Metric("score, three copies", setting, _score(setting, repeats=3), truth)
+        yield Metric("score, 20% missing", setting, _score(setting, missing=0.2), truth)
+    yield Metric("score, fixed categories", "means 4.3 to 8.3", _stratified, None)
+    for drop in (0.0, 0.3):
+        yield Metric("paired difference", f"drop {drop:g}", _paired(drop), None)
+
+
+def _rates() -> Iterator[Metric]:
     for rate in (0.5, 0.8, 0.95, 0.997):
-        truth = lambda rate=rate: rate  # noqa: E731
-        found.append(Metric("win rate", f"{rate:.1%}, one row", _win_rate(rate, 1), truth))
-        found.append(Metric("win rate", f"{rate:.1%}, two turns, four copies", _win_rate(rate, 2, 4), truth))
-        found.append(Metric("share", f"{rate:.1%}, ten rows", _share(rate, 10), truth))
-        logit = lambda rate=rate: float(np.log(rate / (1 - rate)))  # noqa: E731
-        found.append(Metric("Bradley-Terry difference", f"{rate:.1%}, two models", _bt_two(rate), logit))
-        found.append(Metric("Elo", f"{rate:.1%}, two models", _elo_two(rate), None))
-        single, six = _bt_two(rate, 1, 0.0), _bt_two(rate, 6, 0.3)
-        found.append(Metric("Bradley-Terry difference", f"{rate:.1%}, one row", single, logit, held_out=True))
-        found.append(Metric("Bradley-Terry difference", f"{rate:.1%}, six rows", six, logit, held_out=True))
-    found.append(Metric("Bradley-Terry rating", "best of six models", _bt_six, _large(_bt_six)))
-    found.append(Metric("Elo", "best of six models", _elo_six, None))
+        truth, logit = partial(float, rate), partial(float, np.log(rate / (1 - rate)))
+        yield Metric("win rate", f"{rate:.1%}, one row", _win_rate(rate, 1), truth)
+        yield Metric("win rate", f"{rate:.1%}, two turns, four copies", _win_rate(rate, 2, 4), truth)
+        yield Metric("share", f"{rate:.1%}, ten rows", _share(rate, 10), truth)
+        difference = "Bradley-Terry difference"
+        yield Metric(difference, f"{rate:.1%}, two models", _bt_two(rate), logit)
+        yield Metric(difference, f"{rate:.1%}, one row", _bt_two(rate, 1, 0.0), logit, held_out=True)
+        yield Metric(difference, f"{rate:.1%}, six rows", _bt_two(rate, 6, 0.3), logit, held_out=True)
+        yield Metric("Elo", f"{rate:.1%}, two models", _elo_two(rate), None)
+
+
+def _ratings() -> Iterator[Metric]:
+    yield Metric("Bradley-Terry rating", "best of six models", _bt_six, _large(_bt_six))
+    yield Metric("Elo", "best of six models", _elo_six, None)
     for place, word in ((0, "best"), (1, "second")):
-        measure = _bt_strong(place)
-        found.append(
-            Metric("Bradley-Terry rating", f"{word} of four, one far ahead", measure, _large(measure), held_out=True)
-        )
+        measure, setting = _bt_strong(place), f"{word} of four, one far ahead"
+        yield Metric("Bradley-Terry rating", setting, measure, _large(measure), held_out=True)
+
+
+def _length_controlled() -> Iterator[Metric]:
+    name = "length-controlled win rate"
     for constant in (0.0, 2.2, 3.2):
-        big = _lc(constant, point=True)
-        truth = cache(lambda big=big: float(big(np.random.default_rng(1), 50_000)))
-        found.append(Metric("length-controlled win rate", f"logit {constant:g}", _lc(constant), truth))
+        yield Metric(name, f"logit {constant:g}", _lc(constant), _lc_truth(constant, soft=True))
     for constant in (1.2, -1.5, 2.5):
-        big = _lc(constant, point=True, soft=False)
-        truth = cache(lambda big=big: float(big(np.random.default_rng(1), 50_000)))
-        measure = _lc(constant, soft=False)
-        name, setting = "length-controlled win rate", f"logit {constant:g}, wins, losses and ties"
-        found.append(Metric(name, setting, measure, truth, held_out=True))
+        setting = f"logit {constant:g}, wins, losses and ties"
+        yield Metric(name, setting, _lc(constant, soft=False), _lc_truth(constant, soft=False), held_out=True)
+
+
+def _lc_truth(constant, soft):
+    @cache
+    def truth():
+        return float(_lc(constant, point=True, soft=soft)(np.random.default_rng(1), 50_000))
+
+    return truth
+
+
+def _agreements() -> Iterator[Metric]:
     for sharp, word in ((0.7, "blunt"), (2.5, "sharp"), (12.0, "nearly perfect")):
-        for kind in ("agreement", "kappa", "alpha", "fleiss"):
+        for kind, name in KINDS.items():
             measure = _agreement(sharp, kind)
-            found.append(
-                Metric(
-                    {"alpha": "Krippendorff's alpha", "fleiss": "Fleiss' kappa"}.get(kind, kind),
-                    f"{word} raters",
-                    measure,
-                    _large(measure),
-                )
-            )
-    for kind in ("agreement", "kappa", "alpha", "fleiss"):
-        name = {"alpha": "Krippendorff's alpha", "fleiss": "Fleiss' kappa"}.get(kind, kind)
+            yield Metric(name, f"{word} raters", measure, _large(measure))
+    for kind, name in KINDS.items():
         measure = _agreement(4.0, kind, pairs=10, alike=0.5, ties=1.0)
-        found.append(Metric(name, "many ties, ten pairs a question", measure, _large(measure), held_out=True))
+        yield Metric(name, "many ties, ten pairs a question", measure, _large(measure), held_out=True)
+
+
+def _plans() -> Iterator[Metric]:
     for right, alike in ((0.3, 0.3), (0.8, 0.3), (0.8, 1.5)):
         measure = _needed(right, alike)
         setting = f"judge knows {right:.0%}, questions {'much ' if alike > 1 else ''}alike"
-        found.append(Metric("pairs to vote on", setting, measure, _large(measure)))
+        yield Metric("pairs to vote on", setting, measure, _large(measure))
     for ahead in (0.1, 0.3, 0.8):
         measure = _told_apart(ahead)
-        found.append(Metric("votes to tell judges apart", f"{ahead:g} logits apart", measure, _large(measure)))
-    for drop in (0.0, 0.3):
-        found.append(Metric("paired difference", f"drop {drop:g}", _paired(drop), None))
-    return found
+        yield Metric("votes to tell judges apart", f"{ahead:g} logits apart", measure, _large(measure))
 
 
 def warnings() -> list[Metric]:
