@@ -58,8 +58,21 @@ class PairedVerdicts:
         return PairedVerdicts(**chosen)
 
 
-def agreement_rows(gathered: BenchmarkEvidence) -> Iterator[AgreementRow]:
-    """Judges with people, with their majority and with gold labels; then people among themselves."""
+def agreement_rows(gathered: BenchmarkEvidence) -> list[AgreementRow]:
+    """Judges with people, with their majority and with gold labels; then people among themselves.
+
+    Rows of S2 say how many votes there are in all: a judge that seldom names a winner may look best in S2.
+    """
+    rows = list(_agreement_rows(gathered))
+    every = {_place(row): row.total for row in rows if row.setup == "S1"}
+    return [replace(row, out_of=every.get(_place(row))) if row.setup == "S2" else row for row in rows]
+
+
+def _place(row: AgreementRow) -> tuple[object, ...]:
+    return row.benchmark, row.judge, row.protocol, row.other, row.turn, row.category
+
+
+def _agreement_rows(gathered: BenchmarkEvidence) -> Iterator[AgreementRow]:
     for evidence in gathered.evidence:
         about = AgreementRow(
             judge=evidence.judge,

@@ -38,7 +38,7 @@ KAPPA = Metric(
 )
 HETEROGENEITY = Metric(
     name="agreement_heterogeneity_{setup}",
-    label="Spread between categories, {title}",
+    label="Spread between categories (SD), {title}",
     unit=Unit("standard deviation of shares", "share"),
     topic=PEOPLE,
     question="Does agreement with people differ between categories by more than chance ({title})?",
@@ -141,7 +141,13 @@ def _kappa(evidence: Evidence) -> Iterator[Finding]:
             f"{'every vote' if setup == 'S1' else 'votes where neither says tie'}, n = {one.size}).{beside}",
             length_only=rule,
             length_only_n=known,
+            **_out_of(setup, float(with_votes(evidence, evidence.votes, "S1").total.sum())),
         )
+
+
+def _out_of(setup: Setup, every: float) -> dict[str, int]:
+    """Of how many votes in all S2 is, as a detail."""
+    return {"out_of": round(every)} if setup == "S2" else {}
 
 
 def _heterogeneity(evidence: Evidence) -> Iterator[Finding]:
@@ -154,6 +160,7 @@ def _heterogeneity(evidence: Evidence) -> Iterator[Finding]:
     for setup in SETUPS:
         metric = HETEROGENEITY.of(setup=setup.lower(), title=setup)
         verdicts = _of_large_categories(with_votes(evidence, evidence.votes, setup), len(evidence.categories))
+        every = _of_large_categories(with_votes(evidence, evidence.votes, "S1"), len(evidence.categories)).total.sum()
         try:
             found = heterogeneity(verdicts.agree, verdicts.total, verdicts.category, verdicts.question)
         except NotMeasurable:
@@ -175,7 +182,8 @@ def _heterogeneity(evidence: Evidence) -> Iterator[Finding]:
             f"{found.chi_square:.1f} on {found.degrees} degrees of freedom, p = {found.p_value:.2g}. The categories' "
             f"true shares spread by {100 * found.spread:.1f} points (standard deviation; 95% {100 * found.lower:.1f} "
             f"to {100 * found.upper:.1f}).",
-            details={"chi_square": found.chi_square, "degrees": found.degrees, "p_value": found.p_value},
+            details={"chi_square": found.chi_square, "degrees": found.degrees, "p_value": found.p_value}
+            | _out_of(setup, float(every)),
         )
 
 

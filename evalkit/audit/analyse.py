@@ -134,6 +134,7 @@ def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = ()) -> Au
     from evalkit.audit.agreement_counts import agreement_rows
     from evalkit.audit.agreement_statistics import statistics
     from evalkit.audit.examples import examples
+    from evalkit.audit.label_budgets import label_budgets
     from evalkit.audit.panel import panels
     from evalkit.audit.rankings_compared import compared, ratings
 
@@ -169,6 +170,7 @@ def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = ()) -> Au
         mine, about_ratings = ratings(gathered)
         if about_ratings:
             rating_notes[gathered.benchmark] = tuple(about_ratings)
+        findings.extend(label_budgets(gathered))
         findings.extend(statistics(gathered))
         findings.extend(compared(gathered, mine))
         agreement.extend(agreement_rows(gathered))

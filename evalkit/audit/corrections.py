@@ -9,13 +9,13 @@ instead that the judge's error rates are the same on both, and is given only for
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evalkit.evidence.evidence import Evidence, percent
 from evalkit.evidence.findings import Finding, counted
-from evalkit.evidence.metrics import CORRECTION, Metric, Unit, share
+from evalkit.evidence.metrics import CORRECTION, Metric, share
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
@@ -58,19 +58,7 @@ ROGAN_GLADEN = Metric(  # of other pairs, and of outright wins: never on one axi
     needs="votes of people on some of the pairs judged, and a judge clearly better than chance",
     source="Rogan & Gladen 1978, American Journal of Epidemiology 107:71",
 )
-PLAN = Metric(
-    name="labels_needed",
-    label="Needed for a win rate to within 5 points",
-    unit=Unit("pairs voted on", "number", "pairs"),
-    topic=CORRECTION,
-    question="On how many pairs do people have to vote for a win rate to within 5 points, at the least cost?",
-    needs="votes of people on some of the pairs judged",
-)
-METRICS = (PLAN, JUDGE, HUMAN, CORRECTED, ROGAN_GLADEN)
-PRECISION = 0.05
-"""Half the width of the interval that labelling is planned for."""
-COST_RATIO, COST_RATIOS = 0.01, (0.1, 0.01, 0.001)
-"""Cost of a verdict over that of a vote."""
+METRICS = (JUDGE, HUMAN, CORRECTED, ROGAN_GLADEN)
 UNLIKE = 2.58
 """Standard errors between the judge's rates with and without votes that a random choice exceeds 1 time in 100."""
 
@@ -97,13 +85,10 @@ def findings(evidence: Evidence) -> Iterator[Finding]:
     from evalkit.stats.errors import NotMeasurable
     from evalkit.stats.ppi import ppi_mean
 
-    records = _records(evidence)
+    records = records_of(evidence)
     if not any(record.judge.size for record in records):
         yield evidence.lacking(CORRECTED, "votes of people on a random part of the pairs this judge judged")
-        if len(evidence.pairs):
-            yield evidence.lacking(PLAN, f"some votes of people first. {_alone()}")
         return
-    yield _plan(evidence, records)
     for model, record in zip(evidence.models, records, strict=True):
         if not record.judge.size:
             if record.rest.size:
@@ -128,58 +113,6 @@ def findings(evidence: Evidence) -> Iterator[Finding]:
             reason = f"{error.reason}: people voted on all {classical.n} of {model}, and their own win rate stands"
             yield evidence.lacking(CORRECTED, reason, n=classical.n, model=model)
         yield _rogan_gladen(evidence, model, record)
-
-
-def _alone() -> str:
-    from evalkit.stats.label_budget import classical_labels
-
-    return (
-        f"Without a judge, a win rate to within {100 * PRECISION:.0f} points takes votes on "
-        f"{math.ceil(classical_labels(PRECISION))} independent pairs"
-    )
-
-
-def _plan(evidence: Evidence, records: Sequence[ModelRecord]) -> Finding:
-    """Votes and judged pairs that give a model's win rate to within a few points at least cost, at several prices."""
-    import numpy as np
-
-    from evalkit.stats.jackknife import jackknife
-    from evalkit.stats.label_budget import cheapest_split, classical_labels
-
-    known = [record for record in records if record.judge.size]
-    judge = np.concatenate([record.judge - record.judge.mean() for record in known])
-    people = np.concatenate([record.people - record.people.mean() for record in known])
-    question = np.concatenate([record.question for record in known])
-    variance = float(people @ people) / people.size  # of one model's outcomes
-    if not variance or not judge.any():
-        return evidence.lacking(PLAN, f"votes and verdicts that vary. {_alone()}")
-    alone = classical_labels(PRECISION, variance=variance)
-
-    def correlation(keep: BoolArray) -> float:
-        one, other = judge[keep], people[keep]
-        size = math.sqrt(float(one @ one) * float(other @ other))
-        return float(one @ other) / size if size else 0.0
-
-    useful = correlation(np.ones(judge.size, dtype=np.bool_))
-    splits = {f"{ratio:g}": cheapest_split(alone, useful, ratio) for ratio in COST_RATIOS}
-    found = jackknife(lambda keep: cheapest_split(alone, correlation(keep), COST_RATIO)[0], question, bounds=(0, alone))
-    labels, rest = splits[f"{COST_RATIO:g}"]
-    advice = (
-        f"with this judge, whose verdicts correlate {useful:.2f} with votes, the cheapest way is votes on "
-        f"{math.ceil(labels):,} pairs and verdicts alone on {math.ceil(rest):,} more, where a verdict costs "
-        f"{COST_RATIO:g} of a vote"
-        if rest
-        else "this judge saves none of them: people alone are cheaper"
-    )
-    return evidence.finding(
-        PLAN,
-        replace(found, n=judge.size // 2),
-        f"A win rate to within {100 * PRECISION:.0f} points of a model takes votes on {math.ceil(alone):,} independent "
-        f"pairs without a judge; {advice}.",
-        without_judge=alone,
-        correlation=useful,
-        splits={ratio: {"voted": n, "judged_only": more} for ratio, (n, more) in splits.items()},
-    )
 
 
 def _naive(evidence: Evidence, model: str, record: ModelRecord) -> Finding:
@@ -316,7 +249,7 @@ def _rogan_gladen(evidence: Evidence, model: str, record: ModelRecord) -> Findin
     )
 
 
-def _records(evidence: Evidence) -> list[ModelRecord]:
+def records_of(evidence: Evidence) -> list[ModelRecord]:
     """Pairs of each model, in the order of models."""
     import numpy as np
 

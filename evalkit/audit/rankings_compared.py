@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.audit.agreement_counts import HUMAN
 from evalkit.audit.rated_twice import DIGITS, FEW, outcomes, rated_twice
-from evalkit.evidence.evidence import Evidence, percent, signed, within
+from evalkit.evidence.evidence import Evidence, Grades, Scores, percent, signed, within
 from evalkit.evidence.findings import ROUNDING, Finding, Rating, counted
 from evalkit.evidence.gather import BenchmarkEvidence
 from evalkit.evidence.metrics import CORRELATION, PEOPLE, Metric, Unit, share
@@ -16,7 +16,7 @@ from evalkit.ratings.comparisons import Comparisons, comparisons_of_pairs
 from evalkit.ratings.panel import pooled
 
 if TYPE_CHECKING:
-    from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
+    from evalkit.stats.arrays import BoolArray, FloatArray
     from evalkit.stats.resample import Interval
 
 REPLICATES = 2000
@@ -103,7 +103,7 @@ def ratings(gathered: BenchmarkEvidence) -> tuple[list[Rating], list[str]]:
         rated += _rated(comparisons_of_pairs(*place, evidence.models, evidence.pairs), evidence.protocol, notes)
     if gathered.grades is not None:
         grades, about = gathered.grades, gathered.evidence[0]
-        rated += _mean_scores(about, HUMAN, HUMAN_SCORES, grades.model, grades.score, grades.question)
+        rated += _mean_scores(about, HUMAN, HUMAN_SCORES, grades)
     people = [table for table in gathered.voted if len(table)]
     if people:
         table = people[0] if len(people) == 1 else pooled(people, HUMAN)
@@ -185,25 +185,32 @@ def _rated(table: Comparisons, protocol: str, notes: list[str]) -> list[Rating]:
 
 
 def _means(evidence: Evidence) -> Iterator[Rating]:
-    scores = evidence.scores
-    assert scores is not None
-    yield from _mean_scores(evidence, evidence.judge, evidence.protocol, scores.model, scores.score, scores.question)
+    assert evidence.scores is not None
+    yield from _mean_scores(evidence, evidence.judge, evidence.protocol, evidence.scores)
 
 
-def _mean_scores(
-    evidence: Evidence, rater: str, protocol: str, model: IntArray, score: FloatArray, question: IntArray
-) -> Iterator[Rating]:
+def _mean_scores(evidence: Evidence, rater: str, protocol: str, given: Scores | Grades) -> Iterator[Rating]:
+    """As on a leaderboard of the same rows, to the last digit."""
     import numpy as np
 
-    from evalkit.biases.scale import scale_of
-    from evalkit.stats.shares import clustered_mean
+    from evalkit.ratings.scores import mean_score, scale_of
+    from evalkit.ratings.standing import declared_categories
 
-    keep = np.isfinite(score)
+    keep = np.isfinite(given.score)
+    limits = scale_of(protocol, given.score[keep])
+    declared = declared_categories(evidence.benchmark)
     rows = []
-    for code in np.unique(model[keep]).tolist():
-        mine = keep & (model == code)
-        found = clustered_mean(score[mine], question[mine], limits=scale_of(score[keep]), resamples=10_000)
-        rows.append((found, evidence.models[code]))
+    for code in np.unique(given.model[keep]).tolist():
+        mine = keep & (given.model == code)
+        found = mean_score(
+            given.score[mine],
+            given.question[mine],
+            given.turn[mine],
+            protocol=protocol,
+            limits=limits,
+            strata=given.category[mine] if declared else None,
+        )
+        rows.append((replace(found, n=int(mine.sum())), evidence.models[code]))
     for interval, name in sorted(rows, key=lambda row: -row[0].estimate):
         yield Rating(
             benchmark=evidence.benchmark,

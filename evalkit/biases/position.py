@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from evalkit.evidence.evidence import Evidence, percent, signed
+from evalkit.evidence.evidence import Evidence, Pairs, percent, signed
 from evalkit.evidence.findings import Finding, counted
 from evalkit.evidence.metrics import LOGITS, POSITION, Metric, Unit, share
 from evalkit.evidence.position_effect import logit, penalised, showings, within_pairs
@@ -213,7 +213,9 @@ def _between_categories(evidence: Evidence, lean: Lean) -> dict[str, Any] | None
     """Whether the lean differs between categories by more than chance, and which way each leans.
 
     Exchanging questions between categories at random gives the null distribution (a permutation test, so its level is
-    exact however few pairs are inconsistent). Categories of fewer than ``FEWEST_EACH`` questions take no part.
+    exact however few pairs are inconsistent). Two distances are looked at, that of all categories together and that of
+    the one farthest from the rest, as an effect may be in one of them alone; what counts is the rarer. Categories
+    of fewer than ``FEWEST_EACH`` questions take no part.
     """
     import numpy as np
 
@@ -232,22 +234,35 @@ def _between_categories(evidence: Evidence, lean: Lean) -> dict[str, Any] | None
     mean, category = mean[keep], np.searchsorted(used, category[keep])
     size = np.bincount(category)
 
-    def between(values: FloatArray) -> FloatArray:
-        member = (category[:, None] == np.arange(used.size)).astype(np.float64)
-        result: FloatArray = ((values @ member) ** 2 / size).sum(axis=-1)
-        return result
+    member = (category[:, None] == np.arange(used.size)).astype(np.float64)
 
-    rng, seen, reached, done = np.random.default_rng(0), float(between(mean)), 0, 0
+    def apart(values: FloatArray) -> FloatArray:
+        """How far categories are apart [..., 2]: all together, and the one that is farthest from the rest."""
+        lean = (values - mean.mean()) @ member / np.sqrt(size)
+        alone = np.abs(lean) / np.sqrt(1 - size / mean.size)
+        return np.stack([(lean**2).sum(axis=-1), alone.max(axis=-1)], axis=-1)
+
+    rng = np.random.default_rng(0)
     rows = max(1, min(PERMUTATIONS, CELLS // mean.size))
-    while done < PERMUTATIONS:
-        drawn = between(rng.permuted(np.tile(mean, (rows, 1)), axis=1))
-        reached, done = reached + int((drawn >= seen - 1e-9).sum()), done + rows
+    drawn = [apart(mean)[None]]
+    for start in range(0, PERMUTATIONS, rows):
+        drawn.append(apart(rng.permuted(np.tile(mean, (min(rows, PERMUTATIONS - start), 1)), axis=1)))
+    # by either distance, how many are as far apart; the smaller one counts, and has a distribution of its own
+    reached = np.concatenate(drawn).round(9)
+    rarer = np.min([_as_large(column) for column in reached.T], axis=0)
     means = totals(category, mean, used.size) / size
     return {
-        "p_value": (1 + reached) / (1 + done),
+        "p_value": float((rarer <= rarer[0]).mean()),
         "questions": int(mean.size),
         "leans": {evidence.categories[code]: float(value) for code, value in zip(used, means, strict=True)},
     }
+
+
+def _as_large(values: FloatArray) -> IntArray:
+    """[N] how many of the values are as large as each, itself included."""
+    import numpy as np
+
+    return values.size - np.searchsorted(np.sort(values), values, side="left")
 
 
 def _joined(evidence: Evidence) -> Iterator[Finding]:
@@ -305,6 +320,7 @@ def _shares(evidence: Evidence, lean: Lean, category: str | None) -> Iterator[Fi
         category=category,
         counts=counts,
         with_failures=(n - moved) / (n + lean.lost),
+        by_chance=_same_by_chance(evidence.pairs),
     )
     p = sign_flip(lean.lean, lean.question)
     for metric, sign, word in ((FIRST, 1, "first"), (LAST, -1, "second")):
@@ -338,6 +354,18 @@ def _shares(evidence: Evidence, lean: Lean, category: str | None) -> Iterator[Fi
         p_value=p,
         counts=counts,
     )
+
+
+def _same_by_chance(pairs: Pairs) -> float:
+    """The least share of pairs with one verdict in both orders that noise leaves, given how many verdicts are ties.
+
+    Two verdicts on one pair that know nothing of each other, and nothing of the order, are the same at least so often.
+    """
+    import numpy as np
+
+    said = np.concatenate([pairs.plain[pairs.both], pairs.swapped[pairs.both]])
+    ties = float((said == 0.5).mean()) if said.size else 0.0
+    return ties**2 + (1 - ties) ** 2 / 2
 
 
 def _times(odds: float) -> str:

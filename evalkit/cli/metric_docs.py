@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from evalkit.audit import agreement_statistics, corrections, rankings_compared
+from evalkit.audit import agreement_statistics, corrections, label_budgets, rankings_compared
 from evalkit.audit.analyse import biases
 from evalkit.evidence.metrics import Metric, topics_of
 from evalkit.probes import findings
@@ -29,6 +29,7 @@ def metrics() -> list[Metric]:
     return [
         *(metric for bias in biases() for metric in bias.metrics),
         *corrections.METRICS,
+        *label_budgets.METRICS,
         *agreement_statistics.METRICS,
         *rankings_compared.METRICS,
         *findings.metrics(PROBES),

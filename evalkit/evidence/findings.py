@@ -80,6 +80,8 @@ class AgreementRow:
     agree: float
     """Votes that agree; fractional where several majority verdicts share one."""
     total: int
+    out_of: int | None = None
+    """In rows of S2: votes in all, with ties, of which ``total`` have a winner on either side. S2 alone says little."""
     lower: float | None = None
     upper: float | None = None
     """95% limits of ``agree / total``, clustered by question."""

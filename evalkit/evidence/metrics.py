@@ -143,6 +143,8 @@ class Metric:
     """Where it is defined."""
     axis: str = ""
     """The axis on which it is drawn, with all metrics of its topic that have the same; not drawn unless given."""
+    as_sentence: bool = False
+    """Whether readers are told its sentence, and never the bare number: of a plan, say, that means little without."""
     names_models: bool = False
     """Whether ``details["models"]`` are whom the finding is about."""
     pattern: Metric | None = None

@@ -166,6 +166,52 @@ def _last_of_each_person(rows: BenchmarkRows, buffer: RowBuffer, rater: IntArray
     return result
 
 
+def scale_of(protocol: str, values: FloatArray) -> tuple[float, float] | None:
+    """Ends of the scale of a protocol, where these values lie within: imported rows may have a scale of their own."""
+    scale = SCALES.get(protocol)
+    inside = scale is not None and ((values >= scale[0]) & (values <= scale[1])).all()
+    return scale if inside else None
+
+
+def mean_score(
+    score: FloatArray,
+    question: IntArray,
+    turn: IntArray,
+    *,
+    protocol: str,
+    limits: tuple[float, float] | None,
+    strata: IntArray | None,
+) -> Interval:
+    """One model's score, to the last digit what a leaderboard has: repeats are averaged, then turns, then questions.
+
+    Args:
+        score: [N] of each judgment, finite.
+        question: [N] question, whole numbers from 0.
+        turn: [N] turn.
+        protocol: how turns and questions are weighted.
+        limits: ends of the scale, where it is known.
+        strata: [N] category, where the benchmark declares several.
+    """
+    import numpy as np
+
+    from evalkit.stats.bounded import FEWEST
+    from evalkit.stats.resample import cluster_mean
+
+    cells, first, place = np.unique(np.column_stack([question, turn]), axis=0, return_index=True, return_inverse=True)
+    place = place.reshape(-1)
+    value = np.bincount(place, score) / np.bincount(place)
+    asked = np.unique(cells[:, 0], return_inverse=True)[1]
+    return cluster_mean(
+        value,
+        asked,
+        pooled=protocol in ROWS_POOLED,
+        limits=limits,
+        strata=None if strata is None else strata[first],
+        fewest=FEWEST,
+        resamples=0 if asked.max() + 1 > MANY else 10_000,
+    )
+
+
 class ScoreTable:
     """The rows of one judge under one protocol, or of one group of people."""
 
@@ -208,9 +254,7 @@ class ScoreTable:
         self.model, self.category, self.question, self.turn = (
             np.unravel_index(key, sizes) if used.size else (np.zeros(0, np.int64),) * 4
         )
-        scale = SCALES.get(buffer.protocol)
-        inside = scale is not None and ((self.value >= scale[0]) & (self.value <= scale[1])).all()
-        self.scale = scale if inside else None  # imported rows may use the name of a protocol for a scale of their own
+        self.scale = scale_of(buffer.protocol, self.value)
         self.declared = declared_categories(rows.benchmark)
 
     def _number_models(self, codes: IntArray, current: BoolArray, answers: _Answers, every: bool) -> None:

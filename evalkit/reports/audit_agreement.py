@@ -14,7 +14,8 @@ FEW = 50
 SERIES = 4
 SETUPS = (
     "S1 counts every vote, a tie being a verdict; chance alone gives 33%. "
-    "S2 counts only pairs where neither side calls it a tie; chance alone gives 50%. "
+    "S2 counts only pairs where neither side calls it a tie, so that it matters how many those are; chance alone gives "
+    "50%. "
     "“Same winner” counts the votes that name a winner: a verdict that names none is wrong there. "
     "Shading runs from chance to full agreement. “Length alone” is what a rule that always prefers the longer answer "
     "would get: on the same votes, or on as many as are given, where not all lengths are known; among people it stands "
@@ -51,6 +52,8 @@ def _share(row: AgreementRow | None) -> Cell:
     limits = "" if row.lower is None or row.upper is None else f"{100 * row.lower:.0f}–{100 * row.upper:.0f}%"
     counted = f"{row.agree:,.0f}" if row.agree == int(row.agree) else f"{row.agree:,.1f}"
     small = [f"{counted} of {row.total:,}"]
+    if row.out_of is not None:
+        small[0] += f", of {row.out_of:,} votes"
     if row.category is not None and row.total < FEW:
         small[0] += " (few)"
     if row.correct is not None:
@@ -148,7 +151,7 @@ def _by_category(rows: Sequence[AgreementRow], called: Names) -> list[Figure]:
     mine = [row for row in rows if row.correct is not None]
     unit = "names the same winner; naming none is wrong"
     if not mine:
-        setup = "S2" if any(row.setup == "S2" for row in rows) else "S1"
+        setup = "S1" if any(row.setup == "S1" for row in rows) else "S2"
         mine, unit = [row for row in rows if row.setup == setup], f"{setup} agreement"
     categories = list(dict.fromkeys(row.category or "" for row in mine))[:30]
     cells = {(_label(row, called), row.category): _mark(row) for row in mine}

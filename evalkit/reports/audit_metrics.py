@@ -94,6 +94,22 @@ def limits(lower: float | None, upper: float | None, form: Form) -> str:
     return f"{number(lower, form)}{between}{number(upper, form)}"
 
 
+def unbiased(row: Finding) -> str:
+    """What an unbiased judge has, or one that guesses, where that is known."""
+    value, words = row.measure.unbiased, ""
+    if value is None:
+        value, words = row.measure.chance, " by chance"
+    if value is None:
+        return ""
+    return (f"{100 * value:g}%" if row.measure.unit.form == "share" else f"{value:g}") + words
+
+
+def counts(row: Finding) -> str:
+    """How many rows are behind it, and of how many in all where others were left out."""
+    every = row.details.get("out_of")
+    return f"{row.n:,} of {every:,}" if isinstance(every, int) else f"{row.n:,}"
+
+
 def judge_key(row: Finding | Subject) -> JudgeKey:
     """Whom it is about."""
     return row.benchmark, row.judge, row.protocol

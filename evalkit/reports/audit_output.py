@@ -96,7 +96,7 @@ def _finding(row: Finding) -> dict[str, Any]:
     """A finding, its metric by name, and what that is called, counted in and compared with."""
     fields = {"metric" if name == "measure" else name: value for name, value in vars(row).items()}
     fields |= {"metric": row.metric, "label": row.measure.label, "unit": row.measure.unit.name}
-    fields["unbiased"] = row.measure.unbiased
+    fields |= {"unbiased": row.measure.unbiased, "chance": row.measure.chance}
     return {name: value for name, value in fields.items() if name not in _EITHER or value is not None}
 
 

@@ -12,12 +12,14 @@ from evalkit.core.text import plain
 from evalkit.evidence.findings import AgreementRow, Audit, Finding, Rating, Subject, counted
 from evalkit.reports.audit_metrics import (
     JudgeKey,
+    counts,
     judge_key,
     judge_labels,
     limits,
     number,
     subject_name,
     topics,
+    unbiased,
 )
 from evalkit.reports.audit_parts import PEOPLE, who
 from evalkit.reports.audit_verdict import looked_at, verdict
@@ -28,9 +30,11 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 RATERS = 5
-"""Columns of the table of ratings."""
+"""Columns of one table of ratings; more raters have a further table."""
 MODELS = 6
 """Whose particulars are listed below what could not be measured."""
+WIDE = 100
+"""Columns from which a table also has one for what an unbiased judge has."""
 FOLDED = 24
 """Rows of a table that are shown; the JSON and the page have all."""
 
@@ -89,21 +93,27 @@ def _bullet(sentence: str) -> Text:
 
 def _findings(console: Console, audit: Audit, judge: JudgeKey, labels: Mapping[JudgeKey, str]) -> None:
     mine = [row for row in audit.findings if judge_key(row) == judge and row.category is None]
-    measured = [row for row in mine if row.estimate is not None]
+    measured = [row for row in mine if row.estimate is not None and not row.measure.as_sentence]
     if measured:
         table = _table(f"Measured: {plain(labels[judge])}")
-        for header, justify in (("", "left"), ("estimate", "right"), ("95% interval", "right"), ("n", "right")):
+        wide = console.width >= WIDE
+        headers = ["", "estimate", "95% interval", *(["unbiased"] if wide else []), "n"]
+        for header, justify in zip(headers, ("left", *("right",) * 4), strict=False):
             table.add_column(header, justify=justify, overflow="fold")  # type: ignore[arg-type]
         for topic in topics(audit):
             rows = [row for row in measured if row.measure.topic.name == topic.name]
             if rows:
                 table.add_section()
-                table.add_row(_styled(topic.title), "", "", "")
+                table.add_row(_styled(topic.title), *[""] * (len(headers) - 1))
             for row in rows[:FOLDED]:
-                table.add_row(*_cells(row))
+                table.add_row(*_cells(row, wide=wide))
             if len(rows) > FOLDED:
-                table.add_row(f"  and {len(rows) - FOLDED} more: --format json or html", "", "", "")
+                table.add_row(f"  and {len(rows) - FOLDED} more: --format json or html", *[""] * (len(headers) - 1))
         console.print(table)
+    for row in mine:
+        if row.measure.as_sentence and row.estimate is not None:
+            console.print(f"{plain(row.measure.label)}: {plain(row.sentence)}", markup=False, highlight=False)
+            console.print()
     _lacking(console, [row for row in mine if row.not_measurable is not None])
 
 
@@ -137,11 +147,15 @@ def _some(names: Iterable[str], most: int, between: str = ", ") -> str:
     return between.join(told[:most]) + (f" and {len(told) - most} more" if len(told) > most else "")
 
 
-def _cells(row: Finding) -> tuple[str, str, str, str]:
+def _cells(row: Finding, *, wide: bool) -> list[str]:
+    """Name, estimate, interval and rows; what an unbiased judge has, in a column or, where there is no room, below."""
     assert row.estimate is not None
-    form = row.measure.unit.form
-    name = _safe(f"  {plain(subject_name(row))}")
-    return name, number(row.estimate, form), limits(row.lower, row.upper, form), f"{row.n:,}"
+    form, null = row.measure.unit.form, unbiased(row)
+    name = f"  {plain(subject_name(row))}"
+    if null and not wide and not null.endswith("chance"):
+        name += f"; unbiased: {null}"
+    cells = [_safe(name), number(row.estimate, form), limits(row.lower, row.upper, form)]
+    return [*cells, *([null] if wide else []), counts(row)]
 
 
 def _agreement(console: Console, audit: Audit, subject: Subject) -> None:
@@ -190,25 +204,40 @@ def _ratings(console: Console, audit: Audit) -> None:
             console.print(*(_safe(note) for note in about), sep="\n")
             continue
         raters = sorted(dict.fromkeys((row.rater, row.protocol) for row in rows), key=lambda one: one[0] != PEOPLE)
-        some = raters[: max(1, (console.width - 20) // 20)][:RATERS]
-        cells = {(row.rater, row.protocol, row.model): row for row in rows}
-        table = _table("Ratings" + (f" on {plain(benchmark)}" if len(benchmarks) > 1 else ""))
-        table.add_column("", overflow="fold", min_width=12)
-        for rater, protocol in some:
-            alone = [name for name, _ in raters].count(rater) == 1 or not protocol
-            title = who(rater) if alone else f"{who(rater)} ({protocol})"
-            table.add_column(_safe(plain(title)), justify="right", overflow="fold")
-        listed = dict.fromkeys(row.model for one in some for row in rows if (row.rater, row.protocol) == one)
-        for model in list(listed)[:FOLDED]:
-            table.add_row(_safe(plain(model)), *(_rating(cells.get((*one, model))) for one in some))
-        notes = [f"and {len(raters) - len(some)} more raters"] if len(raters) > len(some) else []
-        notes += [f"and {len(listed) - FOLDED} more models"] if len(listed) > FOLDED else []
-        if any(row.elo is not None for row in rows):
-            notes.insert(0, "Bradley-Terry on Elo's scale: 400 points are odds of 10, the mean is 1000")
-        if notes or about:
-            table.caption = _safe("\n".join(["; ".join(notes), *about] if notes else about))
-            table.caption_justify = "left"
-        console.print(table)
+        each = max(1, min(RATERS, (console.width - 20) // 20))
+        parts = [raters[start : start + each] for start in range(0, len(raters), each)]
+        for place, some in enumerate(parts):
+            title = "Ratings" + (f" on {plain(benchmark)}" if len(benchmarks) > 1 else "")
+            title += f", {place + 1} of {len(parts)}" if len(parts) > 1 else ""
+            last = place == len(parts) - 1
+            console.print(_rated(title, rows, raters, some, about if last else []))
+
+
+def _rated(
+    title: str,
+    rows: Sequence[Rating],
+    raters: Sequence[tuple[str, str]],
+    some: Sequence[tuple[str, str]],
+    about: Sequence[str],
+) -> Table:
+    """As many raters as fit beside each other; none is left out."""
+    cells = {(row.rater, row.protocol, row.model): row for row in rows}
+    table = _table(title)
+    table.add_column("", overflow="fold", min_width=12)
+    for rater, protocol in some:
+        alone = [name for name, _ in raters].count(rater) == 1 or not protocol
+        header = who(rater) if alone else f"{who(rater)} ({protocol})"
+        table.add_column(_safe(plain(header)), justify="right", overflow="fold")
+    listed = dict.fromkeys(row.model for one in some for row in rows if (row.rater, row.protocol) == one)
+    for model in list(listed)[:FOLDED]:
+        table.add_row(_safe(plain(model)), *(_rating(cells.get((*one, model))) for one in some))
+    notes = [f"and {len(listed) - FOLDED} more models"] if len(listed) > FOLDED else []
+    if any(row.elo is not None for row in rows):
+        notes.insert(0, "Bradley-Terry on Elo's scale: 400 points are odds of 10, the mean is 1000")
+    if notes or about:
+        table.caption = _safe("\n".join([*(["; ".join(notes)] if notes else []), *about]))
+        table.caption_justify = "left"
+    return table
 
 
 def _rating(row: Rating | None) -> str:
@@ -229,7 +258,7 @@ def _table_of(console: Console, rows: Sequence[AgreementRow], title: str) -> Non
     shrunk = any(row.shrunk is not None for row in rows)
     table = _table(f"Agreement: {plain(title)}")
     table.add_column("", overflow="fold")
-    for setup, about in (("S1", "all votes"), ("S2", "no ties")):
+    for setup, about in (("S1", "all votes"), ("S2", "no ties, of all")):
         headers = [f"{setup} ({about})"]
         headers += [name for name, there in (("95%", wide), ("kappa", wide and kappa)) if there]
         headers += [name for name, there in (("longer*", longer), ("kappa*", longer and wide and kappa)) if there]
@@ -271,7 +300,8 @@ def _agreement_cells(row: AgreementRow | None, *, wide: bool, kappa: bool, longe
         return ["–"] * size
     agree = f"{row.agree:.0f}" if float(row.agree).is_integer() else f"{row.agree:.1f}"
     small = f" †→{100 * row.shrunk:.0f}%" if row.shrunk is not None else ""
-    cells = [f"{100 * row.agree / row.total:.1f}% ({agree}/{row.total}){small}"]
+    every = f" of {row.out_of}" if row.out_of is not None else ""
+    cells = [f"{100 * row.agree / row.total:.1f}% ({agree}/{row.total}{every}){small}"]
     if wide:
         low, high = row.lower, row.upper
         cells.append("–" if low is None or high is None else f"{100 * low:.0f}–{100 * high:.0f}%")

@@ -9,7 +9,17 @@ from evalkit.biases.position import CONSISTENCY, FAIRNESS
 from evalkit.evidence.findings import Audit, Finding, counted
 from evalkit.evidence.metrics import Form
 from evalkit.reports.audit_figures import SHARES, Figure, Forest, Mark
-from evalkit.reports.audit_metrics import JudgeKey, display_name, judge_key, limits, number, subject_name, topics
+from evalkit.reports.audit_metrics import (
+    JudgeKey,
+    counts,
+    display_name,
+    judge_key,
+    limits,
+    number,
+    subject_name,
+    topics,
+    unbiased,
+)
 from evalkit.reports.audit_parts import NONE, Cell, Section, Table
 
 METRICS = 8
@@ -28,7 +38,8 @@ def sections(audit: Audit, labels: Mapping[JudgeKey, str]) -> list[Section]:
         if not found:
             continue
         apart = [row for row in found if topic.by_model and isinstance(row.details.get("model"), str)]
-        found = [row for row in found if row not in apart]
+        told = [row for row in found if row.measure.as_sentence]
+        found = [row for row in found if row not in apart and row not in told]
         whole = [row for row in found if row.category is None]
         lost = [row for row in mine if row.estimate is None]
         parts: list[Table | Figure] = [
@@ -39,7 +50,9 @@ def sections(audit: Audit, labels: Mapping[JudgeKey, str]) -> list[Section]:
             *categories(topic.title, [*found, *lost], labels),
             *models(topic.title, [row for row in apart if row.category is None], labels),
         ]
-        result.append(Section(id=topic.name, title=topic.title, says=topic.says, parts=tuple(parts)))
+        many = len({judge_key(row) for row in told}) > 1
+        notes = tuple((f"{labels[judge_key(row)]}: " if many else "") + row.sentence for row in told)
+        result.append(Section(id=topic.name, title=topic.title, says=topic.says, parts=tuple(parts), notes=notes))
     return result
 
 
@@ -61,17 +74,21 @@ def everything(title: str, rows: Sequence[Finding], labels: Mapping[JudgeKey, st
             result.append(
                 Table(
                     title=f"{title}: everything measured" + (f", {name}" if many else ""),
-                    headers=("measured", "estimate, 95% interval", "n"),
-                    rows=tuple((Cell(subject_name(row)), estimate(row), _count(row)) for row in mine),
+                    headers=("measured", "estimate, 95% interval", "unbiased", "n"),
+                    rows=tuple((Cell(subject_name(row)), estimate(row), _null(row), _count(row)) for row in mine),
                     under=tuple(row.sentence for row in mine),
                 )
             )
     return result
 
 
+def _null(row: Finding) -> Cell:
+    return Cell(unbiased(row)) if unbiased(row) else NONE
+
+
 def _count(row: Finding) -> Cell:
     questions = counted(row.questions, "question") if row.questions else ""
-    return Cell(f"{row.n:,}", questions) if row.n else NONE
+    return Cell(counts(row), questions) if row.n else NONE
 
 
 def gaps(rows: Sequence[Finding], labels: Mapping[JudgeKey, str]) -> list[Table]:

@@ -23,7 +23,9 @@ interval and never on a point estimate:
 - warnings of a bias and of a category hold together: Holm's adjustment over all that one box looks at, so that an
   unbiased judge gets one of them in at most 5% of audits. ``VerdictBox.looked_at`` says how many there were.
 - order matters little: no effect is found, nearly all verdicts survive the swap (or as many as survive asking again),
-  and the categories do not differ (``biases/position``).
+  and the categories do not differ (``biases/position``). Where fewer survive, it is not known: a noisy judge without a
+  bias has that too; only where even fewer survive than noise leaves
+  is it said not to.
 - a flat scale: two models get equal scores on more than ``OFTEN`` of questions.
 - failures: more than ``LOST`` of judgments or answers, or unevenly between models.
 """
@@ -55,6 +57,8 @@ ALIKE = 0.8
 """Rank correlation from which two rankings are much the same."""
 POWER = (1.96 + 0.84) / 1.96
 """Of half an interval of 95%: what is found four times in five."""
+SLIGHT = 0.2
+"""Kappa up to which agreement beyond chance is slight at most (Landis & Koch 1977, Biometrics 33:159)."""
 FEWEST_MODELS = 5
 """Models from which a ranking like people's is worth saying: of four, one in 24 orders is theirs by chance."""
 LEVEL = 0.05
@@ -70,8 +74,7 @@ def verdict(audit: Audit, subject: Subject) -> VerdictBox:
         result.unknown = list(subject.unknown)
         _failures(result, subject)
     else:
-        adjusted = _adjusted(mine, categories_below(audit, subject))
-        result.looked_at = len(adjusted)
+        adjusted, result.looked_at = _adjusted(mine, categories_below(audit, subject))
         _attackers(result, mine)
         people(result, audit, subject, adjusted)
         gold(result, audit, subject)
@@ -126,24 +129,33 @@ def _claims(mine: Sequence[Finding]) -> dict[str, list[Finding]]:
     return result
 
 
-def _adjusted(mine: Sequence[Finding], below: Sequence[tuple[AgreementRow, float]]) -> dict[int, float]:
-    """By the identity of each row that might give a warning, its p-value by Holm's adjustment over all of them.
+def _adjusted(mine: Sequence[Finding], below: Sequence[tuple[AgreementRow, float]]) -> tuple[dict[int, float], int]:
+    """By the identity of each row that might give a warning, its p-value by Holm's adjustment; over how many tests.
 
-    A row whose lean differs between categories counts twice; the second is under the identity of its details.
+    A row whose lean differs between categories counts twice; the second is under the identity of its details. Rows of
+    one claim that come with the very same test, as the shares of inconsistent pairs that lean first and second, count
+    once.
     """
     from evalkit.stats.flips import holm
 
     found: dict[int, float] = {}
+    same: dict[int, int] = {}
+    tested: dict[tuple[str, float], int] = {}
     for rows in _claims(mine).values():
         for row in rows:
             null = null_of(row)
             if null is not None and row.lower is not None and row.upper is not None:
-                found[id(row)] = p_value(row.estimate or 0.0, row.lower, row.upper, null, row.questions)
+                own = row.details.get("p_value")
+                first = tested.setdefault((row.measure.risk, own), id(row)) if own is not None else id(row)
+                same[id(row)] = first
+                p = p_value(row.estimate or 0.0, row.lower, row.upper, null, row.questions)
+                found[first] = max(found.get(first, 0.0), p)
             between = row.details.get(BY_CATEGORY)
             if between:
                 found[id(between)] = between["p_value"]
     found |= {id(row): p for row, p in below}
-    return dict(zip(found, holm(list(found.values())), strict=True))
+    adjusted = dict(zip(found, holm(list(found.values())), strict=True))
+    return adjusted | {row: adjusted[first] for row, first in same.items()}, len(found)
 
 
 def _stand_in(result: VerdictBox, mine: Sequence[Finding]) -> None:
@@ -161,15 +173,24 @@ def _stand_in(result: VerdictBox, mine: Sequence[Finding]) -> None:
     kappas = [measured.get(KAPPA.of(setup=setup, title=setup.upper()).name) for setup in ("s1", "s2")]
     beyond = [row for row in kappas if row is not None]
     chance = next((row for row in beyond if row.lower is None or row.lower <= 0), None)
-    lengthy = next((row for row in beyond if _goes_by_length(row)), None)
+    rules = {_goes_by_length(row) for row in beyond}
+    lengthy = next((one for one in ("as well", "perhaps") if one in rules), "")
     edge = found.details.get("edge_over_chance")
     if chance is not None:
         limits = "" if chance.lower is None else f" (95% {chance.lower:z.2f} to {chance.upper:z.2f})"
         why = f"it does not clearly agree with people beyond chance (kappa {chance.estimate:z.2f}{limits})."
-        result.may_not.append(f"That it may take an annotator's place in a panel: {why}")
-    elif any("sees more than length" in line for line in result.may_not) or lengthy is not None:
+        if chance.upper is not None and chance.upper > SLIGHT:
+            result.unknown.append(f"Whether it may take an annotator's place in a panel: {why}")
+        else:
+            result.may_not.append(f"That it may take an annotator's place in a panel: {why}")
+    elif "more than length" in result.denied or lengthy == "as well":
         result.may_not.append(
             "That it may take an annotator's place in a panel: a rule that goes by length agrees with people as well."
+        )
+    elif lengthy:
+        result.unknown.append(
+            "Whether it may take an annotator's place in a panel: a rule that goes by length may agree with people as "
+            "well."
         )
     elif isinstance(edge, int | float) and isinstance(epsilon, int | float) and edge <= epsilon:
         result.unknown.append(
@@ -177,7 +198,7 @@ def _stand_in(result: VerdictBox, mine: Sequence[Finding]) -> None:
             f"a judge that guesses, and the test allows {epsilon:g}, so that it tells nothing here."
         )
     elif found.details.get("passed"):
-        if any("could take a person's place" in line for line in result.may_not):
+        if "as good as a person" in result.denied:
             result.unknown.append(f"Whether it may take an annotator's place in a panel. {told}")
         else:
             result.may.append(f"It may take an annotator's place in a panel. {told}")
@@ -187,9 +208,12 @@ def _stand_in(result: VerdictBox, mine: Sequence[Finding]) -> None:
         result.may_not.append(f"That it may take an annotator's place in a panel. {told}")
 
 
-def _goes_by_length(row: Finding) -> bool:
+def _goes_by_length(row: Finding) -> str:
+    """Whether the kappa of a rule that goes by length is as high as the judge's, or may be."""
     rule = row.details.get("length_only")
-    return isinstance(rule, int | float) and row.lower is not None and rule >= row.lower
+    if not isinstance(rule, int | float) or row.lower is None or row.estimate is None or rule < row.lower:
+        return ""
+    return "as well" if rule >= row.estimate else "perhaps"
 
 
 def _ranking(result: VerdictBox, mine: Sequence[Finding]) -> None:
@@ -247,7 +271,7 @@ def _biases(result: VerdictBox, mine: Sequence[Finding], adjusted: Mapping[int, 
                 f"models that are no kin are up to {placebo_spread(kin[0]):.2f} off too, and it cannot be told from "
                 "that"
                 if kin
-                else f"of {counted(len(adjusted), 'statement')} looked at, one or another is as large by chance"
+                else f"of {counted(result.looked_at, 'statement')} looked at, one or another is as large by chance"
             )
             result.unknown.append(f"{title}: {_listed(apart, 1)}; but {why}.")
         if not quiet:
@@ -322,7 +346,7 @@ def _steadiness(result: VerdictBox, mine: Sequence[Finding], neither: str) -> No
                 result.may.append(f"Its verdicts mostly hold in both orders. {_brief(row)}, n={row.n:,}.")
             elif row.upper is not None and row.upper < STEADY:
                 result.may_not.append(f"Much from a single pair. {_brief(row)}, n={row.n:,}.")
-                if neither:
+                if neither and row.upper < row.details.get("by_chance", 0.0):
                     result.may_not.append(f"That the order in which answers are shown matters little. {neither}.")
                     return
     if neither:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from evalkit.evidence.findings import AgreementRow, Audit, Subject
 from evalkit.reports.audit_metrics import p_value
@@ -18,6 +19,9 @@ WEAKEST = 2
 """Categories that are named."""
 
 
+Claim = Literal["more than length", "as good as a person"]
+
+
 @dataclass
 class VerdictBox:
     """Sentences for one judge."""
@@ -25,6 +29,8 @@ class VerdictBox:
     may: list[str] = field(default_factory=list)
     may_not: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    denied: set[Claim] = field(default_factory=set)
+    """Claims that a sentence below "You may not" is about, for rules that build on them."""
     looked_at: int = 0
     """Statements that might have been warnings; those that are hold together, at 5% (Holm)."""
 
@@ -73,10 +79,15 @@ def people(result: VerdictBox, audit: Audit, subject: Subject, adjusted: Mapping
         below = [row for row in ours if row.setup == "S2" and adjusted.get(id(row), 1.0) < LEVEL]
         result.may_not += _weak(sure, below, among)
         if sure.length_only is not None and sure.length_only >= sure.lower:
-            result.may_not.append(
-                "That it sees more than length: always preferring the longer answer agrees with people in "
+            said = (
+                f"it sees more than length: always preferring the longer answer agrees with people in "
                 f"{sure.length_only:.1%} of {_known(sure)}, the judge in {_share(sure)}."
             )
+            if sure.length_only >= sure.agree / sure.total:
+                result.may_not.append(f"That {said}")
+                result.denied.add("more than length")
+            else:  # more often than that rule, but not clearly so
+                result.unknown.append(f"Whether {said}")
     _one_more(result, sure, every)
 
 
@@ -92,7 +103,7 @@ def _one_more(result: VerdictBox, sure: AgreementRow | None, every: AgreementRow
     Judge and people are compared on the same pairs, those with several votes.
     """
     if every is None or every.alike is None:
-        aside = "" if sure is None or every is None else f" of {every.total:,}"
+        aside = "" if sure is None or every is None or sure.out_of is not None else f" of {every.total:,}"
         shares = [f"ties aside, in {_share(sure)}{aside}"] if sure is not None else []
         shares += [f"with ties, in {_share(every)}"] if every is not None else []
         if shares:
@@ -115,6 +126,7 @@ def _one_more(result: VerdictBox, sure: AgreementRow | None, every: AgreementRow
         said += f" No winner on {ours.undecided:,}."
     if min(standing) < 0:
         result.may_not.append(f"That it could take a person's place: {said}")
+        result.denied.add("as good as a person")
     elif min(standing) > 0 and better:
         result.may.append(f"It votes like one more person: {said}")
     else:
@@ -170,7 +182,8 @@ def _weak(whole: AgreementRow, rows: Sequence[AgreementRow], people: Mapping[str
 
 
 def _share(row: AgreementRow) -> str:
-    return f"{_percent(row)}, n={row.total:,}"
+    """The share with its limits and its votes, in S2 also those of which these are a part."""
+    return f"{_percent(row)}, n={row.total:,}" + (f" of {row.out_of:,}" if row.out_of is not None else "")
 
 
 def _plain(row: AgreementRow) -> str:

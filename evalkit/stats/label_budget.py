@@ -4,9 +4,19 @@ All from the variance of a prediction-powered mean at its best power, with n lab
 variance s2 that the judge explains to a share r2: s2 * ((1 - r2) / n + r2 / (n + N)).
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 import numpy as np
 
-from evalkit.stats.resample import normal_quantile
+from evalkit.stats.arrays import BoolArray, FloatArray, IntArray, totals
+from evalkit.stats.bounded import FEWEST
+from evalkit.stats.errors import NotMeasurable
+from evalkit.stats.jackknife import jackknife
+from evalkit.stats.resample import Interval, normal_quantile
+
+MANY_GROUPS = 40
+"""Of questions that are left out in turn: a variance is less sure than a mean."""
 
 
 def effective_labels(labels: float, unlabelled: float, correlation: float) -> float:
@@ -71,3 +81,99 @@ def cheapest_split(classical: float, correlation: float, cost_ratio: float) -> t
     if labels >= classical or useful == 1:
         return (classical, 0.0) if labels >= classical else (0.0, classical)
     return labels, labels * (classical - labels) / (labels - (1 - useful) * classical)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """Rows of one mean that have a label and the judge's verdict.
+
+    Attributes:
+        label: [n] labels.
+        judge: [n] the judge's verdicts on the same rows.
+        question: [n] the question of each row, whole numbers from 0 that mean the same in all means.
+        unlabelled: Rows judged but not labelled.
+    """
+
+    label: FloatArray
+    judge: FloatArray
+    question: IntArray
+    unlabelled: int
+
+
+def labels_needed(means: Sequence[Labelled], half_width: float, *, level: float = 0.95) -> Interval:
+    """Labels, in all, of one mean, for an interval of this half width; further ones on further questions like these.
+
+    Means are those of several models on the same questions: what a label is worth is estimated over all of them,
+    clustered by question. As long as the rows judged already do, the judge helps; beyond them it takes new rows, with
+    labels. Limits are those of the logarithm, by the jackknife over questions.
+
+    Args:
+        means: One or more.
+        half_width: Wanted, on the scale of the labels.
+        level: Of the interval wanted, and of the limits.
+
+    Raises:
+        NotMeasurable: With fewer than 4 questions, or labels that do not vary.
+        ValueError: Without means.
+    """
+    if not means:
+        raise ValueError("means must hold at least one mean")
+    label, judge = (np.concatenate([getattr(one, name) for one in means]) for name in ("label", "judge"))
+    question = np.concatenate([one.question for one in means])
+    mean = np.repeat(np.arange(len(means)), [one.label.size for one in means])
+    rows = float(np.mean([one.label.size + one.unlabelled for one in means]))
+    if np.unique(question).size < FEWEST:
+        raise NotMeasurable(f"needs labels on at least {FEWEST} questions")
+    cell = np.unique(mean * (int(question.max()) + 1) + question, return_inverse=True)[1]
+    one_label = half_width**2 / normal_quantile(0.5 + level / 2) ** 2
+
+    def logarithm(keep: BoolArray) -> float:
+        size = np.maximum(np.bincount(mean[keep], minlength=len(means)), 1)
+        sums = []
+        for values in (label[keep], judge[keep]):
+            middle = totals(mean[keep], values, len(means)) / size
+            sums.append(totals(cell[keep], values - middle[mean[keep]], int(cell.max()) + 1))
+        used = np.unique(question[keep]).size
+        n = keep.sum() * (used - 1) / used
+        variance, own, both = (float(one @ other) / n for one, other in ((sums[0],) * 2, (sums[1],) * 2, sums))
+        if not variance > 0:
+            raise NotMeasurable("needs labels that vary")
+        useful = max(both, 0.0) ** 2 / (variance * own) if own > 0 else 0.0
+        precision = one_label / variance  # of this many labels the reciprocal
+        if precision * rows <= 1:  # more than are judged
+            return float(np.log(1 / precision))
+        return float(np.log(max((1 - useful) / (precision - useful / rows), 1.0)))
+
+    found = jackknife(logarithm, question, groups=MANY_GROUPS, level=level)
+    ends = [None if end is None else float(np.exp(end)) for end in (found.lower, found.upper)]
+    estimate = float(np.exp(found.estimate))
+    error = None if found.standard_error is None else estimate * found.standard_error
+    return replace(found, estimate=estimate, lower=ends[0], upper=ends[1], standard_error=error)
+
+
+def labels_to_tell_apart(difference: Interval, *, power: float = 0.8) -> tuple[float, float, float | None]:
+    """Labels at which a difference of this size would be found with this power, and its limits.
+
+    Args:
+        difference: Of two judges, say, on the same labels, with its standard error and limits.
+        power: Chance to find it.
+
+    Returns:
+        Labels if the difference is the estimate; if it is the farther of its limits; and if it is the nearer one, None
+        where the interval holds 0, so that no number of labels is sure to tell the two apart.
+
+    Raises:
+        NotMeasurable: Without a difference, or a standard error.
+    """
+    error, low, high = difference.standard_error, difference.lower, difference.upper
+    if not error or low is None or high is None:
+        raise NotMeasurable("needs labels on at least 2 questions on which the two differ")
+    if difference.estimate == 0:
+        raise NotMeasurable("needs a difference: both are the same on the labels there are")
+    reach = normal_quantile(0.5 + difference.level / 2) + normal_quantile(power)
+
+    def labels(size: float) -> float:
+        return difference.n * (reach * error / size) ** 2
+
+    near, far = sorted((abs(low), abs(high)))
+    return labels(difference.estimate), labels(far), None if low <= 0 <= high else labels(near)

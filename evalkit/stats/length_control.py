@@ -216,12 +216,28 @@ def resampled(
     lower, upper = percentile_limits(values, level, clusters=levels.size)
     error = float(values.std(ddof=1))
     n = design.difficulty.size
-    lower, upper = min(lower, estimate), max(upper, estimate)
+    exact = _of_a_share(values, levels.size, design.features.shape[1], level)
+    lower, upper = min(lower, exact[0], estimate), max(upper, exact[1], estimate)
     interval = Interval(estimate, lower, upper, n, level, error, levels.size, resamples, seed)
     # Near the top, replicates that are won throughout leave too little below: preferences as they are have the floor.
     means = totals(own, design.labels[-own.size :], levels.size) / np.bincount(own)
     influence = 100 * (means - means.mean())
     return ResampledWinRate(floored(interval, influence, (0.0, 100.0)), values, influence)
+
+
+def _of_a_share(values: FloatArray, questions: int, coefficients: int, level: float) -> tuple[float, float]:
+    """Clopper and Pearson's limits of a share that varies as these replicates do, in points.
+
+    Percentiles of a share near the top are too short below: a sample that happens to hold few losses also says that
+    shares like its own hardly vary.
+    """
+    from scipy.special import betaincinv
+
+    middle = float(np.clip(np.median(values) / 100, 0.5 / questions, 1 - 0.5 / questions))
+    spread = max(float(values.var(ddof=1)) / 100**2 * questions / (questions - coefficients), 1e-9)
+    alike = min(middle * (1 - middle) / spread, 4.0 * questions)
+    won, lost, tail = alike * middle, alike * (1 - middle), (1 - level) / 2
+    return 100 * float(betaincinv(won, lost + 1, tail)), 100 * float(betaincinv(won + 1, lost, 1 - tail))
 
 
 def _less_biased(design: "_Design") -> tuple[FloatArray, FloatArray]:

@@ -17,7 +17,7 @@ vary: the error is the stratified one (Cochran 1977, Sampling Techniques, sectio
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TypeAlias
 
 import numpy as np
@@ -28,6 +28,7 @@ from evalkit.stats.cumulants import resampled_mean_limits
 from evalkit.stats.errors import NotMeasurable
 
 CHUNK = 1 << 17  # draws held in memory at a time: small enough for the cache
+KEPT_CELLS = 1 << 19  # draws that are kept for the next figure of as many questions: 4 MB each
 CELLS = 1 << 24  # replicates times columns held in memory at a time
 
 Limits: TypeAlias = tuple[float, float]
@@ -104,6 +105,7 @@ def question_bootstrap(
     pooled: bool = False,
     limits: Limits | None = None,
     strata: IntArray | None = None,
+    fewest: int = 2,
     resamples: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
@@ -117,6 +119,7 @@ def question_bootstrap(
             questions of `sums / counts` (each question counts alike).
         limits: Ends of the scale, which give the interval its floor.
         strata: [Q] category of each question, where the benchmark fixes the categories.
+        fewest: Questions below which there is no interval, but a reason.
         resamples: Bootstrap replicates.
         level: Coverage of the interval.
         seed: Seed of the draws; the result is a function of the arguments alone.
@@ -134,7 +137,14 @@ def question_bootstrap(
         raise NotMeasurable("needs at least one question with a judged row")
     columns = sums[:, None], counts[:, None]
     found = question_means(
-        *columns, pooled=pooled, limits=limits, strata=strata, fewest=2, resamples=resamples, level=level, seed=seed
+        *columns,
+        pooled=pooled,
+        limits=limits,
+        strata=strata,
+        fewest=fewest,
+        resamples=resamples,
+        level=level,
+        seed=seed,
     )[0]
     assert found is not None
     return found
@@ -335,6 +345,7 @@ def cluster_mean(
     pooled: bool = True,
     limits: Limits | None = None,
     strata: IntArray | None = None,
+    fewest: int = 2,
     resamples: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
@@ -347,6 +358,7 @@ def cluster_mean(
         pooled: True weights rows alike (the plain mean), False weights questions alike.
         limits: Ends of the scale, which give the interval its floor.
         strata: [N] category of each row's question, where the benchmark fixes the categories.
+        fewest: Questions below which there is no interval, but a reason.
         resamples: Bootstrap replicates.
         level: Coverage of the interval.
         seed: Seed of the draws.
@@ -359,7 +371,15 @@ def cluster_mean(
     sums, counts = cluster_sums(values, clusters)
     by_question = None if strata is None else stratum_of(strata, clusters)
     return question_bootstrap(
-        sums, counts, pooled=pooled, limits=limits, strata=by_question, resamples=resamples, level=level, seed=seed
+        sums,
+        counts,
+        pooled=pooled,
+        limits=limits,
+        strata=by_question,
+        fewest=fewest,
+        resamples=resamples,
+        level=level,
+        seed=seed,
     )
 
 
@@ -523,11 +543,27 @@ def question_counts(
     if strata is not None:
         yield from _stratified_counts(indices(strata, "strata", length=questions), resamples, seed)
         return
+    if questions * resamples <= KEPT_CELLS:
+        yield from _kept_counts(questions, resamples, seed)
+    else:
+        yield from _fresh_counts(questions, resamples, seed)
+
+
+def _fresh_counts(questions: int, resamples: int, seed: int) -> Iterator[FloatArray]:
     for draw in _draws(questions, resamples, seed):
         rows = draw.shape[0]
         cells = draw + questions * np.arange(rows)[:, None]
         counts = np.bincount(cells.ravel(), minlength=rows * questions)
         yield counts.reshape(rows, questions).astype(np.float64)
+
+
+@lru_cache(maxsize=16)
+def _kept_counts(questions: int, resamples: int, seed: int) -> tuple[FloatArray, ...]:
+    """The same draws, kept: an audit makes them for dozens of figures of the same questions."""
+    found = tuple(_fresh_counts(questions, resamples, seed))
+    for counts in found:
+        counts.setflags(write=False)
+    return found
 
 
 def _stratified_counts(strata: IntArray, resamples: int, seed: int) -> Iterator[FloatArray]:

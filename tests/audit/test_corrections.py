@@ -9,7 +9,6 @@ from evalkit.evidence.findings import Finding
 from evalkit.evidence.gather import gather
 from tests.shared_data import shared_data
 
-PLAN = "labels_needed"
 JUDGE, HUMAN, CORRECTED, ROGAN_GLADEN = (
     "win_rate_judge", "win_rate_human", "win_rate_corrected", "win_rate_rogan_gladen",
 )  # fmt: skip
@@ -72,7 +71,7 @@ def by_metric(found, model):
 def test_every_model_has_its_four_rates():
     seen, (a, b, truth) = world(np.random.default_rng(0))
     found = list(findings(seen))
-    assert [finding.metric for finding in found] == [PLAN, *[JUDGE, HUMAN, CORRECTED, ROGAN_GLADEN] * 3]
+    assert [finding.metric for finding in found] == [JUDGE, HUMAN, CORRECTED, ROGAN_GLADEN] * 3
     assert all(isinstance(finding, Finding) for finding in found)
     for name in seen.models:
         got = by_metric(found, name)
@@ -144,38 +143,9 @@ def test_rogan_gladen_is_refused_for_a_judge_that_guesses():
 
 def test_no_votes():
     seen, _ = world(np.random.default_rng(5), labelled=0)
-    corrected, plan = findings(seen)
+    (corrected,) = findings(seen)
     assert corrected.metric == CORRECTED
     assert corrected.not_measurable == "needs votes of people on a random part of the pairs this judge judged"
-    assert plan.metric == PLAN
-    assert plan.not_measurable.endswith(
-        "Without a judge, a win rate to within 5 points takes votes on 385 independent pairs"
-    )
-
-
-def test_how_to_split_the_labelling():
-    """The plan, carried out, has the precision it promises: simulated with the split it names."""
-    rng = np.random.default_rng(1)
-    seen, _ = world(rng, pairs=6000, labelled=3000)
-    (plan,) = [found for found in findings(seen) if found.metric == PLAN]
-    assert plan.lower < plan.estimate < plan.upper < plan.details["without_judge"]
-    split = plan.details["splits"]["0.01"]
-    assert plan.estimate == pytest.approx(split["voted"])
-    labels, rest = round(split["voted"]), round(split["judged_only"])
-    useful, spread = plan.details["correlation"], (plan.details["without_judge"] * 0.05**2 / 1.96**2) ** 0.5
-    draws = []
-    for _ in range(400):
-        people = rng.normal(size=labels + rest)
-        judge = useful * people + (1 - useful**2) ** 0.5 * rng.normal(size=labels + rest)
-        draws.append(spread * (people[:labels].mean() + useful * (judge.mean() - judge[:labels].mean())))
-    assert 1.96 * np.std(draws) == pytest.approx(0.05, rel=0.12)
-
-
-def test_a_judge_that_says_nothing_saves_nothing():
-    seen, _ = world(np.random.default_rng(2), pairs=3000, labelled=1500, right=0.0)
-    (plan,) = [found for found in findings(seen) if found.metric == PLAN]
-    assert plan.details["correlation"] < 0.1
-    assert "saves none" in plan.sentence or plan.estimate > 0.95 * plan.details["without_judge"]
 
 
 def test_votes_on_pairs_that_the_judge_did_not_judge():
@@ -239,7 +209,7 @@ def test_mt_bench_experts():
     (gathered,) = gather(row for row in rows if isinstance(row, Judgment))
     (seen,) = [seen for seen in gathered.evidence if seen.judge == "gpt4_pair"]
     found = list(findings(seen))
-    assert {finding.details["model"] for finding in found if finding.metric != PLAN} == set(seen.models)
+    assert {finding.details["model"] for finding in found} == set(seen.models)
     own = by_metric(found, "gpt-4")
     assert own[HUMAN].n == 536
     assert own[JUDGE].n == 800

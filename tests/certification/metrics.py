@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import numpy as np
 
@@ -14,10 +14,12 @@ from evalkit.stats.bradley_terry import bradley_terry
 from evalkit.stats.elo import elo_intervals
 from evalkit.stats.errors import StatisticsError
 from evalkit.stats.heterogeneity import heterogeneity
+from evalkit.stats.label_budget import Labelled, labels_needed, labels_to_tell_apart
 from evalkit.stats.length_control import bootstrap, fit
 from evalkit.stats.resample import paired_difference, question_bootstrap, question_means
-from evalkit.stats.shares import clustered_share
+from evalkit.stats.shares import clustered_mean, clustered_share
 from evalkit.stats.win_rate import win_rate
+from tests.certification.audits import FAIR, box, contradicts_itself, warnings_of
 from tests.certification.studies import Planted, scores, study, wins
 
 SCALE = (1.0, 10.0)
@@ -34,14 +36,16 @@ class Metric:
         setting: What was planted.
         measure: Its interval in one data set of so many questions; None or no limits where it gives a reason.
         truth: Of that many questions; None: the mean of the estimates (a quantity that depends on n).
-        repetitions: Part of the repetitions asked for, for costly ones.
+        questions: Numbers of questions that it is measured on.
     """
 
     name: str
     setting: str
     measure: Callable[[np.random.Generator, int], object]
     truth: Callable[[], float] | None
-    repetitions: float = 1.0
+    questions: tuple[int, ...] = (8, 20, 80)
+    held_out: bool = False
+    """Not looked at while limits were chosen."""
 
 
 def _score(setting, turn=None, categories=1, repeats=1, missing=0.0):
@@ -59,7 +63,7 @@ def _score(setting, turn=None, categories=1, repeats=1, missing=0.0):
 OFFSETS = np.array([-2.2, -1.5, -0.8, 0.0, 0.4, 0.9, 1.4, 1.8])
 
 
-def _stratified(rng, questions, paired=False):
+def _stratified(rng, questions):
     size = {8: 2, 20: 4}.get(questions, 8)
     stratum = np.arange(questions) % size
     x = np.clip(6.5 + OFFSETS[np.linspace(0, 7, size).astype(int)][stratum] + 0.8 * rng.normal(size=questions), 1, 10)
@@ -95,16 +99,16 @@ def _share(rate, rows):
     return measure
 
 
-def _two(rng, rate, questions):
-    """Two models, one battle a question and turn, of two turns that resemble each other."""
-    x = wins(rng, rate, questions, 2)
+def _two(rng, rate, questions, rows=2, alike=0.5):
+    """Two models, one battle a question and turn, of turns that resemble each other."""
+    x = wins(rng, rate, questions, rows, alike)
     n = x.size
-    return np.zeros(n, dtype=int), np.ones(n, dtype=int), x.ravel(), np.repeat(np.arange(questions), 2)
+    return np.zeros(n, dtype=int), np.ones(n, dtype=int), x.ravel(), np.repeat(np.arange(questions), rows)
 
 
-def _bt_two(rate):
+def _bt_two(rate, rows=2, alike=0.5):
     def measure(rng, questions):
-        a, b, y, question = _two(rng, rate, questions)
+        a, b, y, question = _two(rng, rate, questions, rows, alike)
         return bradley_terry(compress(a, b, y, models=2, clusters=question)).difference(0, 1)
 
     return measure
@@ -126,18 +130,31 @@ def _bt_six(rng, questions):
     return bradley_terry(compress(s.a, s.b, s.outcome, models=6, clusters=s.question)).interval(0)
 
 
+STRONG = Planted(abilities=(2.5, 0.2, -0.2, -2.5), question_effect=0.6, sharpness=1.5, ties=0.0)
+
+
+def _bt_strong(place):
+    def measure(rng, questions):
+        s = study(rng, STRONG, questions)
+        return bradley_terry(compress(s.a, s.b, s.outcome, models=4, clusters=s.question)).interval(place)
+
+    return measure
+
+
 def _elo_six(rng, questions):
     s = study(rng, SIX, questions)
     keep = s.a < s.b
-    found = elo_intervals(s.a[keep], s.b[keep], s.outcome[keep], models=6, clusters=s.question[keep], replicates=200)
+    found = elo_intervals(s.a[keep], s.b[keep], s.outcome[keep], models=6, clusters=s.question[keep], replicates=100)
     return found[0]
 
 
-def _lc(constant, point=False):
+def _lc(constant, point=False, soft=True):
     def measure(rng, questions):
         length = rng.normal(size=questions)
         p = 1 / (1 + np.exp(-(constant + 0.8 * np.tanh(length))))
-        preference = np.clip((rng.random(questions) < p) * 0.9 + 0.1 * rng.random(questions), 0, 1)
+        won = rng.random(questions) < p
+        tied = np.where(rng.random(questions) < 0.1, 0.5, won)
+        preference = np.clip(won * 0.9 + 0.1 * rng.random(questions), 0, 1) if soft else tied
         if point:
             return fit(preference, length).win_rate
         return bootstrap(preference, length, np.arange(questions), resamples=100)
@@ -145,19 +162,20 @@ def _lc(constant, point=False):
     return measure
 
 
-def _raters(sharp, count=2, few=False):
-    """Labels of raters of this sharpness, of three pairs on each question that share its clearness."""
+def _raters(sharp, count=2, pairs=3, alike=1.2, ties=0.3):
+    """Labels of raters of this sharpness, of pairs on each question that share its clearness."""
 
     def labels(rng, questions):
-        gap = 1.2 * rng.normal(size=(questions, 1)) + 0.8 * rng.normal(size=(questions, 3))
+        gap = alike * rng.normal(size=(questions, 1)) + 0.8 * rng.normal(size=(questions, pairs))
         said = sharp * gap.ravel()[:, None] + rng.logistic(size=(gap.size, count))
-        return np.where(np.abs(said) < 0.3, "tie", np.where(said > 0, "A", "B")), np.repeat(np.arange(questions), 3)
+        question = np.repeat(np.arange(questions), pairs)
+        return np.where(np.abs(said) < ties, "tie", np.where(said > 0, "A", "B")), question
 
     return labels
 
 
-def _agreement(sharp, kind):
-    draw = _raters(sharp, 3 if kind in ("alpha", "fleiss") else 2)
+def _agreement(sharp, kind, **shape):
+    draw = _raters(sharp, 3 if kind in ("alpha", "fleiss") else 2, **shape)
 
     def measure(rng, questions):
         given, question = draw(rng, questions)
@@ -205,46 +223,147 @@ def _differ(spread):
     return measure
 
 
+def _labelled(rng, questions, right, alike, share):
+    """Two pairs of each of three models on every question, people's votes on this share of the questions."""
+    there = rng.random(questions) < share
+    result = []
+    for model in range(3):
+        logit = np.repeat(alike * rng.normal(size=questions) + (model - 1) * 0.5, 2)
+        people = (rng.random(logit.size) < 1 / (1 + np.exp(-logit))).astype(float)
+        judge = np.where(rng.random(logit.size) < right, people, rng.random(logit.size) < 0.5).astype(float)
+        question = np.repeat(np.arange(questions), 2)
+        keep = there[question]
+        result.append(Labelled(people[keep], judge[keep], question[keep], int((~keep).sum())))
+    return result
+
+
+JUDGED = 2000
+"""Pairs that a judge judged of each model, in a study of a label budget; many, so that it saves votes."""
+
+
+def _needed(right, alike, share=0.5):
+    def measure(rng, questions):
+        drawn = _labelled(rng, questions, right, alike, share if questions < MANY else 1.0)
+        return labels_needed([replace(one, unlabelled=JUDGED - one.label.size) for one in drawn], 0.05)
+
+    return measure
+
+
+def _told_apart(ahead):
+    """How many votes tell two judges apart, of whom one is this many logits sharper; votes of one question alike."""
+
+    def difference(rng, questions):
+        hard = 0.8 * rng.normal(size=(questions, 1))
+        luck = rng.random((questions, 6))
+        other = np.where(rng.random(luck.shape) < 0.6, luck, rng.random(luck.shape))
+        one = luck < 1 / (1 + np.exp(-(1 + hard)))
+        two = other < 1 / (1 + np.exp(-(1 + ahead + hard)))
+        values = (two.astype(float) - one).ravel()
+        return clustered_mean(values, np.repeat(np.arange(questions), 6), limits=(-1.0, 1.0), resamples=RESAMPLES)
+
+    def measure(rng, questions):
+        needed, least, most = labels_to_tell_apart(difference(rng, questions))
+        return Ends(needed, least, np.inf if most is None else most)
+
+    return measure
+
+
+@dataclass(frozen=True)
+class Ends:
+    """An estimate with limits of which one may be open."""
+
+    estimate: float
+    lower: float
+    upper: float
+
+
+KINDS = {"agreement": "agreement", "kappa": "kappa", "alpha": "Krippendorff's alpha", "fleiss": "Fleiss' kappa"}
+SEEN = (
+    *("mid-scale", "whole numbers", "skewed", "ceiling", "high", "two humps", "lone ones", "refusals"),
+    *("one in twelve fails", "long tail", "low", "heavy tails"),
+)
+UNSEEN = ("seven to nine", "one in thirty fails", "either end", "one question of many")
+
+
 def certified() -> list[Metric]:
     """Every metric and setting."""
-    found = []
-    for setting in ("mid-scale", "whole numbers", "skewed", "ceiling", "high", "two humps"):
-        truth = lambda setting=setting: _score_truth(setting)  # noqa: E731
-        found.append(Metric("score", setting, _score(setting), truth))
-        found.append(Metric("score of a turn", setting, _score(setting, 0), truth))
+    return [*_scores(), *_rates(), *_ratings(), *_length_controlled(), *_agreements(), *_plans()]
+
+
+def _scores() -> Iterator[Metric]:
+    for setting in (*SEEN, *UNSEEN):
+        truth = partial(_score_truth, setting)
+        new = setting in UNSEEN
+        yield Metric("score", setting, _score(setting), truth, held_out=new)
+        yield Metric("score of a turn", setting, _score(setting, 0), truth, held_out=new)
+    for setting in ("mid-scale", "high", "ceiling", "long tail"):
+        few, name = (3, 5, 10), "score by category (3, 5 and 10 questions)"
+        yield Metric(name, setting, _score(setting), partial(_score_truth, setting), questions=few)
     for setting in ("mid-scale", "ceiling"):
-        truth = lambda setting=setting: _score_truth(setting)  # noqa: E731
-        found.append(Metric("score, three copies", setting, _score(setting, repeats=3), truth))
-        found.append(Metric("score, 20% missing", setting, _score(setting, missing=0.2), truth))
-    found.append(Metric("score, fixed categories", "means 4.3 to 8.3", _stratified, None))
-    for rate in (0.5, 0.8, 0.95, 0.997):
-        truth = lambda rate=rate: rate  # noqa: E731
-        found.append(Metric("win rate", f"{rate:.1%}, one row", _win_rate(rate, 1), truth))
-        found.append(Metric("win rate", f"{rate:.1%}, two turns, four copies", _win_rate(rate, 2, 4), truth))
-        found.append(Metric("share", f"{rate:.1%}, ten rows", _share(rate, 10), truth))
-        logit = lambda rate=rate: float(np.log(rate / (1 - rate)))  # noqa: E731
-        found.append(Metric("Bradley-Terry difference", f"{rate:.1%}, two models", _bt_two(rate), logit))
-        found.append(Metric("Elo", f"{rate:.1%}, two models", _elo_two(rate), None, 0.5))
-    found.append(Metric("Bradley-Terry rating", "best of six models", _bt_six, _large(_bt_six), 0.5))
-    found.append(Metric("Elo", "best of six models", _elo_six, None, 0.25))
-    for constant in (0.0, 2.2, 3.2):
-        big = _lc(constant, point=True)
-        truth = cache(lambda big=big: float(big(np.random.default_rng(1), 50_000)))
-        found.append(Metric("length-controlled win rate", f"logit {constant:g}", _lc(constant), truth, 0.5))
-    for sharp, word in ((0.7, "blunt"), (2.5, "sharp"), (12.0, "nearly perfect")):
-        for kind in ("agreement", "kappa", "alpha", "fleiss"):
-            measure = _agreement(sharp, kind)
-            found.append(
-                Metric(
-                    {"alpha": "Krippendorff's alpha", "fleiss": "Fleiss' kappa"}.get(kind, kind),
-                    f"{word} raters",
-                    measure,
-                    _large(measure),
-                )
-            )
+        truth = partial(_score_truth, setting)
+        yield Metric("score, three copies", setting, _score(setting, repeats=3), truth)
+        yield Metric("score, 20% missing", setting, _score(setting, missing=0.2), truth)
+    yield Metric("score, fixed categories", "means 4.3 to 8.3", _stratified, None)
     for drop in (0.0, 0.3):
-        found.append(Metric("paired difference", f"drop {drop:g}", _paired(drop), None))
-    return found
+        yield Metric("paired difference", f"drop {drop:g}", _paired(drop), None)
+
+
+def _rates() -> Iterator[Metric]:
+    for rate in (0.5, 0.8, 0.95, 0.997):
+        truth, logit = partial(float, rate), partial(float, np.log(rate / (1 - rate)))
+        yield Metric("win rate", f"{rate:.1%}, one row", _win_rate(rate, 1), truth)
+        yield Metric("win rate", f"{rate:.1%}, two turns, four copies", _win_rate(rate, 2, 4), truth)
+        yield Metric("share", f"{rate:.1%}, ten rows", _share(rate, 10), truth)
+        difference = "Bradley-Terry difference"
+        yield Metric(difference, f"{rate:.1%}, two models", _bt_two(rate), logit)
+        yield Metric(difference, f"{rate:.1%}, one row", _bt_two(rate, 1, 0.0), logit, held_out=True)
+        yield Metric(difference, f"{rate:.1%}, six rows", _bt_two(rate, 6, 0.3), logit, held_out=True)
+        yield Metric("Elo", f"{rate:.1%}, two models", _elo_two(rate), None)
+
+
+def _ratings() -> Iterator[Metric]:
+    yield Metric("Bradley-Terry rating", "best of six models", _bt_six, _large(_bt_six))
+    yield Metric("Elo", "best of six models", _elo_six, None)
+    for place, word in ((0, "best"), (1, "second")):
+        measure, setting = _bt_strong(place), f"{word} of four, one far ahead"
+        yield Metric("Bradley-Terry rating", setting, measure, _large(measure), held_out=True)
+
+
+def _length_controlled() -> Iterator[Metric]:
+    name = "length-controlled win rate"
+    for constant in (0.0, 2.2, 3.2):
+        yield Metric(name, f"logit {constant:g}", _lc(constant), _lc_truth(constant, soft=True))
+    for constant in (1.2, -1.5, 2.5):
+        setting = f"logit {constant:g}, wins, losses and ties"
+        yield Metric(name, setting, _lc(constant, soft=False), _lc_truth(constant, soft=False), held_out=True)
+
+
+def _lc_truth(constant, soft):
+    @cache
+    def truth():
+        return float(_lc(constant, point=True, soft=soft)(np.random.default_rng(1), 50_000))
+
+    return truth
+
+
+def _agreements() -> Iterator[Metric]:
+    for sharp, word in ((0.7, "blunt"), (2.5, "sharp"), (12.0, "nearly perfect")):
+        for kind, name in KINDS.items():
+            measure = _agreement(sharp, kind)
+            yield Metric(name, f"{word} raters", measure, _large(measure))
+    for kind, name in KINDS.items():
+        measure = _agreement(4.0, kind, pairs=10, alike=0.5, ties=1.0)
+        yield Metric(name, "many ties, ten pairs a question", measure, _large(measure), held_out=True)
+
+
+def _plans() -> Iterator[Metric]:
+    for right, alike in ((0.3, 0.3), (0.8, 0.3), (0.8, 1.5)):
+        measure = _needed(right, alike)
+        setting = f"judge knows {right:.0%}, questions {'much ' if alike > 1 else ''}alike"
+        yield Metric("pairs to vote on", setting, measure, _large(measure))
+    for ahead in (0.1, 0.3, 0.8):
+        measure = _told_apart(ahead)
+        yield Metric("votes to tell judges apart", f"{ahead:g} logits apart", measure, _large(measure))
 
 
 def warnings() -> list[Metric]:
@@ -256,6 +375,47 @@ def warnings() -> list[Metric]:
         Metric(
             "paired difference is not 0", "drop .3 (SD of pairs .85)", lambda r, q: _apart(_paired(0.3)(r, q)), None
         ),
+    ]
+
+
+ANY, ORDER, LENGTH, KIN = "any warning", "a warning about order", "a warning about length", "a warning about its kin"
+SAME = "contradicts itself"
+MARKS = {ANY: "", ORDER: "order", LENGTH: "another length", KIN: "own kin"}
+"""What marks a warning as one of this kind."""
+
+
+@dataclass(frozen=True)
+class Audits:
+    """Audits of one kind of study, and the statements that their boxes are searched for."""
+
+    setting: str
+    planted: Planted
+    questions: tuple[int, ...]
+    statements: tuple[str, ...]
+
+    def made(self, rng: np.random.Generator, questions: int) -> dict[str, bool]:
+        """Which of the statements one audit makes."""
+        found = box(rng, self.planted, questions)[1]
+        given = warnings_of(found)
+        made = {name: any(MARKS[name] in line for line in given) for name in self.statements}
+        return made | {SAME: contradicts_itself(found)}
+
+
+def audits() -> list[Audits]:
+    """What is planted in judges that are audited as a whole."""
+    six = replace(FAIR, abilities=(0.8, 0.4, 0.1, -0.1, -0.4, -0.8), ties=0.15)
+    two = replace(FAIR, abilities=(0.3, -0.3), question_effect=1.2)
+    one = replace(FAIR, position_by_category=(1.5,) + (0.0,) * 7)
+    both = replace(FAIR, position_by_category=(2.0,) * 4 + (-2.0,) * 4)
+    return [
+        Audits("no bias; 4 models, 3 people", FAIR, (8, 20, 84), (ANY,)),
+        Audits("no bias; 6 models, ties", six, (20,), (ANY,)),
+        Audits("no bias; 2 models, questions much alike", two, (84,), (ANY,)),
+        Audits("+1.5 logits for the first in one of eight categories", one, (84,), (ORDER, ANY)),
+        Audits("+2 logits in four categories, -2 in four", both, (84,), (ORDER, ANY)),
+        Audits("+0.7 logits for the first", replace(FAIR, position=0.7), (40,), (ORDER,)),
+        Audits("+1 logit/SD for the longer", replace(FAIR, length=1.0), (84,), (LENGTH,)),
+        Audits("+2 logits for its own answers; 6 models", replace(six, own=2.0), (40,), (KIN,)),
     ]
 
 

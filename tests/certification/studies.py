@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,22 +81,61 @@ def study(rng: np.random.Generator, planted: Planted, questions: int) -> Study:
 
 def scores(rng: np.random.Generator, setting: str, questions: int, turns: int = 2) -> np.ndarray:
     """[Q, turns] scores from 1 to 10 that share the question's difficulty."""
-    size = (questions, turns)
-    hard = rng.normal(size=(questions, 1))
-    if setting == "mid-scale":
-        return np.clip(5.5 + 1.5 * hard + rng.normal(size=size), 1, 10)
-    if setting == "whole numbers":
-        return np.clip(np.round(6.5 + 1.2 * hard + 1.2 * rng.normal(size=size)), 1, 10)
-    if setting == "skewed":
-        return np.where(rng.random(size) < sigmoid(hard * 1.5 - 1.9), 3.0, 8.0)
-    if setting == "ceiling":
-        return np.where(rng.random(size) < 0.06, rng.integers(2, 6, size), 10).astype(float)
-    if setting == "high":
-        bad = np.clip(np.round(rng.uniform(1, 5, size)), 1, 5)
-        return np.where(rng.random(size) < 0.1, bad, np.clip(np.round(9 + 0.7 * rng.normal(size=size)), 1, 10))
-    if setting == "two humps":
-        return np.where(hard + rng.normal(size=size) > 0, 9.0, 1.0)
-    raise ValueError(setting)
+    return np.clip(SHAPES[setting](rng, (questions, turns), rng.normal(size=(questions, 1))), 1, 10)
+
+
+Size = tuple[int, int]
+
+
+def _whole(values: np.ndarray) -> np.ndarray:
+    return np.clip(np.round(values), 1, 10)
+
+
+def _skewed(rng: np.random.Generator, size: Size, hard: np.ndarray) -> np.ndarray:
+    return np.where(rng.random(size) < sigmoid(hard * 1.5 - 1.9), 3.0, 8.0)
+
+
+def _ceiling(rng: np.random.Generator, size: Size, hard: np.ndarray) -> np.ndarray:
+    return np.where(rng.random(size) < 0.06, rng.integers(2, 6, size), 10).astype(float)
+
+
+def _high(rng: np.random.Generator, size: Size, hard: np.ndarray) -> np.ndarray:
+    bad = np.clip(np.round(rng.uniform(1, 5, size)), 1, 5)
+    return np.where(rng.random(size) < 0.1, bad, _whole(9 + 0.7 * rng.normal(size=size)))
+
+
+def _refusals(rng: np.random.Generator, size: Size, hard: np.ndarray) -> np.ndarray:
+    good = _whole(8.5 + 0.8 * rng.normal(size=size))
+    return np.where(rng.random((size[0], 1)) < 0.05, 1.0, good)
+
+
+def _low(rng: np.random.Generator, size: Size, hard: np.ndarray) -> np.ndarray:
+    return _whole(1 + rng.exponential(0.8, (size[0], 1)) + rng.exponential(0.6, size))
+
+
+def _one_in_twelve(rng: np.random.Generator, size: Size, hard: np.ndarray) -> np.ndarray:
+    return np.where(rng.random((size[0], 1)) < 1 / 12, rng.integers(1, 5, size), 9) + rng.random(size)
+
+
+SHAPES: dict[str, Callable[[np.random.Generator, Size, np.ndarray], np.ndarray]] = {
+    "mid-scale": lambda rng, size, hard: 5.5 + 1.5 * hard + rng.normal(size=size),
+    "whole numbers": lambda rng, size, hard: _whole(6.5 + 1.2 * hard + 1.2 * rng.normal(size=size)),
+    "skewed": _skewed,
+    "ceiling": _ceiling,
+    "high": _high,
+    "two humps": lambda rng, size, hard: np.where(hard + rng.normal(size=size) > 0, 9.0, 1.0),
+    "lone ones": lambda rng, size, hard: np.where(rng.random(size) < 0.04, 1.0, 10.0),
+    "refusals": _refusals,
+    "one in twelve fails": _one_in_twelve,
+    "long tail": lambda rng, size, hard: _whole(10 - np.exp(-0.5 + hard + 0.5 * rng.normal(size=size))),
+    "low": _low,
+    "heavy tails": lambda rng, size, hard: 6 + rng.standard_t(3, size=(size[0], 1)) + 0.5 * rng.normal(size=size),
+    "seven to nine": lambda rng, size, hard: _whole(8 + 0.6 * hard + 0.4 * rng.normal(size=size)),
+    "one in thirty fails": lambda rng, size, hard: np.where(rng.random((size[0], 1)) < 1 / 30, 2.0, 7.5 + 0.8 * hard),
+    "either end": lambda rng, size, hard: np.where(rng.random(size) < 0.5 + 0.3 * np.tanh(hard), 9.5, 1.5),
+    "one question of many": lambda rng, size, hard: 4 + 0.3 * hard + 5 * (rng.random((size[0], 1)) < 0.1),
+}
+"""Scores of a question's turns, before they are cut to the scale, by what they look like."""
 
 
 def wins(rng: np.random.Generator, rate: float, questions: int, rows: int = 1, alike: float = 0.5) -> np.ndarray:

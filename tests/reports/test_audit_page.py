@@ -235,8 +235,7 @@ def test_the_numbers_are_there_without_a_script():
             "0.3%",
             "$12.31",
             "2,668",
-            "(pairs voted on)",
-            "123",
+            "labels_needed is 123",
         ),
         *("The verdict changed with the order", "People say otherwise", "The text is not stored.", "(few)", "9.5"),
         "3 judgments of earlier configurations are not counted",
@@ -424,8 +423,11 @@ def test_agreement_below_people_is_said():
 
 def test_length_alone_is_held_against_the_judge():
     row = agreement("gpt-4", "human", "S2", 0.8, 500)
-    blind = said(Audit(agreement=(replace(row, length_only=0.79),))).may_not
-    assert any("sees more than length" in text and "79.0%" in text for text in blind)
+    blind = said(Audit(agreement=(replace(row, length_only=0.81),))).may_not
+    assert any("sees more than length" in text and "81.0%" in text for text in blind)
+    near = said(Audit(agreement=(replace(row, length_only=0.79),)))  # below the judge, but within its interval
+    assert any("sees more than length" in text and "79.0%" in text for text in near.unknown)
+    assert not near.may_not
     assert not said(Audit(agreement=(replace(row, length_only=0.6),))).may_not
 
 
