@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "evalkit"
 FILES = sorted(path.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("*.py"))
 HEAVY = {
     *("vllm", "openai", "anthropic", "pandas", "scipy", "numpy", "xllamacpp", "matplotlib", "huggingface_hub"),
-    *("torch", "transformers", "jinja2", "rich", "tenacity.asyncio"),
+    *("torch", "transformers", "jinja2", "rich", "starlette", "uvicorn", "markdown_it", "nh3", "tenacity.asyncio"),
 }
 INPUT_AND_OUTPUT = {
     *("os", "io", "pathlib", "subprocess", "socket", "ssl", "http", "urllib", "shutil", "tempfile", "glob"),
@@ -27,7 +27,19 @@ INPUT_AND_OUTPUT = {
     *("evalkit.datasets.artifacts", "evalkit.datasets.downloads", "evalkit.datasets.data_files", "evalkit.backends"),
 }
 ORDER = (
-    *("__main__", "cli", "run", "probes rejudge", "settings", "engine", "reports", "audit", "biases", "evidence"),
+    *(
+        "__main__",
+        "cli",
+        "run",
+        "app",
+        "probes rejudge",
+        "settings",
+        "engine",
+        "reports",
+        "audit",
+        "biases",
+        "evidence",
+    ),
     *("interop", "ratings", "backends judges", "storage", "datasets", "models", "core", "stats"),
 )
 """What imports from what: each folder from those that come later, and from itself; those in one entry, not from each

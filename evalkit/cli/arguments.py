@@ -12,6 +12,7 @@ VERBS = {
     "rejudge": "put stored answers to another judge, and report the drift",
     "leaderboard": "rate models from stored judgments or battle tables",
     "audit": "how far can the judges of stored judgments be trusted?",
+    "view": "browse questions, answers and judgments in the browser",
     "import": "read another tool's results",
     "export": "write results as another tool's files",
     "list": "what there is to choose from",

@@ -94,6 +94,8 @@ def _dispatch(arguments: list[str]) -> int:
         from evalkit.cli.leaderboard import main as carry_out
     elif verb == "audit":
         from evalkit.cli.audit import main as carry_out
+    elif verb == "view":
+        from evalkit.cli.view import main as carry_out
     elif verb == "import":
         from evalkit.cli.import_ import main as carry_out
     elif verb == "export":
