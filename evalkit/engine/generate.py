@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
@@ -62,11 +62,34 @@ class Candidate:
 
     def request(self, item: Item, answers: Sequence[str], sample: int = 0) -> Request:
         """The conversation so far, up to the first question not yet answered."""
-        messages = [Message("system", self.model.system_prompt)] if self.model.system_prompt else []
+        messages = opening(item, self.model.system_prompt)
         for question, answer in zip(item.turns, answers, strict=False):
             messages += [Message("user", question), Message("assistant", answer)]
-        messages.append(Message("user", item.turns[len(answers)]))
+        question = item.turns[len(answers)]
+        if messages and messages[-1].role == "user":  # the history ended with the user
+            question = f"{messages.pop().content}\n\n{question}"
+        messages.append(Message("user", question))
         return Request(tuple(messages), self.sampling(item, sample))
+
+
+def opening(item: Item, system_prompt: str | None = None) -> list[Message]:
+    """What stands before an item's first question: system prompts as one message, and the history it comes with.
+
+    What a tool returned is told as the user's text, and messages of one role that follow each other are one: servers
+    refuse a tool's message without the call it answers, and many chat templates refuse two of a role in a row.
+    """
+    systems = [text for text in (system_prompt, item.system) if text]
+    told: list[Message] = []
+    for turn in item.messages:
+        if turn.role == "system":
+            systems.append(turn.content)
+            continue
+        role: Literal["user", "assistant"] = "assistant" if turn.role == "assistant" else "user"
+        content = f"[tool result]\n{turn.content}" if turn.role == "tool" else turn.content
+        if told and told[-1].role == role:
+            content = f"{told.pop().content}\n\n{content}"
+        told.append(Message(role, content))
+    return [*([Message("system", "\n\n".join(systems))] if systems else []), *told]
 
 
 def stored(
