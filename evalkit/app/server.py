@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 STYLES: Final = ("page.css", "app.css")
-SCRIPTS: Final = ("app.js", "table.js")
+SCRIPTS: Final = ("app.js", "table.js", "label.js")
 TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
 
@@ -49,7 +49,7 @@ def templates() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        loader=jinja2.PackageLoader("evalkit.app"),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader("evalkit.app"), jinja2.FunctionLoader(_of_reports)]),
         finalize=_finalized,
     )
     environment.filters |= {
@@ -58,6 +58,12 @@ def templates() -> jinja2.Environment:
         "twice": lambda values: [(value, value) for value in values],
     }
     return environment
+
+
+def _of_reports(name: str) -> str | None:
+    """A template that the pages of reports are made of, too."""
+    found = resources.files("evalkit.reports") / name
+    return found.read_text(encoding="utf-8") if name == "parts.html.j2" else None
 
 
 def _finalized(value: Any) -> Any:
@@ -82,6 +88,16 @@ def respond(template: str, status: int = 200, **context: Any) -> Response:
     from starlette.responses import HTMLResponse
 
     return HTMLResponse(page(template, **context), status)
+
+
+def in_thread(made: Callable[[Request], Response]) -> Callable[[Request], Any]:
+    """A page that is made beside the server's own loop: files are read for it."""
+    from starlette.concurrency import run_in_threadpool
+
+    async def page_in_thread(request: Request) -> Response:
+        return await run_in_threadpool(made, request)
+
+    return page_in_thread
 
 
 def application(routes: list[BaseRoute], access: Access) -> ASGIApp:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from evalkit.app.case_table import case_query, choices, lines
 from evalkit.app.compare import Side, compared
 from evalkit.app.filters import PAGE, PLACES, SORTS, CaseFilter
 from evalkit.app.results import Results
-from evalkit.app.server import respond
+from evalkit.app.server import in_thread, respond
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -37,10 +36,10 @@ class ViewPages:
         from starlette.routing import Route
 
         return [
-            Route("/", _in_thread(self.table)),
-            Route("/case", _in_thread(self.case)),
-            Route("/compare", _in_thread(self.compare)),
-            Route("/version", _in_thread(self.version)),
+            Route("/", in_thread(self.table)),
+            Route("/case", in_thread(self.case)),
+            Route("/compare", in_thread(self.compare)),
+            Route("/version", in_thread(self.version)),
         ]
 
     def table(self, request: Request) -> Response:
@@ -180,13 +179,3 @@ def _pages(wanted: CaseFilter, begin: int, count: int) -> dict[str, Any]:
         "before": before,
         "after": "/?" + wanted.query(page=str(number + 1)) if last < count else None,
     }
-
-
-def _in_thread(page: Callable[[Request], Response]) -> Callable[[Request], Any]:
-    """A page that is made beside the server's own loop: files are read for it."""
-    from starlette.concurrency import run_in_threadpool
-
-    async def made(request: Request) -> Response:
-        return await run_in_threadpool(page, request)
-
-    return made

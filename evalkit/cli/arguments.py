@@ -13,6 +13,7 @@ VERBS = {
     "leaderboard": "rate models from stored judgments or battle tables",
     "audit": "how far can the judges of stored judgments be trusted?",
     "view": "browse questions, answers and judgments in the browser",
+    "label": "people vote, blind, in the browser",
     "import": "read another tool's results",
     "export": "write results as another tool's files",
     "list": "what there is to choose from",

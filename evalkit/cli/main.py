@@ -79,7 +79,7 @@ def _keep_secrets(arguments: list[str]) -> None:
         raise UsageError(secrets.CREDENTIAL.format(where=where))
 
 
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(arguments: list[str]) -> int:  # noqa: C901 - one branch a verb
     from evalkit.cli.arguments import VERBS, parse_top
 
     if not arguments or arguments[0] not in VERBS:
@@ -96,6 +96,8 @@ def _dispatch(arguments: list[str]) -> int:
         from evalkit.cli.audit import main as carry_out
     elif verb == "view":
         from evalkit.cli.view import main as carry_out
+    elif verb == "label":
+        from evalkit.cli.label import main as carry_out
     elif verb == "import":
         from evalkit.cli.import_ import main as carry_out
     elif verb == "export":

@@ -30,6 +30,7 @@ def open_pages(
     *,
     secret: bytes | None = None,
     told: Callable[[Access], None] | None = None,
+    first: tuple[str, str] = ("/", ""),
 ) -> None:
     """Serve pages until Ctrl-C.
 
@@ -38,6 +39,7 @@ def open_pages(
         given: the options above, as parsed.
         secret: signs the links; None draws one.
         told: says more about the links.
+        first: page and role that the browser opens.
 
     Raises:
         UsageError: the address cannot be had.
@@ -52,8 +54,8 @@ def open_pages(
     port = sock.getsockname()[1]
     access = Access(given.host, port, secret) if secret is not None else Access(given.host, port)
     app = server.application(routes if isinstance(routes, list) else routes(access), access)
-    link = access.link()
-    note(f"{link}\nCtrl-C ends it.")
+    link = access.link(*first)
+    note(f"{access.link()}\nCtrl-C ends it.")
     if told is not None:
         told(access)
     if not given.no_open:
