@@ -170,34 +170,23 @@ class LabelPages:
 
     def _rated(self) -> dict[str, Any]:
         """Tables of ratings by people beside those by judges, corrected win rates, agreement."""
-        from evalkit.audit.analyse import audit
         from evalkit.ratings import leaderboard
         from evalkit.ratings.beside import side_by_side
         from evalkit.reports import leaderboard_grid
 
-        grids, notes, corrected, agreement = [], [], [], []
+        grids, notes = [], list[str]()
         pairs = self.voting.scale.shows == 2
         try:
             choices = leaderboard.Choices(paths=self.paths, method="elo" if pairs else "score", permutations=200)
             board = leaderboard.rate(choices)
             beside = side_by_side(board.standings)
-            grids = [grid for table in beside for grid in leaderboard_grid.beside(table)] or [
-                *leaderboard_grid.all_grids(board.standings, [])
-            ]
+            grids = [grid for table in beside for grid in leaderboard_grid.beside(table)]
+            grids = grids or leaderboard_grid.all_grids(board.standings, [])
             notes += board.notes
-            found = audit(self.paths)
-            corrected = [
-                one.sentence
-                for one in found.findings
-                if one.metric == "win_rate_corrected" and one.estimate is not None
-            ]
-            agreement = [
-                f"{one.judge} and {one.other}, turn {one.turn}, {one.setup}: {one.agree:g} of {one.total:g} agree"
-                for one in found.agreement
-                if one.category is None
-            ]
+            corrected, agreement = _against_judges(self.paths)
         except EvalkitError as error:
             notes.append(str(error))
+            corrected, agreement = [], []
         return {
             "grids": grids,
             "notes": notes,
@@ -235,6 +224,29 @@ class LabelPages:
                 for judge, tasks in sums.items()
             }
         return self._verdicts
+
+
+def _against_judges(paths: tuple[Path, ...]) -> tuple[list[str], list[str]]:
+    """Win rates of judges corrected by people's votes, and how often judges and people agree, in sentences."""
+    from evalkit.audit import corrections
+    from evalkit.audit.agreement_counts import agreement_rows
+    from evalkit.evidence.gather import gather
+
+    corrected, agreement = [], []
+    for gathered in gather(row for log in judged_rows(paths) for row in log):
+        for evidence in gathered.evidence:
+            corrected += [
+                f"{evidence.judge}: {one.sentence}"
+                for one in corrections.findings(evidence)
+                if one.metric == corrections.CORRECTED.name and one.estimate is not None
+            ]
+        for row in agreement_rows(gathered):
+            if row.category is None and row.turn is None and row.setup == "S1" and row.total:
+                agreement.append(
+                    f"{row.judge} and {row.other}: {row.agree / row.total:.0%} the same verdict (ties counted), "
+                    f"on {row.total:g} comparisons"
+                )
+    return corrected, agreement
 
 
 def _first_score(row: Any) -> float:

@@ -4,6 +4,8 @@
 const ballot = document.getElementById("ballot");
 const comment = document.getElementById("comment");
 const skip = document.getElementById("skip");
+const more = document.getElementById("more");
+if (more && matchMedia("(max-width: 48rem)").matches) more.open = false;
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -20,11 +22,13 @@ document.addEventListener("keydown", (event) => {
   if (target.closest("textarea, select")) return;
   if (event.key === "c" && comment) {
     event.preventDefault();
+    more.open = true;
     comment.focus();
     return;
   }
   if (event.key === "s" && skip) {
     event.preventDefault();
+    more.open = true;
     skip.focus();
     return;
   }
