@@ -125,6 +125,9 @@ def application(routes: list[BaseRoute], access: Access) -> ASGIApp:
         return Response(status_code=204)
 
     handlers: Mapping[Any, Callable[[Request, Exception], Any]] = {UsageError: mistaken, HTTPException: missing}
+    for file in (resources.files("evalkit.app") / "templates").iterdir():
+        templates().get_template(file.name)  # compiled before the first person waits for it
+    rendered("*")
     app = Starlette(
         routes=[Route("/static/{name}", static), Route("/favicon.ico", icon), *routes], exception_handlers=handlers
     )

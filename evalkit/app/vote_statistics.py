@@ -19,6 +19,8 @@ SURE: Final = 0.01
 FEWEST: Final = 10
 """Votes before an annotator is warned of."""
 FIRST_LOOK: Final = 8
+EVERY: Final = 16
+"""Votes between two looks, at the least."""
 
 Number = Literal["winrate", "agreement", "ranking"]
 
@@ -166,7 +168,7 @@ def precisions(
     found = []
     for name, values, size in _series(rows, verdicts, wanted, population - skipped):
         if len(values) >= 2:
-            found.append(_precision(name, values, size, points, decided=wanted == "ranking"))
+            found.append(precision_of(name, values, size, points, decided=wanted == "ranking"))
     return found
 
 
@@ -187,23 +189,40 @@ def _series(
     ]
 
 
-def _precision(name: str, values: list[float], population: int, points: float, *, decided: bool) -> Precision:
+def precision_of(name: str, values: list[float], population: int, points: float, *, decided: bool = False) -> Precision:
+    """A mean of values in [0, 1] with limits that hold whenever somebody looks (confidence_sequence.py).
+
+    Args:
+        name: of the number.
+        values: in the order in which they were given.
+        population: how many there can be; 0 where that is not known.
+        points: half of the width that is wanted, in percentage points.
+        decided: whether it is enough to know the side of even.
+    """
     from evalkit.stats.confidence_sequence import confidence_sequence
 
     n = len(values)
     size = population if population >= n else None
-    times = sorted({*range(FIRST_LOOK, n, max(1, n // 40)), n})
-    limits = confidence_sequence(values, times=times, population=size)
+    limits = confidence_sequence(values, times=looks(n), population=size)
     lower, upper = float(limits.lower[-1]), float(limits.upper[-1])
-    half = (upper - lower) / 2
-    reached = (lower > 0.5 or upper < 0.5) if decided else half <= points / 100
+    reached = known_well(lower, upper, points, decided=decided)
     estimate = sum(values) / n
     target = abs(estimate - 0.5) if decided else points / 100
     more = None
     if not reached and target > 0:
-        more = max(1, math.ceil(n * ((half / target) ** 2 - 1)))
+        more = max(1, math.ceil(n * (((upper - lower) / 2 / target) ** 2 - 1)))
         more = min(more, size - n) if size is not None else more
     return Precision(name, n, estimate, lower, upper, reached, more)
+
+
+def looks(n: int) -> list[int]:
+    """Numbers of votes at which limits are worked out; what was shown at one is never taken back at a later one."""
+    return sorted({*range(min(FIRST_LOOK, n), n, max(EVERY, n // 40)), n})
+
+
+def known_well(lower: float, upper: float, points: float, *, decided: bool = False) -> bool:
+    """Whether it is time to stop: the interval is narrow enough, or excludes even."""
+    return lower > 0.5 or upper < 0.5 if decided else (upper - lower) / 2 <= points / 100
 
 
 def _first_by_name(row: Judgment) -> float:
