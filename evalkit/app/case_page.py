@@ -14,7 +14,7 @@ from evalkit.app.judgment_index import ModelKey
 from evalkit.app.prompts import PromptRebuilder, RebuiltPrompt
 from evalkit.app.results import Results
 from evalkit.core.protocols import UsageError
-from evalkit.core.schema import Item, Judgment, Response
+from evalkit.core.schema import ChatTurn, Criterion, CriterionVerdict, Item, Judgment, Response
 
 LIKELY = 10
 """Tokens whose probabilities are listed."""
@@ -48,6 +48,9 @@ class ShownJudgment:
     probabilities: tuple[tuple[str, float], ...]
     facts: tuple[str, ...]
     prompt: RebuiltPrompt | None
+    thinking: str = ""
+    criteria: tuple[tuple[str, str, str], ...] = ()
+    """Of a rubric: criterion, what was said of it, why."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,9 @@ class OpenCase:
     models: tuple[str, ...]
     turns: tuple[ShownTurn, ...]
     meta: tuple[tuple[str, str], ...] = ()
+    system: str = ""
+    messages: tuple[ChatTurn, ...] = ()
+    rubric: tuple[Criterion, ...] = ()
     about: tuple[str, ...] = field(default=())
 
 
@@ -152,6 +158,9 @@ class CaseReader:
                 for number in range(1, turns + 1)
             ),
             meta=_meta(question),
+            system=(question.system or "") if question else "",
+            messages=question.messages if question else (),
+            rubric=question.rubric if question else (),
             about=_about(answers),
         )
 
@@ -234,6 +243,8 @@ class CaseReader:
             probabilities=tuple((token, math.exp(min(0.0, value))) for token, value in likely),
             facts=_facts(row, all(one in answers for one in row.shown)),
             prompt=prompt,
+            thinking=row.thinking,
+            criteria=tuple((one.id, _criterion(one), one.reason) for one in row.criteria),
         )
 
 
@@ -249,6 +260,13 @@ def _verdict(row: Judgment, order: tuple[str, ...]) -> tuple[str, str]:
     if first == second:
         return "tie", "even"
     return f"{order[0] if first > second else order[1]} is better", "good"
+
+
+def _criterion(said: CriterionVerdict) -> str:
+    if said.value is None:
+        return f"no verdict ({said.error.kind if said.error else 'unparsed'})"
+    worth = f"{said.points:g} point{'' if abs(said.points) == 1 else 's'}"
+    return f"{'met' if said.value else 'not met'} ({worth})" if said.kind == "yes_no" else f"{said.value:g} ({worth})"
 
 
 def _facts(row: Judgment, known: bool) -> tuple[str, ...]:

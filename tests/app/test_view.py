@@ -15,7 +15,8 @@ from evalkit.app.prompts import PromptRebuilder
 from evalkit.app.results import Results
 from evalkit.app.view_pages import ViewPages
 from evalkit.core.protocols import UsageError
-from evalkit.core.schema import Failure
+from evalkit.core.schema import ChatTurn, Criterion, CriterionVerdict, Failure, Item
+from evalkit.storage.items import Items
 from evalkit.storage.store import Store
 from tests.app.browser import chromium, client
 from tests.app.planted import ATTACK, answer, judged, results
@@ -105,7 +106,6 @@ def test_moved_since_another_run(tmp_path):
 
 
 def _item(row):
-    from evalkit.core.schema import Item
 
     return Item(id=row.item, benchmark=row.benchmark, category=row.category, turns=("x", "y"))
 
@@ -227,8 +227,6 @@ def test_hostile_texts_are_inert_on_every_page(tmp_path):
     folder = tmp_path / "results"
     results(folder, questions=1, text=ATTACK, benchmark="pocket")
     store = Store(folder, "pocket")
-    from evalkit.core.schema import Item
-    from evalkit.storage.items import Items
 
     item = Item(
         id=ATTACK, benchmark="pocket", category=ATTACK, turns=(ATTACK,), reference=(ATTACK,), meta={ATTACK: ATTACK}
@@ -307,3 +305,38 @@ def test_a_folder_that_cannot_be_written_is_a_message(opened, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot write"):
         export(opened, CaseReader(opened, None), tmp_path / "file" / "out")
+
+
+def test_a_rubric_and_what_was_said_of_its_criteria(tmp_path):
+    folder = tmp_path / "results"
+    store = Store(folder, "pocket")
+    item = Item(
+        id="r",
+        benchmark="pocket",
+        category="x",
+        turns=("Q",),
+        system="Be brief.",
+        messages=(ChatTurn("user", "Earlier"),),
+        rubric=(Criterion(id="right", text="Is it right?", points=3), Criterion(id="clear", text="Clear?", kind="1-5")),
+    )
+    Items(store.root).keep([item])
+    one = answer("one", item, "An answer")
+    store.responses("one").append(one)
+    said = (
+        CriterionVerdict(id="right", points=3, value=0.0, reason="it is wrong"),
+        CriterionVerdict(id="clear", kind="1-5", error=Failure("unparsed", "no grade")),
+    )
+    store.judgments("judge", "rubric").append(
+        judged("judge", [one], (0.0,), protocol="rubric", criteria=said, thinking="Hmm, wrong.")
+    )
+    store.close()
+    text = pages(Results((folder,))).get("/case?of=pocket&item=r&m=one").text
+    for words in (
+        "Be brief.",
+        "Earlier",
+        "Is it right?",
+        "not met (3 points): it is wrong",
+        "no verdict (unparsed)",
+        "Hmm, wrong.",
+    ):
+        assert words in text
