@@ -12,21 +12,13 @@ from typing import Any, Final
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Criterion, Item, Response, digest
 from evalkit.datasets.data_files import Where, kind, records
+from evalkit.interop.answer_columns import asked_pair, lacking
 from evalkit.interop.records import ImportLedger, model_ref
 from evalkit.ratings.judgment_columns import rater_kind
 from evalkit.storage.items import Items
 from evalkit.storage.results import answer_logs, judged_rows
 from evalkit.storage.store import Store
 
-QUESTION: Final = ("question", "prompt", "instruction", "input")
-ANSWERS: Final = (
-    ("answer_a", "answer_b"),
-    ("response_a", "response_b"),
-    ("completion_a", "completion_b"),
-    ("output_1", "output_2"),
-    ("chosen", "rejected"),
-)
-"""Columns of a table that hold two answers; the first pair there counts."""
 ENDINGS: Final = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet")
 
 
@@ -142,25 +134,19 @@ def from_table(path: Path, into: Path) -> Path:
 
 
 def _row(where: Where, record: Mapping[str, Any], benchmark: str) -> tuple[Item, list[tuple[str, str]]]:
-    asked = next((column for column in QUESTION if isinstance(record.get(column), str)), None)
-    pair = next((both for both in ANSWERS if all(isinstance(record.get(column), str) for column in both)), None)
-    if asked is None or pair is None:
-        raise where.error(
-            f"a table to vote on needs a question ({', '.join(QUESTION)}) and two answers "
-            f"({'; '.join(' and '.join(both) for both in ANSWERS)}); here are: {', '.join(map(str, record))[:200]}"
-        )
-    models = [str(record.get(column) or column) for column in ("model_a", "model_b")]
-    if models[0] == models[1]:
-        raise where.error(f"both answers are by {models[0]!r}; model_a and model_b must be two")
-    text = str(record[asked])
+    pair = asked_pair(record)
+    if pair is None:
+        raise where.error(f"of a table to vote on, {lacking(record)}")
+    if pair.models[0] == pair.models[1]:
+        raise where.error(f"both answers are by {pair.models[0]!r}; model_a and model_b must be two")
     item = Item(
-        id=str(record.get("id") or record.get("item") or digest(text)[:12]),
+        id=str(record.get("id") or record.get("item") or digest(pair.question)[:12]),
         benchmark=benchmark,
         category=str(record.get("category") or "all"),
-        turns=(text,),
+        turns=(pair.question,),
         reference=(str(record["reference"]),) if record.get("reference") else (),
     )
-    return item, [(name, str(record[column])) for name, column in zip(models, pair, strict=True)]
+    return item, list(zip(pair.models, pair.answers, strict=True))
 
 
 @dataclass(frozen=True)
