@@ -33,6 +33,11 @@ def main(arguments: Sequence[str]) -> int:
     from evalkit.app.voting import Voting, check_annotator
     from evalkit.cli.pages import open_pages
 
+    if given.votes is not None:
+        from evalkit.app.vote_files import write_votes
+
+        note(f"{write_votes([given.path], given.votes):,} votes in {given.votes}")
+        return DONE
     ballot = scale(given.scale, given.grades)
     annotators = tuple(dict.fromkeys(check_annotator(name) for name in given.annotator or [_user()]))
     path = from_table(given.path, given.into) if is_table(given.path) else given.path
@@ -92,6 +97,7 @@ def add_options(label: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="results folder for a table (default: results)",
     )
+    add("--votes", type=Path, metavar="FILE", help="write all votes to a .csv, .xlsx or .jsonl file, and end")
     add_server_options(label)
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from evalkit.core.text import plain
+from evalkit.core.text import plain, safe_cell
 from evalkit.ratings.standing import Standing
 from evalkit.reports import terminal
 from evalkit.reports.leaderboard_grid import Grid, GridCell
@@ -101,13 +101,8 @@ def to_csv(standings: list[Standing], *, by_category: bool = False) -> str:
     writer.writeheader()
     for row in listed:
         cells = {**row, "failed_by_kind": json.dumps(row["failed_by_kind"])}
-        writer.writerow({key: _safe_cell(value) if isinstance(value, str) else value for key, value in cells.items()})
+        writer.writerow({key: safe_cell(value) if isinstance(value, str) else value for key, value in cells.items()})
     return out.getvalue().rstrip("\n")
-
-
-def _safe_cell(text: str) -> str:
-    """A name that a spreadsheet will not run as a formula."""
-    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def to_markdown(grids: Iterable[Grid]) -> str:

@@ -16,12 +16,15 @@ import pytest
 from msgspec.structs import replace
 
 from evalkit.app.label_pages import LabelPages
+from evalkit.app.vote_files import write_votes
 from evalkit.app.vote_scales import ABT, EIGHT, FOUR, scale
 from evalkit.app.vote_statistics import agreement_lines, precisions, summary
 from evalkit.app.vote_tasks import VotePlan, from_table, tasks_of
 from evalkit.app.voting import VoteForm, Voting, check_annotator, first_votes
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Criterion, Judgment
+from evalkit.datasets.data_files import records
+from evalkit.interop.importing import import_results
 from evalkit.ratings.comparisons import comparisons
 from evalkit.storage.items import Items
 from evalkit.storage.results import judgment_logs
@@ -263,6 +266,32 @@ def test_results_without_two_answers_are_a_message(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="nothing to vote on"):
         tasks_of([tmp_path / "empty"], 2)
+
+
+@pytest.mark.parametrize("ending", ["csv", "xlsx", "jsonl"])
+def test_votes_as_a_table_come_back_as_they_were(folder, tmp_path, ending):
+    taken = voting(folder, overlap=1.0)
+    tasks = taken.plan.tasks
+    taken.record("zoe", tasks[0], VoteForm("A", comment="=cmd()", acceptable=(True, None)))
+    taken.record("zoe", tasks[1], VoteForm("both bad"))
+    taken.record("zoe", tasks[2], VoteForm(skip="other"))
+    out = tmp_path / f"votes.{ending}"
+    assert write_votes([folder], out) == 3
+    rows = [row for _, row in records(out)]
+    assert [row["winner"] for row in rows] == ["model_a", "tie", "error"]
+    assert rows[0]["acceptable_a"] == "yes"
+    assert rows[0]["comment"] == ("=cmd()" if ending == "jsonl" else "'=cmd()")
+    import_results("battles", out, tmp_path / "again")
+    back = [row for log in judgment_logs([tmp_path / "again"]) for row in log]
+    assert [row.scores for row in back] == [(1.0, 0.0), (0.5, 0.5), None]
+    assert {(row.judge.name, row.judge.fingerprint) for row in back} == {("zoe", "human")}
+
+
+def test_no_votes_and_other_endings_are_messages(folder, tmp_path):
+    with pytest.raises(UsageError, match="nobody voted"):
+        write_votes([folder], tmp_path / "v.csv")
+    with pytest.raises(UsageError, match="written as"):
+        write_votes([folder], tmp_path / "v.pdf")
 
 
 def test_agreement_is_of_answers_and_not_of_sides(folder):
