@@ -87,6 +87,8 @@ def _folders(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise UsageError(f"there is nothing at {str(path)!r}; name a results folder, or a table with answers")
+        if path.is_file():
+            raise UsageError(f"{str(path)!r} is neither a results folder nor a table ({', '.join(ENDINGS)})")
         found.update(dict.fromkeys(file.resolve().parent for file in sorted(path.glob("**/items.jsonl"))))
     return list(found)
 
