@@ -103,8 +103,8 @@ def _jsonl(rows: Iterable[dict[str, Any]]) -> bytes:
 
 def _xlsx(rows: Iterable[dict[str, Any]]) -> bytes:
     try:
-        from openpyxl import Workbook
-        from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+        from openpyxl import Workbook  # type: ignore[import-untyped]
+        from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE  # type: ignore[import-untyped]
     except ImportError:
         raise UsageError("writing .xlsx needs openpyxl: pip install 'evalkit[xlsx]', or write .csv") from None
     book = Workbook(write_only=True)

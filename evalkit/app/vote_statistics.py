@@ -70,8 +70,8 @@ def summary(name: str, rows: Sequence[Judgment]) -> AnnotatorSummary:
 
 def _binomial(successes: int, n: int) -> float:
     """Two-sided tail of a fair coin."""
-    tail = sum(math.comb(n, k) for k in range(max(successes, n - successes), n + 1)) / 2**n
-    return min(1.0, 2 * tail)
+    tail = sum(math.comb(n, k) for k in range(max(successes, n - successes), n + 1))
+    return min(1.0, 2.0 * float(tail / 2**n))
 
 
 def agreement_lines(votes: Mapping[str, Mapping[str, Judgment]], scale: VoteScale) -> list[str]:

@@ -12,6 +12,8 @@ from evalkit.cli.messages import DONE, note
 from evalkit.core.protocols import UsageError
 
 if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
     from evalkit.app.access import Access
 
 
@@ -52,9 +54,9 @@ def main(arguments: Sequence[str]) -> int:
     plan = VotePlan(tuple(tasks), 1.0 if given.pilot else share)
     voting = Voting(plan, ballot)
 
-    def routes(access: Access) -> list[object]:
+    def routes(access: Access) -> list[BaseRoute]:
         pages = LabelPages(voting, (path,), access, annotators, given.for_, given.until, given.pilot)
-        return list(pages.routes())
+        return pages.routes()
 
     def told(access: Access) -> None:
         host = _reached_at(given.host)
