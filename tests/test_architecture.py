@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "evalkit"
 FILES = sorted(path.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("*.py"))
 HEAVY = {
     *("vllm", "openai", "anthropic", "pandas", "scipy", "numpy", "xllamacpp", "matplotlib", "huggingface_hub"),
-    *("torch", "transformers", "jinja2", "rich", "tenacity.asyncio"),
+    *("torch", "transformers", "jinja2", "rich", "starlette", "uvicorn", "markdown_it", "nh3", "tenacity.asyncio"),
 }
 INPUT_AND_OUTPUT = {
     *("os", "io", "pathlib", "subprocess", "socket", "ssl", "http", "urllib", "shutil", "tempfile", "glob"),

@@ -16,6 +16,8 @@ VERBS = {
     "gate": "may NEW ship in OLD's place? passes, fails or is undecided (exit codes 0, 4, 5)",
     "plan": "how many questions, repeats and judges show a difference of a given size?",
     "audit": "how far can the judges of stored judgments be trusted?",
+    "view": "browse questions, answers and judgments in the browser",
+    "label": "people vote, blind, in the browser",
     "import": "read another tool's results",
     "export": "write results as another tool's files",
     "list": "what there is to choose from",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from evalkit.core.text import plain
+from evalkit.core.text import plain, safe_cell
 from evalkit.ratings.differences import MAX_T, PAIRED_T, ModelDifference
 from evalkit.ratings.standing import Standing
 from evalkit.reports import terminal
@@ -152,14 +152,10 @@ def csv_of(listed: Sequence[Mapping[str, Any]]) -> str:
     writer = csv.DictWriter(out, list(dict.fromkeys(key for row in listed for key in row)), lineterminator="\n")
     writer.writeheader()
     for row in listed:
-        writer.writerow({key: _safe_cell(value) if isinstance(value, str) else value for key, value in row.items()})
+        writer.writerow(
+            {key: safe_cell(plain(value)) if isinstance(value, str) else value for key, value in row.items()}
+        )
     return out.getvalue().rstrip("\n")
-
-
-def _safe_cell(text: str) -> str:
-    """A name that a spreadsheet will not run as a formula, nor a terminal as a command."""
-    text = plain(text)
-    return "'" + text if text.startswith(("=", "+", "-", "@")) else text
 
 
 def to_markdown(grids: Iterable[Grid]) -> str:

@@ -10,6 +10,15 @@ from evalkit.core.schema import Judged, Judgment, Response
 from evalkit.storage.store import Log, Rows, StoreError, first_row
 
 
+def judgment_files(paths: Iterable[Path]) -> list[Path]:
+    """Every judgments file at or below the given files and folders.
+
+    Raises:
+        StoreError: a path does not exist.
+    """
+    return _files(paths, "judgments")
+
+
 def judgment_logs(paths: Iterable[Path]) -> list[Log[Judgment]]:
     """Every judgments file at or below the given files and folders.
 

@@ -1,0 +1,193 @@
+"""What people are asked: answers or pairs of answers out of results, or out of a table with answers in it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Criterion, Item, Response, digest
+from evalkit.datasets.data_files import Where, kind, records
+from evalkit.interop.answer_columns import asked_pair, lacking
+from evalkit.interop.records import ImportLedger, model_ref
+from evalkit.ratings.judgment_columns import rater_kind
+from evalkit.storage.items import Items
+from evalkit.storage.results import answer_logs, judged_rows
+from evalkit.storage.store import Store
+
+ENDINGS: Final = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet")
+
+
+@dataclass(frozen=True)
+class VoteTask:
+    """One thing to vote on: a turn of an item, and one answer or two, in no particular order."""
+
+    id: str
+    item: Item
+    turn: int
+    answers: tuple[Response, ...]
+    folder: Path
+    """Results of the benchmark, where votes go."""
+
+    def shown(self, annotator: str) -> tuple[Response, ...]:
+        """The answers in the order that an annotator sees them, which is drawn once and for all."""
+        turned = int(digest("sides", annotator, self.id)[:8], 16) % 2
+        return self.answers[::-1] if turned else self.answers
+
+    def criteria(self) -> tuple[Criterion, ...]:
+        """Those of the item's own rubric."""
+        return self.item.rubric
+
+
+def tasks_of(paths: Iterable[Path], shows: int) -> list[VoteTask]:
+    """Everything that can be voted on, in the order stored: the pairs that judges judged, else all pairs.
+
+    Args:
+        paths: results folders.
+        shows: 1 for single answers, 2 for pairs.
+
+    Raises:
+        UsageError: there are no questions with enough answers.
+    """
+    listed = list(paths)
+    items: dict[tuple[str, str], tuple[Item, Path]] = {}
+    for folder in _folders(listed):
+        items |= {(item.benchmark, item.id): (item, folder) for item in Items(folder).known.values()}
+    answers: dict[tuple[str, str], dict[str, Response]] = {}
+    for log in answer_logs(listed):
+        for row in log:
+            if row.error is None and (row.benchmark, row.item) in items:
+                answers.setdefault((row.benchmark, row.item), {})[row.model.name] = row
+    judged = _judged_pairs(listed) if shows == 2 else set()
+    found = []
+    for place, (item, folder) in items.items():
+        several = list(answers.get(place, {}).values())
+        for group in itertools.combinations(several, shows):
+            if judged and (*place, *sorted(one.model.name for one in group)) not in judged:
+                continue
+            turns = min(len(item.turns), *(len(one.turns) for one in group))
+            for turn in range(1, turns + 1):
+                named = digest(place, turn, sorted(one.id for one in group))
+                found.append(VoteTask(named[:20], item, turn, group, folder))
+    if not found:
+        what = "a question with answers of two models" if shows == 2 else "a question with an answer"
+        raise UsageError(
+            f"nothing to vote on in {', '.join(map(str, listed))}: there must be {what}. `evalkit run <benchmark> "
+            "model=[a,b]` makes answers; a table needs the columns question, answer_a and answer_b"
+        )
+    return found
+
+
+def _folders(paths: Iterable[Path]) -> list[Path]:
+    found: dict[Path, None] = {}
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"there is nothing at {str(path)!r}; name a results folder, or a table with answers")
+        if path.is_file():
+            raise UsageError(f"{str(path)!r} is neither a results folder nor a table ({', '.join(ENDINGS)})")
+        found.update(dict.fromkeys(file.resolve().parent for file in sorted(path.glob("**/items.jsonl"))))
+    return list(found)
+
+
+def _judged_pairs(paths: Iterable[Path]) -> set[tuple[str, ...]]:
+    """Benchmark, item and both models of what judges compared."""
+    return {
+        (row.benchmark, row.item, *sorted(model.name for model in row.models))
+        for log in judged_rows(paths)
+        for row in log
+        if len(row.models) == 2 and rater_kind(row.judge) == "judge"
+    }
+
+
+def is_table(path: Path) -> bool:
+    """Whether a path is a table with questions and answers, and not results."""
+    return path.is_file() and kind(path) in ENDINGS
+
+
+def from_table(path: Path, into: Path) -> Path:
+    """Store the questions and answers of a table as results; the folder of the benchmark, called as the file.
+
+    Raises:
+        UsageError: the table lacks a column, or a row is malformed.
+    """
+    ledger, benchmark = ImportLedger(), path.name.partition(".")[0]
+    store = Store(into, benchmark)
+    kept: list[Item] = []
+    try:
+        for where, record in records(path):
+            item, answers = _row(where, record, benchmark)
+            if ledger.new(where, item):
+                kept.append(item)
+            for name, text in answers:
+                log = store.responses(name)
+                row = ledger.answer(where, (benchmark, item.id), model_ref(name), (text,), again=False)
+                if row is not None and log.get(row.key) != row:
+                    log.append(row)
+        if not kept:
+            raise UsageError(f"{str(path)!r} holds no rows")
+        Items(store.root).keep(kept)
+    finally:
+        store.close()
+    return store.root
+
+
+def _row(where: Where, record: Mapping[str, Any], benchmark: str) -> tuple[Item, list[tuple[str, str]]]:
+    pair = asked_pair(record)
+    if pair is None:
+        raise where.error(f"of a table to vote on, {lacking(record)}")
+    if pair.models[0] == pair.models[1]:
+        raise where.error(f"both answers are by {pair.models[0]!r}; model_a and model_b must be two")
+    item = Item(
+        id=str(record.get("id") or record.get("item") or digest(pair.question)[:12]),
+        benchmark=benchmark,
+        category=str(record.get("category") or "all"),
+        turns=(pair.question,),
+        reference=(str(record["reference"]),) if record.get("reference") else (),
+    )
+    return item, list(zip(pair.models, pair.answers, strict=True))
+
+
+@dataclass(frozen=True)
+class VotePlan:
+    """Who is asked what, and in which order.
+
+    Args:
+        tasks: all there are.
+        overlap: share of them that every annotator is asked; the others are asked once.
+        seed: of the draws.
+    """
+
+    tasks: tuple[VoteTask, ...]
+    overlap: float = 0.2
+    seed: int = 0
+
+    def shared(self) -> set[str]:
+        """The tasks that every annotator is asked."""
+        if self.overlap <= 0:
+            return set()
+        ranked = sorted(self.tasks, key=lambda task: digest("overlap", self.seed, task.id))
+        return {task.id for task in ranked[: max(1, round(self.overlap * len(ranked)))]}
+
+    def order(self, annotator: str) -> Iterator[VoteTask]:
+        """All tasks in an annotator's own order, those that everybody is asked spread among the first."""
+        draw = Random(f"{self.seed} {annotator}")
+        shared = self.shared()
+        common = [task for task in self.tasks if task.id in shared]
+        others = [task for task in self.tasks if task.id not in shared]
+        # One order for what is asked once: whoever comes next takes the next, so that the votes are a random sample.
+        others.sort(key=lambda task: digest("order", self.seed, task.id))
+        draw.shuffle(common)
+        step = max(1, round(1 / self.overlap)) if 0 < self.overlap < 1 else 1
+        while common or others:
+            if common:
+                yield common.pop()
+            for _ in range(step - 1 if common else len(others)):
+                if others:
+                    yield others.pop(0)
+            if not common:
+                yield from others
+                return

@@ -1,0 +1,440 @@
+"""Voting: what is asked of whom, what a vote becomes, that none is lost or doubled, and what is hidden until then."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from evalkit.app.label_pages import LabelPages
+from evalkit.app.vote_files import write_votes
+from evalkit.app.vote_scales import ABT, EIGHT, FOUR, scale
+from evalkit.app.vote_statistics import agreement_lines, precisions, summary
+from evalkit.app.vote_tasks import VotePlan, from_table, tasks_of
+from evalkit.app.voting import VoteForm, Voting, check_annotator, first_votes
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Criterion, Judgment
+from evalkit.datasets.data_files import records
+from evalkit.interop.importing import import_results
+from evalkit.ratings.comparisons import comparisons
+from evalkit.storage.items import Items
+from evalkit.storage.results import judgment_logs
+from evalkit.storage.store import Log
+from tests.app.browser import chromium, client
+from tests.app.planted import ATTACK, results
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = results(tmp_path / "results", questions=10)
+    next(made.glob("*/judgments/ann.*")).unlink()  # nobody voted yet
+    return made
+
+
+def voting(folder: Path, ballot=ABT, overlap: float = 0.2) -> Voting:
+    return Voting(VotePlan(tuple(tasks_of([folder], ballot.shows)), overlap), ballot)
+
+
+def pages(folder: Path, ballot=ABT, role: str = "ann", overlap: float = 0.2, **more):
+    taken = voting(folder, ballot, overlap)
+    calls = client(lambda access: LabelPages(taken, (folder,), access, ("ann",), **more).routes(), role=role)
+    return taken, calls
+
+
+def stored(folder: Path, name: str) -> list[Judgment]:
+    return [row for log in judgment_logs([folder]) for row in log if row.judge.name == name and row.parser == "vote/1"]
+
+
+def form_of(text: str) -> dict[str, str]:
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', text))
+
+
+def test_a_vote_is_a_judgment_whose_judge_is_the_person(folder):
+    taken = voting(folder)
+    task = taken.next_task("zoe")
+    row = taken.record("zoe", task, VoteForm("A", comment="short", acceptable=(True, False)))
+    (kept,) = stored(folder, "zoe")
+    assert kept == row
+    assert kept.judge.fingerprint == "human"
+    assert kept.scores == (1.0, 0.0)
+    assert kept.shown == tuple(answer.id for answer in task.shown("zoe"))
+    told = json.loads(kept.raw)
+    assert (told["choice"], told["comment"], told["acceptable"]) == ("A", "short", [True, False])
+    tables = comparisons(row for log in judgment_logs([folder]) for row in log)
+    assert any(table.judge == "human" for table in tables)
+
+
+@pytest.mark.parametrize(
+    ("ballot", "choice", "scores"),
+    [
+        (ABT, "B", (0.0, 1.0)),
+        (ABT, "both bad", (0.5, 0.5)),
+        (EIGHT, "1", (1.0, 0.0)),
+        (EIGHT, "5", (3 / 7, 4 / 7)),
+        (FOUR, "A:slightly", (5 / 7, 2 / 7)),
+        (FOUR, "B:significantly", (0.0, 1.0)),
+        (scale("grade"), "7", (7.0,)),
+        (scale("grade", "0-5"), "0", (0.0,)),
+    ],
+)
+def test_every_scale(folder, ballot, choice, scores):
+    taken = voting(folder, ballot)
+    row = taken.record("zoe", taken.next_task("zoe"), VoteForm(choice))
+    assert row.scores == pytest.approx(scores)
+    assert row.label == choice
+
+
+def test_what_is_no_choice_is_a_message_and_no_row(folder):
+    taken = voting(folder)
+    for form in (VoteForm("C"), VoteForm(""), VoteForm(skip="because")):
+        with pytest.raises(UsageError):
+            taken.record("zoe", taken.next_task("zoe"), form)
+    assert stored(folder, "zoe") == []
+
+
+def test_a_skip_is_never_a_number(folder):
+    taken = voting(folder)
+    row = taken.record("zoe", taken.next_task("zoe"), VoteForm(skip="cannot tell"))
+    assert row.scores is None
+    assert row.error.kind == "refused"
+    assert row.error.message == "cannot tell"
+
+
+def test_criteria_of_a_rubric(folder):
+    items = Items(folder / "pocket")
+    rubric = (
+        Criterion(id="right", text="Is it right?", points=3),
+        Criterion(id="rude", text="Is it rude?", points=-1),
+        Criterion(id="clear", text="How clear?", kind="1-5"),
+    )
+    items.keep([replace(item, rubric=rubric) for item in items.known.values()])
+    _, calls = pages(folder, scale("rubric"), role="zoe")
+    text = calls.get("/vote").text
+    given = form_of(text) | {"action": "vote", "criterion_0": "1", "criterion_1": "1"}
+    reply = calls.post("/vote", given)
+    assert reply.status == 400
+    assert "&#39;clear&#39; has no verdict yet" in reply.text
+    assert stored(folder, "zoe") == []
+    assert calls.post("/vote", given | {"criterion_2": "3"}).status == 303
+    (row,) = stored(folder, "zoe")
+    assert [one.value for one in row.criteria] == [1.0, 1.0, 3.0]
+    assert row.scores == pytest.approx(((3 - 1 + 0.5) / 4,))
+
+
+def test_the_same_form_again_is_one_vote_and_another_choice_takes_its_place(folder):
+    _, calls = pages(folder, role="zoe")
+    given = form_of(calls.get("/vote").text) | {"choice": "A"}
+    for _ in range(3):
+        assert calls.post("/vote", given).status == 303
+    file = next((folder / "pocket" / "judgments").glob("zoe*"))
+    assert len(file.read_text().splitlines()) == 1
+    calls.post("/vote", given | {"choice": "B"})
+    (row,) = stored(folder, "zoe")
+    assert row.label == "B"
+
+
+def test_an_annotator_is_asked_each_thing_once_and_others_what_is_left(folder):
+    taken = voting(folder, overlap=0.2)
+    seen = {}
+    for name in ("zoe", "max"):
+        asked = []
+        for _ in range(8):
+            task = taken.next_task(name)
+            asked.append(task.id)
+            taken.record(name, task, VoteForm("tie"))
+        assert len(set(asked)) == 8
+        seen[name] = set(asked)
+    assert seen["zoe"] & seen["max"] <= taken.plan.shared()
+    while (task := taken.next_task("zoe")) is not None:
+        taken.record("zoe", task, VoteForm("A"))
+    while (task := taken.next_task("max")) is not None:
+        taken.record("max", task, VoteForm("A"))
+    voted = [set(taken.votes[name]) for name in ("zoe", "max")]
+    assert voted[0] | voted[1] == {task.id for task in taken.plan.tasks}
+    assert voted[0] & voted[1] == taken.plan.shared()
+
+
+def test_what_one_looks_at_is_not_shown_to_another(folder):
+    taken = voting(folder, overlap=0.0)
+    assert taken.next_task("zoe").id != taken.next_task("max").id
+
+
+def test_sides_are_drawn_for_each_annotator_and_stay(folder):
+    tasks = tasks_of([folder], 2)
+    first = [task.shown("zoe")[0].model.name for task in tasks]
+    assert first == [task.shown("zoe")[0].model.name for task in tasks]
+    assert 3 <= first.count("one") <= len(tasks) - 3
+    assert first != [task.shown("max")[0].model.name for task in tasks]
+
+
+def test_blind_until_voted(folder):
+    _, calls = pages(folder, role="zoe")
+    text = calls.get("/vote").text
+    body = re.sub(r"An answer by (one|two, longer)", "", text)
+    assert "judge" not in body.lower()
+    assert not re.search(r"\b(strict|pairwise)\b", body)
+    assert calls.get("/standing").status == 403
+    calls.post("/vote", form_of(text) | {"choice": "A"})
+    after = calls.get("/vote?after=" + form_of(text)["task"]).text
+    assert "judge: " in after
+    assert calls.get("/standing").status == 200
+
+
+def test_elo_by_people_stands_beside_elo_by_the_judge(folder):
+    taken, calls = pages(folder, role="zoe", overlap=1.0)
+    while (task := taken.next_task("zoe")) is not None:
+        taken.record("zoe", task, VoteForm("A" if task.shown("zoe")[0].model.name == "two" else "B"))
+    text = calls.get("/standing").text
+    assert "online Elo ratings" in text
+    assert "human" in text
+    assert "judge" in text
+    assert "one preferred to two" in text
+
+
+def test_only_a_page_of_ours_can_vote(folder):
+    _, calls = pages(folder, role="zoe")
+    given = form_of(calls.get("/vote").text) | {"choice": "A"}
+    assert calls.post("/vote", given | {"csrf": "x"}).status == 403
+    assert calls.post("/vote", {name: value for name, value in given.items() if name != "csrf"}).status == 403
+    assert calls.post("/vote", given, origin="http://evil.example").status == 403
+    calls.role = "max"
+    assert calls.post("/vote", given).status == 403  # zoe's form
+    assert stored(folder, "zoe") == stored(folder, "max") == []
+
+
+def test_the_organiser_sees_links_and_warnings_and_cannot_vote(folder):
+    taken, calls = pages(folder, role="", overlap=1.0)
+    for task in taken.plan.tasks:
+        taken.record("lefty", task, VoteForm("A"))
+    text = calls.get("/").text
+    assert "lefty chose the left side in 20 of 20 decided votes" in text
+    assert calls.access.token("lefty") in text
+    assert calls.get("/vote").status == 303
+    calls.role = "zoe"
+    assert calls.get("/").status == 303
+
+
+def test_hostile_texts_are_inert_on_the_ballot(tmp_path):
+    folder = results(tmp_path / "results", text=ATTACK)
+    _, calls = pages(folder, role=ATTACK[:60].replace("\n", " "))
+    text = calls.get("/vote").text
+    given = form_of(text) | {"action": "skip", "skip": "other", "comment": ATTACK}
+    assert calls.post("/vote", given).status == 303
+    text += calls.get("/vote?task=" + given["task"]).text
+    calls.role = ""
+    text += calls.get("/").text
+    for hostile in ("<script>document", "<img", "<svg", "<b id", '<a href="javascript', "\u202e", "\x1b", "\u200b"):
+        assert hostile not in text
+
+
+@pytest.mark.parametrize("name", ["", " ", "human", "unknown", "gold", "a\nb", "x" * 81])
+def test_names_that_are_none(name):
+    with pytest.raises(UsageError, match="annotator"):
+        check_annotator(name)
+
+
+@pytest.mark.parametrize("grades", ["1", "5-1", "a-b", "0-50", "1-1", "-1-5"])
+def test_grades_that_are_no_range(grades):
+    with pytest.raises(UsageError, match="--grades"):
+        scale("grade", grades)
+
+
+def test_a_table_becomes_results_once(tmp_path):
+    table = tmp_path / "pairs.csv"
+    table.write_text("prompt,response_a,response_b,model_a,model_b\nQ1,x,y,m,n\nQ1,x,y,m,n\nQ2,z,w,m,n\n")
+    for _ in range(2):
+        folder = from_table(table, tmp_path / "results")
+    tasks = tasks_of([folder], 2)
+    assert [task.item.turns for task in tasks] == [("Q1",), ("Q2",)]
+    table.write_text("text,answer\nQ,A\n")
+    with pytest.raises(UsageError, match="answer_a"):
+        from_table(table, tmp_path / "other")
+
+
+def test_results_without_two_answers_are_a_message(tmp_path):
+    with pytest.raises(UsageError, match="nothing at"):
+        tasks_of([tmp_path / "no"], 2)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="nothing to vote on"):
+        tasks_of([tmp_path / "empty"], 2)
+
+
+@pytest.mark.parametrize("ending", ["csv", "xlsx", "jsonl"])
+def test_votes_as_a_table_come_back_as_they_were(folder, tmp_path, ending):
+    taken = voting(folder, overlap=1.0)
+    tasks = taken.plan.tasks
+    taken.record("zoe", tasks[0], VoteForm("A", comment="=cmd()", acceptable=(True, None)))
+    taken.record("zoe", tasks[1], VoteForm("both bad"))
+    taken.record("zoe", tasks[2], VoteForm(skip="other"))
+    out = tmp_path / f"votes.{ending}"
+    assert write_votes([folder], out) == 3
+    rows = [row for _, row in records(out)]
+    assert [row["winner"] for row in rows] == ["model_a", "tie", "error"]
+    assert rows[0]["acceptable_a"] == "yes"
+    assert rows[0]["comment"] == ("=cmd()" if ending == "jsonl" else "'=cmd()")
+    import_results("battles", out, tmp_path / "again")
+    back = [row for log in judgment_logs([tmp_path / "again"]) for row in log]
+    assert [row.scores for row in back] == [(1.0, 0.0), (0.5, 0.5), None]
+    assert {(row.judge.name, row.judge.fingerprint) for row in back} == {("zoe", "human")}
+
+
+def test_no_votes_and_other_endings_are_messages(folder, tmp_path):
+    with pytest.raises(UsageError, match="nobody voted"):
+        write_votes([folder], tmp_path / "v.csv")
+    with pytest.raises(UsageError, match="written as"):
+        write_votes([folder], tmp_path / "v.pdf")
+
+
+def test_agreement_is_of_answers_and_not_of_sides(folder):
+    taken = voting(folder, overlap=1.0)
+    for task in taken.plan.tasks:
+        for name in ("zoe", "max"):
+            likes = "one" if int(task.id[0], 16) % 2 else "two"
+            taken.record(name, task, VoteForm("A" if task.shown(name)[0].model.name == likes else "B"))
+    lines = " ".join(agreement_lines(taken.votes, ABT))
+    assert "alpha (nominal) 1.00" in lines
+    assert "kappa 1.00" in lines
+
+
+def test_too_fast_is_said_and_slow_is_not(folder):
+    taken = voting(folder, overlap=1.0)
+    rows = [taken.record("zoe", task, VoteForm("tie")) for task in taken.plan.tasks]
+    fast = [replace(row, latency=0.01) for row in rows]
+    slow = [replace(row, latency=30.0) for row in rows]
+    assert "took less time than reading takes in 20 of 20" in " ".join(summary("zoe", fast).warnings)
+    assert summary("zoe", slow).warnings == ()
+
+
+def test_a_number_is_known_when_its_interval_is_narrow_enough(folder):
+    taken = voting(folder, overlap=1.0)
+    rows = [taken.record("zoe", task, VoteForm("tie")) for task in taken.plan.tasks]
+    votes = {"zoe": {task.id: row for task, row in zip(taken.plan.tasks, rows, strict=True)}}
+    (known,) = precisions(votes, {}, "winrate", 5.0, len(rows))
+    assert known.reached  # everything there is was voted on
+    (unknown,) = precisions(votes, {}, "winrate", 5.0, 10_000)
+    assert not unknown.reached
+    assert unknown.more > 0
+    assert unknown.lower < 0.5 < unknown.upper
+    assert len(first_votes(votes)) == len(rows)
+
+
+def test_two_tabs_and_two_annotators_at_once_lose_and_double_nothing(folder):
+    taken = voting(folder, overlap=1.0)
+    tasks = taken.plan.tasks
+
+    def work(name):
+        for task in tasks:
+            taken.record(name, task, VoteForm("A"))
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("zoe", "zoe", "max", "max")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name in ("zoe", "max"):
+        file = next((folder / "pocket" / "judgments").glob(f"{name}*"))
+        assert len(file.read_text().splitlines()) == len(tasks)
+
+
+VOTER = """
+import sys
+from pathlib import Path
+from evalkit.app.vote_scales import ABT
+from evalkit.app.vote_tasks import VotePlan, tasks_of
+from evalkit.app.voting import VoteForm, Voting
+folder, name = Path(sys.argv[1]), sys.argv[2]
+voting = Voting(VotePlan(tuple(tasks_of([folder], 2)), 1.0), ABT)
+while (task := voting.next_task(name)) is not None:
+    voting.record(name, task, VoteForm("A"))
+    print(task.id, flush=True)
+"""
+
+
+def killed(folder: Path, kills: int, seconds: float) -> None:
+    """Four annotators vote, are killed and come back; what was acknowledged is there, and nothing twice."""
+    names = ["ann a", "b", "c", "d"]
+    said: dict[str, set[str]] = {name: set() for name in names}
+    done = 0
+    while done < kills:
+        running = [
+            (name, subprocess.Popen([sys.executable, "-c", VOTER, str(folder), name], stdout=subprocess.PIPE))
+            for name in names
+        ]
+        for _, process in running:
+            process.stdout.readline()
+        time.sleep(seconds)
+        for name, process in running:
+            os.kill(process.pid, signal.SIGKILL)
+            rest = process.communicate()[0].decode().split("\n")[:-1]
+            said[name] |= set(rest)
+            done += 1
+    for name in names:
+        taken = voting(folder, overlap=1.0)
+        assert said[name] <= set(taken.votes[name])
+        rows = list(Log(next((folder / "pocket" / "judgments").glob(f"{name}.human_pair*")), Judgment))
+        assert len({row.key for row in rows}) == len(rows)
+
+
+@pytest.mark.filterwarnings("ignore::evalkit.storage.store.TornLine")
+@pytest.mark.slow
+def test_votes_survive_kills(tmp_path):
+    killed(results(tmp_path / "results", questions=400), 8, 0.05)
+
+
+@pytest.mark.filterwarnings("ignore::evalkit.storage.store.TornLine")
+@pytest.mark.full
+def test_votes_survive_a_hundred_kills(tmp_path):
+    killed(results(tmp_path / "results", questions=4000), 100, 0.05)
+
+
+@pytest.fixture
+def served(folder):
+    done = [sys.executable, "-m", "evalkit", "label", str(folder), "--no-open", "--annotator", "zoe"]
+    with subprocess.Popen(done, stderr=subprocess.PIPE, text=True) as process:
+        lines = [process.stderr.readline() for _ in range(4)]
+        yield re.search(r"zoe votes at (\S+)", "".join(lines))[1]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
+def test_the_whole_flow_by_keys_alone(served, folder, width, scheme):
+    with chromium(viewport={"width": width, "height": 800}, color_scheme=scheme) as page:
+        wrong = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.goto(served)
+        page.keyboard.press("q")
+        page.keyboard.press("c")
+        page.keyboard.type("so 1 and 2")
+        page.keyboard.press("Escape")
+        page.keyboard.press("5")
+        page.wait_for_url("**after=**")
+        assert "right is better" in page.inner_text(".saved")
+        page.keyboard.press("s")
+        page.keyboard.press("ArrowDown")
+        here = page.url
+        page.keyboard.press("Enter")
+        page.wait_for_function("here => location.href !== here", arg=here)
+        assert "skipped: not my field" in page.inner_text(".saved")
+        page.keyboard.press("z")
+        page.wait_for_url("**task=**")
+        page.keyboard.press("3")
+        page.wait_for_url("**after=**")
+        assert "both good" in page.inner_text(".saved")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert wrong == []
+    first, second = sorted(stored(folder, "zoe"), key=lambda row: row.created)
+    assert json.loads(first.raw)["comment"] == "so 1 and 2"
+    assert json.loads(first.raw)["acceptable"] == [True, None]
+    assert second.label == "both good"
