@@ -152,12 +152,12 @@ class _Growing:
     def series(self) -> Series[Any] | None:
         """The column; None where no row has a value."""
         import numpy as np
-        from pandas import Categorical, Series
+        from pandas import Categorical, Index, Series
 
         kind = self._column.kind
         if kind == "category":
             known = [value for value in self._numbers if value is not None]
-            return Series(Categorical.from_codes(np.concatenate(self._parts), categories=known)) if known else None
+            return Series(Categorical.from_codes(np.concatenate(self._parts), categories=Index(known))) if known else None
         if kind == "object":
             values = [value for part in self._parts for value in part]
             return Series(values, dtype=object) if any(value is not None for value in values) else None

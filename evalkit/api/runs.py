@@ -169,10 +169,12 @@ def judge(
 
 def _paths(answers: str | Path | Sequence[str | Path] | TableLike, stack: ExitStack) -> list[Path]:
     """Files and folders as they are; a table in memory as a file, until the stack is left."""
-    several = isinstance(answers, Sequence) and not isinstance(answers, str)
-    if several and all(isinstance(one, str | Path) for one in answers):
-        return [Path(str(one)) for one in answers]
-    path = stack.enter_context(on_disk(answers, name="answers"))  # type: ignore[arg-type]
+    if isinstance(answers, Sequence) and not isinstance(answers, str):
+        files = [Path(one) for one in answers if isinstance(one, str | Path)]
+        if len(files) == len(answers):
+            return files
+    given: Any = answers
+    path = stack.enter_context(on_disk(given, name="answers"))
     return [path] if path is not None else []
 
 

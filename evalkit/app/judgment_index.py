@@ -295,7 +295,7 @@ class JudgmentIndex:
                     ordered = tuple(sorted(given))
                     found = shown_by[tuple([models_of[one] for one in ordered])], ordered != given
                     ordered_of[models] = found
-                outcome = PLAIN.get(scores) if scores is not None else NAN
+                outcome = NAN if scores is None else scores[0] if scores in PLAIN else None
                 if outcome is None or found[1]:
                     outcome = _outcome(scores, found[1])
                 enter(
@@ -402,8 +402,7 @@ def _outcome(scores: tuple[float, ...] | None, flipped: bool) -> float:
         return scores[0]
     if len(scores) != 2:
         return float("nan")  # more than two have no one number
-    known = PLAIN.get(scores)
-    outcome = known if known is not None else outcome_of((scores[0], scores[1]))
+    outcome = scores[0] if scores in PLAIN else outcome_of((scores[0], scores[1]))
     return 1.0 - outcome if flipped else outcome
 
 

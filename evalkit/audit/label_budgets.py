@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalkit.audit.agreement_counts import with_votes
 from evalkit.audit.corrections import ModelRecord, records_of
@@ -166,7 +166,7 @@ def _apart(first: Evidence, second: Evidence) -> Finding:
     one, other = (_agrees(evidence) for evidence in (first, second))
     both = np.isfinite(one) & np.isfinite(other)
     name = second.judge if second.judge != first.judge else f"{second.judge} ({second.protocol})"
-    about = {"judges": [first.judge, second.judge]}
+    about: dict[str, Any] = {"judges": [first.judge, second.judge]}
     if not both.any():
         return first.lacking(TO_TELL_APART, f"votes on which {name} has a verdict too", **about)
     question = first.votes.question[both]

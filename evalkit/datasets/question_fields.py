@@ -212,9 +212,16 @@ def find(there: Iterable[str], path: Path, given: Fields | None = None, taken: I
         context = (said["context"],)
     if "turns" not in found:
         context = ()
-    parts = ("turns", "id", "category", "reference")
-    more = {name: found.get(name) for name in ("messages", "system", "rubric")}
-    fields = QuestionFields(*(found.get(name) for name in parts), context, **more)
+    fields = QuestionFields(
+        found.get("turns"),
+        found.get("id"),
+        found.get("category"),
+        found.get("reference"),
+        context,
+        messages=found.get("messages"),
+        system=found.get("system"),
+        rubric=found.get("rubric"),
+    )
     return FoundFields(fields, *_told(fields, names, said))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evalkit.ratings.tournament import PairOutcome, TournamentOutcome
-from evalkit.reports.leaderboard_grid import Grid, GridCell
+from evalkit.reports.grid import Grid, GridCell
 from evalkit.reports.leaderboard_tables import show
 
 if TYPE_CHECKING:
