@@ -28,7 +28,8 @@ from evalkit.core.schema import ErrorKind
 from evalkit.core.secrets import CREDENTIAL, credential_in_config, keep_named
 from evalkit.datasets import benchmark
 from evalkit.datasets.artifacts import fetch
-from evalkit.datasets.benchmark import Benchmark, Fields
+from evalkit.datasets.benchmark import Benchmark
+from evalkit.datasets.question_fields import Fields
 from evalkit.engine.experiment import Experiment
 from evalkit.engine.judge import STOP_UNPARSED, Orders, Pairing
 from evalkit.engine.session import STOP_WITHIN, Session
