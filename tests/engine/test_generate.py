@@ -270,3 +270,9 @@ def test_a_rejected_field_that_is_then_left_out_is_asked_anew(path):
     answered(model(Rejected("400 unsupported value: temperature")), path)
     row = answered(model(unsupported=("temperature",)), path)
     assert row.error is None
+
+
+@pytest.mark.parametrize("empty", ["", " \n"])
+def test_an_empty_answer_has_words_in_the_history(empty):
+    request = Candidate.of(model(), POLICY).request(ITEM, (empty,))
+    assert [message.content for message in request.messages if message.role == "assistant"] == ["(no answer)"]
