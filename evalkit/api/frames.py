@@ -157,7 +157,9 @@ class _Growing:
         kind = self._column.kind
         if kind == "category":
             known = [value for value in self._numbers if value is not None]
-            return Series(Categorical.from_codes(np.concatenate(self._parts), categories=Index(known))) if known else None
+            if not known:
+                return None
+            return Series(Categorical.from_codes(np.concatenate(self._parts), categories=Index(known)))
         if kind == "object":
             values = [value for part in self._parts for value in part]
             return Series(values, dtype=object) if any(value is not None for value in values) else None

@@ -9,7 +9,7 @@ from pathlib import Path
 from evalkit import interop
 from evalkit.cli.arguments import parse
 from evalkit.cli.messages import DONE, note
-from evalkit.datasets.vocabulary import MAP_HELP, parse_map
+from evalkit.datasets.vocabulary import ANSWERS, MAP_HELP, parse_map
 from evalkit.interop.importing import import_results
 from evalkit.interop.records import Told
 
@@ -26,7 +26,12 @@ def main(arguments: Sequence[str]) -> int:
     add("--judge", metavar="NAME", help="what to call a judge, where the files do not say")
     add("--baseline", metavar="NAME", help="the model all others were compared with, likewise")
     add("--model", metavar="NAME", help="who answered, likewise")
-    add("--map", action="append", metavar="FIELD=COLUMN", help=MAP_HELP)
+    add(
+        "--map",
+        action="append",
+        metavar="FIELD=COLUMN",
+        help=f"{MAP_HELP}; of `table` also: item, context, reference, {', '.join(ANSWERS)}",
+    )
     given = parse(parser, arguments)
     told = Told(given.judge, given.baseline, given.model, parse_map(given.map), given.skip_bad)
     found = import_results(given.format, given.path, given.into, given.benchmark, told)

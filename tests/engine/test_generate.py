@@ -296,3 +296,9 @@ def test_what_comes_with_a_question_stands_before_it():
         ("assistant", "[calls weather]"),
         ("user", "[tool result]\nrain\n\nWell?\n\nAnd tomorrow?"),
     ]
+
+
+@pytest.mark.parametrize("empty", ["", " \n"])
+def test_an_empty_answer_has_words_in_the_history(empty):
+    request = Candidate.of(model(), POLICY).request(ITEM, (empty,))
+    assert [message.content for message in request.messages if message.role == "assistant"] == ["(no answer)"]
