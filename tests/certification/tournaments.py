@@ -38,8 +38,9 @@ class Design:
 
     @property
     def means(self) -> np.ndarray:
-        """[P] what the whole design says of each pair."""
-        return np.nanmean(self.units, axis=1)
+        """[P] what the whole design says of each pair; 1/2 where it says nothing."""
+        known = np.isfinite(self.units)
+        return np.where(known.any(axis=1), np.nansum(self.units, axis=1) / np.maximum(known.sum(axis=1), 1), 0.5)
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ def replay(design: Design, goal: str, rng: np.random.Generator, *, whole: bool) 
 
 def _present(row: np.ndarray, drawn: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     missing = np.isnan(row[drawn])
+    if np.isnan(row).all():
+        return drawn
     return np.where(missing, rng.choice(np.flatnonzero(~np.isnan(row)), drawn.size), drawn) if missing.any() else drawn
 
 

@@ -179,6 +179,21 @@ def test_a_panel_judges_every_unit(asked, tmp_path):
         assert (row.columns["rank_best"] is None) == (row.judge != "pooled")
 
 
+class Remembering(Fake):
+    """An engine that remembers the beginnings of prompts."""
+
+    prefix_cache = "slots"
+
+
+def test_an_engine_that_remembers_prompts_is_asked_the_same(asked, tmp_path):
+    engine = Remembering(model="judge", noise=1.0, concurrency=4)
+    remembering = Judge("judge", Model(name="judge", backend=engine, price="free"), Pairwise(), "none")
+    found = Played(experiment(asked, StoppingRule("order"), remembering), tmp_path).outcome
+    assert found is not None
+    assert found.reached
+    assert [place.model for place in found.places] == ["d", "c", "b", "a"]
+
+
 def test_equal_models_stay_undecided_and_it_says_why(asked, tmp_path):
     models = (model("a", skill=5.0), model("b", skill=5.0))
     found = Played(experiment(asked, StoppingRule("order"), judge(noise=0.0), models=models), tmp_path).outcome
