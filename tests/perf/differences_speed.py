@@ -1,6 +1,6 @@
 """Measures differences and rank ranges of 100 models on 1,000 questions: complete, in categories, and with failures.
 
-Run by hand: ``python tests/perf/differences_speed.py``; prints the median CPU time of three, which should stay below 2 s.
+Run by hand: ``python tests/perf/differences_speed.py``; prints the median CPU time of three: below 2 s.
 """
 
 from __future__ import annotations
