@@ -1,3 +1,75 @@
-"""evalkit: LLM-as-judge evaluation. How good is this model, and how far can the judge be trusted?"""
+"""evalkit: LLM-as-judge evaluation. How good is this model, and how far can the judge be trusted?
+
+    import evalkit as ek
+
+    run = ek.run("pocket", model="smollm2", judge="smollm2", limit=1)      # as `evalkit run` does
+    run.scores(), run.judgments(), run.answers()                           # DataFrames
+    ek.load("results/mtbench").audit().conclusions                         # whatever is stored
+
+Names are imported when they are first used; ``import evalkit`` alone loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from evalkit import stats as stats
+    from evalkit.api.results import AuditResult as AuditResult
+    from evalkit.api.results import Leaderboard as Leaderboard
+    from evalkit.api.results import Results as Results
+    from evalkit.api.results import load as load
+    from evalkit.api.runs import Run as Run
+    from evalkit.api.runs import arun as arun
+    from evalkit.api.runs import judge as judge
+    from evalkit.api.runs import run as run
+    from evalkit.core.protocols import Backend as Backend
+    from evalkit.core.protocols import Completion as Completion
+    from evalkit.core.protocols import EvalkitError as EvalkitError
+    from evalkit.core.protocols import Judge as Judge
+    from evalkit.core.protocols import JudgeProtocol as JudgeProtocol
+    from evalkit.core.protocols import Model as Model
+    from evalkit.core.protocols import UsageError as UsageError
+
+__all__ = [
+    "AuditResult",
+    "Backend",
+    "Completion",
+    "EvalkitError",
+    "Judge",
+    "JudgeProtocol",
+    "Leaderboard",
+    "Model",
+    "Results",
+    "Run",
+    "UsageError",
+    "__version__",
+    "arun",
+    "judge",
+    "load",
+    "run",
+    "stats",
+]
+_HOMES = {
+    "evalkit.api.results": ("AuditResult", "Leaderboard", "Results", "load"),
+    "evalkit.api.runs": ("Run", "arun", "judge", "run"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of the Python API when it is first used."""
+    from importlib import import_module
+
+    if name == "stats":
+        return import_module("evalkit.stats")
+    if name in __all__:
+        homes = (module for module, names in _HOMES.items() if name in names)
+        return getattr(import_module(next(homes, "evalkit.core.protocols")), name)
+    raise AttributeError(f"evalkit has no {name!r}; there are: {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    """List what the Python API offers."""
+    return list(__all__)

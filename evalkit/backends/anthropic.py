@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from evalkit.backends import chat_completions, provider
+from evalkit.backends import chat_completions, provider, rejections
 from evalkit.backends.anthropic_batches import AnthropicBatches
 from evalkit.backends.bounded import ENCODINGS, bound_response
 from evalkit.backends.provider import Detail, Endpoint, Vendor
 from evalkit.backends.sdk_batches import Calls
-from evalkit.core.protocols import Backend, Completion, EvalkitError, Misconfigured, Request
+from evalkit.core.protocols import Backend, Completion, EvalkitError, Misconfigured, ReplySchema, Request
 
 if TYPE_CHECKING:
     import anthropic
@@ -34,6 +34,8 @@ class _Block(Struct):
     type: str = "text"
     text: str = ""
     thinking: str = ""
+    input: Any = None
+    """Of a call of a tool: its arguments."""
 
 
 class _AnthropicUsage(Struct):
@@ -100,12 +102,14 @@ class Anthropic(Backend):
         import anthropic
         import httpx2
 
+        address = provider.Address.of(endpoint.url, ("/messages", "/v1"))
         headers: dict[str, Any] = {"Content-Type": "application/json", "Accept-Encoding": ENCODINGS, **self.headers}
         if not endpoint.own:
             headers |= {name: anthropic.Omit() for name in endpoint.stray}
         self._client = anthropic.AsyncAnthropic(
             api_key=endpoint.key,  # given, so the SDK looks for no other credential
-            base_url=endpoint.url,
+            base_url=address.url,
+            default_query=dict(address.query),
             max_retries=0,
             default_headers=headers,
             timeout=anthropic.Timeout(self.timeout, connect=min(30.0, self.timeout)),
@@ -133,8 +137,8 @@ class Anthropic(Backend):
             response = await client.post("/v1/messages", cast_to=httpx2.Response, content=content)
         except anthropic.APIStatusError as error:
             detail = Detail.read(error.response.content)
-            if provider.declined(error.status_code, detail):
-                return Completion(text=provider.clean(endpoint.scrub(detail.message)), finish="refusal")
+            if refused := provider.refusal(error.status_code, endpoint.scrubbed(detail)):
+                return refused
             raise self._error(error.status_code, detail, error.response.headers) from None
         except (anthropic.APIConnectionError, aiohttp.ClientError) as error:
             raise provider.unreachable(error, endpoint) from None
@@ -164,20 +168,19 @@ def _body(request: Request, model: str) -> dict[str, Any]:
     """The JSON object to send: system messages apart, sampling fields only where set."""
     sampling = request.sampling
     if sampling.top_logprobs is not None:
-        raise Misconfigured(
-            f"model {model!r}: Anthropic returns no log-probabilities; use scoring=text, or a judge that has them"
-        )
+        raise Misconfigured(f"model {model!r}: Anthropic returns no log-probabilities; {rejections.BY_TEXT}")
     if sampling.seed is not None:
         raise Misconfigured(f"model {model!r}: Anthropic takes no seed; list seed under the model's `unsupported`")
     chat_completions.check_extra(sampling.extra)
     built: dict[str, Any] = {
         "model": model,
-        "max_tokens": MAX_TOKENS if sampling.max_tokens is None else sampling.max_tokens,
+        "max_tokens": MAX_TOKENS + (sampling.thinking_tokens or 0) if sampling.room is None else sampling.room,
         "messages": [message for message in request.messages if message.role != "system"],
     }
     system = "\n\n".join(message.content for message in request.messages if message.role == "system")
     if system:
         built["system"] = system
+    built |= _form_and_thinking(request)
     if sampling.temperature is not None:
         built["temperature"] = sampling.temperature
     if sampling.top_p is not None:
@@ -185,6 +188,29 @@ def _body(request: Request, model: str) -> dict[str, Any]:
     if sampling.stop:
         built["stop_sequences"] = sampling.stop
     return built | sampling.extra
+
+
+def _form_and_thinking(request: Request) -> dict[str, Any]:
+    """The fields that make the reply a tool's call, and say how the model is to think."""
+    sampling, built = request.sampling, dict[str, Any]()
+    if sampling.thinking_tokens is not None:
+        built["thinking"] = {"type": "enabled", "budget_tokens": sampling.thinking_tokens}
+    elif sampling.effort is not None:
+        built["thinking"] = {"type": "adaptive"}
+    if sampling.effort is not None:
+        built["output_config"] = {"effort": sampling.effort}
+    if isinstance(request.reply, ReplySchema):
+        # A forced call and thinking exclude each other: a model that thinks is left to call the tool by itself.
+        free = "thinking" in built or "thinking" in sampling.extra
+        built["tools"] = [
+            {
+                "name": request.reply.name,
+                "description": chat_completions.TOOL,
+                "input_schema": request.reply.schema,
+            }
+        ]
+        built["tool_choice"] = {"type": "auto"} if free else {"type": "tool", "name": request.reply.name}
+    return built
 
 
 def _decode(
@@ -199,6 +225,8 @@ def _decode(
     if parsed.error:
         detail = Detail.of(parsed.error)
         status = next((code for name, code in _STATUS.items() if name in detail.code), 500)
+        if refused := provider.refusal(status, detail):
+            return refused
         raise fail(status, detail, {})
     chat_completions.broken_off(parsed.stop_reason)
     if parsed.content is None:
@@ -210,6 +238,9 @@ def _completion(parsed: _AnthropicBody, content: list[_Block], request: Request)
     usage = parsed.usage or _AnthropicUsage()
     cached = usage.cache_read_input_tokens or 0
     text = "".join(block.text for block in content if block.type == "text")
+    called = [chat_completions.arguments_text(block.input) for block in content if block.type == "tool_use"]
+    if isinstance(request.reply, ReplySchema) and called:
+        text = "\n".join(called)
     reason = "tool_calls" if parsed.stop_reason == "tool_use" else parsed.stop_reason
     return Completion(
         text=chat_completions.continuation(text, request),

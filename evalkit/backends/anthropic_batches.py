@@ -144,8 +144,8 @@ class AnthropicBatches:
         detail = Detail.of(body)
         inner = body.get("error", body) if isinstance(body, dict) else {}
         status = STATUSES.get(str(inner.get("type")) if isinstance(inner, dict) else "", 500)
-        if provider.declined(status, detail):
-            return Completion(text=provider.clean(self.calls.endpoint.scrub(detail.message)), finish="refusal")
+        if refused := provider.refusal(status, self.calls.endpoint.scrubbed(detail)):
+            return refused
         raise self.calls.fail(status, detail, {})
 
     async def cancel(self, batch: str) -> None:

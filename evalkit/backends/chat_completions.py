@@ -13,19 +13,28 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from evalkit.backends.provider import NO_KEY, Detail
+from evalkit.backends.provider import NO_KEY, Detail, refusal
 from evalkit.core import secrets
-from evalkit.core.protocols import Completion, EvalkitError, Malformed, Misconfigured, Request, Transport
+from evalkit.core.protocols import (
+    Completion,
+    EvalkitError,
+    Malformed,
+    Misconfigured,
+    ReplySchema,
+    Request,
+    Transport,
+)
 from evalkit.core.schema import Finish, Usage
 
 S = TypeVar("S", bound=Struct)
 
 _RESERVED = frozenset({"messages", "model", "stream", "n"})
+"""Fields of ``sampling.extra`` that would change what comes back to something else than one answer."""
 _ENDED = frozenset(
     {"", "stop", "eos", "end", "done", "finish", "finished", "complete", "completed", "end_turn", "tool_calls"}
     | {"function_call", "null", "none"}
@@ -62,8 +71,19 @@ class _Part(Struct):
     text: str = ""
 
 
+class _Function(Struct):
+    name: str = ""
+    arguments: Any = None
+    """JSON as text, as it should be, or the object itself, as some servers send it."""
+
+
+class _ToolCall(Struct):
+    function: _Function | None = None
+
+
 class _ChatMessage(Struct):
     content: str | list[_Part] | None = None
+    tool_calls: list[_ToolCall] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -72,6 +92,12 @@ class _ChatMessage(Struct):
         if isinstance(self.content, list):
             return "".join(part.text for part in self.content)
         return self.content or ""
+
+    def called(self) -> str:
+        """The arguments of its calls of a tool, as JSON, a line for each; empty if there are none."""
+        return "\n".join(
+            arguments_text(call.function.arguments) for call in self.tool_calls or () if call.function is not None
+        )
 
     def thinking(self) -> str:
         """What the server keeps apart as thinking: DeepSeek's and vLLM's field, or OpenRouter's."""
@@ -117,6 +143,9 @@ class _ChatBody(Struct):
     error: Any = None
 
 
+Structured = Literal["json", "tool", "none"]
+"""How a server holds a reply to a schema: as it writes, through a forced call of a tool, or not at all."""
+TOOL = "Reports the verdict."
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(_ChatBody)
 
@@ -127,8 +156,23 @@ def check_extra(extra: Mapping[str, Any]) -> None:
         raise Misconfigured(f"sampling.extra may not set {', '.join(sorted(reserved))}: evalkit sets it itself")
 
 
-def body(request: Request, model: str, max_tokens_field: str = "max_tokens") -> dict[str, Any]:
-    """The JSON object to send."""
+def body(
+    request: Request,
+    model: str,
+    max_tokens_field: str = "max_tokens",
+    *,
+    structured: Structured = "json",
+    strict: bool = False,
+) -> dict[str, Any]:
+    """The JSON object to send.
+
+    Args:
+        request: what is asked.
+        model: of whom.
+        max_tokens_field: how the server calls the token limit.
+        structured: how the server is to hold a reply to the request's schema.
+        strict: the server is OpenAI's own, which refuses schemas with keywords it does not know.
+    """
     sampling = request.sampling
     check_extra(sampling.extra)
     built: dict[str, Any] = {"model": model, "messages": request.messages}
@@ -137,7 +181,11 @@ def body(request: Request, model: str, max_tokens_field: str = "max_tokens") -> 
     if sampling.top_p is not None:
         built["top_p"] = sampling.top_p
     if sampling.max_tokens is not None:
-        built[max_tokens_field] = sampling.max_tokens
+        built[max_tokens_field] = sampling.room
+    if sampling.effort is not None:
+        built["reasoning_effort"] = sampling.effort
+    if isinstance(request.reply, ReplySchema):
+        built |= _reply_form(request.reply, structured, strict)
     if sampling.seed is not None:
         built["seed"] = sampling.seed
     if sampling.stop:
@@ -146,6 +194,28 @@ def body(request: Request, model: str, max_tokens_field: str = "max_tokens") -> 
         built["logprobs"] = True
         built["top_logprobs"] = sampling.top_logprobs
     return built | sampling.extra
+
+
+def _reply_form(reply: ReplySchema, structured: Structured, strict: bool) -> dict[str, Any]:
+    """The fields that hold a reply to its schema."""
+    schema = _without(reply.schema, "maxLength") if strict else reply.schema
+    if structured == "none":
+        return {}
+    if structured == "tool" or reply.means == "tool":
+        function = {"name": reply.name, "description": TOOL, "parameters": schema, "strict": True}
+        return {
+            "tools": [{"type": "function", "function": function}],
+            "tool_choice": {"type": "function", "function": {"name": reply.name}},
+        }
+    form = {"name": reply.name, "schema": schema, "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": form}}
+
+
+def _without(schema: Any, keyword: str) -> Any:
+    """A schema without a keyword, wherever it stands."""
+    if isinstance(schema, dict):
+        return {name: _without(value, keyword) for name, value in schema.items() if name != keyword}
+    return [_without(value, keyword) for value in schema] if isinstance(schema, list) else schema
 
 
 def encode(built: dict[str, Any]) -> bytes:
@@ -241,7 +311,8 @@ def decode(
     raw = without(secret, raw)
     unusable(raw)
     parsed = _parse(raw, secret)
-    _check(parsed.error, fail)
+    if parsed.error:
+        return _instead(parsed.error, fail)
     if not parsed.choices:
         malformed(raw, secret)
     choice = parsed.choices[0]
@@ -249,6 +320,8 @@ def decode(
     if choice.message is None:
         malformed(raw, secret)
     text = continuation(choice.message.text(), request)
+    if isinstance(request.reply, ReplySchema):
+        text = choice.message.called() or text
     completion = _completion(parsed, text, choice.message.refusal, choice.finish_reason, choice.logprobs)
     thinking = choice.message.thinking()
     return msgspec.structs.replace(completion, thinking=thinking) if thinking else completion
@@ -262,7 +335,8 @@ def decode_stream(events: list[bytes], fail: Callable[[int, Detail], EvalkitErro
     last = _ChatBody()
     for event in events:
         parsed = _parse(event, NO_KEY)
-        _check(parsed.error, fail)
+        if parsed.error:
+            return _instead(parsed.error, fail)
         last.usage = parsed.usage or last.usage
         last.model = parsed.model or last.model
         for choice in parsed.choices or ():
@@ -277,12 +351,21 @@ def decode_stream(events: list[bytes], fail: Callable[[int, Detail], EvalkitErro
     return msgspec.structs.replace(completion, thinking="".join(thinking))
 
 
-def _check(error: Any, fail: Callable[[int, Detail], EvalkitError]) -> None:
-    """Raise for an error object: some gateways send one with status 200, and llama.cpp has no status."""
-    if not error:
-        return
-    code = error.get("code") if isinstance(error, dict) else None
-    raise fail(code if isinstance(code, int) else 500, Detail.of(error))
+def arguments_text(arguments: object) -> str:
+    """A tool call's arguments as JSON text, whichever way a server sends them."""
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+
+
+def _instead(error: Any, fail: Callable[[int, Detail], EvalkitError]) -> Completion:
+    """A content filter's refusal, or an error raised, for an error object in place of an answer.
+
+    Some gateways send one with status 200, and llama.cpp has no status.
+    """
+    code = str(error.get("code")) if isinstance(error, dict) else ""
+    status, detail = int(code) if code.isascii() and code.isdecimal() and len(code) == 3 else 500, Detail.of(error)
+    if refused := refusal(status, detail):
+        return refused
+    raise fail(status, detail)
 
 
 def broken_off(reason: str | None, error: Any = None) -> None:

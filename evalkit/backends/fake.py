@@ -8,18 +8,22 @@ its fields plant. Nothing here is random from run to run.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from evalkit.core.protocols import Backend, Completion, Malformed, Rejected, Request, Transport
+from evalkit.core.protocols import Backend, Completion, Malformed, Rejected, ReplySchema, Request, Transport
 from evalkit.core.schema import Usage, digest
 
 Step = Literal["ok", "refuse", "length", "timeout", "429", "500", "garbage", "empty", "surrogate", "400"]
 
 _TWO_ANSWERS = re.compile(r"\b(?:answer|assistant|conversation) B\b", re.IGNORECASE)
+_SCALE = re.compile(r"whole number from (\d+)(?: \([^()\n]{1,60}\))? to (\d+)|one of these: ([^\n]{1,400}?), in double")
+MUMBLED = "Hard to say; it has its points."
+REMARK = "It does some of what was asked."
 _SKILL = re.compile(r"\[skill (-?[0-9.]+)\]")
 _MARKED = re.compile(r"<(answer|conversation) ([AB]) (\w+)>\n(.*?)\n</\1 \2 \3>", re.DOTALL)
 _WORDS = ("sea", "lamp", "copper", "window", "river", "seven", "quiet", "paper", "bright", "road", "apple", "stone")
@@ -60,6 +64,10 @@ class Fake(Backend):
     script: tuple[Step, ...] = ()
     """What happens to the first requests, in order; after that, ``ok``."""
     _asked: int = field(default=0, init=False, repr=False, compare=False)
+
+    def wire(self) -> Mapping[str, Any]:
+        """Nothing is sent anywhere: a script of failures is no setting that a request depends on."""
+        return {}
 
     def identity(self) -> Mapping[str, Any]:
         """Everything that changes what it says."""
@@ -110,7 +118,10 @@ class Fake(Backend):
         if request.sampling.top_logprobs:
             odds = self._odds_of_letters(prompt, marks) if pairwise else self._odds_of_digits(prompt, marks)
             return self._token(prompt, odds)
-        if "[[" in prompt:
+        if isinstance(request.reply, ReplySchema):
+            mumbled = self._mumbles(prompt)
+            text = MUMBLED if mumbled else json.dumps(self._conforming(request.reply.schema, prompt, marks))
+        elif "[[" in prompt:
             text = self._comparison(prompt, marks) if pairwise else self._rating(prompt, marks)
         else:
             text = self._essay(request, prompt)
@@ -132,8 +143,44 @@ class Fake(Backend):
 
     def _rating(self, prompt: str, marks: list[float]) -> str:
         if self._mumbles(prompt):
-            return "Hard to say; it has its points."
-        return f"It does some of what was asked. Rating: [[{min(10, max(1, round(self._perceived(prompt, marks))))}]]"
+            return MUMBLED
+        asked = _SCALE.search(prompt)
+        if asked is None or asked.groups() == ("1", "10", None):
+            return f"{REMARK} Rating: [[{min(10, max(1, round(self._perceived(prompt, marks))))}]]"
+        if asked[3]:
+            names = asked[3].split(", ")
+            names = names[::-1] if names[0] == "yes" else names
+            return f"{REMARK} Verdict: [[{names[self._step(prompt, marks, 0, len(names) - 1)]}]]"
+        return f"{REMARK} Verdict: [[{self._step(prompt, marks, int(asked[1]), int(asked[2]))}]]"
+
+    def _conforming(self, schema: Mapping[str, Any], prompt: str, marks: list[float]) -> Any:
+        """What it thinks, as a schema wants it said."""
+        if "properties" in schema:
+            return {name: self._conforming(part, prompt, marks) for name, part in schema["properties"].items()}
+        allowed = schema.get("enum") or schema.get("items", {}).get("enum")
+        if schema["type"] == "array":
+            seen = dict(zip(allowed, marks[-len(allowed) :], strict=False))
+            return sorted(allowed, key=lambda name: -seen.get(name, 0.0))
+        if schema["type"] == "string" and allowed is None:
+            return REMARK
+        if allowed is None:
+            return self._step(prompt, marks, schema["minimum"], schema["maximum"])
+        return self._chosen(allowed, prompt, marks)
+
+    def _chosen(self, allowed: list[Any], prompt: str, marks: list[float]) -> Any:
+        """One of the values that a schema lists."""
+        if "A" in allowed and "B" in allowed:
+            if len(allowed) > 3:  # one of a list
+                return max(allowed, key=lambda name: dict(zip(allowed, marks, strict=False)).get(name, 0.0))
+            gap = self._gap(prompt, marks)
+            return "tie" if "tie" in allowed and abs(gap) <= self.tie_width else "A" if gap > 0 else "B"
+        ordered = allowed[::-1] if allowed[0] == "yes" else allowed
+        return ordered[self._step(prompt, marks, 0, len(ordered) - 1)]
+
+    def _step(self, prompt: str, marks: list[float], lower: int, upper: int) -> int:
+        """The quality it sees, from 1 to 10, on another scale."""
+        seen = lower + (self._perceived(prompt, marks) - 1) / 9 * (upper - lower)
+        return min(upper, max(lower, round(seen)))
 
     def _comparison(self, prompt: str, marks: list[float]) -> str:
         if self._mumbles(prompt):

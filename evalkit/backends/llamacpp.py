@@ -21,9 +21,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
 from evalkit.backends import chat_completions, provider
 from evalkit.backends.provider import Detail
-from evalkit.core.protocols import Backend, Completion, EvalkitError, Misconfigured, PrefixCache, Request, Transport
+from evalkit.core.protocols import (
+    Backend,
+    Completion,
+    EvalkitError,
+    Misconfigured,
+    PrefixCache,
+    Rejected,
+    ReplySchema,
+    Request,
+    Transport,
+)
 
 
 class LlamaCppEngine(Protocol):
@@ -112,9 +124,17 @@ class LlamaCpp(Backend):
         """Ask once. Cancelling frees the slot at the next token (with log-probabilities: at the end)."""
         if self._engine is None or self._pool is None:
             raise RuntimeError("LlamaCpp.complete() before open()")
+        # Its grammars hold any model to a schema; a tool's call needs a template that knows of tools.
+        reply = request.reply
+        if isinstance(reply, ReplySchema) and reply.means == "tool":
+            request = msgspec.structs.replace(request, reply=msgspec.structs.replace(reply, means="json"))
         body = chat_completions.body(request, self.model)
         if self.seed is not None:
             body.setdefault("seed", self.seed)
+        if request.sampling.effort is not None:
+            body["chat_template_kwargs"] = {"reasoning_effort": body.pop("reasoning_effort")} | body.get(
+                "chat_template_kwargs", {}
+            )
         # A stream can be stopped half way. But it withholds tokens that end inside a character or a stop string, and
         # their log-probabilities with them, so requests for those (mostly one token long) are answered in one piece.
         stream = request.sampling.top_logprobs is None
@@ -215,6 +235,8 @@ def _generate(engine: LlamaCppEngine, body: bytes, stop: threading.Event) -> lis
         return events
     try:
         engine.handle_chat_completions(body, receive)
+    except ValueError as error:
+        raise Rejected(f"the embedded llama.cpp does not take this request: {provider.clean(str(error))}") from error
     except RuntimeError as error:
         raise Transport(f"the embedded llama.cpp failed: {provider.clean(str(error))}") from error
     return events

@@ -34,6 +34,8 @@ class OpenAI(Backend):
     """Variable that holds the key. Another server than OpenAI's gets a key only if this names it."""
     max_tokens_field: Literal["max_completion_tokens", "max_tokens"] | None = None
     """How the server calls the token limit. Default: max_completion_tokens at OpenAI, max_tokens elsewhere."""
+    structured: chat_completions.Structured = "json"
+    """How replies that must be JSON are held to their schema: json (response_format), a forced tool call, or none."""
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     """Further HTTP headers; no credentials."""
     concurrency: int = 64
@@ -49,7 +51,8 @@ class OpenAI(Backend):
 
     def identity(self) -> Mapping[str, Any]:
         """Model id and whose servers run it."""
-        return {"model": self.model, **provider.host_identity(VENDOR, self.base_url)}
+        structured = {"structured": self.structured} if self.structured != "json" else {}
+        return {"model": self.model, **provider.host_identity(VENDOR, self.base_url), **structured}
 
     async def open(self) -> None:
         """Set up the connection pool; nothing is sent."""
@@ -60,13 +63,18 @@ class OpenAI(Backend):
         import httpx2
         import openai
 
+        address = provider.Address.of(endpoint.url, ("/chat/completions",))
         headers: dict[str, Any] = {"Content-Type": "application/json", "Accept-Encoding": ENCODINGS, **self.headers}
         if not endpoint.own:  # whatever the SDK would add out of OPENAI_* variables stays here
             headers |= {name: openai.Omit() for name in ("OpenAI-Organization", "OpenAI-Project", *endpoint.stray)}
-            headers["Authorization"] = f"Bearer {endpoint.key}"
+            if address.azure:
+                headers |= {"Authorization": openai.Omit(), "api-key": endpoint.key}
+            else:
+                headers["Authorization"] = f"Bearer {endpoint.key}"
         self._client = openai.AsyncOpenAI(
             api_key=endpoint.key,
-            base_url=endpoint.url,
+            base_url=address.url,
+            default_query=dict(address.query),
             max_retries=0,
             default_headers=headers,
             timeout=openai.Timeout(self.timeout, connect=min(30.0, self.timeout)),
@@ -94,8 +102,8 @@ class OpenAI(Backend):
             response = await client.post("/chat/completions", cast_to=httpx2.Response, content=content)
         except openai.APIStatusError as error:
             detail = Detail.read(error.response.content)
-            if provider.declined(error.status_code, detail):
-                return Completion(text=provider.clean(endpoint.scrub(detail.message)), finish="refusal")
+            if refused := provider.refusal(error.status_code, endpoint.scrubbed(detail)):
+                return refused
             raise self._error(error.status_code, detail, error.response.headers) from None
         except (openai.APIConnectionError, aiohttp.ClientError) as error:  # aiohttp: what its adapter leaves unmapped
             raise provider.unreachable(error, endpoint) from None
@@ -113,7 +121,7 @@ class OpenAI(Backend):
     def _body(self, request: Request) -> dict[str, Any]:
         own = self._endpoint is not None and self._endpoint.own
         field_name = self.max_tokens_field or ("max_completion_tokens" if own else "max_tokens")
-        return chat_completions.body(request, self.model, field_name)
+        return chat_completions.body(request, self.model, field_name, structured=self.structured, strict=own)
 
     def _error(self, status: int, detail: Detail, headers: Mapping[str, str] | None = None) -> EvalkitError:
         assert self._endpoint is not None

@@ -149,9 +149,8 @@ class OpenAIBatches:
         body = bytes(parsed.response.body)
         if parsed.response.status_code != 200:
             detail = Detail.read(body)
-            if provider.declined(parsed.response.status_code, detail):
-                text = provider.clean(self.calls.endpoint.scrub(detail.message))
-                return Completion(text=text, finish="refusal")
+            if refused := provider.refusal(parsed.response.status_code, self.calls.endpoint.scrubbed(detail)):
+                return refused
             raise self.calls.fail(parsed.response.status_code, detail, {})
         return chat_completions.decode(
             body, lambda code, detail: self.calls.fail(code, detail, {}), request, secret=secret

@@ -12,23 +12,24 @@ import math
 import os
 import re
 import time
-from collections.abc import Mapping
+import urllib.request
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import msgspec
 
+from evalkit.backends import rejections
 from evalkit.core import secrets
-from evalkit.core.protocols import Completion, EvalkitError, Misconfigured, RateLimit, Rejected, Transport
+from evalkit.core.protocols import Completion, EvalkitError, Misconfigured, RateLimit, Transport
 
 NO_KEY = "none"
 """Sent where no key is needed: the SDKs refuse to send nothing."""
 
 _UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 _RATE_HEADERS = ("x-ratelimit-{what}-{of}", "anthropic-ratelimit-{of}-{what}")
-_TUNABLE = ("temperature", "top_p", "max_tokens", "seed", "stop", "top_logprobs", "logprobs")
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,64 @@ class Endpoint:
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
+    @property
+    def reached(self) -> str:
+        """The same, with the proxy that stands before a server of one's own, where there is one."""
+        return self.shown + _proxied(self.url)
+
+    def scrubbed(self, detail: Detail) -> Detail:
+        """What an error says, without the key."""
+        return Detail(self.scrub(detail.message), detail.code, detail.param)
+
     def scrub(self, text: str) -> str:
         """``text`` without the key: some servers echo it."""
         return text if self.key == NO_KEY else secrets.without(self.key, text)
+
+
+def _proxied(url: str) -> str:
+    """Names the proxy that requests to an own server go through; most likely nobody meant that."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if is_public(host):
+        return ""
+    proxies = urllib.request.getproxies_environment()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or urllib.request.proxy_bypass(host):
+        return ""
+    at = urlsplit(proxy if "://" in proxy else f"//{proxy}")
+    named = clean(f"{at.hostname}:{at.port or 80}")
+    return f" (through the proxy {named} of the environment; NO_PROXY={host} goes past it)"
+
+
+def is_public(host: str) -> bool:
+    """Whether a host is somebody's on the internet, and none of this machine or network."""
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." in host and not host.endswith((".local", ".internal", ".lan", ".svc"))
+
+
+@dataclass(frozen=True)
+class Address:
+    """A base URL, taken apart as the SDKs want it."""
+
+    url: str
+    """Without query, and without the path of the call itself, which people copy along."""
+    query: Mapping[str, str]
+    """Sent with every request, as Azure's ``api-version``."""
+    azure: bool
+    """It is Azure's, which wants the key in a header of its own."""
+
+    @classmethod
+    def of(cls, url: str, calls: Iterable[str]) -> Address:
+        """Read a URL; ``calls`` are paths that the SDK adds by itself."""
+        parts = urlsplit(url)
+        path = parts.path.rstrip("/")
+        for call in calls:
+            path = path.removesuffix(call).rstrip("/")
+        host = parts.hostname or ""
+        azure = host.endswith((".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"))
+        return cls(urlunsplit((parts.scheme, parts.netloc, path, "", "")), dict(parse_qsl(parts.query)), azure)
 
 
 def server_url(vendor: Vendor, base_url: str | None) -> str:
@@ -86,11 +142,7 @@ def host_identity(vendor: Vendor, base_url: str | None) -> dict[str, str]:
     host = urlsplit(url).hostname or ""
     if vendor.owns(url):
         return {}
-    try:
-        public = ipaddress.ip_address(host).is_global
-    except ValueError:
-        public = "." in host and not host.endswith((".local", ".internal", ".lan", ".svc"))
-    return {"provider": host if public else "self-hosted"}
+    return {"provider": host if is_public(host) else "self-hosted"}
 
 
 def account(vendor: Vendor, base_url: str | None, api_key_env: str | None) -> str:
@@ -169,14 +221,16 @@ class Detail:
         if not isinstance(inner, dict):
             return cls(str(inner))
         message = inner.get("message") or inner.get("detail") or inner
-        return cls(str(message), f"{inner.get('code')} {inner.get('type')}", str(inner.get("param") or ""))
+        nested = inner.get("innererror")
+        codes = [inner.get("code"), inner.get("type"), nested.get("code") if isinstance(nested, dict) else None]
+        return cls(str(message), " ".join(map(str, codes)), str(inner.get("param") or ""))
 
 
-def declined(status: int, detail: Detail) -> bool:
-    """True if the error is a content filter's: the provider refused to answer, which is a finding, not a fault."""
-    if status not in (400, 403):
-        return False
-    return "content_filter" in detail.code or "content_policy" in detail.code or "flagged" in detail.message
+def refusal(status: int, detail: Detail) -> Completion | None:
+    """What a content filter's error is read as: a refusal to answer. None for any other error."""
+    if not rejections.filtered(status, detail.message, detail.code):
+        return None
+    return Completion(text=clean(detail.message), finish="refusal")
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -266,6 +320,12 @@ def http_error(
     if "insufficient_quota" in detail.code or "credit balance is too low" in words or status == 402:
         behind = f"the account behind {key}" if key else "the account there"
         return Misconfigured(f"{said} - {behind} is out of credit; top it up, then run again to resume")
+    if status in (400, 403, 404, 422) and rejections.about_logprobs(detail.message, detail.param):
+        status = 400  # of a setting, whatever the number says
+    elif status >= 500 and rejections.no_system(detail.message):
+        status = 400  # of a chat template
+    if status in (400, 413, 422) and "api key" not in words:
+        return rejections.rejected(said, detail.message, detail.param)
     if status in (401, 403) or (status == 400 and "api key" in words):
         remedy = (
             f"check the key in {key} and that it may use model {model!r}"
@@ -279,34 +339,26 @@ def http_error(
     if status == 404:
         return Misconfigured(
             f"model {model!r} not found at {where}: {clean(detail.message)} - check model and base_url"
+            f"{_path_hint(where)}"
         )
-    if status in (400, 413, 422):
-        return Rejected(f"{said} - {_remedy(detail)}")
     # Redirects are not followed (they would carry the key along); 405, 406, 415 ... mean it is another kind of server.
     to = f" (it points to {clean(headers['location'])})" if headers and "location" in headers else ""
     return Misconfigured(f"{said}{to} - that is not how a chat API answers; check base_url")
+
+
+def _path_hint(where: str) -> str:
+    """What is often wrong with the path of a base URL that nothing is found under."""
+    return "" if urlsplit(where.split(" ", maxsplit=1)[0]).path.strip("/") else ", which mostly ends in /v1"
 
 
 def server_error(
     endpoint: Endpoint, status: int, detail: Detail, *, model: str, headers: Mapping[str, str]
 ) -> EvalkitError:
     """The same of a server that was sent a key, which it may repeat in what it says, or in where it points."""
-    said = Detail(endpoint.scrub(detail.message), detail.code, detail.param)
+    said = endpoint.scrubbed(detail)
     safe = {name: endpoint.scrub(value) for name, value in headers.items()}
     key = None if endpoint.key == NO_KEY else endpoint.key_variable
-    return http_error(status, said, where=endpoint.shown, model=model, key=key, headers=safe)
-
-
-def _remedy(detail: Detail) -> str:
-    """What to do about a rejected request."""
-    named = detail.param if detail.param in _TUNABLE else None
-    if named is None and re.search(r"unsupported|not supported|unrecognized|deprecated", detail.message, re.IGNORECASE):
-        named = next((name for name in _TUNABLE if name in detail.message), None)
-    if named == "max_tokens":
-        return "set the backend's max_tokens_field to the name this server takes"
-    if named:
-        return f"if the model does not take {named}, list it under the model's `unsupported`"
-    return "shorten the prompt, or change the field it names"
+    return http_error(status, said, where=endpoint.reached, model=model, key=key, headers=safe)
 
 
 def unreachable(error: Exception, endpoint: Endpoint) -> EvalkitError:
@@ -321,5 +373,5 @@ def unreachable(error: Exception, endpoint: Endpoint) -> EvalkitError:
         return cause
     what = endpoint.scrub(clean(str(cause), 200))
     never = isinstance(cause, OSError) and not isinstance(cause, (ConnectionResetError, BrokenPipeError, TimeoutError))
-    message = f"no answer from {endpoint.shown}: {type(cause).__name__}{f': {what}' if what else ''}"
+    message = f"no answer from {endpoint.reached}: {type(cause).__name__}{f': {what}' if what else ''}"
     return Transport(message, unreachable=never)

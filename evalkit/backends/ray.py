@@ -140,6 +140,10 @@ class Ray(Backend):
         """The inner one's: where it runs does not change the text."""
         return {"backend": type(self.inner).__name__, **self.inner.identity()}
 
+    def wire(self) -> Mapping[str, Any]:
+        """That of the backend it stands for."""
+        return self.inner.wire()
+
     async def open(self) -> None:
         """Start the actors; returns when the first has loaded, and the others join as they come.
 

@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from evalkit.backends import chat_completions, provider
+from evalkit.backends import bounded, chat_completions, provider
+from evalkit.backends.bounded import bounded_lines
 from evalkit.backends.provider import Detail, Endpoint
 from evalkit.core.batch_api import UnknownBatch
 from evalkit.core.protocols import EvalkitError, Malformed, Misconfigured, Transport
@@ -24,6 +25,8 @@ CLOCKS_APART = 48 * 3600.0
 
 PAGE = 100
 """Batches listed at a time."""
+BEGINNING = 10_000
+"""Bytes of a row that is too long in which its key is looked for: both APIs write it first."""
 
 
 _KEY = re.compile(rb'"custom_id"\s*:\s*"(\w+)"')
@@ -77,6 +80,8 @@ class Calls:
     async def lines(self, path: str) -> AsyncGenerator[bytes, None]:
         """The lines of a download as they arrive; split at newlines alone, for text may hold other separators.
 
+        Of one that is longer than a response may be, the beginning.
+
         Raises:
             Transport: it broke off.
         """
@@ -86,18 +91,12 @@ class Calls:
             # The SDK's own mark of a response that is to be streamed rather than read at once.
             streamed = {"headers": {"X-Stainless-Raw-Response": "stream"}}
             response = await self.client.get(path, cast_to=httpx2.Response, options=streamed)
-        rest = b""
         try:
             with self._errors():
-                async for piece in response.aiter_bytes():
-                    *whole, rest = (rest + piece).split(b"\n")
-                    for line in whole:
-                        if line.strip():
-                            yield line
+                async for line in bounded_lines(response.aiter_bytes()):
+                    yield line
         finally:
             await response.aclose()
-        if rest.strip():
-            yield rest
 
     @contextmanager
     def _errors(self, *, named: bool = True) -> Iterator[None]:
@@ -132,6 +131,8 @@ class Calls:
 
 def row(line: bytes, kind: type[T]) -> T | None:
     """A row of results; None if it is not one."""
+    if _too_long(line):
+        return None
     try:
         return msgspec.json.decode(line, type=kind)
     except (ValueError, RecursionError):
@@ -144,6 +145,9 @@ def row(line: bytes, kind: type[T]) -> T | None:
 
 def key_of(line: bytes) -> str | None:
     """Whose row a line is, though nothing else in it may be readable; None if it is no row, or not a whole one."""
+    if _too_long(line):
+        match = _KEY.search(line, 0, BEGINNING)
+        return match[1].decode() if match else None
     if (found := row(line, _Keyed)) is not None:
         return found.custom_id
     try:
@@ -156,6 +160,10 @@ def key_of(line: bytes) -> str | None:
     return None
 
 
+def _too_long(line: bytes) -> bool:
+    return len(line) > bounded.MOST_BYTES
+
+
 def segment(identifier: str) -> str:
     """An id of the provider's as one part of a URL."""
     return quote(identifier, safe="")
@@ -163,6 +171,8 @@ def segment(identifier: str) -> str:
 
 def no_row(line: bytes, secret: str) -> Malformed:
     """The error for a row that cannot be read."""
+    if _too_long(line):
+        return Malformed(f"the row is longer than {bounded.MOST_BYTES // 1_000_000} MB and was not read", body="")
     try:
         chat_completions.malformed(line, secret)
     except Malformed as error:

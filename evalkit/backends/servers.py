@@ -153,6 +153,10 @@ class Servers(Backend):
         """That of one of them: how many there are does not change the text."""
         return {"backend": type(self.servers[0]).__name__, **self.servers[0].identity()}
 
+    def wire(self) -> dict[str, Any]:
+        """Those of all servers."""
+        return {"servers": [dict(server.wire()) for server in self.servers]}
+
     async def open(self) -> None:
         """Set up the connections to all."""
         for server in self.servers:

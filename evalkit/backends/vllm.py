@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evalkit.backends import rejections
 from evalkit.backends.vllm_engine import VLLMEngine, cause_of, sentence, start
 from evalkit.core.protocols import (
     Backend,
@@ -25,6 +26,7 @@ from evalkit.core.protocols import (
     Misconfigured,
     PrefixCache,
     Rejected,
+    ReplySchema,
     Request,
     Sampling,
     Transport,
@@ -124,7 +126,7 @@ class VLLM(Backend):
         if engine is None:
             raise Misconfigured(f"vLLM with {self.model!r} is asked before it is open")
         tokens = self._tokens(engine, request)
-        params = _params(engine, request.sampling)
+        params = _params(engine, request)
         request_id = uuid.uuid4().hex
         last = None
         try:
@@ -140,7 +142,7 @@ class VLLM(Backend):
                 "gpu_memory_utilization, max_model_len or engine.max_num_seqs. The same command goes on from here"
             ) from error
         except engine.invalid as error:
-            raise Rejected(f"vLLM does not take this request: {sentence(error)}") from error
+            raise rejections.rejected(f"vLLM does not take this request: {sentence(error)}", str(error)) from error
         except engine.failed as error:
             raise Transport(f"vLLM lost this request: {sentence(error.__cause__ or error)}") from error
         return _completion(last, engine, model=self.model, prompt_tokens=len(tokens))
@@ -191,9 +193,10 @@ class VLLM(Backend):
             except (TemplateError, ValueError):
                 pass  # then the system message is not what is wrong
             else:
-                raise Misconfigured(
-                    f"the chat template of {self.model!r} takes no system message ({reason}); remove system_prompt, "
-                    "use a protocol without one, or set chat_template"
+                raise Rejected(
+                    "move the system text into the first user message: model.NAME.system_role=user (the chat template "
+                    f"of {self.model!r} takes no system message: {reason})",
+                    no_system=True,
                 )
         raise Rejected(f"the chat template of {self.model!r} does not take these messages: {reason}")
 
@@ -210,6 +213,7 @@ class VLLM(Backend):
             chat_template=template,
             add_generation_prompt=not prefill,
             continue_final_message=prefill,
+            **({"reasoning_effort": sampling.effort} if sampling.effort is not None else {}),
             **sampling.extra.get("chat_template_kwargs", {}),
         )
         return text
@@ -231,8 +235,9 @@ def _template(text_or_path: str) -> str:
         ) from error
 
 
-def _params(engine: VLLMEngine, sampling: Sampling) -> Any:
+def _params(engine: VLLMEngine, request: Request) -> Any:
     """The request's sampling as vLLM's SamplingParams; ``extra`` takes any further field of theirs."""
+    sampling = request.sampling
     if reserved := sorted({"n", "output_kind", "detokenize"} & sampling.extra.keys()):
         raise Rejected(f"sampling.extra must not set {', '.join(reserved)}: one text a request is what evalkit reads")
     fields: dict[str, Any] = {
@@ -240,8 +245,12 @@ def _params(engine: VLLMEngine, sampling: Sampling) -> Any:
         **engine.defaults,
     }  # unset is 16 in vLLM; None: what the context holds
     fields |= sampling.sent() | sampling.extra
-    for ours in ("extra", "chat_template_kwargs", "top_logprobs"):
+    for ours in ("extra", "chat_template_kwargs", "top_logprobs", "effort", "thinking_tokens"):
         fields.pop(ours, None)
+    if sampling.room is not None:
+        fields["max_tokens"] = sampling.room
+    if isinstance(request.reply, ReplySchema):
+        fields["structured_outputs"] = {"json": request.reply.schema}
     if sampling.stop is not None:
         fields["stop"] = list(sampling.stop)
     if sampling.top_logprobs is not None:
@@ -249,7 +258,8 @@ def _params(engine: VLLMEngine, sampling: Sampling) -> Any:
     try:
         return engine.params(**fields)
     except engine.invalid as error:
-        raise Rejected(f"vLLM does not take these sampling fields ({', '.join(fields)}): {sentence(error)}") from error
+        said = f"vLLM does not take these sampling fields, {', '.join(fields)}: {sentence(error)}"
+        raise rejections.rejected(said, str(error)) from error
 
 
 def _completion(output: Any, engine: VLLMEngine, *, model: str, prompt_tokens: int) -> Completion:

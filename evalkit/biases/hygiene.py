@@ -6,7 +6,6 @@ arXiv:2410.07137); one constant answer took a win rate of 77% on AlpacaEval 2. B
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from evalkit.evidence.evidence import Evidence, percent
 from evalkit.evidence.findings import Finding, counted
 from evalkit.evidence.metrics import HYGIENE, Metric, share
+from evalkit.ratings.answer_checks import FEWEST, LONG, MARKED, MARKER, SUSPICIOUS
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -64,28 +64,6 @@ TEMPLATE_MARKERS = Metric(
     source="Zheng et al. 2024, arXiv:2410.07137",
     names_models=True,
 )
-SUSPICIOUS = 0.2
-"""Share of questions with one and the same answer from which a candidate is named."""
-MARKED = 0.05
-"""Share of answers with a mark from which a candidate is named: honest ones bear none."""
-FEWEST = 5
-"""Questions a candidate must have answered."""
-LONG = 20
-"""Characters: shorter answers (yes, B, 42) may well be equal."""
-MARKER = re.compile(
-    r"\[\[(?:[ABC](?:[<>=]+B)?|\d+(?:\.\d+)?|rating)\]\]"
-    r"|<\|(?:im_start|im_end|eot_id|start_header_id|user prompt)\|>"
-    r"|(?:\[|<\|)The (?:Start|End) of (?:the )?(?:Assistant|Reference)"
-    r"|^[ \t]*\[(?:User Question|System|Question)\][ \t]*$"
-    r"|^[ \t]*#+[ \t]*(?:(?:Unordered )?Model Outputs|Best Model Identifier|Assistant [AB]:)[ \t]*$"
-    r"|\"model_identifier\"[ \t]*:|\"(?:instruction|output|answer)\"[ \t]*:[ \t]*\"\"\""
-    r"|(?:ignore|disregard|forget)\s+(?:all\s+|any\s+|everything\s+)?(?:of\s+)?(?:the\s+|your\s+|these\s+)?"
-    r"(?:(?:previous|prior|above|preceding)\s+(?:instruction|prompt|rule|text|output|response)|(?:above|preceding)\s+#)"
-    r"|my final verdict is",
-    re.IGNORECASE | re.MULTILINE,
-)
-"""What stands in the prompts of MT-Bench's, Arena-Hard's and AlpacaEval's judges and in no answer: verdict marks,
-frames, headings and fields; marks of chat templates; and the plainest injection."""
 
 
 @dataclass(frozen=True)

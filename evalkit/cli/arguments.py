@@ -9,6 +9,7 @@ from evalkit import __version__
 
 VERBS = {
     "run": "answer a benchmark, judge the answers, print the scores",
+    "judge": "judge answers that are there already: files or stored ones",
     "rejudge": "put stored answers to another judge, and report the drift",
     "leaderboard": "rate models from stored judgments or battle tables",
     "compare": "is A better than B? models, runs, folders or judges, paired by question",
@@ -37,6 +38,9 @@ def parse_top(arguments: Sequence[str]) -> None:
     verbs = top.add_subparsers(title="verbs", required=True, metavar="VERB")
     for name, about in VERBS.items():
         verbs.add_parser(name, help=about, add_help=False)
+    if not arguments:
+        top.print_help()
+        raise SystemExit(2)
     _, rest = top.parse_known_args(arguments)
     top.error(f"unrecognized arguments: {' '.join(rest or arguments)}")
 

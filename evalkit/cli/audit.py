@@ -25,8 +25,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="evalkit audit")
     add_options(parser)
     given = parse(parser, arguments)
-    from evalkit.reports.audit_output import FORMATS, one_thread, present
-    from evalkit.reports.output import form_of
+    from evalkit.reports.audit_output import FORMATS, present
+    from evalkit.reports.output import form_of, one_thread
 
     form = form_of(given.format, given.output, FORMATS)
     one_thread()
@@ -56,4 +56,4 @@ def add_options(audit: argparse.ArgumentParser) -> None:
     add("--judge", metavar="NAME", help="only this judge")
     add("--format", choices=["table", "json", "html"], help="default: table, or what FILE ends in")
     add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)
-    audit.epilog = "Experiments on a live judge: `evalkit audit judge=NAME probes=[position,...]`; add -h for its keys."
+    audit.epilog = "Experiments on a live judge: `evalkit audit judge=NAME probes=position,...`; add -h for its keys."

@@ -30,10 +30,8 @@ def main(arguments: Sequence[str]) -> int:
     given = parse(parser, arguments)
     told = Told(given.judge, given.baseline, given.model, parse_map(given.map), given.skip_bad)
     found = import_results(given.format, given.path, given.into, given.benchmark, told)
-    for text in told.assumed:
+    for text in told.notes():
         note(text)
-    if told.skipped:
-        note(f"{len(told.skipped):,} records left out; the first: {next(iter(told.skipped.values()))}")
     for kind, count in found.read.items():
         note(f"{count:,} {kind}, {found.added.get(kind, 0):,} of them new")
     for kind, count in found.failed.items():

@@ -15,10 +15,10 @@ from evalkit.core.protocols import UsageError
 from evalkit.datasets.vocabulary import MAP_HELP, parse_map
 from evalkit.ratings import battle_table, leaderboard
 from evalkit.ratings.beside import side_by_side
-from evalkit.ratings.standing import named
+from evalkit.ratings.criteria import BY
 from evalkit.reports import leaderboard_grid, leaderboard_page, leaderboard_tables
 from evalkit.reports.grid import Grid
-from evalkit.reports.output import form_of, write
+from evalkit.reports.output import form_of, one_thread, write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,18 +36,6 @@ FORMATS = {
 }
 """The format that the ending of a file's name asks for."""
 
-BELONGS = {
-    "aggregate": ("winrate", "lc", "bt", "elo"),
-    "strong_weight": ("winrate", "bt"),
-    "baseline": ("winrate", "lc"),
-    "ties": ("bt",),
-    "style": ("bt",),
-    "difficulties": ("lc",),
-    "gamed": ("lc",),
-    "permutations": ("elo",),
-}
-"""The methods that each option means something to."""
-
 
 def main(arguments: Sequence[str]) -> int:
     """Read the command line and carry it out. Returns the exit code."""
@@ -64,7 +52,8 @@ def add_options(board: argparse.ArgumentParser) -> None:
     add("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=paths)
     methods = "mean scores; win rates; length-controlled win rates; Bradley-Terry; online Elo (default: what fits)"
     add("--method", choices=["score", "winrate", "lc", "bt", "elo"], help=methods)
-    add("--by", choices=["category"], help="one table for each category of questions")
+    by = "one table by category of questions; of rubrics, also by axis, tag or criterion"
+    add("--by", choices=["category", *BY], help=by)
     add("--judge", metavar="NAME", help="only this judge; human: all people together")
     orders = "what verdicts in the two orders come to (default: average); each: every showing counts by itself"
     add("--aggregate", choices=["average", "consistent", "probability", "each"], help=orders)
@@ -93,12 +82,15 @@ def run(options: argparse.Namespace, console: Console, note: Note) -> None:
         UsageError: nothing to show, or options that do not fit each other.
     """
     form = form_of(options.format, options.output, FORMATS)
+    one_thread()
     found = leaderboard.kinds(options.paths, options.judge)
-    method = options.method or ("score" if found.single or not found.pairwise else "bt")
-    for name, methods in BELONGS.items():
+    method = options.method or leaderboard.usual_method(found)
+    for name, methods in leaderboard.APPLIES_TO.items():
         if getattr(options, name) not in (None, False) and method not in methods:
             flag = name.replace("_", "-")
             raise UsageError(f"--{flag} has no meaning for --method {method}; it goes with: {', '.join(methods)}")
+    if options.by in BY and method != "score":
+        raise UsageError(f"--by {options.by} has no meaning for --method {method}; it goes with scores of a rubric")
     if method == "score" and (tables := [path for path in options.paths if battle_table.is_battle_table(path)]):
         raise UsageError(f"{tables[0]} holds comparisons, which have no scores; --method bt, winrate or elo rates them")
     text = _ratings(options, method, form, console, note, found.judges)
@@ -111,19 +103,20 @@ def run(options: argparse.Namespace, console: Console, note: Note) -> None:
 def _ratings(
     options: argparse.Namespace, method: str, form: str, console: Console, note: Note, judges: Iterable[str]
 ) -> str | None:
-    given = {name: getattr(options, name) for name in BELONGS if getattr(options, name) is not None}
+    given = {name: getattr(options, name) for name in leaderboard.APPLIES_TO if getattr(options, name) is not None}
     choices = leaderboard.Choices(
         paths=tuple(options.paths),
         method=method,
         judge=options.judge,
         by_category=bool(options.by),
+        by=options.by if options.by in BY else None,
         every_configuration=options.all,
         columns=parse_map(options.map),
         **given,
     )
     board = leaderboard.rate(choices)
     if not board.standings:
-        raise UsageError(_nothing(choices, judges))
+        raise UsageError(leaderboard.why_nothing(choices, judges))
     standings = board.standings
     if form in ("json", "csv"):
         for about in leaderboard_tables.tables(standings, by_category=choices.by_category):
@@ -139,22 +132,6 @@ def _ratings(
     beside, matrices = side_by_side(standings), form in ("md", "latex", "html")
     grids = leaderboard_grid.all_grids(standings, beside, by_category=choices.by_category, matrices=matrices)
     return show_grids(grids, board.notes, form, options.output, console, note)
-
-
-def _nothing(choices: leaderboard.Choices, judges: Iterable[str]) -> str:
-    """Why there is nothing to show, and what to do."""
-    where = ", ".join(str(path) for path in choices.paths)
-    known = sorted(judges)
-    if choices.method == "score":
-        if choices.judge and known:
-            return f"no judgments by {choices.judge!r} in {where}; there are some by: {', '.join(known)}"
-        return f"no judgments of single grading in {where}; `evalkit run <benchmark>` makes some"
-    if choices.judge and known:
-        return f"no pairwise judgments by {choices.judge!r} in {where}; there are judgments by: {named(known, 12)}"
-    return (
-        f"no pairwise judgments in {where}; --method score rates single grading, and `evalkit run BENCHMARK "
-        "protocol=pairwise` compares answers"
-    )
 
 
 def show_grids(

@@ -12,7 +12,7 @@ from evalkit.cli.arguments import parse
 from evalkit.core.paths import shipped
 from evalkit.core.protocols import UsageError
 from evalkit.datasets import benchmark
-from evalkit.settings import members
+from evalkit.settings import members, rubrics
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     """Read the command line and carry it out. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="evalkit list")
     add = parser.add_argument
-    add("what", choices=["models", "judges", "benchmarks", "protocols"])
+    add("what", choices=["models", "judges", "benchmarks", "protocols", "rubrics"])
     add("--config-dir", type=Path, metavar="DIR", help="a folder of your own YAML: list what it adds")
     given = parse(parser, arguments)
     catalogue(given.what, messages.console(stderr=False), given.config_dir)
@@ -48,10 +48,12 @@ def entries(what: str, own: Path | None = None) -> Iterator[tuple[str, str, str]
         return
     group = what.removesuffix("s")
     for folder in (shipped("conf"), own):
-        for path in sorted((folder / group).glob("*.yaml")) if folder else ():
+        for path in members.files(folder / group) if folder else ():
             members.check_file(group, path)
-            if what == "protocols":
-                yield path.stem, _target(members.read(path)), _first_comment(path)
+            if what == "rubrics":
+                yield path.stem, f"{len(rubrics.load(str(path))[0])} criteria", _first_comment(path)
+            elif what == "protocols":
+                yield path.stem, _target(members.read(path)) or "Declared", _first_comment(path)
             else:
                 node = _node(path, [one for one in (own, shipped("conf")) if one])
                 yield path.stem, _target(node.get("backend", {})), str(node.get("description", ""))
@@ -93,7 +95,8 @@ def catalogue(what: str, console: Console, own: Path | None = None) -> None:
     if what in ("models", "judges"):
         group = what.removesuffix("s")
         console.print(
-            f"Your own: a YAML like these in DIR/{group}/, then --config-dir DIR {group}=NAME",
+            f"Any other by id: {group}=openai/ID, anthropic/ID, vllm/ORG/NAME, llamacpp/PATH.gguf, "
+            f"http://HOST:PORT/v1#NAME. Your own YAML: DIR/{group}/NAME.yaml, then --config-dir DIR {group}=NAME",
             style="dim",
             markup=False,
         )

@@ -42,6 +42,7 @@ def _carry_out(arguments: list[str], *, own_process: bool) -> int:
     from evalkit.cli import messages
     from evalkit.core import secrets
     from evalkit.core.protocols import EvalkitError
+    from evalkit.core.text import plain
 
     if own_process:
         secrets.guard_output()
@@ -51,19 +52,38 @@ def _carry_out(arguments: list[str], *, own_process: bool) -> int:
             warnings.showwarning = messages.show_warning  # type: ignore[assignment]
             return _dispatch(arguments)
     except EvalkitError as error:
-        return messages.failed(error)
-    except OSError as error:
-        if error.errno not in (errno.EMFILE, errno.ENFILE):
+        if not _no_file_left(error):
+            return messages.failed(error)
+        return _too_few_files(plain(str(error)), own_process=own_process)
+    except (OSError, ImportError) as error:
+        if not _no_file_left(error):
             raise
-        # Written directly: a console, which is loaded from files, may not be had any more.
-        sys.stderr.write(
-            f"evalkit: {error.strerror}: this process may not open as many as it needs; raise the limit, as with "
-            "`ulimit -n 4096`, and run the same command again, which goes on from what is stored\n"
-        )
-        return messages.FAILED
+        return _too_few_files(os.strerror(errno.EMFILE), own_process=own_process)
     except KeyboardInterrupt:
         messages.print_error("interrupted; what was answered is stored, and the same command goes on from there")
         return messages.INTERRUPTED
+
+
+def _no_file_left(error: BaseException | None) -> bool:
+    """Whether it came from the limit of open files, of this process or of the machine."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            return True
+        if isinstance(error, ImportError) and os.strerror(errno.EMFILE) in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _too_few_files(what: str, *, own_process: bool) -> int:
+    """Say what to do. Written directly: a console, which is loaded from files, may not be had any more."""
+    if own_process:  # what was half made cannot be cleared away, and says so at the end
+        sys.unraisablehook = lambda _: None
+    sys.stderr.write(
+        f"evalkit: {what}: this process may not open as many files as it needs; raise "
+        "the limit, as with `ulimit -n 4096`, and run the same command again; what was stored is kept\n"
+    )
+    return 2
 
 
 def _keep_secrets(arguments: list[str]) -> None:
@@ -79,33 +99,14 @@ def _keep_secrets(arguments: list[str]) -> None:
         raise UsageError(secrets.CREDENTIAL.format(where=where))
 
 
-def _dispatch(arguments: list[str]) -> int:  # noqa: C901 (one branch a verb)
+def _dispatch(arguments: list[str]) -> int:
+    from importlib import import_module
+
     from evalkit.cli.arguments import VERBS, parse_top
 
     if not arguments or arguments[0] not in VERBS:
         parse_top(arguments)
     verb, *rest = arguments
-    # One branch a verb, and no table of names, so that a type checker follows the imports.
-    if verb == "run":
-        from evalkit.cli.run import main as carry_out
-    elif verb == "rejudge":
-        from evalkit.cli.rejudge import main as carry_out
-    elif verb == "leaderboard":
-        from evalkit.cli.leaderboard import main as carry_out
-    elif verb == "compare":
-        from evalkit.cli.compare import main as carry_out
-    elif verb == "gate":
-        from evalkit.cli.gate import main as carry_out
-    elif verb == "plan":
-        from evalkit.cli.plan import main as carry_out
-    elif verb == "audit":
-        from evalkit.cli.audit import main as carry_out
-    elif verb == "import":
-        from evalkit.cli.import_ import main as carry_out
-    elif verb == "export":
-        from evalkit.cli.export import main as carry_out
-    elif verb == "list":
-        from evalkit.cli.list_ import main as carry_out
-    else:
-        from evalkit.cli.doctor import main as carry_out
-    return carry_out(rest)
+    module = verb + "_" if verb in ("import", "list") else verb  # which Python keeps for itself
+    code: int = import_module(f"evalkit.cli.{module}").main(rest)
+    return code

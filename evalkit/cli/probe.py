@@ -25,12 +25,12 @@ usage: evalkit audit judge=NAME [key=value ...] [--format table|json|html] [-o F
 Experiments on a live judge: two answers of one model to each question, rewritten in ways that should not matter.
 What they will ask is printed first.
 
-  evalkit audit judge=smollm2 probes=[position,verbosity]      no GPU and no key
+  evalkit audit judge=smollm2 probes=position,verbosity        no GPU and no key
   evalkit audit judge=gpt4 probes=all dry_run=true             calls, tokens and cost; asks nothing
 
 keys:
-  judge=NAME | [NAME,...]     whom to examine
-  probes=[NAME,...] | all     {probes}
+  judge=NAME | ID[,...]       whom to examine
+  probes=NAME,... | all       {probes}
   questions=NAME | FILE       default: pocket
   turns=first | both          default: first; with both, second turns are asked too, and judged with the second changed
   model=NAME                  whose answers are shown; default: smollm2
@@ -66,12 +66,12 @@ class ProbeArguments:
         named = plain.pop("probes", None)
         if not named:
             raise UsageError(
-                f"say which probes to run: probes=[NAME,NAME], or probes=all. There are: "
+                f"say which probes to run: probes=NAME,NAME, or probes=all. There are: "
                 f"{', '.join(probe.name for probe in PROBES)}. With dry_run=true you see what they ask, and ask nothing"
             )
         listed = [named] if isinstance(named, str) else named
         if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
-            raise UsageError(f"probes={named!r}: write probes=[NAME,NAME], or probes=all")
+            raise UsageError(f"probes={named!r}: write probes=NAME,NAME, or probes=all")
         probes = chosen([] if listed == ["all"] else listed)
         found = asyncio.run(probe_run.run(config.parse(plain), probes, messages.console(), turns=turns))
         if found.value is not None and found.folder is not None:

@@ -43,6 +43,8 @@ keys:
 OURS = ("of", "as")
 """Keys that a run does not take."""
 FIXED = {
+    "show": "`evalkit run ... show=prompt` shows prompts",
+    "judged_turns": "the turns that the old judge saw are judged",
     "model": "no model is asked",
     "repeats": "each case is put as often as it was",
     "baseline": "the pairs are those that were judged",
@@ -101,7 +103,9 @@ def asked(arguments: Sequence[str]) -> RejudgeArguments:
     from evalkit.rejudge.source import old
     from evalkit.rejudge.tables import FORMATS
     from evalkit.reports.output import form_of
-    from evalkit.settings.compose import quoted, split
+    from evalkit.settings.compose import split
+    from evalkit.settings.ids import name_of
+    from evalkit.settings.overrides import quoted
 
     parser = argparse.ArgumentParser(prog="evalkit rejudge", add_help=False, allow_abbrev=False)
     parser.add_argument("--format", choices=["table", "json"])
@@ -124,8 +128,8 @@ def asked(arguments: Sequence[str]) -> RejudgeArguments:
     found = old(
         Path(paths[0]),
         of=given.get("of") or None,
-        new=name or given["judge"],
-        protocol=_stored_name(wanted) if wanted else None,
+        new=name or name_of(given["judge"], "judge"),
+        protocol=_stored_name(wanted, given.get("rubric")) if wanted else None,
     )
     passed = [*flags] + [one for one in rest if one not in paths and one.lstrip("+~").split("=", 1)[0] not in OURS]
     passed += ["model=fake", f"results_dir={quoted(str(found.root.parent))}"]
@@ -142,19 +146,24 @@ def _protocols() -> dict[str, tuple[str, int]]:
     import msgspec
 
     from evalkit.core.paths import shipped
+    from evalkit.core.protocols import JudgeProtocol
+    from evalkit.settings import config
 
     names = {}
     for path in sorted((shipped("conf") / "protocol").glob("*.yaml")):
-        target = str(msgspec.yaml.decode(path.read_bytes())["_target_"])
-        module, _, kind = target.rpartition(".")
+        node = config.named_protocol(msgspec.yaml.decode(path.read_bytes()), path.stem)
+        module, _, kind = str(node["_target_"]).rpartition(".")
         protocol = getattr(import_module(module), kind)
-        names[path.stem] = (str(protocol.name), int(protocol.shows))
+        if node["_target_"] == config.DECLARED:  # how many it shows is in its text
+            protocol = config.build(node, f"protocol {path.stem}", JudgeProtocol)
+        names[path.stem] = (str(node.get("name") or protocol.name), int(protocol.shows))
     return names
 
 
-def _stored_name(protocol: str) -> str:
-    """What judgments under a protocol say; one of the user's own is taken by its name."""
-    return _protocols().get(protocol, (protocol, 0))[0]
+def _stored_name(protocol: str, rubric: str | None) -> str:
+    """What judgments under a protocol, and a rubric if any, say; one of the user's own is taken by its name."""
+    name = _protocols().get(protocol, (protocol, 0))[0]
+    return f"{name}-{Path(rubric).stem}" if rubric else name
 
 
 def _file_name(found: SourceJudgments) -> str:

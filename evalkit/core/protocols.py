@@ -13,16 +13,28 @@ Errors, by who must act::
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from evalkit.core.schema import ErrorKind, Failure, Finish, Item, Ref, Response, Usage, digest
+from evalkit.core.schema import (
+    CriterionVerdict,
+    ErrorKind,
+    Failure,
+    Finish,
+    Item,
+    Judgment,
+    Ref,
+    Response,
+    Usage,
+    digest,
+)
 from evalkit.core.secrets import scrub
 
 if TYPE_CHECKING:
@@ -87,9 +99,19 @@ class Transport(BackendError):
 
 
 class Rejected(BackendError):
-    """The backend will never take this request as it stands."""
+    """The backend will never take this request as it stands.
+
+    Attributes:
+        no_system: it might without a system message.
+        most_logprobs: it might with so many alternatives for each token.
+    """
 
     kind = "rejected"
+
+    def __init__(self, message: str, *, no_system: bool = False, most_logprobs: int | None = None) -> None:
+        super().__init__(message)
+        self.no_system = no_system
+        self.most_logprobs = most_logprobs
 
 
 class Malformed(BackendError):
@@ -120,6 +142,22 @@ class Message(Struct, frozen=True):
     content: str
 
 
+SystemRole = Literal["system", "user"]
+"""Where the text of a system message goes: into one, or to the beginning of the first user message."""
+
+
+def placed(messages: Iterable[Message], where: SystemRole) -> tuple[Message, ...]:
+    """Messages with all system text in one place, and none where there is no text."""
+    text = "\n\n".join(one.content for one in messages if one.role == "system" and one.content.strip())
+    rest = tuple(one for one in messages if one.role != "system")
+    if not text:
+        return rest
+    first = next((place for place, one in enumerate(rest) if one.role == "user"), None)
+    if where == "system" or first is None:
+        return (Message("system", text), *rest)
+    return (*rest[:first], Message("user", f"{text}\n\n{rest[first].content}"), *rest[first + 1 :])
+
+
 class Sampling(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """How to draw the text. A field is sent only when set."""
 
@@ -130,6 +168,10 @@ class Sampling(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
     stop: tuple[str, ...] | None = None
     top_logprobs: int | None = None
     """Return this many alternatives for each generated token."""
+    effort: str | None = None
+    """How hard to think, in the provider's words: minimal, low, medium, high, ..."""
+    thinking_tokens: int | None = None
+    """Room for thinking, besides ``max_tokens`` for what is written after it."""
     extra: dict[str, Any] = {}
     """Further fields of the backend's own, passed through as they are (reasoning_effort, top_k, ...)."""
 
@@ -144,10 +186,26 @@ class Sampling(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
         unset = Sampling()
         return msgspec.structs.replace(self, **{name: getattr(unset, name) for name in names})
 
+    @property
+    def room(self) -> int | None:
+        """Tokens of thinking and answer together; None where nothing limits them."""
+        return None if self.max_tokens is None else self.max_tokens + (self.thinking_tokens or 0)
+
     def sent(self) -> dict[str, Any]:
         """The fields that are set."""
         built: dict[str, Any] = msgspec.to_builtins(self)
         return built
+
+
+class ReplySchema(Struct, frozen=True):
+    """The JSON object that a reply must be; each backend has it enforced as well as its server can."""
+
+    name: str
+    """Letters, digits, ``_`` and ``-``."""
+    schema: dict[str, Any]
+    """A JSON schema: an object without further properties, all of them required."""
+    means: Literal["json", "tool"] = "json"
+    """Held to the schema as it writes, or made to call a tool whose arguments these are."""
 
 
 class Request(Struct, frozen=True):
@@ -155,6 +213,8 @@ class Request(Struct, frozen=True):
 
     messages: tuple[Message, ...]
     sampling: Sampling = Sampling()
+    reply: ReplySchema | UnsetType = UNSET
+    """Unset leaves the encoding, and so every key, of a request for text as it was before there were schemas."""
 
     def encodable(self) -> Request:
         """The same with U+FFFD for each half of a surrogate pair, which no server and no tokenizer takes."""
@@ -164,7 +224,7 @@ class Request(Struct, frozen=True):
             Message(message.role, message.content.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
             for message in self.messages
         )
-        return Request(messages, self.sampling)
+        return Request(messages, self.sampling, self.reply)
 
 
 def _encodes(text: str) -> bool:
@@ -208,6 +268,8 @@ class Completion(Struct, frozen=True):
     """What the provider says is left of its rate limits; for the client, never stored."""
     thinking: str = ""
     """What the model thought before it answered, where the server keeps that apart; never part of ``text``."""
+    unformed: bool = False
+    """The server did not take the request's schema, and was asked for text."""
     reason: str | None = None
     """Why it stopped, in the server's words, where those are none that are known."""
 
@@ -266,6 +328,14 @@ class Backend:
         """
         raise NotImplementedError(f"{type(self).__name__} does not say what it is: write identity()")
 
+    def wire(self) -> Mapping[str, Any]:
+        """JSON-like: what decides what is sent, and where to; time-outs and the like are left out."""
+        if not dataclasses.is_dataclass(self):
+            return {}
+        names = [one.name for one in dataclasses.fields(self) if one.init]
+        names = [name for name in names if name not in ("concurrency", "timeout")]
+        return {name: repr(getattr(self, name)) for name in names}
+
     async def open(self) -> None:
         """Connect or load. Raises Misconfigured with what to install, set or use instead."""
 
@@ -289,6 +359,8 @@ class Model:
     sampling: Sampling = field(default_factory=Sampling)
     """Wins over what a benchmark asks for."""
     system_prompt: str | None = None
+    system_role: SystemRole = "system"
+    """``user`` for a model that takes no system message."""
     unsupported: tuple[str, ...] = ()
     """Sampling fields this model's provider rejects; never sent, whatever a benchmark asks for."""
     price: str | None = None
@@ -310,7 +382,22 @@ class Model:
             "unsupported": sorted(self.unsupported),
             "system_prompt": self.system_prompt,
             **({"thinking_marks": self.thinking_marks} if self.thinking_marks else {}),
+            **({"system_role": self.system_role} if self.system_role != "system" else {}),
         }
+
+    def prompt(self, messages: Iterable[Message]) -> tuple[Message, ...]:
+        """Messages as this model takes them, its own system prompt before any other."""
+        own = (Message("system", self.system_prompt),) if self.system_prompt else ()
+        return placed((*own, *messages), self.system_role)
+
+    @cached_property
+    def wire(self) -> str:
+        """A digest of what decides what is sent and where to, beside who the model is.
+
+        A request that was rejected is asked again when this changed.
+        """
+        wire = getattr(self.backend, "wire", None)  # one that does not derive from ours may lack it
+        return digest(self.identity(), wire() if wire else None)
 
 
 @dataclass(frozen=True)
@@ -321,6 +408,8 @@ class Case:
     turn: int
     shown: tuple[Response, ...]
     repeat: int = 0
+    criterion: str | None = None
+    """The one criterion of a rubric that this call is about; None: all there are."""
 
     @cached_property
     def shown_ids(self) -> tuple[str, ...]:
@@ -337,6 +426,8 @@ class Verdict(Struct, frozen=True):
 
     scores: tuple[float, ...]
     label: str
+    criteria: tuple[CriterionVerdict, ...] = ()
+    """Of a rubric."""
 
 
 class ReplyExample(Struct, frozen=True):
@@ -388,6 +479,25 @@ class JudgeProtocol:
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
         """The verdict, or why there is none."""
         raise NotImplementedError(f"{type(self).__name__} does not read: write parse()")
+
+    def parts(self, case: Case) -> tuple[Case, ...]:
+        """The calls that a case takes, where it takes several; then ``combine`` makes one verdict of theirs."""
+        return ()
+
+    def part_verdict(self, part: Case, row: Judgment) -> CriterionVerdict:
+        """What the row of a part says of its criterion."""
+        raise NotImplementedError(f"{type(self).__name__} has no parts")
+
+    def combine(self, case: Case, verdicts: Sequence[CriterionVerdict]) -> Verdict | Failure:
+        """The verdict that the parts of a case come to."""
+        raise NotImplementedError(f"{type(self).__name__} has no parts")
+
+    def for_models(self, models: int) -> JudgeProtocol:
+        """The same protocol for so many models; another one where it shows the answers of all at once."""
+        return self
+
+    def check_items(self, items: Sequence[Item]) -> None:
+        """Raise UsageError, before anything is asked, for items that this protocol cannot judge."""
 
     def examples(self) -> Iterable[ReplyExample]:
         """Replies that it reads, as asked for and nearly so, and replies that it must refuse."""

@@ -49,11 +49,13 @@ class Ref(Struct, frozen=True, forbid_unknown_fields=True):
     fingerprint: str
 
 
-class Failure(Struct, frozen=True, forbid_unknown_fields=True):
+class Failure(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Why a row has no result. Never a number, never a tie."""
 
     kind: ErrorKind
     message: str
+    wire: str | None = None
+    """Of a rejected request: ``Model.wire`` of who was asked. Another one may not be rejected."""
 
 
 class Usage(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -72,6 +74,65 @@ class Usage(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
         )
 
 
+class ChatTurn(Struct, frozen=True, forbid_unknown_fields=True):
+    """One message of a history that comes with a question. Calls of tools are text in ``content``."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+
+
+CriterionKind = Literal["yes_no", "1-5", "1-10"]
+"""How a criterion is judged: met or not, or graded."""
+
+
+class Criterion(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """One thing that a rubric looks at."""
+
+    id: str
+    """Names it within its rubric."""
+    text: str
+    points: float = 1.0
+    """What it is worth where it is met (or graded best); below 0 for what an answer must not do."""
+    kind: CriterionKind = "yes_no"
+    anchors: dict[str, str] = {}
+    """What a grade means, by grade (``"1"``) or grades (``"1-2"``)."""
+    axis: str = ""
+    """The side of quality that it belongs to: accuracy, tone, ..."""
+    tags: tuple[str, ...] = ()
+
+
+class CriterionVerdict(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """What a judge said of one criterion: a value, or why there is none; never both."""
+
+    id: str
+    points: float = 1.0
+    kind: CriterionKind = "yes_no"
+    value: float | None = None
+    """1 met, 0 not met; or the grade."""
+    error: Failure | None = None
+    reason: str = ""
+    axis: str = ""
+    tags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """A value that its kind allows or an error, never both, never neither."""
+        if (self.value is None) == (self.error is None):
+            raise ValueError(f"the verdict on criterion {self.id!r} must have a value or an error, and not both")
+        lower, upper = BOUNDS[self.kind]
+        if self.value is not None and not lower <= self.value <= upper:  # false for NaN too
+            raise ValueError(f"criterion {self.id!r} is judged {self.value}, outside {lower:g} to {upper:g}")
+
+    @property
+    def level(self) -> float | None:
+        """The value on 0 (not met, worst grade) to 1 (met, best grade); None where there is none."""
+        lower, upper = BOUNDS[self.kind]
+        return None if self.value is None else (self.value - lower) / (upper - lower)
+
+
+BOUNDS: dict[str, tuple[float, float]] = {"yes_no": (0.0, 1.0), "1-5": (1.0, 5.0), "1-10": (1.0, 10.0)}
+"""Lowest and highest value by kind of criterion."""
+
+
 class Item(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One question of a benchmark."""
 
@@ -84,10 +145,18 @@ class Item(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     reference: tuple[str | None, ...] = ()
     """Reference answer per turn; empty when the benchmark has none for this item."""
     meta: dict[str, Any] = {}
+    system: str | None = None
+    """A system prompt that belongs to the question; it stands after the model's own."""
+    messages: tuple[ChatTurn, ...] = ()
+    """What was said before the first turn."""
+    rubric: tuple[Criterion, ...] = ()
+    """What answers to this very question are judged by."""
 
     def asked(self) -> str:
-        """Hash of what a model is asked; references and metadata do not change an answer."""
-        return digest(self.id, self.turns)
+        """Hash of what a model is asked; references, rubrics and metadata do not change an answer."""
+        if self.system is None and not self.messages:  # as it was before questions could have either
+            return digest(self.id, self.turns)
+        return digest(self.id, self.turns, self.system, self.messages)
 
 
 class Response(
@@ -97,6 +166,8 @@ class Response(
 
     key: str
     """Hash of what was asked: item, model fingerprint, sample index."""
+    id: str = ""
+    """Hash of what was asked *and* answered, which judgments name in ``shown``; always made anew, whatever is given."""
     item: str
     benchmark: str
     category: str
@@ -123,10 +194,9 @@ class Response(
     """Unix time of the last turn."""
     error: Failure | None = None
 
-    @property
-    def id(self) -> str:
-        """Hash of what was asked *and* answered: the identity of the text a judge is shown."""
-        return digest(self.key, self.turns)
+    def __post_init__(self) -> None:
+        """Name the text by what it says."""
+        msgspec.structs.force_setattr(self, "id", digest(self.key, self.turns))
 
 
 class Judged(Struct, frozen=True, kw_only=True, tag_field="schema", tag="evalkit.judgment/1"):
@@ -152,6 +222,8 @@ class Judged(Struct, frozen=True, kw_only=True, tag_field="schema", tag="evalkit
     label: str | None = None
     """The verdict as parsed, before it became scores."""
     error: Failure | None = None
+    criteria: tuple[CriterionVerdict, ...] = ()
+    """Of a rubric: what was said of each criterion."""
     created: float = 0.0
 
     def __post_init__(self) -> None:
@@ -179,6 +251,8 @@ class Judgment(Judged, frozen=True, forbid_unknown_fields=True, kw_only=True):
     parser: str
     """Version of the parser that read ``raw``; rows of an older one are read again without a call."""
     raw: str = ""
+    thinking: str = ""
+    """What the judge thought before it replied, where its server keeps that apart."""
     finish: Finish = "stop"
     logprobs: dict[str, float] | None = None
     """Log-probabilities of the candidates for the verdict token, where they were used."""

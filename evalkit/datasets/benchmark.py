@@ -19,17 +19,8 @@ from evalkit.core.paths import shipped
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Item, digest
 from evalkit.datasets.artifacts import cached, fetch
-from evalkit.datasets.data_files import records, stem
-
-
-class Fields(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which field of a source row holds what. Turns may be a list of texts, or one text."""
-
-    turns: str = "turns"
-    id: str | None = None
-    """None: the id is a hash of the turns."""
-    category: str | None = None
-    reference: str | None = None
+from evalkit.datasets.data_files import columns, records, stem
+from evalkit.datasets.question_fields import Fields, QuestionFields, assumption, find, reach
 
 
 class Questions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,6 +29,8 @@ class Questions(Struct, frozen=True, forbid_unknown_fields=True):
     fields: Fields = Fields()
     artifact: str | None = None
     path: str | None = None
+    found: QuestionFields | None = None
+    """The fields of a user's own file, found in it; what is named in ``fields`` otherwise."""
 
 
 class Generation(Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,8 +63,8 @@ class References(Struct, frozen=True, forbid_unknown_fields=True):
 
     default: str
     sets: Mapping[str, ReferenceSet]
-    categories: tuple[str, ...]
-    """Only items of these categories show a reference."""
+    categories: tuple[str, ...] = ()
+    """Only items of these categories show a reference; empty: all that have one."""
 
 
 class Published(Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,12 +128,31 @@ def spec(name: str) -> Spec:
         UsageError: there is none, or it is malformed.
     """
     path = folder(name) / "benchmark.yaml"
+    if not path.is_file() and path.with_suffix(".yml").is_file():
+        path = path.with_suffix(".yml")
     try:
-        return msgspec.yaml.decode(path.read_bytes(), type=Spec)
+        written = msgspec.yaml.decode(path.read_bytes())
+        if isinstance(written, dict):
+            _check_keys(written, path)
+        return msgspec.convert(written, Spec)
     except OSError as error:
         raise UsageError(f"cannot read {str(path)!r}: {error.strerror}") from error
     except msgspec.MsgspecError as error:
         raise UsageError(f"{str(path)!r}: {error}") from error
+
+
+def _check_keys(written: Mapping[str, object], path: Path) -> None:
+    """Name all keys that are missing or unknown at once."""
+    fields = msgspec.structs.fields(Spec)
+    missing = [field.name for field in fields if field.required and field.name not in written]
+    known = {field.name for field in fields}
+    unknown = [str(key) for key in written if key not in known]
+    wrong = [f"missing are {', '.join(missing)}"] if missing else []
+    wrong += [f"unknown are {', '.join(unknown)}"] if unknown else []
+    if wrong:
+        needs = ", ".join(field.name for field in fields if field.required)
+        may = ", ".join(field.name for field in fields if not field.required)
+        raise UsageError(f"{str(path)!r}: {' and '.join(wrong)}; it needs {needs}, and may have {may}")
 
 
 def in_order(name: str, categories: Iterable[str]) -> list[str]:
@@ -175,25 +187,30 @@ async def load(
     Args:
         name: a shipped benchmark, or the path of a folder with a benchmark.yaml.
         questions: another benchmark, or a JSONL file, to take the questions from.
-        fields: which field of that file holds what; guessed from common names if not given.
+        fields: which field of that file holds what; those that are not given are looked for by common names.
         references: a reference set of the benchmark, the path of a FastChat reference_answer file, or None for the
             benchmark's default.
         limit: only the first so many items of each category.
     """
     about, home = spec(name), folder(name)
+    told: tuple[str, ...] = ()
     if questions is not None:
-        about, home = _with_questions(about, questions, fields)
+        about, home, told = _with_questions(about, questions, fields)
     path = await _questions_path(about, home)
     items = tuple(_items(path, about))
     hashes = {path.name: _sha256(path)}
-    texts, chosen, notes = await _references(about, references, items, hashes)
-    kept = _first(items, limit)
-    shown = set(about.references.categories) if about.references else set()
-    items = tuple(
-        msgspec.structs.replace(item, reference=texts.get(item.id, ()) if item.category in shown else ())
-        for item in kept
+    known, chosen, notes = await _references(about, references, items, hashes)
+    if not (about.references and about.references.categories):
+        shown = {item.category for item in items} if about.references else set()
+    else:
+        shown = set(about.references.categories)
+    taken = tuple(
+        msgspec.structs.replace(item, reference=known.get(item.id, ()) if item.category in shown else ())
+        for item in first_of_each(items, limit)
     )
-    return Benchmark(spec=about, items=items, references=chosen, hashes=hashes, notes=notes)
+    return Benchmark(
+        spec=about, items=taken, references=chosen, hashes=hashes, notes=(*told, *notes, *_twice(items, path))
+    )
 
 
 def at_hand(name: str) -> tuple[Item, ...]:
@@ -207,35 +224,40 @@ def at_hand(name: str) -> tuple[Item, ...]:
     return tuple(_items(path, about)) if path else ()
 
 
-def _with_questions(about: Spec, questions: str, fields: Fields | None) -> tuple[Spec, Path]:
-    """The benchmark on other questions: results go to a folder named after both."""
+def _with_questions(about: Spec, questions: str, fields: Fields | None) -> tuple[Spec, Path, tuple[str, ...]]:
+    """The benchmark on other questions, whose results go to a folder named after both; and what was assumed of them."""
     if questions in names() or os.path.isdir(_path(questions)):
         other = spec(questions)
         taken = {name: getattr(other, name) for name in ("questions", "categories", "generation", "references")}
-        return msgspec.structs.replace(about, name=f"{about.name}-{other.name}", **taken), folder(questions)
+        return msgspec.structs.replace(about, name=f"{about.name}-{other.name}", **taken), folder(questions), ()
     path = _path(questions)
     if not os.path.isfile(path):
         raise UsageError(f"questions={questions!r} is neither a file nor one of: {', '.join(names())}")
-    source = Questions(path=str(path.resolve()), fields=fields or _guessed(path))
-    return msgspec.structs.replace(about, name=f"{about.name}-{stem(path)}", questions=source, categories=()), Path()
-
-
-def _guessed(path: Path) -> Fields:
-    """The field map of a file, by the names that question sets commonly use."""
-    where, row = next(_rows(path), ("", {}))
-    if not where:
+    if not (there := columns(path)):
         raise UsageError(f"{str(path)!r} holds no questions")
+    found, guessed, unused = find(there, path, fields)
+    how = "fields.turns=, .id=, .category=, .reference= or .context=NAME says otherwise"
+    told = (assumption(path, guessed, unused, how),) if guessed or unused else ()
+    source = Questions(path=str(path.resolve()), found=found)
+    references = References(default="own", sets={"own": ReferenceSet()}) if found.reference else None
+    changed = msgspec.structs.replace(
+        about, name=f"{about.name}-{stem(path)}", questions=source, categories=(), references=references
+    )
+    return changed, Path(), told
 
-    def first(*candidates: str) -> str | None:
-        return next((name for name in candidates if name in row), None)
 
-    turns = first("turns", "prompt", "instruction", "question", "input")
-    if turns is None:
-        raise UsageError(
-            f"{where}: no field looks like a question; name it with fields.turns=NAME. There are: {', '.join(row)}"
-        )
-    reference = first("reference", "references", "reference_answer")
-    return Fields(turns=turns, id=first("question_id", "uid", "id"), category=first("category"), reference=reference)
+def _twice(items: Sequence[Item], path: Path) -> tuple[str, ...]:
+    """A line about questions that are there under several ids, if there are any."""
+    by_text: dict[tuple[object, ...], list[str]] = {}
+    for item in items:
+        by_text.setdefault((item.system, item.messages, item.turns), []).append(item.id)
+    twice = [ids for ids in by_text.values() if len(ids) > 1]
+    if not twice:
+        return ()
+    return (
+        f"{path.name}: {len(twice)} questions are there under several ids, with the same text (as "
+        f"{', '.join(map(repr, twice[0][:3]))}); each counts as a question of its own, which narrows intervals",
+    )
 
 
 async def _questions_path(about: Spec, home: Path) -> Path:
@@ -247,19 +269,34 @@ async def _questions_path(about: Spec, home: Path) -> Path:
 
 
 def _items(path: Path, about: Spec) -> Iterator[Item]:
-    fields = about.questions.fields
-    seen: set[str] = set()
+    fields = about.questions.found or QuestionFields.declared(about.questions.fields)
+    seen: dict[str, str] = {}
     for where, row in _rows(path):
-        turns = _turns(row.get(fields.turns), f"{where}: field {fields.turns!r}")
-        identity = str(row[fields.id]) if fields.id and fields.id in row else digest(turns)[:16]
+        said = fields.conversation_of(row, where)
+        turns = said.turns
+        parts = (turns,) if not (said.system or said.messages) else (turns, said.system, said.messages)
+        known = reach(row, fields.id) if fields.id else None
+        identity = str(known) if known is not None else digest(*parts)[:16]
         if identity in seen:
-            raise UsageError(f"{where}: id {identity!r} occurs twice; ids must be unique")
-        seen.add(identity)
-        category = str(row.get(fields.category, "all")) if fields.category else "all"
+            what = f"id {identity!r}" if known is not None else "the same question"
+            raise UsageError(
+                f"{where}: {what} occurs twice, as in record {seen[identity]}; ids must be unique: give each question "
+                "one of its own (fields.id=NAME), or remove one of the two"
+            )
+        seen[identity] = where.rpartition(" ")[2]
+        category = fields.category_of(row)
         if about.categories and category not in about.categories:
             raise UsageError(f"{where}: category {category!r} is not one of {', '.join(about.categories)}")
-        reference = _turns(row[fields.reference], where) if fields.reference and row.get(fields.reference) else ()
-        yield Item(id=identity, benchmark=about.name, category=category, turns=turns, reference=reference)
+        yield Item(
+            id=identity,
+            benchmark=about.name,
+            category=category,
+            turns=turns,
+            reference=fields.reference_of(row, len(turns), where) or said.reference,
+            system=said.system,
+            messages=said.messages,
+            rubric=fields.rubric_of(row, where),
+        )
     if not seen:
         raise UsageError(f"{str(path)!r} holds no questions")
 
@@ -268,18 +305,6 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of a file of data, each with where it stands, for messages."""
     for where, row in records(path, lenient=False):
         yield f"{str(where.path)!r}, record {where.number}", row
-
-
-def _turns(value: object, where: str) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = [value]
-    try:
-        turns = msgspec.convert(value, tuple[str, ...])
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{where}: expected a text or a list of texts; {error}") from error
-    if not turns:
-        raise UsageError(f"{where}: is empty; a question needs at least one turn")
-    return turns
 
 
 async def _references(
@@ -339,7 +364,8 @@ def _at(texts: Sequence[str | None], turn: int) -> str | None:
     return texts[turn] if turn < len(texts) else None
 
 
-def _first(items: Sequence[Item], limit: int | None) -> list[Item]:
+def first_of_each(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """The first so many items of each category; None: all. Raises UsageError for a limit below 1."""
     if limit is None:
         return list(items)
     if limit < 1:

@@ -48,6 +48,10 @@ class CutLine(UserWarning):
     """The last line of a file was incomplete and was left out."""
 
 
+class OtherSheets(CutLine):
+    """A workbook has more sheets than the one that is read."""
+
+
 class Where(NamedTuple):
     """One record of one file."""
 
@@ -244,6 +248,9 @@ def _sheet(path: Path) -> Iterator[Iterator[tuple[Any, ...]]]:
             book = openpyxl.load_workbook(io.BytesIO(file.read()), read_only=True, data_only=True)
         except (zipfile.BadZipFile, KeyError, ValueError) as error:
             raise UsageError(f"cannot read {str(path)!r} as XLSX: {error}") from error
+        if len(book.worksheets) > 1:
+            said = f"{path.name} has {len(book.worksheets)} sheets; the first, {book.worksheets[0].title!r}, is read"
+            warnings.warn(said, OtherSheets, 1)
         try:
             yield book.worksheets[0].iter_rows(values_only=True)
         finally:

@@ -37,6 +37,21 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
 }
 """By field, the columns it may stand in; the first one there counts. Capitals, spaces and hyphens do not matter."""
 
+ANSWERS: Final[dict[str, tuple[str, ...]]] = {
+    "model": ("model", "model_id", "model_name", "generator", "candidate"),
+    "answer": (
+        *("answer", "response", "output", "completion", "generation", "prediction", "model_output", "model_answer"),
+        *("reply", "text"),
+    ),
+    "score": ("score", "rating", "grade", "points"),
+    "answer_a": ("answer_a", "response_a", "output_a", "output_1", "answer_1", "response_1", "response1", "answer1"),
+    "answer_b": ("answer_b", "response_b", "output_b", "output_2", "answer_2", "response_2", "response2", "answer2"),
+}
+"""Further fields of a table of answers, likewise."""
+
+ITEM: Final = ("item", "question_id")
+"""What else --map may call the field ``question``."""
+
 MAP_HELP = f"where a table has a field: {', '.join(COLUMNS)}; may be given several times"
 """What the option --map says of itself."""
 
@@ -76,9 +91,14 @@ KNOWN: Final = (
 MOST_JUDGES: Final = 20
 """More names than that in one column of judges are those of people, unless most look like models."""
 
+MODELS_COLUMN: Final = "judge_model"
+"""The column whose names are never taken for those of people because there are many."""
+
 _PERSON: Final = re.compile(r"(expert|author|human|worker|arena_user|user)_.+\Z", re.DOTALL)
 _MODEL: Final = re.compile(
-    r"gpt|claude|gemini|llama|qwen|mi[sx]tral|deepseek|gemma|command|prometheus|skywork|judge", re.IGNORECASE
+    r"gpt|claude|gemini|llama|qwen|mi[sx]tral|deepseek|gemma|command|prometheus|skywork|selene|grok|phi-|yi-|glm|"
+    r"olmo|falcon|vicuna|judge|reward|(?<![a-z\d])\d{1,3}b(?![a-z\d])",
+    re.IGNORECASE,
 )
 
 
@@ -91,11 +111,6 @@ class BattleColumns:
     one_hot: Mapping[str, str]
     """Column by the winner it stands for; empty where one column holds the winner."""
     assumed: tuple[str, ...]
-
-    @property
-    def people(self) -> bool:
-        """Whether the judges are people by the name of their column."""
-        return _spelt(self.fields.get("judge", "")) in PEOPLE
 
     def value(self, record: Mapping[str, Any], field: str, where: Where) -> str:
         """The text of a field, "" where there is none.
@@ -126,7 +141,8 @@ def truth(value: object) -> bool:
     return str(value).strip().lower() in ("1", "1.0", "true")
 
 
-def _spelt(name: str) -> str:
+def spelt(name: str) -> str:
+    """A column's name as it is compared: capitals, spaces and hyphens do not matter."""
     return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 
@@ -142,20 +158,10 @@ def battle_columns(found: Iterable[str], path: Path, given: Mapping[str, str] | 
         UsageError: a column that must be there is not.
     """
     there = list(found)
-    given = given or {}
-    for field, column in given.items():
-        if field not in COLUMNS:
-            raise UsageError(f"--map {field}={column}: no field {field!r}; there are: {', '.join(COLUMNS)}")
-        if column not in there:
-            near = difflib.get_close_matches(column, there, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(map(repr, there[:12]))}"
-            raise UsageError(f"--map {field}={column}: {str(path)!r} has no such column{hint}")
-    spelt = {_spelt(column): column for column in reversed(there)}
-    fields = {
-        field: given.get(field) or next((spelt[alias] for alias in aliases if alias in spelt), None)
-        for field, aliases in COLUMNS.items()
-    }
-    one_hot = {word: spelt[column] for column, word in ONE_HOT.items() if column in spelt}
+    given = {"question" if field in ITEM else field: column for field, column in (given or {}).items()}
+    fields = columns_of(there, path, COLUMNS, given)
+    written = {spelt(column): column for column in reversed(there)}
+    one_hot = {word: written[column] for column, word in ONE_HOT.items() if column in written}
     one_hot = one_hot if fields["winner"] is None and {"model_a", "model_b"} <= one_hot.keys() else {}
     if missing := [field for field in NEEDED if fields[field] is None and not (field == "winner" and one_hot)]:
         raise UsageError(
@@ -166,6 +172,35 @@ def battle_columns(found: Iterable[str], path: Path, given: Mapping[str, str] | 
     told = [f"{field} is {column!r}" for field, column in fields.items() if column and _assumed(field, column, given)]
     assumed = (f"assumed: in {path.name}, {', '.join(told)}",) if told else ()
     return BattleColumns({field: column for field, column in fields.items() if column is not None}, one_hot, assumed)
+
+
+def columns_of(
+    there: Iterable[str], path: Path, wanted: Mapping[str, tuple[str, ...]], given: Mapping[str, str]
+) -> dict[str, str | None]:
+    """The column of each field, None where there is none.
+
+    Args:
+        there: the names of the file's columns.
+        path: of the file, for messages.
+        wanted: names of columns by field.
+        given: column by field, where the user says so.
+
+    Raises:
+        UsageError: a given field or column is not there.
+    """
+    names = list(there)
+    for field, column in given.items():
+        if field not in wanted:
+            raise UsageError(f"--map {field}={column}: no field {field!r}; there are: {', '.join(wanted)}")
+        if column not in names:
+            near = difflib.get_close_matches(column, names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(map(repr, names[:12]))}"
+            raise UsageError(f"--map {field}={column}: {str(path)!r} has no such column{hint}")
+    written = {spelt(column): column for column in reversed(names)}
+    return {
+        field: given.get(field) or next((written[alias] for alias in aliases if alias in written), None)
+        for field, aliases in wanted.items()
+    }
 
 
 def _assumed(field: str, column: str, given: Mapping[str, str]) -> bool:
@@ -183,7 +218,7 @@ def parse_map(given: Iterable[str] | None) -> dict[str, str]:
         field, equals, column = text.partition("=")
         if not equals or not field or not column:
             raise UsageError(f"--map {text!r} is not FIELD=COLUMN; fields are: {', '.join(COLUMNS)}")
-        result[{"question_id": "question", "item": "question"}.get(field, field)] = column
+        result[field] = column
     return result
 
 
@@ -262,19 +297,24 @@ def unknown(word: str, column: str) -> str:
     return f"field `{column}` is {word[:60]!r}; known are {KNOWN}" if word else f"field `{column}` is empty"
 
 
-def people_among(names: Iterable[str], *, all_of_them: bool) -> frozenset[str]:
-    """Those names of judges that are names of people.
+def people_among(names: Iterable[str], column: str) -> frozenset[str]:
+    """Those names of judges that are names of people: by the column, by themselves, or as there are so many of them.
+
+    More than ``MOST_JUDGES`` names that look neither like people's nor like models' are people's, where those that look
+    like models' are fewer; the latter stay judges.
 
     Args:
         names: of one column.
-        all_of_them: the column is one of people.
+        column: what it is called.
     """
     listed = list(names)
-    persons = [name for name in listed if all_of_them or is_person(name)]
-    others = len(listed) - len(persons)
-    if others > MOST_JUDGES and 2 * sum(bool(_MODEL.search(name)) for name in listed) < len(listed):
+    if spelt(column) in PEOPLE:
         return frozenset(listed)
-    return frozenset(persons)
+    persons = [name for name in listed if is_person(name)]
+    models = {name for name in listed if _MODEL.search(name) and not is_person(name)}
+    others = [name for name in listed if name not in models]
+    many = len(others) - len(persons) > MOST_JUDGES and len(models) < len(others)
+    return frozenset(others if many and spelt(column) != MODELS_COLUMN else persons)
 
 
 def is_person(name: str) -> bool:
@@ -282,10 +322,14 @@ def is_person(name: str) -> bool:
     return name == "human" or bool(_PERSON.match(name))
 
 
-def pooling(path: Path, columns: BattleColumns, people: Collection[str]) -> str:
-    """The line that says whose names are taken for those of people."""
+def pooling(path: Path, column: str, people: Collection[str]) -> tuple[str, ...]:
+    """The line that says whose names are taken for those of people, where that is a guess."""
+    guessed = [name for name in people if not is_person(name)]
+    if not guessed or spelt(column) in PEOPLE:
+        return ()
     return (
-        f"assumed: in {path.name}, the {len(people):,} names in {columns.fields.get('judge', 'judge')!r} are people's"
+        f"assumed: in {path.name}, the {len(people):,} names in {column!r} (as {min(guessed)[:24]!r}) are people's; if "
+        f"they are models, call the column {MODELS_COLUMN!r}",
     )
 
 
@@ -334,11 +378,10 @@ class BattleFile:
             judges[self.columns.value(record, "judge", where)] = None
         meaning = outcomes(words, path)
         self._points = meaning.points
-        self.people = people_among((name for name in judges if name), all_of_them=self.columns.people)
+        column = self.columns.fields.get("judge", "")
+        self.people = people_among((name for name in judges if name), column)
         """Names of judges who are people."""
-        pooled = any(not is_person(name) for name in self.people) and not self.columns.people
-        told = (pooling(path, self.columns, self.people),) if pooled else ()
-        self.assumed = (*self.columns.assumed, *meaning.assumed, *told)
+        self.assumed = (*self.columns.assumed, *meaning.assumed, *pooling(path, column, self.people))
 
     def __iter__(self) -> Iterator[tuple[Where, dict[str, Any], BattleRow]]:
         """Each row with where it stands and the record it is."""

@@ -11,7 +11,7 @@ from evalkit.core.protocols import Judge, Model
 from evalkit.core.schema import ErrorKind, Judged, Judgment, Ref, Response, digest
 from evalkit.datasets.benchmark import Benchmark
 from evalkit.engine.generate import ASK_AGAIN, Candidate, stored
-from evalkit.engine.judge import STOP_UNPARSED, Pairing, count
+from evalkit.engine.judge import STOP_UNPARSED, Pairing, Turns, count
 from evalkit.storage.store import Store
 
 
@@ -22,8 +22,12 @@ class Experiment:
     benchmark: Benchmark
     models: tuple[Model, ...]
     judges: tuple[Judge, ...]
+    given: tuple[Ref, ...] = ()
+    """Models that are not asked, in the configuration whose stored answers are judged."""
     pairing: Pairing = field(default_factory=Pairing)
     """Which answers meet, where a judge sees two."""
+    turns: Turns = "every"
+    """Which answers are judged."""
     repeats: int = 1
     """How often each case is put to each judge."""
     ask_again: frozenset[ErrorKind] = ASK_AGAIN
@@ -57,7 +61,12 @@ class Experiment:
 
     @cached_property
     def _model_refs(self) -> frozenset[Ref]:
-        return frozenset(candidate.ref for candidate in self.candidates)
+        return frozenset((*(candidate.ref for candidate in self.candidates), *self.given))
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The models that are judged, those asked first; without baselines that take part by stored answers alone."""
+        return (*(model.name for model in self.models), *(model.name for model in self.given))
 
     def baseline_of(self, item: str) -> str | None:
         """The model the others are compared with on an item; None if there is none, or the item takes no part."""
@@ -74,19 +83,35 @@ class Experiment:
         return frozenset(item.id for item in self.benchmark.items)
 
     @cached_property
+    def pairwise(self) -> bool:
+        """Whether a judge sees two answers at once."""
+        return any(judge.protocol.shows == 2 for judge in self.judges)
+
+    @cached_property
     def only_stored(self) -> list[str]:
         """Baselines that are not asked: their answers are in the store already."""
-        pairwise = any(judge.protocol.shows == 2 for judge in self.judges)
-        return sorted(set(self.pairing.baseline.values()) - {model.name for model in self.models}) if pairwise else []
+        return sorted(set(self.pairing.baseline.values()) - set(self.names)) if self.pairwise else []
 
-    def baselines(self, store: Store) -> Iterator[Response]:
-        """The answers of baselines that are not asked."""
+    def unasked(self, store: Store) -> Iterator[Response]:
+        """The answers of models that are not asked: of baselines, and of those whose stored answers are judged."""
         for name in self.only_stored:
             yield from (row for row in store.responses(name) if self.baseline_of(row.item) == name)
+        for model in self.given:
+            yield from (row for row in store.responses(model.name) if row.model == model and self._takes_part(row))
+
+    def _takes_part(self, row: Response) -> bool:
+        """Whether a stored answer does: it has a text for every turn, or failed; of several, a pair shows the first."""
+        turns = self._turns.get(row.item)
+        whole = turns is not None and (row.error is not None or len(row.turns) >= turns)
+        return whole and not (self.pairwise and row.sample)
+
+    @cached_property
+    def _turns(self) -> dict[str, int]:
+        return {item.id: len(item.turns) for item in self.benchmark.items}
 
     def answered(self, store: Store) -> Iterator[Response]:
-        """The answers that nobody need be asked for: those of baselines that are not asked, and final ones."""
-        yield from self.baselines(store)
+        """The answers that nobody need be asked for: those of models that are not asked, and final ones."""
+        yield from self.unasked(store)
         for candidate in self.candidates:
             yield from stored(self.benchmark.items, candidate, store.responses(candidate.model.name), self.ask_again)
 
@@ -97,22 +122,21 @@ class Experiment:
 
     def state(self, store: Store) -> str:
         """A hash of what is stored of it; another one as soon as a row is added, whatever the clock says."""
-        paths = [store.responses(name).path for name in (*(model.name for model in self.models), *self.only_stored)]
+        paths = [store.responses(name).path for name in (*self.names, *self.only_stored)]
         paths += [store.judgments(judge.name, judge.protocol.name).path for judge in self.judges]
         sizes = [path.stat().st_size if path.exists() else 0 for path in paths]
-        models, judges = [one.ref for one in self.candidates], [judge.ref for judge in self.judges]
+        models, judges = [*(one.ref for one in self.candidates), *self.given], [judge.ref for judge in self.judges]
         return digest(models, judges, sorted(self.item_ids), self.pairing, sizes)
 
     def answers_to(self, item: str) -> int:
         """How many answers to an item there are to judge, those of a baseline that is not asked included."""
-        return len(self.models) + (self.baseline_of(item) in self.only_stored)
+        return len(self.names) + (self.baseline_of(item) in self.only_stored)
 
     @property
     def cases(self) -> int:
         """How many cases there are to judge, if every answer arrives."""
-        names = [model.name for model in self.models]
         return sum(
-            count(self.benchmark.items, names, judge.protocol.shows, self.pairing, self.repeats)
+            count(self.benchmark.items, self.names, judge.protocol.shows, self.pairing, self.repeats, self.turns)
             for judge in self.judges
         )
 

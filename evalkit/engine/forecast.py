@@ -14,7 +14,7 @@ from evalkit.core.schema import Batch, Item, Judgment, Response, Usage
 from evalkit.core.streams import of
 from evalkit.engine.batches.ledger import by_request, most
 from evalkit.engine.experiment import Experiment
-from evalkit.engine.generate import Candidate
+from evalkit.engine.generate import Candidate, final
 from evalkit.engine.judge import CaseBuilder, JudgeRunner, cases
 from evalkit.models.budget import Amount
 from evalkit.models.client import Clients
@@ -84,7 +84,7 @@ async def forecast(experiment: Experiment, clients: Clients, store: Store) -> li
     """
     result = []
     items = {item.id: item for item in experiment.benchmark.items}
-    answered = list(experiment.baselines(store))
+    answered = list(experiment.unasked(store))
     for model in experiment.models:
         log = store.responses(model.name)
         estimate = Estimate("model", model.name)
@@ -97,9 +97,16 @@ async def forecast(experiment: Experiment, clients: Clients, store: Store) -> li
         estimate = Estimate("judge", judge.name, sent=sent(judge, store))
         habits = habits_of(((row.usage,), row.latency) for row in earlier(judgments, Judgment))
         bench = JudgeRunner(judge, clients.of(judge.model), judgments, experiment.ask_again)
-        builder = CaseBuilder(items, shows=judge.protocol.shows, pairing=experiment.pairing, repeats=experiment.repeats)
+        builder = CaseBuilder(
+            items,
+            shows=judge.protocol.shows,
+            pairing=experiment.pairing,
+            repeats=experiment.repeats,
+            turns=experiment.turns,
+        )
         async for case in cases(of(answered), builder):
-            count_case(case, bench, habits, experiment, estimate)
+            for runner, call in bench.calls(case):
+                count_case(call, runner, habits, estimate)
         result.append(priced(estimate, judge.model, clients, habits, batch=judge.batch))
     return result
 
@@ -116,7 +123,7 @@ def expected(
 ) -> Response:
     """The item's answers: those stored, then dummies as long as answers are expected to be. Counts what is asked."""
     row = log.get(candidate.begin(item).key) or candidate.begin(item)
-    if row.error is not None and row.error.kind not in experiment.ask_again:
+    if row.error is not None and final(row, item, candidate, experiment.ask_again):
         estimate.stored += 1
         return row
     estimate.stored += len(row.turns)
@@ -131,12 +138,11 @@ def expected(
     return replace(row, turns=tuple(turns), error=None)
 
 
-def count_case(case: Case, bench: JudgeRunner, habits: Habits, experiment: Experiment, estimate: Estimate) -> None:
+def count_case(case: Case, bench: JudgeRunner, habits: Habits, estimate: Estimate) -> None:
     """Counts a case, unless its verdict is stored."""
     request = bench.request(case)
     key = bench.key(case, request)
-    entry = bench.log.entry(key)
-    if entry is not None and entry.error not in experiment.ask_again:
+    if bench.has(key):
         estimate.stored += 1
         row = bench.log.get(key) if estimate.known["rows"] < SAMPLE else None
         if row is not None:
@@ -146,7 +152,7 @@ def count_case(case: Case, bench: JudgeRunner, habits: Habits, experiment: Exper
         estimate.pending += 1
         estimate.waiting[batch.key] = batch
         return
-    limit = request.sampling.max_tokens
+    limit = request.sampling.room
     tokens = round(habits.tokens or REPLY_TOKENS)
     _count(estimate, request, min(tokens, limit) if limit else tokens)
 

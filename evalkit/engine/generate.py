@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
 from evalkit.core import thinking
-from evalkit.core.protocols import Malformed, Message, Model, Rejected, Request, Sampling, Transport
+from evalkit.core.protocols import BackendError, Malformed, Message, Model, Rejected, Request, Sampling, Transport
 from evalkit.core.schema import ErrorKind, Failure, Item, Ref, Response, Usage, digest
 from evalkit.core.streams import each, of
 from evalkit.datasets.benchmark import Generation
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 ASK_AGAIN: frozenset[ErrorKind] = frozenset({"transport"})
 """Failures a later run asks again; the others were answered."""
+
+
+NO_ANSWER = "(no answer)"
+"""What stands in a history for an answer without text, which servers do not take."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,34 @@ class Candidate:
 
     def request(self, item: Item, answers: Sequence[str], sample: int = 0) -> Request:
         """The conversation so far, up to the first question not yet answered."""
-        messages = [Message("system", self.model.system_prompt)] if self.model.system_prompt else []
+        messages = opening(item)
         for question, answer in zip(item.turns, answers, strict=False):
-            messages += [Message("user", question), Message("assistant", answer)]
-        messages.append(Message("user", item.turns[len(answers)]))
-        return Request(tuple(messages), self.sampling(item, sample))
+            messages += [Message("user", question), Message("assistant", answer if answer.strip() else NO_ANSWER)]
+        question = item.turns[len(answers)]
+        if messages and messages[-1].role == "user":  # the history ended with the user
+            question = f"{messages.pop().content}\n\n{question}"
+        messages.append(Message("user", question))
+        return Request(self.model.prompt(messages), self.sampling(item, sample))
+
+
+def opening(item: Item) -> list[Message]:
+    """What stands before an item's first question: system prompts as one message, and the history it comes with.
+
+    What a tool returned is told as the user's text, and messages of one role that follow each other are one: servers
+    refuse a tool's message without the call it answers, and many chat templates refuse two of a role in a row.
+    """
+    systems = [item.system] if item.system else []
+    told: list[Message] = []
+    for turn in item.messages:
+        if turn.role == "system":
+            systems.append(turn.content)
+            continue
+        role: Literal["user", "assistant"] = "assistant" if turn.role == "assistant" else "user"
+        content = f"[tool result]\n{turn.content}" if turn.role == "tool" else turn.content
+        if told and told[-1].role == role:
+            content = f"{told.pop().content}\n\n{content}"
+        told.append(Message(role, content))
+    return [*([Message("system", "\n\n".join(systems))] if systems else []), *told]
 
 
 def stored(
@@ -75,7 +102,7 @@ def stored(
     """The rows of items that have nothing left to ask."""
     for item in items:
         row = log.get(candidate.begin(item).key)
-        if row is not None and _final(row, item, ask_again):
+        if row is not None and final(row, item, candidate, ask_again):
             yield row
 
 
@@ -121,12 +148,12 @@ async def respond(
     ``on_new`` is called with the row's key if anything is asked.
     """
     empty = candidate.begin(item)
-    if (row := log.get(empty.key)) and _final(row, item, ask_again):
+    if (row := log.get(empty.key)) and final(row, item, candidate, ask_again):
         return row
     async with log.claim(empty.key, client.stopping):
         log.refresh()  # another run may have stored it meanwhile
         row = log.get(empty.key) or empty
-        if _final(row, item, ask_again):
+        if final(row, item, candidate, ask_again):
             return row
         row = replace(row, error=None)
         on_new(row.key)
@@ -135,16 +162,39 @@ async def respond(
             try:
                 answer = await client.ask(request)
             except (Transport, Rejected, Malformed) as error:
-                row = replace(row, error=error.failure(), created=time.time())
+                row = replace(row, error=failure(error, candidate.model), created=time.time())
             else:
                 row = _extended(row, candidate, answer, request)
             log.append(row)
     return row
 
 
-def _final(row: Response, item: Item, ask_again: frozenset[ErrorKind]) -> bool:
+def failure(error: BackendError, model: Model, *, protocol: str | None = None) -> Failure:
+    """What a row records of a request that failed; advice names the settings of who was asked.
+
+    Args:
+        error: what came in place of an answer.
+        model: who was asked.
+        protocol: under which it was asked as a judge; None for a model that answers.
+    """
+    found = error.failure()
+    if found.kind != "rejected":
+        return found
+    text = found.message.replace("model.NAME", f"{'model' if protocol is None else 'judge'}.{model.name}")
+    text = text.replace("judge.NAME", f"judge.{model.name}").replace("PROTOCOL", protocol or "PROTOCOL")
+    return replace(found, message=text, wire=model.wire)
+
+
+def outdated(error: Failure | None, model: Model) -> bool:
+    """Whether a request was rejected, and now something else would be sent, or to somewhere else."""
+    return error is not None and error.kind == "rejected" and error.wire != model.wire
+
+
+def final(row: Response, item: Item, candidate: Candidate, ask_again: frozenset[ErrorKind]) -> bool:
     """Whether nothing is left to ask."""
-    return row.error.kind not in ask_again if row.error else len(row.turns) >= len(item.turns)
+    if row.error is None:
+        return len(row.turns) >= len(item.turns)
+    return row.error.kind not in ask_again and not outdated(row.error, candidate.model)
 
 
 def _extended(row: Response, candidate: Candidate, answer: Answer, request: Request) -> Response:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from random import Random
 from typing import Any, Literal
 
+import msgspec
 from msgspec.structs import replace
 
 from evalkit.core.protocols import (
@@ -17,17 +20,17 @@ from evalkit.core.protocols import (
     Completion,
     Judge,
     Malformed,
-    Message,
     Rejected,
+    ReplySchema,
     Request,
     Sampling,
     Transport,
     UsageError,
     Verdict,
 )
-from evalkit.core.schema import ErrorKind, Failure, Item, Judgment, Response, digest
+from evalkit.core.schema import ErrorKind, Failure, Item, Judgment, Response, Usage, digest
 from evalkit.core.streams import Stopped
-from evalkit.engine.generate import ASK_AGAIN
+from evalkit.engine.generate import ASK_AGAIN, failure, outdated
 from evalkit.models.budget import usage_bound_if_unreported
 from evalkit.models.client import Client
 from evalkit.storage.store import Log
@@ -41,6 +44,9 @@ UNREADABLE: frozenset[ErrorKind] = frozenset({"unparsed", "truncated"})
 NO_REPLY: frozenset[ErrorKind] = frozenset({"transport", "malformed", "rejected"})
 """Failures that left no reply of the judge's to read."""
 
+
+Turns = Literal["every", "last"]
+"""Which answers are judged: to every turn, or to the last."""
 
 Orders = Literal["both", "seeded"]
 """In which orders a pair is shown: both, or the one that AlpacaEval draws by the instruction."""
@@ -75,14 +81,22 @@ class CaseBuilder:
 
     Args:
         items: by id.
-        shows: how many responses the judge sees at once, 1 or 2.
+        shows: how many responses the judge sees at once; more than 2 are shown as a list, shuffled.
         pairing: which two of them.
-        repeats: how often the same case is put to the judge.
+        repeats: how often the same case is put to the judge; a list in another order each time.
+        turns: which turns are judged.
     """
 
     def __init__(
-        self, items: Mapping[str, Item], *, shows: int = 1, pairing: Pairing | None = None, repeats: int = 1
+        self,
+        items: Mapping[str, Item],
+        *,
+        shows: int = 1,
+        pairing: Pairing | None = None,
+        repeats: int = 1,
+        turns: Turns = "every",
     ) -> None:
+        self._turns = turns
         self._items = items
         self._shows = shows
         self._pairing = pairing or Pairing()
@@ -100,10 +114,15 @@ class CaseBuilder:
             others = [other for other in arrived if self._pairing.meet(item.category, other.model.name, name)]
             groups = [shown for other in others for shown in self._pairing.shown(item, other, response)]
             self._keep(item, response)
+        elif self._shows > 2:
+            self._arrived[item.id].append(response)
+            if len(self._arrived[item.id]) < self._shows:
+                return
+            groups = [tuple(self._arrived.pop(item.id))]
         for shown in groups:
-            for turn in range(1, len(item.turns) + 1):
+            for turn in judged_turns(item, self._turns):
                 for repeat in range(self._repeats):
-                    yield Case(item, turn, shown, repeat)
+                    yield Case(item, turn, shown if self._shows < 3 else shuffled(shown, item, repeat), repeat)
 
     def of(self, responses: Iterable[Response]) -> Iterator[Case]:
         """The cases of responses that are all there."""
@@ -119,6 +138,17 @@ class CaseBuilder:
             arrived.append(response)
 
 
+def judged_turns(item: Item, turns: Turns) -> Sequence[int]:
+    """The turns of an item that are judged, from 1."""
+    return range(1 if turns == "every" else len(item.turns), len(item.turns) + 1)
+
+
+def shuffled(shown: Sequence[Response], item: Item, repeat: int) -> tuple[Response, ...]:
+    """The answers of a list in the order shown: drawn by item and repeat, whichever arrived first."""
+    ordered = sorted(shown, key=lambda response: response.model.name)
+    return tuple(Random(f"{item.id} {repeat}").sample(ordered, len(ordered)))
+
+
 async def cases(responses: AsyncIterable[Response], arrivals: CaseBuilder) -> AsyncGenerator[Case, None]:
     """What can be judged, as soon as the answers it needs are there."""
     async for response in responses:
@@ -126,7 +156,14 @@ async def cases(responses: AsyncIterable[Response], arrivals: CaseBuilder) -> As
             yield case
 
 
-def count(items: Sequence[Item], models: Sequence[str], shows: int, pairing: Pairing, repeats: int) -> int:
+def count(
+    items: Sequence[Item],
+    models: Sequence[str],
+    shows: int,
+    pairing: Pairing,
+    repeats: int,
+    turns: Turns = "every",
+) -> int:
     """How many cases there will be if every answer arrives."""
     total = 0
     for item in items:
@@ -135,7 +172,9 @@ def count(items: Sequence[Item], models: Sequence[str], shows: int, pairing: Pai
             others = len(set(models) - {pairing.baseline.get(item.category)})
             pairs = others if pairing.baseline else others * (others - 1) // 2
             groups = pairs * (2 if pairing.orders == "both" else 1)
-        total += groups * len(item.turns) * repeats
+        if shows > 2:
+            groups = int(len(set(models)) >= shows)
+        total += groups * len(judged_turns(item, turns)) * repeats
     return total
 
 
@@ -172,6 +211,7 @@ class JudgeRunner:
         self._stop_unparsed = stop_unparsed
         self._unreadable: Counter[ErrorKind] | None = Counter()
         """Replies without a readable verdict, by kind; None once one was read."""
+        self._parts = getattr(judge.protocol, "parts", lambda _: ())  # an older package's class may have none
         self._identity = digest(judge.model.identity(), judge.protocol.name)
         self._asked = Sampling()
         self._sampling = judge.model.sampling.without(judge.model.unsupported)
@@ -180,13 +220,11 @@ class JudgeRunner:
         """The rendered prompt, with the protocol's sampling over the judge's own."""
         asked = self.judge.protocol.request(case)
         model = self.judge.model
-        messages = asked.messages
-        if model.system_prompt:
-            messages = (Message("system", model.system_prompt), *messages)
+        messages = model.prompt(asked.messages)
         if asked.sampling != self._asked:  # the same for nearly every case of a protocol
             self._asked = asked.sampling
             self._sampling = asked.sampling.over(model.sampling).without(model.unsupported)
-        return Request(messages, self._sampling)
+        return Request(messages, self._sampling, asked.reply)
 
     def key(self, case: Case, request: Request) -> str:
         """Hash of everything the judge is shown; how its reply is read is not part of it."""
@@ -196,7 +234,10 @@ class JudgeRunner:
     def has(self, key: str) -> bool:
         """Whether a judgment is stored that is not to be asked again."""
         entry = self.log.entry(key)
-        return entry is not None and entry.error not in self._ask_again
+        if entry is None or entry.error in self._ask_again:
+            return False
+        row = self.log.get(key) if entry.error == "rejected" else None
+        return row is None or not outdated(row.error, self.judge.model)
 
     def stored(self, key: str, case: Case, request: Request) -> Judgment | None:
         """What an earlier run left under a key, None if the judge must be asked.
@@ -213,13 +254,36 @@ class JudgeRunner:
             self.log.append(row)
             return row
         logprobs = (row.logprobs,) if row.logprobs is not None else None
-        completion = Completion(row.raw, row.finish, row.usage, logprobs, row.snapshot)
+        completion = Completion(
+            row.raw,
+            row.finish,
+            row.usage,
+            logprobs,
+            row.snapshot,
+            thinking=row.thinking,
+            unformed=row.sampling.get("reply") == "text",
+        )
         reread = self._row(key, case, request, completion, latency=row.latency, cost=row.cost, created=row.created)
         self.log.append(reread)
         return reread
 
+    @cached_property
+    def one_by_one(self) -> JudgeRunner:
+        """The same judge asked about one criterion at a time; those rows have a file of their own, in ``criteria/``."""
+        log = self.log.beside("criteria")
+        return JudgeRunner(self.judge, self.client, log, self._ask_again, stop_unparsed=self._stop_unparsed)
+
+    def calls(self, case: Case) -> Iterator[tuple[JudgeRunner, Case]]:
+        """What is asked for a case, and by whom: itself, or each of its criteria."""
+        if parts := self._parts(case):
+            yield from ((self.one_by_one, part) for part in parts)
+        else:
+            yield self, case
+
     async def judgment(self, case: Case) -> Judgment:
         """What the judge says about a case: stored if it said it before, else asked, and stored as it arrives."""
+        if parts := self._parts(case):
+            return await self._from_parts(case, parts)
         request = self.request(case)
         key = self.key(case, request)
         if row := self.stored(key, case, request):
@@ -237,6 +301,58 @@ class JudgeRunner:
             except (Transport, Rejected, Malformed) as error:
                 return self.record(key, case, request, error)
             return self.record(key, case, request, answer.completion, latency=answer.latency, cost=answer.cost)
+
+    async def _from_parts(self, case: Case, parts: Sequence[Case]) -> Judgment:
+        """The judgment that calls about single criteria come to; each call is stored by itself as it arrives.
+
+        Calls about one answer begin alike: an engine that remembers prompts is asked one after the other.
+        """
+        runner = self.one_by_one
+        keys = [runner.key(part, runner.request(part)) for part in parts]
+        key = digest(self._identity, keys, case.repeat)
+        row = self.log.get(key) if self.has(key) else None
+        if row is not None and row.judge == self.judge.ref:
+            return row
+        first: list[Judgment | BaseException] = []
+        rest = list(parts)
+        cache = self.client.backend.prefix_cache
+        while rest and (cache == "slots" or (cache is not None and not first)):
+            first.append(await runner.judgment(rest.pop(0)))
+        rows = [*first, *await asyncio.gather(*map(runner.judgment, rest), return_exceptions=True)]
+        found: list[Judgment] = []
+        for one in rows:
+            if isinstance(one, BaseException):
+                raise one
+            found.append(one)
+        row = self._joined(key, case, parts, found)
+        self._keep(row)
+        return row
+
+    def _joined(self, key: str, case: Case, parts: Sequence[Case], rows: Sequence[Judgment]) -> Judgment:
+        """One row of the rows of a case's parts: with scores, unless a part is to be asked again."""
+        verdicts = [self.judge.protocol.part_verdict(part, row) for part, row in zip(parts, rows, strict=True)]
+        again = [row.error for row in rows if row.error is not None and row.error.kind in self._ask_again]
+        verdict: Verdict | Failure = self.judge.protocol.combine(case, verdicts)
+        if again:
+            verdict = Failure(again[0].kind, f"{len(again)} of {len(rows)} criteria: {again[0].message}")
+        costs = [row.cost for row in rows]
+        joined = self._row(
+            key,
+            case,
+            Request(()),
+            None,
+            failure=verdict if isinstance(verdict, Failure) else None,
+            **({"scores": verdict.scores, "label": verdict.label} if isinstance(verdict, Verdict) else {}),
+            criteria=tuple(verdicts),
+            raw=msgspec.json.encode({part.criterion: row.raw for part, row in zip(parts, rows, strict=True)}).decode(),
+            usage=sum((row.usage for row in rows), Usage()),
+            bound=sum((row.bound for row in rows if row.bound), Usage()) if any(row.bound for row in rows) else None,
+            snapshot=rows[-1].snapshot,
+            latency=sum(row.latency for row in rows),
+            cost=None if None in costs else sum(cost for cost in costs if cost is not None),
+            created=time.time(),
+        )
+        return replace(joined, sampling=rows[-1].sampling)
 
     def known_without_asking(self, key: str, case: Case, request: Request) -> Judgment | None:
         """The judgment where the judge need not be asked: it is stored, or a rule says that equal answers tie."""
@@ -259,7 +375,8 @@ class JudgeRunner:
         """Read what the judge said, or why it said nothing, and store it."""
         if isinstance(said, BackendError):
             raw = said.body if isinstance(said, Malformed) else ""
-            row = self._row(key, case, request, None, failure=said.failure(), raw=raw, created=time.time())
+            failed = failure(said, self.judge.model, protocol=self.judge.protocol.name)
+            row = self._row(key, case, request, None, failure=failed, raw=raw, created=time.time())
         else:
             row = self._row(key, case, request, said, latency=latency, cost=cost, created=time.time())
         self._keep(row)
@@ -299,6 +416,7 @@ class JudgeRunner:
         **fields: Any,
     ) -> Judgment:
         verdict: Verdict | Failure | None = failure
+        fields["sampling"] = request.sampling.sent()
         if completion is not None:
             verdict = self.judge.protocol.parse(completion, case)
             fields |= {
@@ -308,9 +426,12 @@ class JudgeRunner:
                 "bound": usage_bound_if_unreported(completion.usage, request),
                 "snapshot": completion.model,
                 "logprobs": completion.logprobs[0] if completion.logprobs else None,
+                "thinking": completion.thinking,
             }
+            if isinstance(request.reply, ReplySchema):
+                fields["sampling"] |= {"reply": "text" if completion.unformed else request.reply.means}
         if isinstance(verdict, Verdict):
-            fields |= {"scores": verdict.scores, "label": verdict.label}
+            fields |= {"scores": verdict.scores, "label": verdict.label, "criteria": verdict.criteria}
         elif verdict is not None:
             fields["error"] = verdict
         return Judgment(
@@ -326,6 +447,5 @@ class JudgeRunner:
             models=tuple(response.model for response in case.shown),
             lengths=tuple(len(answer) for answer in case.answers()),
             repeat=case.repeat,
-            sampling=request.sampling.sent(),
             **fields,
         )

@@ -43,6 +43,7 @@ def verdicts(
         shows=judge.protocol.shows,
         pairing=experiment.pairing,
         repeats=experiment.repeats,
+        turns=experiment.turns,
     )
     batches = store.batches(judge.name, judge.protocol.name)
     runner = JudgeRunner(

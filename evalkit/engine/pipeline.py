@@ -35,8 +35,8 @@ async def run(experiment: Experiment, clients: Clients, store: Store, watch: Wat
 async def generate(
     experiment: Experiment, clients: Clients, store: Store, watch: Watch
 ) -> AsyncGenerator[Response, None]:
-    """Every model's answers to every item, and those of a baseline that takes part by its stored answers alone."""
-    for response in experiment.baselines(store):
+    """Every model's answers to every item, and those of models that take part by their stored answers alone."""
+    for response in experiment.unasked(store):
         yield response
     items, again = experiment.benchmark.items, experiment.ask_again
     members = [
@@ -68,7 +68,7 @@ def rated(experiment: Experiment, store: Store) -> Board:
 
     Comparisons become win rates against a baseline, or Bradley-Terry ratings where all met all.
     """
-    stored = (row for model in experiment.models for row in store.responses(model.name))
+    stored = (row for name in experiment.names for row in store.responses(name))
     taking_part = (row for row in stored if row.item in experiment.item_ids)
     single = scores(experiment.judgments(store), taking_part, every_configuration=True)
     baseline = experiment.pairing.baseline or None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from evalkit.core.schema import Judgment, Response
 from evalkit.datasets.artifacts import showing
 from evalkit.engine.snapshots import Snapshots
+from evalkit.ratings.answer_checks import AnswerChecks
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -85,9 +86,7 @@ class Watch:
         self.snapshots = Snapshots()
         self.waiting: dict[str, Waiting] = {}
         """Batches that providers are at work on."""
-        self._answers: Counter[str] = Counter()
-        self._empty: Counter[str] = Counter()
-        """Answers by model, and those of them with nothing in a turn."""
+        self._checks = AnswerChecks()
         self._new: set[str] = set()
         """Keys of rows that this run made and that are not counted yet. No clock could tell: clocks are set anew."""
 
@@ -109,9 +108,7 @@ class Watch:
         """A response is final."""
         new = self._is_new(response)
         self.answers.count(response, new=new)
-        self._answers[response.model.name] += 1
-        if not all(text.strip() for text in response.turns):
-            self._empty[response.model.name] += 1
+        self._checks.add(response)
         if new:
             self.snapshots.add(response)
 
@@ -143,10 +140,7 @@ class Watch:
     @property
     def notes(self) -> list[str]:
         """What is no failure, and a reader of the results should know."""
-        return [
-            f"{model}: {empty} of {self._answers[model]} answers are empty in a turn or more; they count as answers"
-            for model, empty in self._empty.items()
-        ]
+        return self._checks.notes()
 
     def __enter__(self) -> Watch:
         return self

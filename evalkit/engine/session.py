@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -69,6 +70,17 @@ class SessionResult(Generic[T]):
     """Exit code, where nothing did."""
     more: Mapping[str, Any] = field(default_factory=dict)
     """What else the record says that it was about."""
+
+    def exit_code(self) -> int:
+        """The exit code.
+
+        Raises:
+            EvalkitError: that ended it early.
+            KeyboardInterrupt: it was interrupted.
+        """
+        if self.trouble is not None:
+            raise self.trouble
+        return self.code
 
 
 def write_or_say(path: Path, content: str, say: Callable[[str], object]) -> None:
@@ -123,6 +135,7 @@ class Session:
         self.more: Mapping[str, Any] = {}
         self._config = config
         self._name = name
+        self._switch: StopSwitch | None = None
         self._stop_within = stop_within
 
     async def __aenter__(self) -> Session:
@@ -228,7 +241,7 @@ class Session:
             self.watch.snapshots = Snapshots.beside(experiment, self.store, self._tell_change)
             record = Manifest(self.folder / "manifest.json", experiment, self.clients, self.watch, self.more)
             try:
-                with stop_on_interrupt(self.clients, self.console, self._stop_within):
+                with stop_on_interrupt(self.clients, self.console, self._stop_within) as self._switch:
                     yield self.watch
             except EvalkitError as error:
                 self.trouble = error
@@ -237,6 +250,11 @@ class Session:
                 raise
         self.outcome = "error" if self.trouble else self.clients.stopped_by or "done"
         record.end(self.outcome, self.trouble)
+
+    def interrupt(self) -> None:
+        """Do as Ctrl-C does, for those who are told of it elsewhere; to be called in the session's event loop."""
+        if self._switch is not None:
+            self._switch.interrupt()
 
     def _tell_change(self, change: Change) -> None:
         self.say(f"warning: {change}")
@@ -255,7 +273,7 @@ class Session:
         if final := sorted(failed - ask_again):
             self.say(
                 f"the same command does not ask again for what is {' or '.join(final)}; to do so, add "
-                f"ask_again=[{','.join(sorted(failed))}]"
+                f"ask_again={','.join(sorted(failed))}"
             )
         for note in [*self.clients.notes, *watch.notes, *map(str, watch.waiting.values())]:
             self.say(note)
@@ -355,11 +373,12 @@ class StopSwitch:
 
 
 @contextmanager
-def stop_on_interrupt(clients: Clients, console: Console, within: float = STOP_WITHIN) -> Iterator[None]:
+def stop_on_interrupt(clients: Clients, console: Console, within: float = STOP_WITHIN) -> Iterator[StopSwitch]:
     """First Ctrl-C: nothing new is asked, what is under way is finished and stored. Second: drop it.
 
     A scheduler's signals and a lost terminal do as the first Ctrl-C does, however often they come. What has not
-    finished ``within`` so many seconds is dropped.
+    finished ``within`` so many seconds is dropped. Signals reach the main thread alone: elsewhere, only the switch
+    stops it.
 
     Raises:
         KeyboardInterrupt: what was under way was dropped.
@@ -367,10 +386,12 @@ def stop_on_interrupt(clients: Clients, console: Console, within: float = STOP_W
     loop, switch = asyncio.get_running_loop(), StopSwitch(clients, console, within)
     handlers = {signal.SIGINT: switch.interrupt}
     handlers |= {one: switch.stop for one in STOPS if signal.getsignal(one) is not signal.SIG_IGN}  # as nohup sets it
+    if threading.current_thread() is not threading.main_thread():
+        handlers = {}
     for one, handler in handlers.items():
         loop.add_signal_handler(one, handler)
     try:
-        yield
+        yield switch
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None  # dropped
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import pkgutil
 
@@ -48,7 +49,9 @@ def load(name: str, benchmark: str | None = None, told: Told | None = None) -> I
     """
     known = formats()
     if name not in known:
-        raise UsageError(f"there is no format {name!r}; there are: {', '.join(known)}")
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}? There are" if near else "there are"
+        raise UsageError(f"there is no format {name!r}; {hint}: {', '.join(known)}")
     for option in ("judge", "baseline", "model", "columns"):
         if told is not None and getattr(told, option) and option not in known[name].asks:
             flag = "map" if option == "columns" else option

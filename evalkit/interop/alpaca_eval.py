@@ -25,6 +25,7 @@ from evalkit.core.schema import Failure, Item, Judgment, Response, digest
 from evalkit.datasets.data_files import Record, Where, files, first, records
 from evalkit.interop.outputs import Outputs, remembered
 from evalkit.interop.records import (
+    NO_REASON,
     UNKNOWN,
     ExportFormat,
     Imported,
@@ -51,6 +52,8 @@ class _Output(Struct):
     output: str
     generator: str
     dataset: str = UNKNOWN
+    input: str = ""
+    """More of the instruction, in files of Alpaca's older format."""
 
 
 class _Annotation(Struct):
@@ -62,6 +65,7 @@ class _Annotation(Struct):
     annotator: str
     preference: float | None
     dataset: str = UNKNOWN
+    input: str = ""
 
 
 class _Call(Struct):
@@ -158,7 +162,8 @@ class AlpacaEvalFormat(ExportFormat):
     def _output(self, ledger: ImportLedger, unsaid: dict[str, str], source: Record) -> Iterator[Imported]:
         where, record = source
         row = where.read({**unsaid, **record}, _Output)
-        item, new = self._item(where, row.instruction, row.dataset, ledger)
+        asked = "\n\n".join(part for part in (row.instruction, row.input) if part)
+        item, new = self._item(where, asked, row.dataset, ledger)
         if new:
             yield Imported(item)
         response = ledger.answer(where, (item.benchmark, item.id), model_ref(row.generator), (row.output,))
@@ -171,7 +176,8 @@ class AlpacaEvalFormat(ExportFormat):
         row = where.read({**unsaid, **record}, _Annotation)
         prefix = "" if any(name in record for name in _CALL) else _RENAMED
         call = where.read({name: record.get(prefix + name) for name in _CALL}, _Call)
-        item, new = self._item(where, row.instruction, row.dataset, ledger)
+        text = "\n\n".join(part for part in (row.instruction, row.input) if part)
+        item, new = self._item(where, text, row.dataset, ledger)
         if new:
             yield Imported(item)
         asked = JudgedTurn(item.benchmark, item.id, 1, ledger.categories[item.benchmark, item.id])
@@ -193,7 +199,7 @@ class AlpacaEvalFormat(ExportFormat):
         elif raw:
             verdict = Failure("unparsed", "no preference was read from the reply")
         else:
-            verdict = Failure("transport", "there is no reply")
+            verdict = Failure("unparsed", NO_REASON)
         judged = ledger.judgment(
             where,
             asked,
@@ -209,7 +215,7 @@ class AlpacaEvalFormat(ExportFormat):
         )
         texts = {shown[0][1][0]: row.output_1, shown[1][1][0]: row.output_2}
         one = 0 if order == 1 else 1
-        line = _annotation_row(judged, row.instruction, texts, one, prefix) | {"dataset": asked.category}
+        line = _annotation_row(judged, text, texts, one, prefix) | {"dataset": asked.category}
         yield Imported(judged, {"first": one, "prefix": prefix} | difference(record, line))
 
 

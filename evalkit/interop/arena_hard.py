@@ -22,6 +22,7 @@ from evalkit.datasets.data_files import Record, files, first, records
 from evalkit.interop.outputs import Outputs, RowAssembler, judgments, remembered
 from evalkit.interop.records import (
     API_FAILED,
+    NO_REASON,
     UNKNOWN,
     ExportFormat,
     Imported,
@@ -220,6 +221,11 @@ def _answer(
     if not turns:
         raise where.error("there is no answer in field `messages` or `choices`")
     model = model_ref(row.model or row.model_id)
+    asked = tuple(_text(message.content) for message in row.messages if message.role == "user")
+    if identity not in prompts and len(asked) == len(turns) and all(asked):  # no file of questions; this is one
+        item = Item(id=identity, benchmark=benchmark, category=UNKNOWN, turns=asked)
+        if ledger.new(where, item):
+            yield Imported(item)
     response = ledger.answer(where, (benchmark, identity), model, turns, created=row.tstamp, marked=True)
     if response is not None:
         yield Imported(response, difference(record, _answer_row(response, prompts.get(identity, ()))))
@@ -257,8 +263,10 @@ def _games(benchmark: str, ledger: ImportLedger, unsaid: dict[str, str], source:
         raw = _text(game.judgment) if game else ""
         label = game.score if game else None
         verdict: tuple[float, ...] | Failure | None = SCORES.get(label or "")
-        if verdict is None and (raw.strip() in ("", API_FAILED)):
+        if verdict is None and raw.strip() == API_FAILED:
             verdict = Failure("transport", "the judge could not be reached")
+        elif verdict is None and not raw.strip():
+            verdict = Failure("unparsed", NO_REASON)
         elif verdict is None:
             verdict = Failure("unparsed", f"no verdict that counts (score {label!r}) in the reply: {excerpt(raw)!r}")
         judge = judge_ref(row.judge, PROTOCOL)

@@ -9,7 +9,7 @@ from typing import Any
 
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Item, Judgment, Response
-from evalkit.interop import exportable, load
+from evalkit.interop import exportable, load, names
 from evalkit.interop.importing import foreign_log
 from evalkit.interop.records import ExportFormat, Imported, key
 from evalkit.storage.items import NAME, Items
@@ -32,9 +32,10 @@ def export_results(format_name: str, paths: Iterable[Path], out: Path, items: It
     Raises:
         UsageError: the format cannot be exported, or there are no results.
     """
-    plugin = load(format_name)
+    plugin = load(format_name) if format_name in names() else None
     if not isinstance(plugin, ExportFormat):
-        raise UsageError(f"{format_name} cannot be exported; formats that can: {', '.join(exportable())}")
+        why = f"{format_name} cannot be exported" if plugin else f"there is no format {format_name!r}"
+        raise UsageError(f"{why}; formats that can: {', '.join(exportable())}")
     places = list(paths)
     answers, judged = answer_logs(places), judgment_logs(places)
     asked = [path.parent for place in places for path in sorted(place.rglob(NAME))]

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from msgspec.structs import replace
+
 from evalkit.core.protocols import UsageError
-from evalkit.core.schema import Item, Judgment, Response
+from evalkit.core.schema import Item, Judgment, Response, digest
 from evalkit.datasets.data_files import CutLine
 from evalkit.interop import load
-from evalkit.interop.records import Foreign, Imported, Told, key
+from evalkit.interop.records import UNKNOWN, Foreign, Imported, Told, key
+from evalkit.interop.sources import Sources
 from evalkit.storage.items import Items
 from evalkit.storage.store import Log, Store, file_name
 
-TOGETHER = 4096
-"""Rows that are written at once: an arena has more judges than a process may have files open."""
+TOGETHER = 16_000_000
+"""Bytes that are written at once: an arena has more judges than a process may have files open, or would open often."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Summary:
     """Those of them that were not there before."""
     failed: dict[str, int]
     """Records that hold a failure, as ``judgments unparsed``."""
+    models: tuple[str, ...] = ()
+    """Who answered."""
 
 
 def foreign_log(folder: Path, format_name: str) -> Log[Any]:
@@ -39,18 +45,31 @@ def foreign_log(folder: Path, format_name: str) -> Log[Any]:
     return Log(folder / "foreign" / f"{file_name(format_name)}.jsonl", Foreign)
 
 
+def _showing(judged: Judgment) -> str:
+    """What a judge was shown, and who it is: several judgments of it are repeats."""
+    return digest(judged.item, judged.turn, judged.judge, judged.models, judged.shown)
+
+
 class _Results:
     """Writes rows where they belong: those of one file together, with few files open at a time."""
 
-    def __init__(self, into: Path, format_name: str) -> None:
+    def __init__(self, into: Path, format_name: str, reading: Sequence[Path]) -> None:
         self._into = into
+        self._reading = reading
+        self._sources: dict[str, Sources] = {}
+        self._owners: dict[str, str] = {}
+        """The file that each judgment of this import is from, by its key."""
+        self._repeats: dict[Path, Counter[str]] = {}
+        """How many judgments there are on the same showing, by file of judgments."""
         self._format = format_name
         self._stores: dict[str, Store] = {}
         self._items: dict[str, Items] = {}
         self._logs: dict[Path, Log[Any]] = {}
+        self._foreign: dict[Path, Log[Any]] = {}
         self._waiting: dict[Path, dict[str, Any]] = {}
         """Rows that are not written yet, by file and key."""
-        self._rows = 0
+        self._bytes = 0
+        self._encode = msgspec.json.Encoder().encode
 
     @property
     def benchmarks(self) -> tuple[str, ...]:
@@ -64,15 +83,55 @@ class _Results:
         if store is None:
             store = self._stores[record.benchmark] = Store(self._into, record.benchmark, durable=False)
             self._items[record.benchmark] = Items(store.root)
+            self._sources[record.benchmark] = Sources(store.root)
+        if isinstance(record, Judgment) and self._reading:
+            return self._judgment(store, row, record)
         if row.extra:  # first, so that a record that is there never lacks its extras
-            path = store.root / "foreign" / f"{file_name(self._format)}.jsonl"
-            extras = self._logs.get(path) or foreign_log(store.root, self._format)
-            self._append(extras, Foreign(key(record), row.extra))
+            self._append(self._extras(store), Foreign(key(record), row.extra))
         if isinstance(record, Item):
-            return self._items[record.benchmark].keep((record,)) > 0
+            items = self._items[record.benchmark]
+            return items.keep((_completed(record, items.known.get(record.id)),)) > 0
         if isinstance(record, Response):
             return self._append(store.responses(record.model.name), record)
         return self._append(store.judgments(record.judge.name, record.protocol), record)
+
+    def _extras(self, store: Store) -> Log[Any]:
+        if store.root not in self._foreign:
+            self._foreign[store.root] = foreign_log(store.root, self._format)
+        return self._foreign[store.root]
+
+    def _judgment(self, store: Store, row: Imported, judged: Judgment) -> bool:
+        """Write a judgment, unless it is there from the same file. Equal ones of another file are further ones."""
+        source = self._sources[judged.benchmark].of(self._reading[0])
+        log, extras = store.judgments(judged.judge.name, judged.protocol), self._extras(store)
+        showings = self._showings(log)
+        name = judged.key
+        if self._owner(name, log, extras) not in (None, source):
+            name = digest(name, source)
+        self._owners[name] = source
+        if name in self._waiting.get(log.path, {}) or log.entry(name) is not None:
+            return False
+        about = _showing(judged)
+        repeat, showings[about] = showings[about], showings[about] + 1
+        extra = {**row.extra, "source": source}
+        if "row" in extra:
+            extra["row"] = digest(extra["row"], source)
+        self._append(extras, Foreign(name, extra))
+        return self._append(log, replace(judged, key=name, repeat=repeat))
+
+    def _owner(self, name: str, log: Log[Any], extras: Log[Any]) -> str | None:
+        """The file that a judgment is from; None where there is none of this key, or nobody noted it."""
+        if name in self._owners:
+            return self._owners[name]
+        if log.entry(name) is None:
+            return None
+        found = extras.get(name)
+        return found.extra.get("source") if found is not None else None
+
+    def _showings(self, log: Log[Judgment]) -> Counter[str]:
+        if log.path not in self._repeats:
+            self._repeats[log.path] = Counter(map(_showing, log))
+        return self._repeats[log.path]
 
     def _append(self, log: Log[Any], row: Any) -> bool:
         waiting = self._waiting.setdefault(log.path, {})
@@ -84,8 +143,8 @@ class _Results:
         self._logs[log.path] = log
         waiting.pop(row.key, None)
         waiting[row.key] = row
-        self._rows += 1
-        if self._rows >= TOGETHER:
+        self._bytes += len(self._encode(row))
+        if self._bytes >= TOGETHER:
             self.flush()
         return True
 
@@ -96,7 +155,19 @@ class _Results:
                 self._logs[path].extend(rows)
                 self._logs[path].close()
         self._waiting.clear()
-        self._rows = 0
+        self._bytes = 0
+
+
+def _completed(item: Item, known: Item | None) -> Item:
+    """An item with what is known of it from elsewhere: a file that lacks references takes none away."""
+    if known is None or known.turns != item.turns:
+        return item
+    return replace(
+        item,
+        reference=item.reference if any(item.reference) else known.reference,
+        category=known.category if item.category == UNKNOWN else item.category,
+        meta={**known.meta, **item.meta},
+    )
 
 
 def import_results(
@@ -120,7 +191,7 @@ def import_results(
     _check(plugin.read(path), into)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CutLine)  # said already
-        summary = store(plugin.read(path), into, format_name)
+        summary = store(plugin.read(path), into, format_name, plugin.told.reading)
     if not summary.read:
         raise UsageError(f"nothing to import in {str(path)!r}: its files are empty")
     return summary
@@ -148,21 +219,23 @@ def _begin(item: Item) -> str:
     return repr(" ".join(item.turns)[:60])
 
 
-def store(rows: Iterable[Imported], into: Path, format_name: str) -> Summary:
-    """Store rows as they come."""
+def store(rows: Iterable[Imported], into: Path, format_name: str, reading: Sequence[Path] = ()) -> Summary:
+    """Store rows as they come; ``reading`` holds the file that each is from."""
     read: Counter[str] = Counter()
     added: Counter[str] = Counter()
     failed: Counter[str] = Counter()
-    results = _Results(into, format_name)
+    models: dict[str, None] = {}
+    results = _Results(into, format_name, reading)
     try:
         for row in rows:
             kind = {Item: "items", Response: "answers", Judgment: "judgments"}[type(row.record)]
             read[kind] += 1
             added[kind] += results.add(row)
+            if isinstance(row.record, Response):
+                models[row.record.model.name] = None
             if not isinstance(row.record, Item) and row.record.error is not None:
                 failed[f"{kind} {row.record.error.kind}"] += 1
     finally:
         results.flush()
-    return Summary(
-        results.benchmarks, dict(read), {kind: count for kind, count in added.items() if count}, dict(failed)
-    )
+    new = {kind: count for kind, count in added.items() if count}
+    return Summary(results.benchmarks, dict(read), new, dict(failed), tuple(models))

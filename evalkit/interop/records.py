@@ -29,6 +29,9 @@ API_FAILED = "$ERROR$"
 """What FastChat and Arena-Hard write for text when the model could not be reached."""
 
 
+NO_REASON = "the source has neither a verdict nor a reply, and does not say why"
+"""Of such a row nobody knows whether anything was asked; it counts as a reply without a verdict."""
+
 NOT_ANSWERED = Failure("transport", "the source has its error mark for an answer")
 
 
@@ -46,6 +49,10 @@ class Told:
     assumed: dict[str, None] = field(default_factory=dict, compare=False)
     skipped: dict[str, str] = field(default_factory=dict, compare=False)
     """The complaint about each record that was left out, by file and number."""
+    repeated: dict[str, int] = field(default_factory=dict, compare=False)
+    """How many records are there again word for word, by file."""
+    reading: list[Path] = field(default_factory=list, compare=False)
+    """The file whose record is being read, alone in the list."""
 
     def assume(self, text: str) -> None:
         """Keep a line that tells the user what was assumed, once."""
@@ -65,9 +72,21 @@ class Told:
 
     def _named(self, said: str | None, file: Path, what: str, otherwise: str) -> str:
         if said is None:
-            place = f"{file.parent.name}/{file.name}"
+            place = f"{file.parent.name}/{file.name}".lstrip("/")
             self.assume(f"assumed: {place} names no {what}; it is taken for {otherwise!r} (or --{what} NAME)")
         return said or otherwise
+
+    def notes(self) -> list[str]:
+        """What was assumed, left out, or is there twice: a line each."""
+        said = list(self.assumed)
+        if self.skipped:
+            said.append(f"{len(self.skipped):,} records left out; the first: {next(iter(self.skipped.values()))}")
+        said += [
+            f"{name}: {count:,} rows are there again, word for word; each counts, but of a person's votes on the same "
+            "two answers only the last"
+            for name, count in self.repeated.items()
+        ]
+        return said
 
     def rows(self, source: Iterable[Record], read: Callable[[Record], Iterable[Imported]]) -> Iterator[Imported]:
         """What ``read`` makes of each record; with ``skip_bad``, without those it complains about.
@@ -75,7 +94,12 @@ class Told:
         Raises:
             UsageError: a record is malformed and is not to be skipped, or the file ends in the middle.
         """
-        for record in source:
+        seen: set[int] = set()
+        for number, record in enumerate(source, 1):
+            self.reading[:] = [record[0].path]
+            seen.add(int(digest(record[1])[:16], 16))
+            if len(seen) < number:
+                self.repeated[record[0].path.name] = number - len(seen)
             try:
                 yield from list(read(record)) if self.skip_bad else read(record)
             except UsageError as error:
@@ -232,7 +256,8 @@ class ImportLedger:
         self.categories: dict[tuple[str, str], str] = {}
         self._asked: dict[tuple[str, str], str] = {}
         self._answers: dict[tuple[str, str, str], list[Seen]] = {}
-        self._judged: dict[str, tuple[str, ...]] = {}
+        self._judged: dict[str, int] = {}
+        self._alike: dict[tuple[Path, str, str], int] = {}
 
     def new(self, where: Where, item: Item) -> bool:
         """Enter an item; False if it was there, a complaint if its id stands for another question."""
@@ -322,20 +347,22 @@ class ImportLedger:
         latency: float = 0.0,
         finish: Finish = "stop",
     ) -> Judgment:
-        """One showing. Its key covers what was said, so that a judge asked twice leaves two rows."""
+        """One showing. Its key covers what was said, and how often before in the file: asked twice, it is two."""
         usable_name(where, "judge", judge.name)
         models = tuple(model for model, _ in shown)
         ids = tuple(identity for _, (identity, _) in shown)
         lengths = tuple(length for _, (_, length) in shown if length is not None)
         about = digest("imported", asked[:3], judge, protocol, models, ids)
         content = digest(raw, label, verdict)
-        earlier = self._judged.get(about, ())
-        self._judged[about] = (*earlier, content)
+        earlier = self._judged.get(about, 0)
+        self._judged[about] = earlier + 1
+        alike = self._alike.get((where.path, about, content), 0)
+        self._alike[where.path, about, content] = alike + 1
         failed = isinstance(verdict, Failure)
         if not isinstance(verdict, Failure) and not all(map(isfinite, verdict)):
             raise where.error(f"a score is not a finite number: {verdict}")
         return Judgment(
-            key=digest(about, content, earlier.count(content)),
+            key=digest(about, content, alike),
             item=asked.item,
             benchmark=asked.benchmark,
             category=asked.category,
@@ -346,7 +373,7 @@ class ImportLedger:
             shown=ids,
             models=models,
             lengths=lengths if len(lengths) == len(ids) else (),
-            repeat=len(earlier),
+            repeat=earlier,
             scores=None if isinstance(verdict, Failure) else verdict,
             label=None if failed else label,
             error=verdict if isinstance(verdict, Failure) else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,6 +20,8 @@ class OwnPrompt(JudgeProtocol):
     read (``parse``). With ``scoring=logprobs`` it writes one token, and the probabilities of that are read.
     """
 
+    name: str
+    """By default that of the YAML file."""
     scoring: Literal["text", "logprobs"] = "text"
     system: str
     task: str
@@ -27,10 +30,15 @@ class OwnPrompt(JudgeProtocol):
     """Put into the judge's mouth before its first token, where the backend can continue a message."""
     least_mass: float = 0.2
     """With logprobs: the share of probability that must lie on the verdict tokens."""
+    top_logprobs: int = 20
+    """With logprobs: alternatives for the token that are asked for; some providers allow 5."""
     _template: str = field(init=False, repr=False, default="")
 
     def __post_init__(self) -> None:
         """Join the template once."""
+        check_name(self.name)
+        if self.top_logprobs < 1:
+            raise UsageError(f"protocol.top_logprobs={self.top_logprobs}: must be at least 1")
         object.__setattr__(self, "_template", self.task + self.how_to_reply())
         check(self._template)
 
@@ -66,7 +74,15 @@ class OwnPrompt(JudgeProtocol):
             messages.append(Message("assistant", self.prefill))
         if self.scoring == "text":
             return Request(tuple(messages))
-        return Request(tuple(messages), Sampling(max_tokens=1, top_logprobs=20, temperature=0.0))
+        return Request(tuple(messages), Sampling(max_tokens=1, top_logprobs=self.top_logprobs, temperature=0.0))
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError for a protocol's name that could not name a file."""
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}", name) is None:
+        raise UsageError(
+            f"protocol.name={name!r}: use up to 80 letters, digits, _ and -; the judgments' file is called after it"
+        )
 
 
 def check(template: str) -> None:

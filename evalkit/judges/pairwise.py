@@ -11,6 +11,7 @@ from evalkit.core.schema import Failure
 from evalkit.judges import marking, replies
 from evalkit.judges.own import ORDINAL, OwnPrompt, block, conversation
 from evalkit.judges.replies import AB_TIE, FIVE, MARGIN, SCALE8, Form
+from evalkit.judges.scales import check_agrees
 
 SYSTEM = (
     "You compare answers that AI assistants give. You are strict, fair and consistent: your verdict would be the same "
@@ -81,7 +82,7 @@ class Pairwise(OwnPrompt):
     that returns log-probabilities.
     """
 
-    name: ClassVar[str] = "pairwise"
+    name: str = "pairwise"
     shows: ClassVar[int] = 2
     verdict: Literal["ab_tie", "five", "scale8", "margin"] = "ab_tie"
     system: str = SYSTEM
@@ -96,6 +97,8 @@ class Pairwise(OwnPrompt):
             raise UsageError(
                 f"verdict={self.verdict} needs scoring=text; with scoring=logprobs there are: {', '.join(TOKENS)}"
             )
+        for where, text in (("protocol.task", self.task), ("protocol.system", self.system)):
+            check_agrees(text, FORMS[self.verdict], where)
         super().__post_init__()
 
     def how_to_reply(self) -> str:

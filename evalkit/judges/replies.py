@@ -17,7 +17,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from math import exp, fsum, isnan
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from msgspec import Struct
 
@@ -182,6 +182,10 @@ _RATING = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,30})?)(?:/([0-9]{1,3}))?")
 
 def _number(score: float) -> str:
     return f"{score:g}" if score == float(f"{score:g}") else repr(score)
+
+
+Pairs = tuple[tuple[str, Any], ...]
+"""A JSON object as names with values, in the order written."""
 
 
 def no_verdict(completion: Completion) -> Failure | None:
@@ -406,6 +410,30 @@ def json_field(completion: Completion, labels: VerdictLabels, name: str) -> Verd
 
     Two fields of that name, or a value that is no label, are a failure.
     """
+    pairs = json_pairs(completion)
+    if isinstance(pairs, Failure):
+        return pairs
+    values = [value for key, value in pairs if key == name]
+    if len(values) != 1:
+        return Failure("unparsed", f"no JSON object with one field {name!r} in the reply: {excerpt(completion.text)!r}")
+    if (label := labels.label(json_word(values[0]))) is not None:
+        return labels.verdict(label)
+    return Failure("unparsed", f"{name!r} is {excerpt(repr(values[0]))}, which is none of {labels.allowed}")
+
+
+def json_word(value: object) -> str:
+    """A JSON value as the text that a label is read from, a list of names as ``A > B``; empty for what is none."""
+    if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
+        return " > ".join(value)
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+
+
+def json_pairs(completion: Completion) -> Pairs | Failure:
+    """The JSON object that a reply is, or ends with, fenced or not; names that occur twice are kept, to be noticed.
+
+    Returns:
+        Its names with values, objects inside it alike; or why there is none.
+    """
     if failure := no_verdict(completion):
         return failure
     text = spoken(completion.text)
@@ -418,15 +446,10 @@ def json_field(completion: Completion, labels: VerdictLabels, name: str) -> Verd
             pairs: Any = json.loads(candidate, object_pairs_hook=tuple, strict=False)
         except (ValueError, RecursionError):
             continue
-        values = [value for key, value in pairs if key == name] if _is_object(pairs) else []
-        if len(values) != 1:
-            break
-        value = values[0]
-        stated = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
-        if (label := labels.label(stated)) is not None:
-            return labels.verdict(label)
-        return Failure("unparsed", f"{name!r} is {excerpt(repr(value))}, which is none of {labels.allowed}")
-    return Failure("unparsed", f"no JSON object with one field {name!r} in the reply: {excerpt(completion.text)!r}")
+        if _is_object(pairs):
+            return cast("Pairs", pairs)
+        break
+    return Failure("unparsed", f"no JSON object in the reply: {excerpt(completion.text)!r}")
 
 
 def _is_object(pairs: object) -> bool:
@@ -447,7 +470,8 @@ def expected(
     if completion.finish == "refusal":
         return no_verdict(completion) or Failure("refused", "the judge refused")
     if not completion.logprobs:
-        return Failure("unparsed", "the backend returned no log-probabilities; judge by text instead: scoring=text")
+        remedy = "judge by text: protocol.scoring=text, or judge.NAME.protocols.PROTOCOL.scoring=text"
+        return Failure("unparsed", f"the backend returned no log-probabilities; {remedy}")
     mass: dict[str, float] = {}
     for token, logprob in completion.logprobs[0].items():
         if (name := token.strip()) in scores and not isnan(logprob):

@@ -11,6 +11,7 @@ from evalkit.core.schema import Failure
 from evalkit.judges import marking, replies
 from evalkit.judges.own import OwnPrompt, block, conversation
 from evalkit.judges.replies import RatingScale
+from evalkit.judges.scales import WholeNumbers, check_agrees
 
 SYSTEM = (
     "You grade answers that AI assistants give. You are strict, fair and consistent: the same quality gets the same "
@@ -57,11 +58,18 @@ class Single(OwnPrompt):
     even from small models. Needs a backend that returns log-probabilities.
     """
 
-    name: ClassVar[str] = "single"
+    name: str = "single"
     shows: ClassVar[int] = 1
     system: str = SYSTEM
     task: str = TASK
     about_reference: str = ABOUT_REFERENCE
+
+    def __post_init__(self) -> None:
+        """See that the task names no other scale than the prompt does, and join the template."""
+        scale = SCALE if self.scoring == "text" else WholeNumbers(0, 9)
+        for where, text in (("protocol.task", self.task), ("protocol.system", self.system)):
+            check_agrees(text, scale, where)
+        super().__post_init__()
 
     def how_to_reply(self) -> str:
         """A rating in brackets, or one digit."""

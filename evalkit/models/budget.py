@@ -44,7 +44,7 @@ def amount(usage: Usage, price: Price | None, *, share: float = 1.0) -> Amount:
 def bound(request: Request) -> Usage:
     """Tokens a request can take at the most: no tokenizer makes more tokens than there are bytes."""
     prompt = sum(len(message.content.encode("utf-8", "replace")) + OVERHEAD for message in request.messages)
-    return Usage(prompt, request.sampling.max_tokens or LONGEST_REPLY)
+    return Usage(prompt, request.sampling.room or LONGEST_REPLY)
 
 
 def usage_bound_if_unreported(usage: Usage, request: Request) -> Usage | None:

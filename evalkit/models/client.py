@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from msgspec import Struct
+import msgspec
+from msgspec import UNSET, Struct
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from evalkit.core import streams
@@ -24,9 +25,11 @@ from evalkit.core.protocols import (
     Malformed,
     Model,
     Rejected,
+    ReplySchema,
     Request,
     Transport,
     UsageError,
+    placed,
 )
 from evalkit.core.schema import Usage
 from evalkit.core.streams import Stopped
@@ -42,6 +45,9 @@ FIRST_REPLY = 300
 
 DEAD_AFTER = 2.0
 """Multiples of the time-out without a response, while several requests wait, after which a backend counts as dead."""
+
+MOST_REFUSED = 3
+"""Schemas a server refuses, each answered without, before it is sent none any more."""
 
 TOO_MANY = 429
 """The HTTP status that says the provider's limits are reached."""
@@ -115,6 +121,8 @@ class Client:
         self._meter = Meter(self.caps) if self.caps != Caps() else None
         self._tokens = 0.0
         """Mean tokens per answered request."""
+        self._no_system = False
+        self._most_logprobs: int | None = None
         self._lost_in_a_row = 0
         self._dead = False
         self._asking = 0
@@ -122,6 +130,8 @@ class Client:
         """Monotonic time of the last sign of life, or when there was nothing to be heard."""
         self._opened = False
         self._opening = asyncio.Lock()
+        self._refused: list[ReplySchema] = []
+        self._schemas_refused = 0
 
     def stopping(self) -> bool:
         """Whether nothing new is to be asked."""
@@ -161,7 +171,7 @@ class Client:
                 self._heard_at = start
             self._asking += 1
             try:
-                completion = await self._answered(request.encodable())
+                completion = await self._adapted(request.encodable())
             except Stopped:
                 self.traffic.asked -= 1
                 raise
@@ -204,6 +214,56 @@ class Client:
         self._count(usage, cost)
         return cost
 
+    async def _adapted(self, request: Request) -> Completion:
+        """Ask in the form that this model takes; where it names another one, in that, and from then on."""
+        request = _changed(request, no_system=self._no_system, most_logprobs=self._most_logprobs)
+        try:
+            return await self._formed(request)
+        except Rejected as error:
+            other = _changed(request, no_system=error.no_system, most_logprobs=error.most_logprobs)
+            if other == request:
+                raise
+        completion = await self._adapted(other)
+        if other.messages != request.messages and not self._no_system:
+            self._no_system = True
+            self.notes.append(
+                f"{self.name!r} took no system message: its text was put before the first user message. "
+                "system_role=user, beside its sampling, does so from the start"
+            )
+        most = other.sampling.top_logprobs
+        if most != request.sampling.top_logprobs and self._most_logprobs is None:
+            self._most_logprobs = most
+            self.notes.append(
+                f"{self.name!r} gives {most} alternatives for a token at the most: no more were asked for. "
+                f"protocol.top_logprobs={most} does so from the start"
+            )
+        return completion
+
+    async def _formed(self, request: Request) -> Completion:
+        """As asked for; in plain text where the server takes no schema. Its prompt asks for the same form in words."""
+        if not isinstance(request.reply, ReplySchema):
+            return await self._answered(request)
+        plain = msgspec.structs.replace(request, reply=UNSET)
+        known = self._schemas_refused >= MOST_REFUSED or request.reply in self._refused
+        if not known:
+            try:
+                return await self._answered(request)
+            except Rejected as error:
+                if error.no_system or error.most_logprobs:
+                    raise  # which `_adapted` mends first
+                refusal = error
+        completion = await self._answered(plain)  # or it is something else that the server does not take
+        if not known:
+            self._refused.append(request.reply)
+            self._schemas_refused += 1
+            if self._schemas_refused == 1:
+                self.notes.append(
+                    f"{self.name!r} takes no JSON schema here and is asked for the same reply in words ({refusal}); "
+                    "such rows say reply=text. Another way: structured=tool in the backend's settings, or reply: tag "
+                    "in the protocol"
+                )
+        return msgspec.structs.replace(completion, unformed=True)
+
     async def _answered(self, request: Request) -> Completion:
         """The first attempt by itself; tenacity, which costs as much as all else here, takes over when it fails."""
         try:
@@ -242,7 +302,7 @@ class Client:
     async def _sent(self, request: Request) -> Completion:
         expected = 0.0
         if self._meter is not None:
-            expected = self._tokens or bound(request).prompt_tokens / 4 + (request.sampling.max_tokens or FIRST_REPLY)
+            expected = self._tokens or bound(request).prompt_tokens / 4 + (request.sampling.room or FIRST_REPLY)
             await self._meter.passed(expected, self.pace.sleep)
         await self.pace.enter()
         sent = time.monotonic()
@@ -308,6 +368,16 @@ class Client:
             f"{self.name!r} does not answer: {why}. Last: {last}. Everything answered so far is stored; "
             "check the server and run the same command again"
         )
+
+
+def _changed(request: Request, *, no_system: bool, most_logprobs: int | None) -> Request:
+    """A request without a system message, or with fewer alternatives for each token; itself where it is so already."""
+    messages, sampling = request.messages, request.sampling
+    if no_system:
+        messages = placed(messages, "user")
+    if most_logprobs is not None and (sampling.top_logprobs or 0) > most_logprobs:
+        sampling = msgspec.structs.replace(sampling, top_logprobs=most_logprobs)
+    return Request(messages, sampling)
 
 
 class Clients:

@@ -23,7 +23,7 @@ GAIN = Metric(
     unbiased=0.0,
     risk="That padding moves its scores as much as its comparisons.",
     source="Jeong et al. 2024, arXiv:2406.12319",
-    needs="`evalkit audit judge=NAME probes=[{probe}]`",
+    needs="`evalkit audit judge=NAME probes={probe}`",
 )
 DIFFERS = Metric(  # descriptive, as the next one is: no judge is expected to be without
     name="probe_{probe}_differs",
@@ -31,7 +31,7 @@ DIFFERS = Metric(  # descriptive, as the next one is: no judge is expected to be
     unit=share("pairs"),
     topic=EXPERIMENTS,
     question="How many pairs of answers come out otherwise when each answer is scored by itself?",
-    needs="`evalkit audit judge=NAME probes=[{probe}]`",
+    needs="`evalkit audit judge=NAME probes={probe}`",
 )
 CIRCLES = Metric(
     name="probe_{probe}_circles",
@@ -40,7 +40,7 @@ CIRCLES = Metric(
     topic=EXPERIMENTS,
     question="How often do verdicts on three answers go in a circle, as scores never can?",
     chance=0.25,
-    needs="`evalkit audit judge=NAME probes=[{probe}]`",
+    needs="`evalkit audit judge=NAME probes={probe}`",
 )
 NO_PLACEBO = "neutral text of equal length is padding too"
 NO_AGAIN = "asking either way again favours neither answer"

@@ -40,7 +40,7 @@ ANSWER = Metric(
     question="Does {does} turn verdicts towards the answer that was changed, net of a control?",
     unbiased=0.0,
     risk=CHANGES_NOTHING,
-    needs="`evalkit audit judge=NAME probes=[{probe}]`",
+    needs="`evalkit audit judge=NAME probes={probe}`",
 )
 ANSWER_SHIFT = Metric(
     name="probe_{probe}_shift",
@@ -51,7 +51,7 @@ ANSWER_SHIFT = Metric(
     unbiased=0.0,
     risk=CHANGES_NOTHING,
     stands_in_for=("probe_{probe}",),
-    needs="a judge that gives odds: `evalkit audit judge=NAME probes=[{probe}]`",
+    needs="a judge that gives odds: `evalkit audit judge=NAME probes={probe}`",
 )
 PLACE = replace(
     ANSWER,
@@ -65,7 +65,7 @@ PLACE_FLIPS = Metric(
     unit=TURNED,
     topic=EXPERIMENTS,
     question="Does swapping the places change more verdicts than asking again does?",
-    needs="`evalkit audit judge=NAME probes=[{probe}]`",
+    needs="`evalkit audit judge=NAME probes={probe}`",
 )
 PLACE_SHIFT = replace(
     ANSWER_SHIFT,

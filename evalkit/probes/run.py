@@ -245,6 +245,6 @@ def forecast(study: Study, clients: Clients, store: Store) -> list[Estimate]:
         habits = habits_of(((row.usage,), row.latency) for row in runners[""].log)
         for trial in _planned(study, both):
             if trial.variant in runners:
-                count_case(trial.case, runners[trial.variant], habits, experiment, estimate)
+                count_case(trial.case, runners[trial.variant], habits, estimate)
         result.append(priced(estimate, judge.model, clients, habits))
     return result

@@ -64,6 +64,40 @@ def matches(table: Comparisons, baseline: Baseline) -> Matches | None:
     )
 
 
+def by_the_data(table: Comparisons, usual: Baseline) -> Baseline:
+    """The baseline where nobody names one: who takes part in every pair, whatever the benchmark's usual one is.
+
+    Where the data leave it open (there are two models, or all met all), it is the usual one, if that met every model.
+
+    Args:
+        table: the comparisons.
+        usual: the benchmark's; None if it has none.
+    """
+    found = _found(table)
+    if found is not None:
+        return {category: table.models[place] for category, place in found.items()}
+    if usual is None:
+        return None
+    by_category = dict.fromkeys(table.categories, usual) if isinstance(usual, str) else dict(usual)
+    chosen = {
+        name: table.models.index(by_category[name])
+        for name in table.categories
+        if by_category.get(name) in table.models
+    }
+    return usual if chosen and _met_all(table, chosen) else None
+
+
+def _met_all(table: Comparisons, chosen: Mapping[str, int]) -> bool:
+    """Whether every model that was compared at all was compared with the baseline of some category."""
+    import numpy as np
+
+    base = np.array([chosen.get(name, -1) for name in table.categories])[table.category]
+    mine = (table.a == base) | (table.b == base)
+    return set(np.unique(np.r_[table.a, table.b]).tolist()) == set(
+        np.unique(np.r_[table.a[mine], table.b[mine]]).tolist()
+    )
+
+
 def _by_category(table: Comparisons, baseline: Baseline) -> dict[str, int] | None:
     """Position of the baseline in each category of the table."""
     if baseline is None:

@@ -134,10 +134,10 @@ def _read(kept: _Columns, path: Path, given: Mapping[str, str] | None, note: Cal
     meaning = outcomes(words.number, path)
     points = np.array([meaning.points[word] for word in words.names], dtype=np.float64)  # None becomes NaN
     kept.outcome.frombytes(points[np.frombuffer(winner, dtype=np.int32)].tobytes())
-    people = people_among(judges.number, all_of_them=about.people)
-    pooled = (pooling(path, about, people),) if not about.people and not all(map(is_person, people)) else ()
+    column = about.fields.get("judge", "")
+    people = people_among(judges.number, column)
     kept.people |= people
-    for text in (*about.assumed, *meaning.assumed, *pooled):
+    for text in (*about.assumed, *meaning.assumed, *pooling(path, column, people)):
         note(text)
 
 

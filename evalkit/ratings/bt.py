@@ -145,16 +145,11 @@ class FittedRatings:
     def _contrast(self, weights: dict[str, float]) -> Interval:
         import numpy as np
 
-        from evalkit.stats.sandwich import contrast_interval
-
-        size = len(self.models)
-        contrast = np.zeros(size)
+        contrast = np.zeros(len(self.models))
         for model, weight in weights.items():
             contrast[self.models.index(model)] = weight
-        covariance = None if self.fit.covariance is None else self.fit.covariance[:size, :size]
-        return contrast_interval(
-            self.fit.ratings, covariance, contrast, n=self.fit.n, clusters=self.fit.clusters, level=0.95
-        )
+        found: Interval = self.fit.contrast(contrast)
+        return found
 
 
 def fit_ratings(table: Comparisons, keep: IntArray | None = None, ties: Ties = "half") -> FittedRatings:

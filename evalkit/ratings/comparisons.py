@@ -15,6 +15,7 @@ from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Judged, Judgment
 from evalkit.ratings.collation import Group, Pairs, People, collate, last_votes, mean_of_orders, people_of, votes_of
 from evalkit.ratings.judgment_columns import GOLD, HUMAN, STRONG, BenchmarkRows, RowBuffer, read_rows
+from evalkit.ratings.lists import as_pairs
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
@@ -142,7 +143,7 @@ def comparisons(
     """One table for each benchmark, judge and protocol; people who belong together are one judge, called human.
 
     Args:
-        judgments: in the order stored; pairwise ones count, others are passed over.
+        judgments: in the order stored; pairwise ones and lists count, others are passed over.
         aggregate: as in ``Reading``.
         strong_weight: as in ``Reading``.
         every_configuration: as in ``Reading``.
@@ -152,7 +153,7 @@ def comparisons(
         raise UsageError(f"aggregate={aggregate!r} is not one of: {', '.join(get_args(Aggregate))}")
     if not 0 < strong_weight < float("inf"):
         raise UsageError(f"the weight of a strong verdict must be a positive number, not {strong_weight}")
-    found = read_rows(judgments, BenchmarkRows, lambda row: len(row.shown) == 2)
+    found = read_rows(as_pairs(judgments), BenchmarkRows, lambda row: len(row.shown) == 2)
     return [table for _, rows in sorted(found.items()) for table in tables_of(rows, reading)]
 
 

@@ -11,8 +11,10 @@ import itertools
 import math
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from evalkit.core.schema import Judged, Judgment, Ref
@@ -37,10 +39,16 @@ ANONYMOUS_RATERS = frozenset({HUMAN, "unknown"})
 STRONG = frozenset({"A>>B", "B>>A", "A<<B", "B<<A"})
 """Labels that say one answer is much better."""
 
-PLAIN: Final[dict[tuple[float, ...], float]] = {(1.0, 0.0): 1.0, (0.0, 1.0): 0.0, (0.5, 0.5): 0.5}
-"""Outcomes of the usual scores, for speed."""
-CHUNK = 8192
-"""Rows moved to the arrays at once."""
+PLAIN: Final = frozenset({(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)})
+"""The usual scores, whose first is the outcome."""
+MOVED = 1 << 15
+"""Numbers moved to the arrays at once."""
+TOGETHER = 32
+"""Rows entered at once: few enough that the processor still has them at hand."""
+
+
+ALIKE = attrgetter("benchmark", "judge", "protocol")
+"""What rows that are entered together have in common."""
 
 
 def rater_kind(judge: Ref) -> Literal["person", "gold", "judge"]:
@@ -96,6 +104,12 @@ class RowBuffer:
         """Rows with a strong verdict."""
         self.inconsistent = array("i")
         """Rows of which the source says that two orders disagreed."""
+        self.criteria = 0
+        """Verdicts on criteria, and typed failures of such, in rows with scores."""
+        self.criteria_failed: Counter[str] = Counter()
+        """The failures among them, by kind."""
+        self.shares = self.grades = False
+        """Whether there are scores that are shares of points, and other ones."""
         self.joint = protocol.endswith("_aggregated")
         self.rows = 0
         self.last_used = 0
@@ -104,12 +118,21 @@ class RowBuffer:
         """The last rows, until they are moved to the arrays: lists grow faster, and take more room."""
         self._some_numbers: list[float] = []
 
+    @property
+    def share(self) -> bool:
+        """Whether all scores are shares of points, whose mean is clipped to 0 and 1."""
+        return self.shares and not self.grades
+
     def append(self, codes: tuple[int, ...], numbers: tuple[float, ...]) -> None:
         """Add one row."""
-        self._some_codes += codes
-        self._some_numbers += numbers
-        self.rows += 1
-        if self.rows % CHUNK == 0:
+        self.extend(1, (codes,), (numbers,))
+
+    def extend(self, rows: int, codes: Iterable[tuple[int, ...]], numbers: Iterable[tuple[float, ...]]) -> None:
+        """Add some rows."""
+        self._some_codes.extend(itertools.chain.from_iterable(codes))
+        self._some_numbers.extend(itertools.chain.from_iterable(numbers))
+        self.rows += rows
+        if len(self._some_numbers) > MOVED:
             self._move()
 
     def _move(self) -> None:
@@ -179,47 +202,65 @@ class BenchmarkRows:
     """Number of the person; -1 for judges."""
     _uses: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def add(self, row: Judgment | Judged) -> None:
-        """Enter one judgment of one answer or of two; others are passed over."""
-        shown = row.shown
-        shows = len(shown)
+    def add(self, rows: Sequence[Judgment | Judged]) -> None:
+        """Enter judgments of one answer or of two, all by one judge under one protocol; others are passed over.
+
+        Column by column, as what is done for each row is what a leaderboard of a million waits for.
+        """
+        widths = {len(row.shown) for row in rows}
+        if len(widths) > 1:  # of an imported file: protocols of ours show one or two
+            for row in rows:
+                self.add((row,))
+            return
+        (shows,) = widths
         if shows not in (1, 2):
             return
-        judge = row.judge
-        place = (judge.name, judge.fingerprint, row.protocol, shows)
+        judge = rows[0].judge
+        place = (judge.name, judge.fingerprint, rows[0].protocol, shows)
         if place != self._place:
             self._go_to(place, judge)
-        buffer, scores = self._buffer, row.scores
-        one, versions, models, responses = row.models[0], self.versions, self.models, self.responses
-        codes: tuple[int, ...] = (
-            self.questions[row.item],
-            self.categories[row.category],
-            row.turn,
-            row.repeat,
-            models[one.name],
-            versions[one.fingerprint],
-            responses[shown[0]],
-        )
-        if shows == 2:
-            two = row.models[1]
-            codes += (models[two.name], versions[two.fingerprint], responses[shown[1]])
-        if scores is None:
-            buffer.failures.append(self.kinds[row.error.kind if row.error else "unparsed"])
-            outcome = math.nan
-        else:
-            known = PLAIN.get(scores)
-            outcome = known if known is not None else outcome_of(scores) if shows == 2 else scores[0]
-            label = row.label
-            if label:
-                if label in STRONG:
-                    buffer.strong.append(buffer.rows)
-                elif "inconsistent" in label:
-                    buffer.inconsistent.append(buffer.rows)
-                    buffer.joint = True
+        buffer = self._buffer
+        scores, lengths = [row.scores for row in rows], [row.lengths for row in rows]
+        shown = [row.shown for row in rows]
+        models = list(itertools.chain.from_iterable(row.models for row in rows))
+        names = map(self.models.__getitem__, [model.name for model in models])
+        versions = map(self.versions.__getitem__, [model.fingerprint for model in models])
+        responses = map(self.responses.__getitem__, itertools.chain.from_iterable(shown))
+        sides = [list(numbered) for numbered in (names, versions, responses)]
+        codes: list[Iterable[int]] = [
+            map(self.questions.__getitem__, [row.item for row in rows]),
+            map(self.categories.__getitem__, [row.category for row in rows]),
+            [row.turn for row in rows],
+            [row.repeat for row in rows],
+            *(column[side::shows] for side in range(shows) for column in sides),
+        ]
+        outcomes = [
+            math.nan if given is None else given[0] if shows == 1 or given in PLAIN else outcome_of(given)
+            for given in scores
+        ]
+        self._remark(rows, buffer)
         if self._rater >= 0:
-            buffer.raters.append(self._rater)
-        lengths = row.lengths
-        buffer.append(codes, (outcome, *lengths) if len(lengths) == shows else (outcome, *(math.nan,) * shows))
+            buffer.raters.extend([self._rater] * len(rows))
+        unknown = (math.nan,) * shows
+        known = [given if len(given) == shows else unknown for given in lengths]
+        buffer.extend(len(rows), zip(*codes, strict=True), zip(outcomes, *zip(*known, strict=True), strict=True))
+
+    def _remark(self, rows: Sequence[Judgment | Judged], buffer: RowBuffer) -> None:
+        """Keep what few rows have: an error, a label that says more than the outcome, or criteria."""
+        for number, row in enumerate(rows, buffer.rows):
+            if row.scores is None:
+                buffer.failures.append(self.kinds[row.error.kind if row.error else "unparsed"])
+            elif label := row.label:
+                if label in STRONG:
+                    buffer.strong.append(number)
+                elif "inconsistent" in label:
+                    buffer.inconsistent.append(number)
+                    buffer.joint = True
+            if row.scores is not None and row.criteria:
+                buffer.criteria += len(row.criteria)
+                buffer.criteria_failed.update(one.error.kind for one in row.criteria if one.error is not None)
+                share = (row.label or "").startswith("share")
+                buffer.shares, buffer.grades = buffer.shares or share, buffer.grades or not share
 
     def _go_to(self, place: tuple[str, str, str, int], judge: Ref) -> None:
         """Find, or make, the buffer of this judge."""
@@ -259,16 +300,15 @@ def read_rows(
         wanted: which judgments to take; all unless given.
     """
     found: dict[str, Built] = {}
-    benchmark, add = None, None
+    left = iter(judgments) if wanted is None else filter(wanted, judgments)
     enabled = gc.isenabled()
     gc.disable()  # no row refers to itself, and looking for cycles among millions takes a fifth of the time
     try:
-        for row in judgments:
-            if wanted is None or wanted(row):
-                if row.benchmark != benchmark or add is None:
-                    benchmark = row.benchmark
-                    add = (found.get(benchmark) or found.setdefault(benchmark, make(benchmark))).add
-                add(row)
+        while rows := tuple(itertools.islice(left, TOGETHER)):
+            for (benchmark, _, _), alike in itertools.groupby(rows, ALIKE):
+                if benchmark not in found:
+                    found[benchmark] = make(benchmark)
+                found[benchmark].add(tuple(alike))
     finally:
         if enabled:
             gc.enable()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,18 +12,20 @@ from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Judged, Ref, Response
 from evalkit.datasets import benchmark
 from evalkit.ratings import battle_table
-from evalkit.ratings.baseline import Baseline
+from evalkit.ratings.answer_checks import AnswerChecks
+from evalkit.ratings.baseline import Baseline, by_the_data
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.bt import BradleyTerryRatings, Ties
 from evalkit.ratings.comparisons import HUMAN, Aggregate, Comparisons, Failed, comparisons, is_people
+from evalkit.ratings.criteria import By, Sameness, rows_by
 from evalkit.ratings.elo import EloRatings
 from evalkit.ratings.judgment_columns import rater_kind
 from evalkit.ratings.lc import LengthControlledWinRates, read_difficulties, read_gamed
 from evalkit.ratings.panel import PANEL, pooled
 from evalkit.ratings.scores import METHOD, scores
-from evalkit.ratings.standing import Board, Method, Standing, TableInfo, count_outcomes, with_info
+from evalkit.ratings.standing import Board, Method, Standing, TableInfo, count_outcomes, named, with_info
 from evalkit.ratings.winrate import WinRates
-from evalkit.storage.results import answer_logs, judged_rows
+from evalkit.storage.results import answer_logs, first_judged, judged_rows
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray
@@ -31,6 +34,22 @@ __all__ = ["METHODS", "Board", "Choices", "Kinds", "by_category", "kinds", "rate
 
 METHODS = ("winrate", "lc", "bt", "elo")
 """Ways to rate from pairwise judgments; ``score`` is that of single grading."""
+
+APPLIES_TO = {
+    "aggregate": ("winrate", "lc", "bt", "elo"),
+    "strong_weight": ("winrate", "bt"),
+    "baseline": ("winrate", "lc"),
+    "ties": ("bt",),
+    "style": ("bt",),
+    "difficulties": ("lc",),
+    "gamed": ("lc",),
+    "permutations": ("elo",),
+}
+"""The methods that each choice means something to."""
+
+
+ITSELF = "all {n:,} judgments show a model against itself, which says something of the judge and nothing of models"
+"""Why there is nothing to rate where judgments are there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +60,8 @@ class Choices:
     method: str = "bt"
     judge: str | None = None
     by_category: bool = False
+    by: By | None = None
+    """Of rubrics: what stands in place of categories."""
     aggregate: Aggregate = "average"
     strong_weight: float = 1.0
     baseline: Baseline = None
@@ -68,14 +89,39 @@ def kinds(paths: Iterable[Path], judge: str | None = None) -> Kinds:
     """Look at the first row of every judgments file: a file holds one judge and protocol."""
     listed = list(paths)
     shown, judges = set(), set()
-    for log in judged_rows(path for path in listed if not battle_table.is_battle_table(path)):
-        first = next(iter(log), None)
-        if first is None:
-            continue
+    for first in first_judged(path for path in listed if not battle_table.is_battle_table(path)):
         judges |= {first.judge.name} | ({HUMAN} if rater_kind(first.judge) == "person" else set())
         if judge is None or _is_by(first, judge) or rater_kind(first.judge) == "person":
             shown.add(len(first.shown))
-    return Kinds(1 in shown, 2 in shown or any(map(battle_table.is_battle_table, listed)), frozenset(judges))
+    return Kinds(
+        1 in shown, any(n > 1 for n in shown) or any(map(battle_table.is_battle_table, listed)), frozenset(judges)
+    )
+
+
+def usual_method(found: Kinds) -> str:
+    """The method that fits stored judgments where none is chosen."""
+    return METHOD if found.single or not found.pairwise else "bt"
+
+
+def why_nothing(choices: Choices, judges: Iterable[str]) -> str:
+    """Why nothing was rated, and what to do; ``judges`` are those that there are."""
+    where = ", ".join(str(path) for path in choices.paths)
+    known = sorted(judges)
+    if choices.by is not None:
+        return (
+            f"no verdicts by {choices.by} in {where}; a rubric makes some, and its criteria name their axis and tags: "
+            "`evalkit run BENCHMARK rubric=NAME`"
+        )
+    if choices.method == METHOD:
+        if choices.judge and known:
+            return f"no judgments by {choices.judge!r} in {where}; there are some by: {', '.join(known)}"
+        return f"no judgments of single grading in {where}; `evalkit run <benchmark>` makes some"
+    if choices.judge and known:
+        return f"no pairwise judgments by {choices.judge!r} in {where}; there are judgments by: {named(known, 12)}"
+    return (
+        f"no pairwise judgments in {where}; --method score rates single grading, and `evalkit run BENCHMARK "
+        "protocol=pairwise` compares answers"
+    )
 
 
 def rate(choices: Choices) -> Board:
@@ -85,18 +131,43 @@ def rate(choices: Choices) -> Board:
         UsageError: there is nothing to rate, or the choices do not fit the data.
     """
     if choices.method == METHOD:
-        wanted = (row for log in judged_rows(choices.paths) for row in log)
-        return scores(
+        sameness = Sameness()
+        wanted: Iterable[Judged] = chain.from_iterable(judged_rows(choices.paths))
+        if choices.by is not None:
+            if choices.judge is not None:
+                wanted = (row for row in wanted if _is_by(row, choices.judge or ""))
+            wanted = rows_by(sameness.watch(wanted), choices.by)
+        checks = AnswerChecks()
+        board = scores(
             wanted if choices.judge is None else (row for row in wanted if _is_by(row, choices.judge or "")),
-            (row for log in answer_logs(choices.paths) for row in log),
+            _checked(chain.from_iterable(answer_logs(choices.paths)), checks),
             every_configuration=choices.every_configuration,
             judge=None if choices.judge == HUMAN else choices.judge,
             by_category=choices.by_category,
         )
+        if choices.by == "criterion":
+            board.notes.extend(sameness.sentences())
+        if choices.by is not None:  # of the whole, a mean over groups says nothing
+            board.standings[:] = [row for row in board.standings if row.category is not None]
+        board.notes.extend(checks.notes({row.model for row in board.standings}))
+        return board
     assumed: list[str] = []
     board = rate_tables(_tables(choices, assumed), choices)
     board.notes[:0] = assumed
+    checks = AnswerChecks()
+    for path in choices.paths:
+        if not battle_table.is_battle_table(path):
+            for _ in _checked((row for log in answer_logs([path]) for row in log), checks):
+                pass
+    board.notes.extend(checks.notes({row.model for row in board.standings}))
     return board
+
+
+def _checked(rows: Iterable[Response], checks: AnswerChecks) -> Iterator[Response]:
+    """Answers on their way, each of them counted."""
+    for row in rows:
+        checks.add(row)
+        yield row
 
 
 def rate_tables(tables: list[Comparisons], choices: Choices) -> Board:
@@ -156,7 +227,10 @@ def _tables(choices: Choices, assumed: list[str]) -> list[Comparisons]:
     tables = _with_answers(tables, stored, choices)
     read = battle_table.read(files, choices.columns, assumed.append) if files else []
     tables += [table for table in read if choices.judge in (None, table.judge)]
-    return [table for table in tables if table.models]
+    found = [table for table in tables if table.models]
+    if not any(len(table) or table.failed for table in found) and (itself := sum(table.itself for table in tables)):
+        raise UsageError(f"nothing to rate: {ITSELF.format(n=itself)}; `evalkit audit` reads them")
+    return found
 
 
 def _is_by(row: Judged, judge: str) -> bool:
@@ -173,12 +247,10 @@ def _panels(tables: Sequence[Comparisons]) -> list[Comparisons]:
 
 
 def _baseline(choices: Choices, table: Comparisons) -> Baseline:
-    """As chosen; otherwise that of the benchmark, where its comparisons have it."""
+    """As chosen; otherwise as the data have it, and as the benchmark has it where they leave it open."""
     if choices.baseline is not None or table.benchmark not in benchmark.names():
         return choices.baseline
-    usual = benchmark.spec(table.benchmark).baseline
-    models = {usual} if isinstance(usual, str) else set(usual.values()) if usual else set()
-    return usual if models & set(table.models) else None
+    return by_the_data(table, benchmark.spec(table.benchmark).baseline)
 
 
 def _rated(method: Method, table: Comparisons) -> list[Standing]:

@@ -70,6 +70,33 @@ def rows_of(table: Comparisons, keep: IntArray | None) -> LinkedComparisons:
     return LinkedComparisons(names, a, b, outcome, clusters, weights, keep)
 
 
+def apart(models: tuple[str, ...], a: IntArray, b: IntArray) -> tuple[str, ...]:
+    """A note about groups of models that never met, not even through others; empty where all are linked.
+
+    Args:
+        models: names.
+        a: [N] positions of the first models of comparisons.
+        b: [N] those of the second ones.
+    """
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    size = len(models)
+    number, group = connected_components(coo_array((np.ones(a.size), (a, b)), shape=(size, size)), directed=False)
+    met = np.zeros(size, dtype=bool)
+    met[a], met[b] = True, True
+    groups = [[models[i] for i in np.flatnonzero((group == one) & met)] for one in range(number)]
+    groups = sorted((members for members in groups if members), key=len, reverse=True)
+    if len(groups) < 2:
+        return ()
+    shown = "; ".join(named(members) for members in groups[:4]) + ("; ..." if len(groups) > 4 else "")
+    return (
+        f"{len(groups)} groups of models never met, not even through others ({shown}): figures of different groups "
+        "cannot be compared, and their order in this table means nothing",
+    )
+
+
 def linked(error: Disconnected, models: tuple[str, ...]) -> tuple[str, ...]:
     """The largest group of models with finite ratings.
 

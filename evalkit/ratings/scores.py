@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from evalkit.core.schema import Judged, Judgment, Response
@@ -218,7 +218,8 @@ class ScoreTable:
         import numpy as np
 
         names, versions = list(self.rows.models), list(self.rows.versions)
-        pairs = np.unique(codes[current][:, 4:6], axis=0).tolist()
+        met = np.unique(codes[current, 4] * len(versions) + codes[current, 5])
+        pairs = np.column_stack(np.divmod(met, max(len(versions), 1))).tolist()
         alike = Counter(model for model, _ in pairs)
         self.models = [
             f"{names[model]}@{versions[version][:8]}" if every and alike[model] > 1 else names[model]
@@ -330,6 +331,10 @@ class ScoreTable:
         notes = [f"intervals: {WITHIN if strata is not None else AS_A_WHOLE}"] if limited else []
         if uneven and not self.pooled:
             notes.append(UNEVEN)
+        if self.buffer.share:
+            means = [clipped(mean) for mean in means]
+        if self.buffer.criteria and category is None:
+            notes.append(rests_on(self.buffer))
         standings = [
             Standing(
                 self.rows.benchmark,
@@ -387,6 +392,28 @@ class ScoreTable:
                     for place, mean in zip((start + chosen).tolist(), means, strict=True):
                         result[place] = mean
         return result
+
+
+def clipped(mean: Interval | None) -> Interval | None:
+    """A mean of shares of points within 0 and 1, as HealthBench reports it; without an interval that would vanish."""
+    if mean is None:
+        return None
+    estimate = min(1.0, max(0.0, mean.estimate))
+    if mean.lower is None or mean.upper is None:
+        return replace(mean, estimate=estimate)
+    lower, upper = min(1.0, max(0.0, mean.lower)), min(1.0, max(0.0, mean.upper))
+    if lower < upper:
+        return replace(mean, estimate=estimate, lower=lower, upper=upper)
+    return replace(mean, estimate=estimate, lower=None, upper=None, reason="the whole interval is clipped away")
+
+
+def rests_on(buffer: RowBuffer) -> str:
+    """What the scores of a rubric rest on."""
+    failed = buffer.criteria_failed
+    score = "points met over positive points, the mean clipped to 0 and 1" if buffer.share else "mean of the criteria"
+    lacking = ", ".join(f"{count:,} {kind}" for kind, count in sorted(failed.items()))
+    judged = buffer.criteria - failed.total()
+    return f"score: {score}; it rests on {judged:,} of {buffer.criteria:,} verdicts{f' ({lacking})' if lacking else ''}"
 
 
 def _still_given(codes: IntArray, given: array[int]) -> BoolArray:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from evalkit.ratings.baseline import Baseline, Matches, matches
 from evalkit.ratings.comparisons import Comparisons
 from evalkit.ratings.differences import VerdictCells, of_pairs
+from evalkit.ratings.links import apart
 from evalkit.ratings.standing import (
     WITHIN,
     Standing,
@@ -44,7 +45,8 @@ class WinRates:
         met = matches(table, self.baseline)
         lengths = mean_lengths(table)
         if met is None:
-            about = TableInfo(notes=("win rates are means over opponents, each of which counts alike",))
+            means = "win rates are means over opponents, each of which counts alike"
+            about = TableInfo(notes=(means, *apart(table.models, table.a, table.b)))
             return _compared_over_opponents(table, with_info(_over_opponents(table, standings, lengths), about))
         notes: tuple[str, ...] = ()
         if met.left_out:

@@ -92,7 +92,7 @@ async def rejudge(
             return judgments(log, lambda row: row.item in old.items, clients.price(judge.model))
 
         if settings.dry_run:
-            session.show_forecast([_forecast(plan, runner, experiment, clients, store)], used)
+            session.show_forecast([_forecast(plan, runner, clients, store)], used)
             return SessionResult(None)
         await session.open(experiment, used)
         verdicts: dict[tuple[str, int, tuple[str, ...], int], CompactJudgment] = {}
@@ -185,11 +185,11 @@ def _first(rows: Sequence[CompactJudgment], limit: int | None) -> set[str]:
     return set(kept)
 
 
-def _forecast(plan: Plan, runner: JudgeRunner, experiment: Experiment, clients: Clients, store: Store) -> Estimate:
+def _forecast(plan: Plan, runner: JudgeRunner, clients: Clients, store: Store) -> Estimate:
     estimate = Estimate("judge", runner.judge.name, sent=sent(runner.judge, store))
     habits = habits_of(((row.usage,), row.latency) for row in earlier(runner.log, Judgment))
     for case in plan.cases():
-        count_case(case, runner, habits, experiment, estimate)
+        count_case(case, runner, habits, estimate)
     return priced(estimate, runner.judge.model, clients, habits, batch=runner.judge.batch)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,15 +20,6 @@ if TYPE_CHECKING:
 
 FORMATS = {".txt": "table", ".json": "json", ".html": "html", ".htm": "html"}
 """What a file's name says of its format."""
-
-
-def one_thread() -> None:
-    """Have NumPy, not imported yet, use one thread for its products, unless the environment says how many.
-
-    An audit's matrices are small: threads do not make it faster, and where other programs keep the processor busy they
-    wait for each other longer than the rest of the audit takes.
-    """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def present(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,6 @@ from evalkit.reports.audit_parts import Cell, Section, Table, finite
 from evalkit.reports.audit_sections import failures, histograms, provenance, ratings, with_failures
 from evalkit.reports.audit_topics import sections
 from evalkit.reports.audit_verdict import looked_at, verdict
-from evalkit.reports.grid import Grid
 
 TEMPLATE = "audit.html.j2"
 LABEL, SENTENCE = 160, 1200
@@ -56,8 +55,7 @@ def page(
     title: str = "How far can this judge be trusted?",
     when: str = "",
     about: Iterable[tuple[str, str]] = (),
-    ratings_first: bool = False,
-    differences: Sequence[Grid] = (),
+    run: Mapping[str, Any] | None = None,
 ) -> str:
     """The page. Everything that comes from data is escaped, and no script may run.
 
@@ -66,15 +64,13 @@ def page(
         title: heading of the page.
         when: the date beside it.
         about: configuration, versions, costs and the like, as names and values.
-        ratings_first: how the models did comes before what may be concluded from the judges.
-        differences: between every two models, beside the ratings.
+        run: what a run asked for, as ``run_results.results`` gives it; the audit is folded below that.
     """
     audit = finite(audit)
     labels = judge_labels(audit)
     listed: list[Section | None] = [
         agreement(audit),
-        ratings(audit),
-        _differences(differences),
+        ratings(audit) if run is None else None,
         *with_failures(sections(audit, labels), failures(audit, labels)),
         histograms(audit),
         _examples(audit),
@@ -104,34 +100,13 @@ def page(
         ],
         more_judges=max(0, len(audit.subjects) - LIMITS.judges),
         notes=[_name(note, SENTENCE) for note in audit.notes[: LIMITS.rows]],
-        above=[one for one in shown if ratings_first and one["id"] in RATINGS],
-        sections=[one for one in shown if not (ratings_first and one["id"] in RATINGS)],
+        sections=shown,
+        run=run,
     )
 
 
 RATINGS = ("ratings", "differences")
 """Sections on how the models did."""
-
-
-def _differences(grids: Sequence[Grid]) -> Section | None:
-    """Every two models beside each other."""
-    if not grids:
-        return None
-    parts = tuple(
-        Table(
-            title=grid.title,
-            headers=grid.headers,
-            rows=tuple(tuple(Cell(cell.text, cell.limits) for cell in row) for row in grid.rows),
-            left=grid.left,
-            breaks=grid.breaks,
-            notes=grid.notes,
-        )
-        for grid in grids
-    )
-    says = (
-        "Each pair on the questions that both have a verdict on: their difficulty cancels, which intervals above keep."
-    )
-    return Section(id="differences", title="Differences between models", says=says, parts=parts)
 
 
 @dataclass
@@ -216,15 +191,15 @@ def _example(example: Example) -> dict[str, Any]:
         "where": _name(
             f"{example.benchmark}, {example.category}, question {example.item}, turn {example.turn}", SENTENCE
         ),
-        "question": _text(example.question, LIMITS.text // 2),
+        "question": excerpt(example.question, LIMITS.text // 2),
         "judge": _name(example.judge),
         "judge_says": [_name(text, SENTENCE) for text in example.judge_says[:6]],
         "others_say": [_name(text, SENTENCE) for text in example.others_say[:12]],
         "sides": [
-            {"model": _name(model), **_text(answer, LIMITS.text)}
+            {"model": _name(model), **excerpt(answer, LIMITS.text)}
             for model, answer in ((example.model_a, example.answer_a), (example.model_b, example.answer_b))
         ],
-        "raw": [_text(text, LIMITS.text // 2) for text in example.raw[:2]],
+        "raw": [excerpt(text, LIMITS.text // 2) for text in example.raw[:2]],
     }
 
 
@@ -232,7 +207,7 @@ FIRST = 500
 """Characters of an answer that are seen without asking for more."""
 
 
-def _text(text: str | None, most: int) -> dict[str, Any]:
+def excerpt(text: str | None, most: int) -> dict[str, Any]:
     """Its beginning, what follows on demand, and how much is not on the page at all."""
     if text is None:
         return {"known": False, "begin": "", "rest": "", "cut": 0}

@@ -40,15 +40,6 @@ def grids(rows: Sequence[Standing], *, matrices: bool = False) -> list[Grid]:
     return [_matrix(rows[0], category, one) for category, one in listed.items() if len(one.models) <= DRAWN]
 
 
-def of_whole_benchmarks(standings: Sequence[Standing]) -> list[Grid]:
-    """The differences of every judge's table, as a page shows them: three models or more are a matrix."""
-    groups: dict[tuple[str, str, str, str], list[Standing]] = {}
-    for row in standings:
-        if row.category is None:
-            groups.setdefault((row.benchmark, row.judge, row.protocol, row.method), []).append(row)
-    return [grid for rows in groups.values() for grid in grids(rows, matrices=True)]
-
-
 def _title(row: Standing, category: str | None) -> str:
     where = f", {category}" if category else ""
     return f"{row.benchmark}{where}: differences in {WHAT[row.method]} by {row.judge} ({row.protocol})"

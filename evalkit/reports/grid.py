@@ -17,6 +17,11 @@ class GridCell:
     limits: str = ""
     """The interval, after the estimate."""
 
+    @property
+    def joined(self) -> str:
+        """The estimate with its interval in brackets."""
+        return f"{self.text} ({self.limits})" if self.limits else self.text
+
 
 @dataclass(frozen=True)
 class Point:

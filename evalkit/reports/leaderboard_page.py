@@ -20,12 +20,13 @@ def page(grids: Iterable[Grid], notes: Iterable[str], *, title: str = "Leaderboa
     return web.render(
         TEMPLATE,
         title=plain(title),
-        grids=[_shown(grid) for grid in grids],
+        grids=[shown(grid) for grid in grids],
         notes=[plain(note) for note in notes],
     )
 
 
-def _shown(grid: Grid) -> dict[str, Any]:
+def shown(grid: Grid) -> dict[str, Any]:
+    """A table and its figure, as a template prints them."""
     return {
         "title": plain(grid.title),
         "headers": [plain(header) for header in grid.headers],

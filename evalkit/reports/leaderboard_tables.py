@@ -13,7 +13,7 @@ from evalkit.core.text import plain
 from evalkit.ratings.differences import MAX_T, PAIRED_T, ModelDifference
 from evalkit.ratings.standing import Standing
 from evalkit.reports import terminal
-from evalkit.reports.grid import Grid, GridCell
+from evalkit.reports.grid import Grid
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -169,7 +169,7 @@ def to_markdown(grids: Iterable[Grid]) -> str:
         rule = [" --- " if column < grid.left else " ---: " for column in range(len(grid.headers))]
         lines = [f"**{_markdown(grid.title)}**", "", "| " + " | ".join(map(_markdown, grid.headers)) + " |"]
         lines.append("|" + "|".join(rule) + "|")
-        lines += ["| " + " | ".join(_markdown(_joined(cell)) for cell in row) + " |" for row in grid.rows]
+        lines += ["| " + " | ".join(_markdown(cell.joined) for cell in row) + " |" for row in grid.rows]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
@@ -188,7 +188,7 @@ def to_latex(grids: Iterable[Grid]) -> str:
         lines += [r"\toprule", " & ".join(map(_latex, grid.headers)) + r" \\", r"\midrule"]
         for place, row in enumerate(grid.rows):
             lines += [r"\midrule"] if place in grid.breaks else []
-            lines.append(" & ".join(_latex(_joined(cell)) for cell in row) + r" \\")
+            lines.append(" & ".join(_latex(cell.joined) for cell in row) + r" \\")
         parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]))
     return "\n\n".join(parts)
 
@@ -203,10 +203,6 @@ LATEX = {
 
 def _latex(text: str) -> str:
     return "".join(LATEX.get(char, char) for char in plain(text))
-
-
-def _joined(cell: GridCell) -> str:
-    return f"{cell.text} ({cell.limits})" if cell.limits else cell.text
 
 
 def _markdown(text: str) -> str:

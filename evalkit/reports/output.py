@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from evalkit.core.protocols import UsageError
+
+
+def one_thread() -> None:
+    """Have NumPy, not imported yet, use one thread for its products, unless the environment says how many.
+
+    The matrices of audits and leaderboards are small: threads do not make them faster, and where other programs keep
+    the processor busy they wait for each other longer than all the rest takes.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def form_of(given: str | None, output: Path | None, formats: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""report.html of a run: the audit of what its judges said, with the run's record."""
+"""report.html of a run: what it asked for, then the audit of what its judges said, with the run's record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from evalkit.core.protocols import EvalkitError, UsageError
 
 if TYPE_CHECKING:
     from evalkit.engine.experiment import Experiment
-    from evalkit.ratings.standing import Standing
+    from evalkit.ratings.standing import Board
+    from evalkit.storage.store import Store
 
 NAME = "report.html"
 MARK = "<!-- of the rows {state} -->\n"
@@ -40,16 +41,17 @@ def find(results: Path, state: str) -> Path | None:
 
 
 def write(
-    folder: Path, results: Path, experiment: Experiment, state: str, standings: Sequence[Standing] = ()
+    folder: Path, store: Store, experiment: Experiment, state: str, board: Board, notes: Sequence[str] = ()
 ) -> Path | None:
     """Write the page into the run's folder, which has its manifest.
 
     Args:
         folder: of the run.
-        results: of the benchmark: other judges' rows there are left out, votes of people are compared with.
+        store: of the benchmark: other judges' rows there are left out, votes of people are compared with.
         experiment: what ran.
         state: of the rows, by which the page can be found.
-        standings: of the models, whose differences are shown.
+        board: the ratings.
+        notes: what is odd about the answers.
 
     Returns:
         The page; None where there is nothing to say, as after a run in which every judgment failed to arrive.
@@ -61,27 +63,27 @@ def write(
     from evalkit.stats.errors import StatisticsError
 
     try:
-        return _write(folder, results, experiment, state, standings)
+        return _write(folder, store, experiment, state, board, notes)
     except (StatisticsError, *UNFORESEEN) as error:
         raise EvalkitError(
             f"the run is complete and stored, but its report could not be made ({type(error).__name__}: {error}). That "
-            f"is a defect of evalkit; `evalkit audit {results}` shows where"
+            f"is a defect of evalkit; `evalkit audit {store.root}` shows where"
         ) from error
 
 
 def _write(
-    folder: Path, results: Path, experiment: Experiment, state: str, standings: Sequence[Standing]
+    folder: Path, store: Store, experiment: Experiment, state: str, board: Board, notes: Sequence[str]
 ) -> Path | None:
     from evalkit.audit.analyse import audit
     from evalkit.reports.audit_about import of_run
     from evalkit.reports.audit_page import page
-    from evalkit.reports.differences_grid import of_whole_benchmarks
+    from evalkit.reports.run_results import results
     from evalkit.storage.run_records import read
 
     name = experiment.benchmark.spec.name
     questions = {name: {item.id: item.turns for item in experiment.benchmark.items}}
     try:
-        found = audit([results], questions=questions, only=experiment.owns)
+        found = audit([store.root], questions=questions, only=experiment.owns)
     except UsageError:  # no judgment of this run
         return None
     if not any(row.estimate is not None for row in found.findings):
@@ -91,8 +93,8 @@ def _write(
     try:
         when = f"{record.started[:16].replace('T', ' ')} UTC" if record else ""
         about = of_run(record) if record else ()
-        grids = of_whole_benchmarks(standings)
-        text = page(found, title=_title(experiment), when=when, about=about, ratings_first=True, differences=grids)
+        run = results(experiment, store, board, notes)
+        text = page(found, title=_title(experiment), when=when, about=about, run=run)
         replace_file(path, f"{text}\n{MARK.format(state=state)}")
     except OSError as error:
         raise UsageError(f"cannot write {str(path)!r}: {error.strerror}. Everything judged is stored") from error
@@ -102,7 +104,7 @@ def _write(
 def _title(experiment: Experiment) -> str:
     """What was compared or graded, and by whom, as a person would say it."""
     name = experiment.benchmark.spec.name
-    models, judges = [model.name for model in experiment.models], [judge.ref.name for judge in experiment.judges]
+    models, judges = experiment.names, [judge.ref.name for judge in experiment.judges]
     answered = f"{'model' if len(models) == 1 else 'models'} {', '.join(models)}"
     return (
         f"{name}: {answered if len(models) <= NAMED else f'{len(models)} models'} judged by "

@@ -12,11 +12,16 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from evalkit.core.protocols import EvalkitError, UsageError
 from evalkit.core.secrets import scrub_config
+from evalkit.settings import ids
+from evalkit.settings.overrides import Names, budget, quoted, structured, value_of, words
+
+Kept = TypeVar("Kept")
 
 OPTIONS_WITH_VALUE = (
     "--cfg",
@@ -30,6 +35,23 @@ OPTIONS_WITH_VALUE = (
     "--config-name",
     "-cn",
 )
+SWITCHES = (
+    "-h",
+    "--help",
+    "--hydra-help",
+    "--version",
+    "--resolve",
+    "--run",
+    "-r",
+    "--multirun",
+    "-m",
+    "--shell-completion",
+    "-sc",
+    "--info",
+    "-i",
+    "--experimental-rerun",
+)
+"""Further options that Hydra takes."""
 PRINTING = {"--cfg", "-c", "--info", "-i"}
 """Options that print configuration."""
 
@@ -68,6 +90,33 @@ def split(arguments: list[str]) -> tuple[list[str], list[str]]:
     return options, overrides
 
 
+def check_options(arguments: list[str]) -> None:
+    """Refuse options that are none of Hydra's, and say how it is written.
+
+    Raises:
+        UsageError: there is one.
+    """
+    from evalkit.settings.config import Config, near
+
+    for position, argument in enumerate(arguments):
+        name, written, value = argument.partition("=")
+        if not re.match(r"--?[A-Za-z]", argument) or name in SWITCHES or name in OPTIONS_WITH_VALUE:
+            continue
+        key = name.lstrip("-").replace("-", "_")
+        head = key.partition(".")[0]
+        if head in Config.__struct_fields__ or head in ("probes", "turns", "of", "as"):
+            after = arguments[position + 1 : position + 2]
+            value = value if written else after[0] if after and not after[0].startswith("-") else "VALUE"
+            raise UsageError(f"{name} is no option: settings are written without dashes, {key}={value}")
+        if name in ("--format", "-o", "--output"):
+            raise UsageError(
+                f"{name} is no option of a run: it leaves leaderboard.json in its folder, and "
+                "`evalkit leaderboard --format json|csv|md|latex|html` gives its table as data"
+            )
+        known = {"--cfg", "--config-dir", "--multirun", "--help"}
+        raise UsageError(f"{name} is no option here{near(name, known)}; settings are written key=value")
+
+
 def config_dir(options: list[str]) -> Path | None:
     """The folder of a user's own YAML, out of Hydra's options."""
     for position, option in enumerate(options):
@@ -78,20 +127,57 @@ def config_dir(options: list[str]) -> Path | None:
     return None
 
 
-def quoted(path: str) -> str:
-    """A path as Hydra's grammar takes it."""
-    escaped = path.replace("\\", "\\\\").replace("'", "\\'")
-    return path if re.fullmatch(r"[\w./~-]+", path) else f"'{escaped}'"
+def _for_hydra(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Hydra's options, and the settings in its own grammar.
 
-
-def _forced(override: str) -> str:
-    """Let a member's field be set though its YAML does not mention it; unknown ones are found when it is built.
-
+    A member's field may be set though its YAML does not mention it: unknown ones are found when it is built.
     ``budget=5`` is short for ``budget.usd=5``.
     """
-    override = re.sub(r"^budget=", "budget.usd=", override)
-    inside = re.match(r"(model|judge|protocol|fields|run|retry|budget|batch|ray)\.", override)
-    return f"++{override}" if inside else override
+    from evalkit.settings import members
+    from evalkit.settings.config import member_fields
+
+    check_options(arguments)
+    options, overrides = split(arguments)
+    sweeping = bool({"-m", "--multirun"} & set(options))
+    folder = config_dir(options)
+    names = Names(overrides, folder, sweeping=sweeping)
+    if folder:
+        members.check(folder, overrides)
+    given = []
+    for override in names.overrides:
+        key, written, value = override.partition("=")
+        if not written:
+            given.append(override)
+            continue
+        if key == "budget":
+            key, value = "budget.usd", budget(value)
+        before = re.match(r"[+~]*", key)
+        sign, bare = (before[0], key[before.end() :]) if before else ("", key)
+        if bare == "rubric":  # conf/rubric/ would make it a group, without files
+            bare = "rubric_file"
+        if bare not in ids.GROUPS:
+            value = value_of(bare, value, sweeping=sweeping)
+        inside = re.match(r"(model|judge|protocol|fields|run|retry|budget|batch|ray)\.", bare)
+        given.append(_readable("++" if inside and not sign else sign, names.key(bare, member_fields()), value))
+    return options, given
+
+
+def _readable(sign: str, key: str, value: str) -> str:
+    """An override; a value that Hydra's grammar cannot read is text, as it was typed."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    override = f"{sign}{key}={value}"
+    if structured(value) or re.fullmatch(r"[\w./:@+-]*", value, re.ASCII):
+        return override
+    text = f"{sign}{key}={quoted(value)}"
+    for form in (override, text):
+        try:
+            OverridesParser.create().parse_override(form)
+        except HydraException:
+            continue
+        return form
+    return override
 
 
 def jobs(
@@ -122,11 +208,8 @@ def jobs(
     from evalkit.core.paths import shipped
     from evalkit.settings import members
 
-    options, overrides = split(arguments)
-    members.check_once(overrides)
-    if folder := config_dir(options):
-        members.check(folder, overrides)
-    given = list(map(_forced, overrides))
+    options, given = _for_hydra(arguments)
+    folder = config_dir(options)
     codes: list[int] = []
     parent = (platform.node(), os.getpid())
 
@@ -134,8 +217,10 @@ def jobs(
     def job(composed: DictConfig) -> None:
         codes.append(0)
         try:
+            _check_missing(sorted(OmegaConf.missing_keys(composed)))
             plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-            codes.append(carry_out(_numbered(plain, given)))  # type: ignore[arg-type]
+            named = _protocol_named(_own_rubric(plain, folder))  # type: ignore[arg-type]
+            codes.append(carry_out(_numbered(named, given)))
             reason = REASONS.get(codes[-1], "")
         except (EvalkitError, OmegaConfBaseException) as error:
             told = error if isinstance(error, EvalkitError) else UsageError(_message(error))
@@ -158,10 +243,38 @@ def jobs(
     except ValueError as error:  # of Hydra's own, for `model=null`; or of a launcher's
         if codes:
             raise
-        named = "model, judge and protocol are chosen by name: model=NAME or model=[NAME,NAME]"
+        named = "model, judge and protocol are chosen by name: model=NAME or model=NAME,NAME"
         text = " ".join(str(error).split())
         raise UsageError(f"{named} ({text})" if "Config group" in text else text) from error
     return max(codes, default=0)
+
+
+def _kept(found: list[Kept], one: Kept) -> int:
+    found.append(one)
+    return 0
+
+
+def composed(arguments: list[str]) -> dict[str, Any]:
+    """Compose the configuration of one job, for programs that call this one: nothing of the process is changed.
+
+    Args:
+        arguments: ``key=value`` settings, and Hydra's option ``--config-dir``.
+
+    Raises:
+        UsageError: they make no configuration.
+    """
+    found: list[dict[str, Any]] = []
+    errors: list[EvalkitError] = []
+    argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    try:
+        jobs(arguments, partial(_kept, found), failed=partial(_kept, errors))
+    finally:
+        sys.argv = argv
+        if full is None:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
+    if errors:
+        raise errors[0]
+    return found[0]
 
 
 @contextlib.contextmanager
@@ -178,6 +291,26 @@ def _guarded_hydra() -> Iterator[None]:
         yield
     finally:
         internal.ConfigLoaderImpl = original
+
+
+def _own_rubric(plain: dict[str, Any], folder: Path | None) -> dict[str, Any]:
+    """A job's configuration, with a rubric of the user's own folder by its path."""
+    name = plain.get("rubric_file")
+    path = folder / "rubric" / f"{name}.yaml" if folder and isinstance(name, str) else None
+    return {**plain, "rubric_file": str(path)} if path is not None and path.is_file() else plain
+
+
+def _protocol_named(plain: dict[str, Any]) -> dict[str, Any]:
+    """A job's configuration, its protocol under the name of the file that was chosen."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from evalkit.settings.config import named_protocol
+
+    choice = HydraConfig.get().runtime.choices.get("protocol")
+    node = plain.get("protocol")
+    if not isinstance(node, dict) or not isinstance(choice, str):
+        return plain
+    return {**plain, "protocol": named_protocol(node, choice)}
 
 
 def _numbered(plain: dict[str, Any], given: list[str]) -> dict[str, Any]:
@@ -197,7 +330,7 @@ def _label(given: list[str]) -> str:
 
     hydra = HydraConfig.get()
     own = [setting.lstrip("+") for setting in hydra.overrides.task if setting not in given]
-    return f"job {hydra.job.num} ({' '.join(own)})" if own else f"job {hydra.job.num}"
+    return f"job {hydra.job.num} ({ids.shown(' '.join(own))})" if own else f"job {hydra.job.num}"
 
 
 @contextlib.contextmanager
@@ -214,24 +347,50 @@ def _printed_config() -> Iterator[None]:
 def _message(error: Exception, also: Iterable[str] = ()) -> str:
     """Hydra's complaint in our form: what was wrong, what there is, what to do."""
     from hydra.errors import OverrideParseException
-    from omegaconf.errors import MissingMandatoryValue
 
-    from evalkit.settings.config import near
+    from evalkit.settings import members
 
     missing = getattr(error, "missing_cfg_file", None)
-    if missing and getattr(error, "options", None):
-        group, _, name = str(missing).rpartition("/")
-        return f"no {group} {name!r}{near(name, error.options)}"  # type: ignore[attr-defined]
-    text = " ".join(str(error).split("\nSee ")[0].split())
+    if missing and str(missing).startswith(tuple(f"{group}/" for group in members.GROUPS)):
+        group, _, name = str(missing).partition("/")
+        return f"no {group} {name!r}{_nearest(group, name, getattr(error, 'options', None) or ())}"
+    text = ids.shown(" ".join(str(error).split("\nSee ")[0].split()))
     if key := getattr(error, "full_key", None):
-        return f"{key} is not set; give {key}=VALUE" if isinstance(error, MissingMandatoryValue) else f"{key}: {text}"
+        return f"{ids.shown(key)}: {text}"
     if isinstance(error, OverrideParseException):
-        override = error.override.lstrip("+")
-        return f"cannot read {override!r}; settings are written key=value, lists key=[a,b]; see `evalkit run --help`"
+        override = ids.shown(error.override.lstrip("+"))
+        return f"cannot read {override!r}; settings are written key=value, lists key=a,b; see `evalkit run --help`"
     if match := re.match(r"Ambiguous value for argument '(.*?)'", text):
-        return f"{match[1]!r} names several values: -m runs one job for each, key=[a,b] takes them together"
+        return (
+            f"{match[1]!r} names several values: give one, or -m before it, which runs one job for each; what takes "
+            "several is in `evalkit run --help`"
+        )
     match = re.search(r"Could not override '([^']+)'", text)
     return _unknown_key(match[1], also) if match else text
+
+
+def _nearest(group: str, name: str, options: Iterable[str]) -> str:
+    """What to say instead of a name that no YAML has, as the end of a message."""
+    from evalkit.settings import members
+    from evalkit.settings.config import near
+
+    there = [option for option in options if not option.startswith("hex_")] or members.shipped_names(group)
+    if group not in ids.GROUPS:
+        return near(name, there)
+    other = "judge" if group == "model" else "model"
+    advice = ids.advice(name, group, {each: members.shipped_node(other, each) for each in members.shipped_names(other)})
+    like = near(name, there)
+    by_id = f"; {advice}" if advice else ""
+    if like.startswith("; did you mean"):
+        return like.replace("? There", f"?{' By id:' + by_id[1:] + '.' if by_id else ''} There", 1)
+    return f"{by_id}{like}"
+
+
+def _check_missing(keys: list[str]) -> None:
+    """Name every value that a YAML leaves to the user, at once."""
+    if keys:
+        are = "are" if len(keys) > 1 else "is"
+        raise UsageError(f"{words(keys)} {are} not set; give {' '.join(f'{key}=VALUE' for key in keys)}")
 
 
 def _unknown_key(key: str, also: Iterable[str]) -> str:

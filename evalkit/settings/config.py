@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -23,16 +24,18 @@ from msgspec import Struct
 from evalkit.backends.ray import spread
 from evalkit.backends.servers import Servers
 from evalkit.core.batch_api import BatchSettings, batch_backend
-from evalkit.core.protocols import Backend, Caps, Judge, JudgeProtocol, Model, Sampling, UsageError
+from evalkit.core.protocols import Backend, Caps, Judge, JudgeProtocol, Model, Sampling, SystemRole, UsageError
 from evalkit.core.schema import ErrorKind
 from evalkit.core.secrets import CREDENTIAL, credential_in_config, keep_named
 from evalkit.datasets import benchmark
 from evalkit.datasets.artifacts import fetch
-from evalkit.datasets.benchmark import Benchmark, Fields
+from evalkit.datasets.benchmark import Benchmark
+from evalkit.datasets.question_fields import Fields
 from evalkit.engine.experiment import Experiment
-from evalkit.engine.judge import STOP_UNPARSED, Orders, Pairing
+from evalkit.engine.judge import STOP_UNPARSED, Orders, Pairing, Turns
 from evalkit.engine.session import STOP_WITHIN, Session
 from evalkit.models.retry import RetryPolicy
+from evalkit.settings import rubrics
 from evalkit.settings.members import is_member
 
 if TYPE_CHECKING:
@@ -45,6 +48,8 @@ METHODS: dict[type[Any], tuple[str, ...]] = {
     JudgeProtocol: ("request", "parse"),
 }
 """What a class must be able to do that does not derive from ours."""
+DECLARED = "evalkit.judges.declared.Declared"
+"""What a protocol is whose YAML names no class."""
 EXAMPLES: dict[type[Any], str] = {
     Backend: "evalkit.backends.fake.Fake",
     JudgeProtocol: "evalkit.judges.single.Single",
@@ -60,6 +65,7 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     description: str = ""
     sampling: Sampling = Sampling()
     system_prompt: str | None = None
+    system_role: SystemRole = "system"
     unsupported: tuple[str, ...] = ()
     price: str | None = None
     caps: Caps = Caps()
@@ -112,13 +118,19 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     questions: str | None = None
     fields: Fields | None = None
     references: str | None = None
+    rubric: str | None = None
+    """Criteria for the judge: the name of a rubric, or a file."""
     baseline: str | None = None
     orders: Orders = "both"
     limit: int | None = None
+    judged_turns: Turns = "every"
+    """Which answers are judged: to every turn, or to the last."""
     repeats: int = 1
     results_dir: str = "results"
     run: RunConfig = RunConfig()
     dry_run: bool = False
+    show: Literal["prompt"] | None = None
+    """Print one rendered prompt of each judge, and ask nothing."""
     ask_again: tuple[ErrorKind, ...] = ("transport",)
     stop_unparsed: int | None = STOP_UNPARSED
     prices: str | None = None
@@ -130,8 +142,17 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ray: RayConfig = RayConfig()
 
 
-def parse(composed: Mapping[str, Any]) -> Config:
-    """The typed configuration.
+def member_fields() -> dict[str, tuple[str, ...]]:
+    """What may be set of one model, and of one judge."""
+    return {"model": ModelConfig.__struct_fields__, "judge": JudgeConfig.__struct_fields__}
+
+
+def parse(composed: Mapping[str, Any], *, without: Collection[str] = ()) -> Config:
+    """Turn a composed configuration into checked settings.
+
+    Args:
+        composed: by Hydra.
+        without: groups, ``model`` or ``judge``, that may be empty, as their members are given otherwise.
 
     Raises:
         UsageError: a key is unknown, a value has the wrong type, or it is a credential; the message names the key.
@@ -139,14 +160,14 @@ def parse(composed: Mapping[str, Any]) -> Config:
     keep_named(composed)
     if where := credential_in_config(composed):
         raise UsageError(CREDENTIAL.format(where=where))
+    composed = _with_protocol(composed)
     members = {}
     for group, kind in (("model", ModelConfig), ("judge", JudgeConfig)):
         nodes, shared = _members(composed.get(group) or {}, kind)
         chosen = [name for name, node in nodes.items() if is_member(node)]
-        if not chosen:
-            raise UsageError(
-                f"no {group} chosen; give {group}=NAME or {group}=[NAME,NAME]; see `evalkit list {group}s`"
-            )
+        if not chosen and group not in without:
+            raise UsageError(f"no {group} chosen; give {group}=NAME or {group}=NAME,NAME; see `evalkit list {group}s`")
+        _check_protocol_fields(nodes if group == "judge" else {}, composed.get("protocol"))
         for name in nodes:
             if name not in chosen:
                 raise UsageError(f"{group}.{name} is set, but {name!r} does not take part{near(name, chosen)}")
@@ -172,10 +193,61 @@ def parse(composed: Mapping[str, Any]) -> Config:
     return msgspec.structs.replace(config, **members)
 
 
+def _check_protocol_fields(judges: Mapping[str, Any], protocol: Any) -> None:
+    """Say where a field of the protocol is set for one judge."""
+    if not isinstance(protocol, Mapping):
+        return
+    known = {field.name for field in dataclasses.fields(cast("Any", _target(protocol, "protocol", JudgeProtocol)))}
+    for name, node in judges.items():
+        for key in node if isinstance(node, Mapping) else ():
+            if key in known and key not in JudgeConfig.__struct_fields__:
+                where = f"judge.{name}.protocols.{_protocol_name(protocol)}.{key}={node[key]}"
+                raise UsageError(
+                    f"judge.{name}: unknown key {key!r}: it is a setting of the protocol, {where} for this judge"
+                )
+
+
 def _members(group: Mapping[str, Any], kind: type[ModelConfig]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Nodes by member name; and settings given for all members at once, as in ``judge.sampling.temperature=0``."""
     shared = {name: node for name, node in group.items() if name in _fields(kind) and not is_member(node)}
     return {name: node for name, node in group.items() if name not in shared}, shared
+
+
+def _with_protocol(composed: Mapping[str, Any]) -> dict[str, Any]:
+    """What is composed, with the rubric under its own key, and a protocol that is whole."""
+    plain = {"rubric" if key == "rubric_file" else key: value for key, value in composed.items()}
+    node = plain.get("protocol")
+    if isinstance(node, Mapping) and node:
+        plain["protocol"] = with_rubric({"_target_": DECLARED, **node}, plain.get("rubric"))
+    return plain
+
+
+def with_rubric(node: Mapping[str, Any], chosen: object) -> dict[str, Any]:
+    """A protocol's settings with the criteria of a rubric in place of its name, and a name that says whose they are.
+
+    Args:
+        node: the protocol's; its own ``rubric`` may be a name, a file, or the criteria.
+        chosen: what ``rubric=`` was.
+
+    Raises:
+        UsageError: there is no such rubric, or the protocol takes none.
+    """
+    whole, given = dict(node), node.get("rubric") if chosen is None else chosen
+    if given is None:
+        return whole
+    cls: Any = _target(whole, "protocol", JudgeProtocol)
+    if "rubric" not in {field.name for field in dataclasses.fields(cls)}:
+        raise UsageError(f"rubric={given}: protocol {_protocol_name(whole)} takes no rubric; use protocol=rubric")
+    if not isinstance(given, str):
+        return {**whole, "rubric": msgspec.to_builtins(rubrics.criteria(given, "protocol.rubric"))}
+    criteria, formula = rubrics.load(given)
+    whole["rubric"] = msgspec.to_builtins(criteria)
+    if formula is not None and "formula" in {field.name for field in dataclasses.fields(cls)}:
+        whole.setdefault("formula", formula)
+    if chosen is not None:
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", rubrics.find(given).stem)
+        whole["name"] = f"{_protocol_name(whole)}-{stem}"
+    return whole
 
 
 def _merged(node: Any, over: Any) -> Any:
@@ -216,7 +288,7 @@ def _check_shape(value: Any, kind: Any, where: str, fields: Iterable[str]) -> No
     if isinstance(value, str) and (words := _words(kind)) and value not in words:
         raise UsageError(f"{where}={value!r} is not possible{near(value, words)}")
     if isinstance(value, str) and typing.get_origin(kind) is tuple:
-        raise UsageError(f"{where}={value!r}: expected a list; write {where}=[{value}]")
+        raise UsageError(f"{where}={value!r}: expected a list; write '{where}=[{value}]'")
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"{where}={value}: must be a finite number")
 
@@ -245,6 +317,7 @@ async def experiment(config: Config, benchmark: Benchmark) -> Experiment:
     models = tuple(_model(name, part, f"model.{name}") for name, part in config.model.items())
     protocol = await _with_artifacts(config.protocol)
     judges = tuple(_judge(name, part, protocol, benchmark.references) for name, part in config.judge.items())
+    judges = tuple(_suited(judge, benchmark, len(models)) for judge in judges)
     if config.backend == "ray":
         models, judges = _on_ray(models, judges, config.ray)
     return Experiment(
@@ -252,11 +325,21 @@ async def experiment(config: Config, benchmark: Benchmark) -> Experiment:
         models=models,
         judges=judges,
         pairing=_pairing(config, benchmark),
+        turns=config.judged_turns,
         repeats=config.repeats,
         ask_again=frozenset(config.ask_again),
         stop_unparsed=config.stop_unparsed,
         batch=config.batch,
     )
+
+
+def _suited(judge: Judge, benchmark: Benchmark, models: int) -> Judge:
+    """The judge for so many models; refuses items that its protocol cannot judge."""
+    if not isinstance(judge.protocol, JudgeProtocol):  # a class of an older package
+        return judge
+    judge.protocol.check_items(benchmark.items)
+    protocol = judge.protocol.for_models(models)
+    return judge if protocol is judge.protocol else dataclasses.replace(judge, protocol=protocol)
 
 
 def _on_ray(
@@ -301,6 +384,7 @@ def _model(name: str, config: ModelConfig, where: str) -> Model:
         backend=backend,
         sampling=config.sampling,
         system_prompt=config.system_prompt,
+        system_role=config.system_role,
         unsupported=config.unsupported,
         price=config.price,
         caps=config.caps,
@@ -321,17 +405,45 @@ def _backend(node: Mapping[str, Any], where: str) -> Backend:
 
 
 def _judge(name: str, config: JudgeConfig, protocol: Mapping[str, Any], references: str) -> Judge:
-    own = config.protocols.get(_protocol_name(protocol), {})
+    own = _own_settings(config, protocol)
     where = f"judge.{name}.protocols.{_protocol_name(protocol)}" if own else "protocol"
     built = build({**protocol, **own}, where, JudgeProtocol)
     model = _model(name, config, f"judge.{name}")
     if config.batch:
         batch_backend(name, model.backend)
+        if getattr(built, "calls", "item") == "criterion":
+            raise UsageError(
+                f"judge.{name}.batch=true: with protocol.calls=criterion each answer takes several calls, which is not "
+                "done in batches; use protocol.calls=item"
+            )
     return Judge(name, model, built, references, config.batch)
 
 
+def _own_settings(config: JudgeConfig, protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """What a judge sets otherwise in a protocol, by its name; ``rubric`` is meant by ``rubric-helpful`` too."""
+    name = _protocol_name(protocol)
+    kind = str(getattr(_target(protocol, "protocol", JudgeProtocol), "name", ""))
+    return config.protocols.get(name) or (config.protocols.get(kind, {}) if name.startswith(f"{kind}-") else {})
+
+
 def _protocol_name(node: Mapping[str, Any]) -> str:
-    return str(getattr(_target(node, "protocol", JudgeProtocol), "name", ""))
+    return str(node.get("name") or getattr(_target(node, "protocol", JudgeProtocol), "name", ""))
+
+
+def named_protocol(node: Mapping[str, Any], choice: str) -> dict[str, Any]:
+    """A protocol's settings with what its file leaves to say: its class, and its name, which is the file's.
+
+    Args:
+        node: what the YAML holds.
+        choice: what ``protocol=`` was.
+
+    Raises:
+        UsageError: it names a class that there is not.
+    """
+    whole = {"_target_": DECLARED, **node} if node.get("_target_") is None else dict(node)
+    cls: Any = _target(whole, "protocol", JudgeProtocol)
+    own_name = any(field.name == "name" and field.init for field in dataclasses.fields(cls))
+    return {"name": choice.rpartition("/")[2], **whole} if own_name and not whole.get("name") else whole
 
 
 async def _with_artifacts(node: Mapping[str, Any]) -> dict[str, Any]:
@@ -367,10 +479,13 @@ def build(node: Mapping[str, Any], where: str, kind: type[T]) -> T:
             values[key] = build(convert(value, dict[str, Any], f"{where}.{key}"), f"{where}.{key}", Backend)
         else:
             values[key] = convert(value, hints[key], f"{where}.{key}")
-    for key, field in fields.items():
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if required and key not in values:
-            raise UsageError(f"{where}: {cls.__name__} needs {key}=...")
+    required = (
+        key
+        for key, field in fields.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    )
+    if missing := [f"{key}=..." for key in required if key not in values]:
+        raise UsageError(f"{where}: {cls.__name__} needs {' and '.join(missing)}")
     built: T = cls(**values)
     return built
 

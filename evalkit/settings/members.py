@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from evalkit.core.paths import shipped
 from evalkit.core.protocols import UsageError
 
 GROUPS = ("model", "judge", "protocol")
@@ -32,7 +33,7 @@ def check(folder: Path, overrides: Iterable[str]) -> None:
         group, _, value = override.lstrip("+~").partition("=")
         if group not in GROUPS:
             continue
-        for path in sorted((folder / group).glob("*.yaml")):
+        for path in files(folder / group):
             if re.search(rf"(?<![\w.-]){re.escape(path.stem)}(?![\w.-])", value):
                 check_file(group, path)
 
@@ -40,7 +41,11 @@ def check(folder: Path, overrides: Iterable[str]) -> None:
 def check_file(group: str, path: Path) -> None:
     """See that a file can be read, and holds a member of the group. Raises UsageError."""
     content = read(path)
-    if group == "protocol" or "defaults" in content or path.read_text(encoding="utf-8").startswith("# @package"):
+    if (
+        group in ("protocol", "rubric")
+        or "defaults" in content
+        or path.read_text(encoding="utf-8").startswith("# @package")
+    ):
         return  # composed of other files, or placed elsewhere
     if not any(map(is_member, content.values())):
         hint = f"; what it holds belongs under '{path.stem}:', indented" if "backend" in content else ""
@@ -49,14 +54,20 @@ def check_file(group: str, path: Path) -> None:
         )
 
 
-def check_once(overrides: Iterable[str]) -> None:
-    """Refuse a member that a list names twice: it could take part only once."""
-    for override in overrides:
-        group, _, value = override.partition("=")
-        for listed in re.findall(r"\[([^\[\]]*)\]", value) if group in ("model", "judge") else ():
-            names = [name.strip(" '\"") for name in listed.split(",")]
-            if twice := [name for name in names if names.count(name) > 1]:
-                raise UsageError(f"{group}=[{listed}]: {twice[0]!r} is named twice; name each {group} once")
+def shipped_names(group: str) -> list[str]:
+    """The members of a group that come with evalkit."""
+    return sorted(path.stem for path in (shipped("conf") / group).glob("*.yaml"))
+
+
+def shipped_node(group: str, name: str) -> Mapping[str, Any]:
+    """The YAML of one of them; what it builds on left out."""
+    node = read(shipped("conf") / group / f"{name}.yaml").get(name)
+    return node if isinstance(node, Mapping) else {}
+
+
+def files(folder: Path) -> list[Path]:
+    """The YAML files in a folder, whichever ending they have."""
+    return sorted(path for path in folder.glob("*.*") if path.suffix in (".yaml", ".yml"))
 
 
 def is_member(node: object) -> bool:

@@ -27,6 +27,8 @@ class BradleyTerry:
         covariance: [M, M] sandwich covariance of the ratings, clustered by question where the battles have
             clusters; None for a single cluster, which identifies no variance.
         covariance_unclustered: [M, M] the same with every battle independent, for comparison only.
+        won: [M] wins that each rating rests on, as many as if all battles were independent; ties half.
+        lost: [M] losses, likewise.
         n: Battles.
         clusters: Questions, None where battles were taken as independent.
         ridge: Penalty that was added (0: plain maximum likelihood). Above 0 the ratings are shrunk.
@@ -37,6 +39,8 @@ class BradleyTerry:
     ratings: FloatArray
     covariance: FloatArray | None
     covariance_unclustered: FloatArray
+    won: FloatArray
+    lost: FloatArray
     n: int
     clusters: int | None
     ridge: float
@@ -63,7 +67,15 @@ class BradleyTerry:
 
     def contrast(self, contrast: FloatArray, *, level: float = 0.95) -> Interval:
         """Linear combination [M] of ratings, by the sandwich covariance."""
-        return contrast_interval(self.ratings, self.covariance, contrast, n=self.n, clusters=self.clusters, level=level)
+        return contrast_interval(
+            self.ratings,
+            self.covariance,
+            contrast,
+            n=self.n,
+            clusters=self.clusters,
+            level=level,
+            decided=(self.won, self.lost),
+        )
 
 
 def bradley_terry(
@@ -114,7 +126,16 @@ def bradley_terry(
         met = np.unique((battles.cluster * size + battles.a) * size + battles.b).size
         repeats = float(battles.mass.sum()) / met if clusters is not None else 1.0
         covariance = floored_covariance(covariance, bread, repeats, battles.n if clusters is None else clusters)
-    return BradleyTerry(ratings, covariance, unclustered, battles.n, clusters, ridge, iterations, tolerance)
+    # what clustering takes from the rows
+    effect = np.ones(size)
+    if covariance is not None:
+        effect = np.maximum(1.0, np.diag(covariance) / np.maximum(np.diag(bread), 1e-300))
+    won = totals(battles.a, battles.mass * battles.outcome, size)
+    won += totals(battles.b, battles.mass * (1 - battles.outcome), size)
+    lost = totals(battles.a, battles.mass, size) + totals(battles.b, battles.mass, size) - won
+    return BradleyTerry(
+        ratings, covariance, unclustered, won / effect, lost / effect, battles.n, clusters, ridge, iterations, tolerance
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -58,6 +58,10 @@ class CovariateRatings:
         """Rating of a minus rating of b at equal covariates, in logits."""
         return self._interval([(a, 1.0), (b, -1.0)], level)
 
+    def contrast(self, contrast: FloatArray, *, level: float = 0.95) -> Interval:
+        """Linear combination [M] of ratings at equal covariates, by the sandwich covariance."""
+        return self._interval(list(enumerate(contrast.tolist())), level)
+
     def _interval(self, terms: list[tuple[int, float]], level: float) -> Interval:
         estimates = np.concatenate([self.ratings, self.coefficients])
         contrast = np.zeros(estimates.size)

@@ -8,7 +8,8 @@ per-question sums, so that no row is ever copied.
 Plain percentile limits are too narrow when questions are few (MT-Bench has 10 a category): by
 sqrt((Q-1)/Q) and by a normal in place of a t quantile. They are therefore read at the expanded percentiles
 of Hesterberg (2015, The American Statistician 69:371), which differ visibly only below some 40 questions. Up to 8
-questions, whose means resampling cannot leave, limits are Student's. A quantity on a known scale (`limits`) has in
+questions, whose means resampling cannot leave, limits are Student's; beyond 200, the percentiles of a mean are
+calculated rather than drawn, from its cumulants. A quantity on a known scale (`limits`) has in
 addition a floor that comes from the number of questions (see `bounded`); without a scale, questions that are all alike
 have no interval, and `reason` says so. Where a benchmark fixes its categories (`strata`), only questions within them
 vary: the error is the stratified one (Cochran 1977, Sampling Techniques, section 5.4), and limits are Student's.
@@ -16,12 +17,14 @@ vary: the error is the stratified one (Cochran 1977, Sampling Techniques, sectio
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 
 from evalkit.stats.arrays import BoolArray, FloatArray, IntArray, floats, indices, same_length
 from evalkit.stats.bounded import FEWEST, ROUNDING, SMALL, kurtosis, widened
+from evalkit.stats.cumulants import resampled_mean_limits
 from evalkit.stats.errors import NotMeasurable
 
 CHUNK = 1 << 17  # draws held in memory at a time: small enough for the cache
@@ -230,13 +233,11 @@ def _columns(
         return [without(f"needs at least {fewest} questions", place) for place in range(len(rows))]
     influence, error, degrees = clustered_errors(influence, strata)
     if strata is not None or size <= SMALL or resamples == 0:
-        resamples = 0
         reach = np.array([t_quantile(0.5 + level / 2, free) for free in degrees.tolist()]) * error
         lower, upper = estimate - reach, estimate + reach
-    elif pooled:
-        lower, upper = _percentiles([sums, counts], lambda top, bottom: top / bottom, resamples, level, seed)
+        drawn = np.zeros(len(rows), dtype=np.bool_)
     else:
-        lower, upper = _percentiles([means], lambda total: total / size, resamples, level, seed)
+        lower, upper, drawn = _percentiles(sums, counts, means, pooled, resamples, level, seed)
     reasons: list[str | None] = [None] * len(rows)
     if limits is not None:
         units = np.full(len(rows), float(size))
@@ -250,13 +251,28 @@ def _columns(
         if reason
         else Interval(
             float(estimate[place]), float(lower[place]), float(upper[place]), rows[place], level,
-            float(error[place]), size, resamples, seed,
+            float(error[place]), size, resamples if drawn[place] else 0, seed,
         )
         for place, reason in enumerate(reasons)
     ]  # fmt: skip
 
 
 def _percentiles(
+    sums: FloatArray, counts: FloatArray, means: FloatArray, pooled: bool, resamples: int, level: float, seed: int
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Percentile limits of columns [Q, K], and [K] whether they were drawn: those of many questions are calculated."""
+    lower, upper, close = resampled_mean_limits(means, _tail(level, len(means)))
+    drawn = ~close
+    if pooled:  # a ratio, but for columns whose questions all have as many rows
+        drawn |= (counts != counts[0]).any(axis=0)
+    if drawn.any():
+        columns = [part[:, drawn] for part in ((sums, counts) if pooled else (means,))]
+        statistic = np.divide if pooled else partial(np.multiply, 1 / len(means))
+        lower[drawn], upper[drawn] = _drawn_percentiles(columns, statistic, resamples, level, seed)
+    return lower, upper, drawn
+
+
+def _drawn_percentiles(
     columns: list[FloatArray], statistic: Callable[..., FloatArray], resamples: int, level: float, seed: int
 ) -> tuple[FloatArray, FloatArray]:
     """Percentile limits [K] of a statistic of resampled column totals [B, K]."""
@@ -429,7 +445,7 @@ def paired_difference(
         mean_a - mean_b + influence, np.ones(s_a.size), strata=label, resamples=0, level=level, seed=seed
     )
     if strata is None and s_a.size > SMALL and found.lower is not None:
-        lower, upper = _percentiles(
+        lower, upper = _drawn_percentiles(
             [part[:, None] for part in (s_a, c_a, s_b, c_b)],
             lambda ta, na, tb, nb: ta / na - tb / nb,
             resamples,
@@ -549,13 +565,17 @@ def percentile_limits_of(
     replicates: FloatArray, level: float, *, clusters: int | None = None
 ) -> tuple[FloatArray, FloatArray]:
     """The same limits [K] of each column of replicates [B, K]."""
-    tail = (1 - _check_level(level)) / 2
-    if clusters is not None:
-        from scipy.special import ndtr
-
-        tail = float(ndtr(-np.sqrt(clusters / (clusters - 1)) * t_quantile(1 - tail, clusters - 1)))
+    tail = (1 - _check_level(level)) / 2 if clusters is None else _tail(level, clusters)
     lower, upper = np.quantile(replicates, [tail, 1 - tail], axis=0)
     return lower, upper
+
+
+def _tail(level: float, clusters: int) -> float:
+    """Share of replicates beyond either limit, expanded for few resampled units."""
+    from scipy.special import ndtr
+
+    tail = (1 - _check_level(level)) / 2
+    return float(ndtr(-np.sqrt(clusters / (clusters - 1)) * t_quantile(1 - tail, clusters - 1)))
 
 
 def t_quantile(p: float, degrees: float) -> float:

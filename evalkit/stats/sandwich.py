@@ -14,6 +14,9 @@ from evalkit.stats.resample import Interval, normal_quantile, t_quantile
 
 Entry = tuple[IntArray, FloatArray]
 
+FEW_EVENTS = 8
+"""Wins, or losses, below which a rating's limits are not symmetric in logits."""
+
 
 def clustered_meat(entries: Sequence[Entry], cluster: IntArray, clusters: int, size: int) -> FloatArray | None:
     """Sum over questions of the outer product of their scores, times Q/(Q-1).
@@ -71,8 +74,13 @@ def contrast_interval(
     n: int,
     clusters: int | None,
     level: float,
+    decided: tuple[FloatArray, FloatArray] | None = None,
 ) -> Interval:
     """Interval of a linear combination of estimates.
+
+    A rating that rests on a handful of losses could be far higher, as the likelihood falls slowly there: with one loss
+    in a hundred battles the limits that are symmetric in logits hold a true rate of 99.7% in 78% of data sets. Towards
+    what is rare, such a contrast reaches as far as the limits of Clopper and Pearson do on the scale of logits.
 
     Args:
         estimates: [K] parameters.
@@ -81,6 +89,7 @@ def contrast_interval(
         n: Rows behind the fit.
         clusters: Questions behind the covariance: a t quantile with Q-1 degrees of freedom; None: normal.
         level: Coverage.
+        decided: [K] wins and [K] losses that each rating rests on, as many as if all were independent.
     """
     contrast = floats(contrast, "contrast")
     value = float(contrast @ estimates)
@@ -90,8 +99,36 @@ def contrast_interval(
     variance = float(contrast @ covariance @ contrast)
     error = max(0.0, variance) ** 0.5
     tail = 0.5 + level / 2
-    reach = error * (normal_quantile(tail) if clusters is None else t_quantile(tail, clusters - 1))
-    return Interval(value, value - reach, value + reach, n, level, error, units)
+    usual = normal_quantile(tail) if clusters is None else t_quantile(tail, clusters - 1)
+    below = above = usual
+    if decided is not None:
+        main = np.abs(contrast) >= 0.5 * np.abs(contrast).max(initial=0.0)
+        up, down = main & (contrast > 0), main & (contrast < 0)
+        won, lost = decided
+        above = _towards_the_rare(usual, [(lost[up], won[up]), (won[down], lost[down])], level)
+        below = _towards_the_rare(usual, [(won[up], lost[up]), (lost[down], won[down])], level)
+    return Interval(value, value - below * error, value + above * error, n, level, error, units)
+
+
+def _towards_the_rare(usual: float, rare: Sequence[tuple[FloatArray, FloatArray]], level: float) -> float:
+    """Standard errors from an estimate to its limit, no fewer than usual, where some of these events are few.
+
+    Args:
+        usual: Standard errors where none is rare.
+        rare: [K] numbers of events that hold the estimate back, and [K] of their opposites.
+        level: Coverage.
+    """
+    from scipy.special import betaincinv
+
+    few, many = (np.concatenate([pair[place] for pair in rare]) for place in (0, 1))
+    there = (few > 0) & (few < FEW_EVENTS)
+    if not there.any():
+        return usual
+    few, many = few[there], many[there]
+    least = betaincinv(few, many + 1, (1 - level) / 2)
+    reach = (np.log(few / many) - np.log(least / (1 - least))) / np.sqrt(1 / few + 1 / many)
+    part = np.clip(2 * (1 - few / FEW_EVENTS), 0.0, 1.0)
+    return float(np.max(usual + part * np.maximum(reach - usual, 0.0)))
 
 
 def inverse(hessian: FloatArray, what: str) -> FloatArray:

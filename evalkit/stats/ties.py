@@ -55,6 +55,10 @@ class TieRatings:
         contrast = np.zeros(self.ratings.size)
         contrast[a] += 1.0
         contrast[b] -= 1.0
+        return self.contrast(contrast, level=level)
+
+    def contrast(self, contrast: FloatArray, *, level: float = 0.95) -> Interval:
+        """Linear combination [M] of ratings, by the sandwich covariance."""
         return contrast_interval(self.ratings, self.covariance, contrast, n=self.n, clusters=self.clusters, level=level)
 
 

@@ -15,6 +15,9 @@ import msgspec
 
 from evalkit.core.schema import ErrorKind, Failure, Ref
 
+UNREADABLE = (ValueError, RecursionError)
+"""What decoding a line may raise: not JSON or not such a row, not UTF-8, or nested without end."""
+
 
 class BadLine(ValueError):
     """The line after the last one entered is not a row."""
@@ -93,7 +96,7 @@ class Lines:
                 self.end += len(line)
         except BadLine:
             raise
-        except (ValueError, RecursionError) as error:  # of msgspec, bad UTF-8, or nested without end
+        except UNREADABLE as error:
             raise BadLine(_why(line, error)) from error
         finally:
             self.lines.update(zip(keys, count(len(self.live))))
@@ -147,7 +150,7 @@ class Index(Lines):
                 return len(line)
             try:
                 head = decode(line)
-            except ValueError as error:  # of msgspec, or bad UTF-8
+            except UNREADABLE as error:
                 raise BadLine(_why(line, error)) from error
             if head.schema != schema:
                 raise BadLine(f"schema {head.schema!r} where {schema!r} is expected")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from evalkit.core.schema import Judged, Judgment, Response
-from evalkit.storage.store import Log, Rows, StoreError
+from evalkit.storage.store import Log, Rows, StoreError, first_row
 
 
 def judgment_logs(paths: Iterable[Path]) -> list[Log[Judgment]]:
@@ -24,6 +24,12 @@ def judged_rows(paths: Iterable[Path]) -> list[Rows[Judged]]:
     return [Rows(path, Judged) for path in _files(paths, "judgments")]
 
 
+def first_judged(paths: Iterable[Path]) -> Iterator[Judged]:
+    """The first row of each of the same files, without a look at the rest."""
+    rows = (first_row(path, Judged) for path in _files(paths, "judgments"))
+    return (row for row in rows if row is not None)
+
+
 def answer_logs(paths: Iterable[Path]) -> list[Log[Response]]:
     """The answers that belong to the same results."""
     near = (path.parent.parent / "answers" if path.is_file() else path for path in paths)
@@ -35,7 +41,13 @@ def _files(paths: Iterable[Path], kind: str) -> list[Path]:
     for path in paths:
         if not os.path.exists(path):  # Path.exists raises for a name that is too long
             raise StoreError(f"no results at {str(path)!r}; `evalkit run <benchmark>` makes some, or name another path")
-        inside = path.glob("*.jsonl") if path.name == kind else path.glob(f"**/{kind}/*.jsonl")
-        matches = [path] if path.is_file() else sorted(inside)
+        alone = path.name == kind and not _is_benchmark(path)
+        inside = path.glob("*.jsonl") if alone else path.glob(f"**/{kind}/*.jsonl")
+        matches = [path] if path.is_file() else sorted(match for match in inside if not _is_benchmark(match.parent))
         found.update(dict.fromkeys(match.resolve() for match in matches))
     return list(found)
+
+
+def _is_benchmark(folder: Path) -> bool:
+    """Whether it is a benchmark's results folder, which may be called ``answers`` or ``judgments`` itself."""
+    return any((folder / kind).is_dir() for kind in ("answers", "judgments"))

@@ -24,7 +24,7 @@ import msgspec
 from evalkit.core.protocols import EvalkitError, UsageError
 from evalkit.core.schema import Batch, Item, Judged, Judgment, Ref, Response, digest
 from evalkit.storage.claims import Claims
-from evalkit.storage.index import BadLine, Entry, Index, Lines
+from evalkit.storage.index import UNREADABLE, BadLine, Entry, Index, Lines
 
 Row = TypeVar("Row", bound=Item | Response | Judgment | Judged | Batch)
 
@@ -47,6 +47,29 @@ class NotStored(EvalkitError):
 
 class TornLine(UserWarning):
     """The last line of a results file was incomplete and was dropped."""
+
+
+def first_row(path: Path, row: type[Row]) -> Row | None:
+    """The row that a file begins with, replaced since or not; None without a whole line. Reads no further."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if line[-1:] != b"\n":
+        return None
+    try:
+        return msgspec.json.decode(line, type=row)
+    except UNREADABLE as error:
+        raise _malformed(path, str(error), 0) from error
+
+
+def _unreadable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"cannot read {str(path)!r}: {error.strerror}")
+
+
+def _malformed(path: Path, why: str, line: int) -> StoreError:
+    return StoreError(f"{str(path)!r}, line {line + 1}: {why}. Mend or delete that line, then run again")
 
 
 class Rows(Generic[Row]):
@@ -98,7 +121,7 @@ class Rows(Generic[Row]):
                 if latest == wanted:
                     try:
                         row = decode(line)
-                    except ValueError as error:
+                    except UNREADABLE as error:
                         raise self._malformed(str(error), number) from error
                     yield row
 
@@ -132,10 +155,10 @@ class Rows(Generic[Row]):
             with self.path.open("rb", buffer) as file:
                 yield file
         except OSError as error:
-            raise StoreError(f"cannot read {str(self.path)!r}: {error.strerror}") from error
+            raise _unreadable(self.path, error) from error
 
     def _malformed(self, why: str, line: int) -> StoreError:
-        return StoreError(f"{str(self.path)!r}, line {line + 1}: {why}. Mend or delete that line, then run again")
+        return _malformed(self.path, why, line)
 
 
 class Log(Rows[Row]):
@@ -153,14 +176,23 @@ class Log(Rows[Row]):
 
     def __init__(self, path: Path, row: type[Row], claims: Claims | None = None, *, durable: bool = True) -> None:
         super().__init__(path, row)
+        self._row = row
         self._claims = claims
         self._durable = durable
         self._encoder = msgspec.json.Encoder()
+        self._others: dict[str, Log[Row]] = {}
         self._file: int | None = None
         self._synced = time.monotonic()
 
     def _lines(self, schema: object) -> Index:
         return Index(schema)
+
+    def beside(self, folder: str) -> Log[Row]:
+        """A log of the same name in another folder of the same results; it is closed with this one."""
+        if folder not in self._others:
+            path = self.path.parent.parent / folder / self.path.name
+            self._others[folder] = Log(path, self._row, self._claims, durable=self._durable)
+        return self._others[folder]
 
     def entry(self, key: str) -> Entry | None:
         """What is known of the latest row of ``key``, without reading it."""
@@ -314,6 +346,8 @@ class Log(Rows[Row]):
 
     def close(self) -> None:
         """Sync and release the file; a later append opens it again."""
+        for other in self._others.values():
+            other.close()
         if self._file is not None:
             try:
                 if self._durable:
@@ -325,7 +359,7 @@ class Log(Rows[Row]):
     def _decode(self, content: bytes, line: int) -> Row:
         try:
             return self._decoder.decode(content)
-        except (ValueError, RecursionError) as error:
+        except UNREADABLE as error:
             raise self._malformed(str(error), line) from error
 
     def _write(self, file: int, lines: Sequence[bytes]) -> None:

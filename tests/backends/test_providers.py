@@ -317,7 +317,8 @@ def test_anthropic_sends_only_what_is_set(server):
 
 
 def test_anthropic_says_what_it_cannot_do(server):
-    assert "no log-probabilities; use scoring=text" in str(ask(made(Anthropic, server), say("hi", top_logprobs=5)))
+    error = ask(made(Anthropic, server), say("hi", top_logprobs=5))
+    assert "no log-probabilities; judge by text, protocol.scoring=text" in str(error)
     assert "seed" in str(ask(made(Anthropic, server), say("hi", seed=1)))
 
 
@@ -368,3 +369,32 @@ def test_public_providers_are_told_apart_and_own_servers_are_not():
     assert identity("https://openrouter.ai/api/v1") != identity("https://api.together.xyz/v1")
     own = [f"http://{host}:{port}/v1" for host in ("localhost", "node7", "10.0.0.3", "[::1]") for port in (1, 2)]
     assert len({str(identity(url)) for url in own}) == 1
+
+
+# Gateways: queries, Azure's key, proxies.
+
+
+@BOTH
+def test_the_query_of_a_base_url_goes_along(kind, server):
+    ask(kind(model="m", base_url=f"{server.url}{'/v1' if kind is OpenAI else ''}?api-version=2024-06-01&team=a%20b"))
+    path = server.seen[-1]["path"]
+    assert path.split("?")[0].endswith("/chat/completions" if kind is OpenAI else "/v1/messages")
+    assert path.count("/v1") == 1
+    assert "api-version=2024-06-01" in path
+    assert "team=a" in path
+
+
+@BOTH
+def test_a_proxy_before_this_machine_is_named(kind, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    told = str(ask(kind(model="m", base_url="http://127.0.0.1:9/v1")))
+    assert f"through the proxy 127.0.0.1:{port} of the environment; NO_PROXY=127.0.0.1 goes past it" in told
+    monkeypatch.setenv("http_proxy", f"http://user:{SECRET}@127.0.0.1:{port}")
+    assert SECRET not in resolve(openai_backend.VENDOR, "http://127.0.0.1:9/v1", None).reached
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert "proxy" not in str(ask(kind(model="m", base_url="http://127.0.0.1:9/v1")))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evalkit.biases.format import Format, features
-from evalkit.biases.hygiene import MARKER, Hygiene
+from evalkit.biases.hygiene import Hygiene
 from evalkit.biases.length import Length
 from evalkit.biases.position import Position
 from evalkit.biases.scale import Scale
@@ -17,6 +17,7 @@ from evalkit.core.schema import Ref, Response
 from evalkit.evidence.evidence import Lineage
 from evalkit.evidence.gather import gather
 from evalkit.evidence.relations import inferred_lineage, relations
+from evalkit.ratings.answer_checks import MARKER
 from evalkit.ratings.comparisons import HUMAN
 from tests.biases.simulated import Study, only, scored
 from tests.ratings.rows import judged

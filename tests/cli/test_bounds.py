@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -33,11 +36,59 @@ def test_questions_and_votes_that_cannot_be_read(cli, tmp_path, content):
         assert "odd.jsonl'" in err
 
 
-def test_too_few_file_descriptors(tmp_path):
-    code = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8)); from evalkit.cli import main; main()"
-    settings = ("run", "pocket", "model=fake", "judge=fake", "limit=1")
-    ended = subprocess.run([sys.executable, "-c", code, *settings], cwd=tmp_path, capture_output=True, text=True)
-    assert ended.returncode == 1
-    assert "Traceback" not in ended.stderr
-    assert "Too many open files" in ended.stderr
-    assert "ulimit -n" in ended.stderr
+LIMITED = (
+    "import resource, sys; most = int(sys.argv.pop(1)); resource.setrlimit(resource.RLIMIT_NOFILE, (most, most)); "
+    "from evalkit.cli import main; main()"
+)
+RUN = ("run", "pocket", "model=fake", "judge=fake", "limit=1")
+VOTE = "item,turn,model_a,model_b,winner\nquestion,1,one,two,model_a\n"
+ANY = {
+    "run": RUN,
+    "questions": (*RUN, "questions=own.csv", "dry_run=true"),
+    "leaderboard": ("leaderboard", "results"),
+    "audit": ("audit", "results"),
+    "human": ("audit", "results", "--human", "votes.csv"),
+    "export": ("export", "fastchat", "results", "-o", "exported"),
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in ANY])
+def test_too_few_file_descriptors(tmp_path, cli, monkeypatch, name):
+    """From too few to open anything to enough: a message each time, and what was stored before is used again."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.csv").write_text("id,turns\na,Why?\n")
+    (tmp_path / "votes.csv").write_text(VOTE)
+    if name not in ("run", "questions"):
+        assert cli(*RUN).code == 0
+    refused = 0
+    for most in range(4, 40):
+        command = [sys.executable, "-c", LIMITED, str(most), *ANY[name]]
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert "Traceback" not in ended.stderr, ended.stderr
+        if ended.returncode == 0:
+            break
+        assert ended.returncode == 2, ended.stderr
+        assert "Too many open files" in ended.stderr
+        assert "ulimit -n" in ended.stderr
+        refused += 1
+    assert ended.returncode == 0
+    assert refused
+
+
+def test_a_file_that_cannot_be_opened_for_the_limit(cli, tmp_path, monkeypatch):
+    """Wherever the limit is met, and whatever error of ours it became."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "votes.csv").write_text(VOTE)
+    assert cli(*RUN).code == 0
+    opened = Path.open
+
+    def full(path, *arguments, **options):
+        if path.name in ("votes.csv", "fake.single.jsonl"):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", full)
+    for arguments in (("leaderboard", "results"), ("audit", "results"), ("audit", "results", "--human", "votes.csv")):
+        code, _, err = cli(*arguments)
+        assert code == 2
+        assert "ulimit -n" in err

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from evalkit.backends.fake import Fake
 from evalkit.core.protocols import Completion, Malformed, Message, Misconfigured, Model, Rejected, Sampling, Transport
-from evalkit.core.schema import Item, Response, Usage
+from evalkit.core.schema import ChatTurn, Item, Response, Usage
 from evalkit.datasets.benchmark import Generation
 from evalkit.engine.generate import Candidate, respond
 from evalkit.models.client import Client
@@ -270,3 +271,28 @@ def test_a_rejected_field_that_is_then_left_out_is_asked_anew(path):
     answered(model(Rejected("400 unsupported value: temperature")), path)
     row = answered(model(unsupported=("temperature",)), path)
     assert row.error is None
+
+
+def test_what_comes_with_a_question_stands_before_it():
+    """System prompts as one, the history as it was, a tool's result as text, and no two messages of one role."""
+    item = Item(
+        id="1",
+        benchmark="b",
+        category="c",
+        turns=("And tomorrow?",),
+        system="Be brief.",
+        messages=(
+            ChatTurn("user", "Weather?"),
+            ChatTurn("assistant", "[calls weather]"),
+            ChatTurn("tool", "rain"),
+            ChatTurn("user", "Well?"),
+        ),
+    )
+    model = Model(name="m", backend=Fake(), system_prompt="You are kind.")
+    request = Candidate.of(model, Generation(max_tokens=9)).request(item, ())
+    assert [(message.role, message.content) for message in request.messages] == [
+        ("system", "You are kind.\n\nBe brief."),
+        ("user", "Weather?"),
+        ("assistant", "[calls weather]"),
+        ("user", "[tool result]\nrain\n\nWell?\n\nAnd tomorrow?"),
+    ]

@@ -161,8 +161,8 @@ def test_the_protocols_sampling_wins_over_the_judges(path):
     )
     assert request.sampling == Sampling(max_tokens=1, temperature=0.0, top_p=0.5, top_logprobs=20)
     assert row.sampling == request.sampling.sent()
-    assert request.messages[0] == Message("system", "First of all.")
-    assert request.messages[1].role == "system"
+    assert request.messages[0].content.startswith("First of all.\n\nYou grade")
+    assert [message.role for message in request.messages] == ["system", "user"], "two system messages become one"
 
 
 FAULTS = {

@@ -179,7 +179,11 @@ def test_arena_hard_games(tmp_path):
     assert [model.name for model in first.models] == ["b", "m"]
     assert [model.name for model in second.models] == ["m", "b"]
     assert (first.label, first.scores, first.raw, first.benchmark) == ("A>>B", (1, 0), "[[A>>B]]", "arena_hard")
-    assert (second.error.kind, third.error.kind, fourth.error.kind) == ("unparsed", "transport", "transport")
+    assert (second.error.kind, third.error.kind, fourth.error.kind) == (
+        "unparsed",
+        "unparsed",
+        "unparsed",
+    )  # a null says no reason
 
 
 def test_arena_hard_as_it_was_before_april_2025(tmp_path):

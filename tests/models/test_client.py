@@ -16,6 +16,7 @@ from evalkit.core.protocols import (
     Model,
     Rejected,
     Request,
+    Sampling,
     Transport,
     UsageError,
 )
@@ -378,3 +379,70 @@ def test_time_without_anything_to_ask_is_no_silence():
         return await asyncio.gather(outcome(client), outcome(client))
 
     assert [one.completion.text for one in loop(talk)] == ["yes", "yes"]
+
+
+# What a model does not take is asked for otherwise, once it said so.
+
+
+class Particular(Scripted):
+    """Takes no system message, or no more than 5 alternatives for a token."""
+
+    def __init__(self, *, system=True, most=20):
+        super().__init__()
+        self.system, self.limit, self.seen = system, most, []
+
+    async def complete(self, request):
+        self.seen.append(request)
+        if not self.system and any(message.role == "system" for message in request.messages):
+            raise Rejected("no", no_system=True)
+        if (request.sampling.top_logprobs or 0) > self.limit:
+            raise Rejected("no", most_logprobs=self.limit)
+        return await super().complete(request)
+
+
+ASKED = Request((Message("system", "Be fair."), Message("user", "hi")), Sampling(top_logprobs=20))
+
+
+@pytest.mark.parametrize(
+    ("backend", "asked", "notes"),
+    [
+        (Particular(), ASKED, []),
+        (
+            Particular(system=False),
+            Request((Message("user", "Be fair.\n\nhi"),), Sampling(top_logprobs=20)),
+            ["took no system message"],
+        ),
+        (Particular(most=5), Request(ASKED.messages, Sampling(top_logprobs=5)), ["gives 5 alternatives"]),
+        (
+            Particular(system=False, most=5),
+            Request((Message("user", "Be fair.\n\nhi"),), Sampling(top_logprobs=5)),
+            ["gives 5 alternatives", "took no system message"],
+        ),
+    ],
+)
+def test_a_request_is_adapted_to_what_a_model_takes(backend, asked, notes):
+    async def run():
+        client = Client(backend, name="me", price=None, retry=QUICK, stopping=asyncio.Event())
+        await client.ask(ASKED)
+        first = len(backend.seen)
+        await asyncio.gather(*(client.ask(ASKED) for _ in range(3)))
+        return client, first
+
+    client, first = asyncio.run(run())
+    assert backend.seen[-1] == asked
+    assert len(backend.seen) == first + 3, "what was learnt is not tried again"
+    assert len(client.notes) == len(notes)
+    assert all(note in told for note, told in zip(notes, sorted(client.notes), strict=True))
+
+
+def test_what_cannot_be_adapted_is_rejected():
+    async def run(backend, request):
+        client = Client(backend, name="me", price=None, retry=QUICK, stopping=asyncio.Event())
+        with pytest.raises(Rejected):
+            await client.ask(request)
+        assert not client.notes
+        return backend.asked
+
+    assert asyncio.run(run(Scripted(Rejected("no", no_system=True)), REQUEST)) == 1
+    never = Scripted(*[Rejected("no", no_system=True) for _ in range(9)])
+    assert asyncio.run(run(never, ASKED)) == 2

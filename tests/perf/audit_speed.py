@@ -24,8 +24,8 @@ MODELS, PAIRS, VOTES, VOTERS = 20, 100, 20_000, 25
 AUDIT = """
 import sys, time, resource
 from pathlib import Path
-import evalkit.reports.audit_output
-evalkit.reports.audit_output.one_thread()
+import evalkit.reports.audit_output, evalkit.reports.output
+evalkit.reports.output.one_thread()
 import numpy, scipy.special, scipy.sparse.csgraph
 import evalkit.audit.analyse, evalkit.audit.agreement_statistics, evalkit.audit.rankings_compared
 import evalkit.audit.corrections

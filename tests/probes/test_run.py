@@ -267,7 +267,7 @@ def test_the_dry_run_counts_and_asks_nothing(cli, tmp_path):
     [
         (["probes=[position]"], "experiments need a judge"),
         (["judge=fake", "probes=[nope]"], "no probe 'nope'; there are: position"),
-        (["judge=fake", "probes=3"], "probes=3: write probes=[NAME,NAME]"),
+        (["judge=fake", "probes=3"], "probes=3: write probes=NAME,NAME"),
         (["judge=fake", "benchmark=pocket"], "takes its questions by questions=pocket"),
         (["judge=fake", "model=fake", "protocol=single", "probes=all"], "protocol=single does not"),
         (["judge=fake", "model=[fake,smollm2]", "probes=all"], "an audit takes one model"),
@@ -354,7 +354,7 @@ def rows_of(path):
 def test_which_probes_must_be_said(cli, tmp_path, more):
     code, out, err = cli(*FAKES, *more)
     assert (code, out) == (2, "")
-    assert "probes=[NAME,NAME], or probes=all" in " ".join(err.split())
+    assert "probes=NAME,NAME, or probes=all" in " ".join(err.split())
     assert all(name in err for name in EVERY)
     assert list(tmp_path.iterdir()) == []
 

@@ -303,3 +303,49 @@ def test_llmfao_needs_no_import(cli):
     rows = list(csv.DictReader(io.StringIO(done.out)))
     assert len(rows) == 59
     assert rows[0]["model"] == "GPT 4"
+
+
+def battles(path, *rows):
+    path.write_text("model_a,model_b,winner,question_id\n" + "".join(f"{row},{n}\n" for n, row in enumerate(rows)))
+    return str(path)
+
+
+@pytest.mark.parametrize("method", ["elo", "winrate", "bt"])
+def test_groups_that_never_met_are_named(cli, tmp_path, method):
+    path = battles(tmp_path / "v.csv", "a,b,a", "a,b,b", "c,d,c", "d,c,c")
+    done = cli("leaderboard", path, "--method", method, "--format", "json")
+    assert "never met" in done.err or "2 groups of models apart" in done.err
+    path = battles(tmp_path / "v.csv", "a,b,a", "a,b,b", "c,d,c", "d,c,d", "a,c,a", "a,c,c", "c,d,d", "c,d,c")
+    assert "never met" not in cli("leaderboard", path, "--method", method, "--format", "json").err
+
+
+def test_nothing_but_self_comparisons_is_named(cli, tmp_path):
+    path = battles(tmp_path / "v.csv", "a,a,a", "b,b,tie")
+    assert cli("import", "battles", path, "--into", "out").code == 0
+    for where in (path, "out"):
+        done = cli("leaderboard", where)
+        assert (done.code, "all 2 judgments show a model against itself" in done.err) == (2, True)
+
+
+def alpaca_battles(path, *pairs):
+    """AlpacaEval's benchmark by name, whose usual baseline is gpt4_1106_preview."""
+    path.parent.mkdir()
+    rows = [f"{one},{two},{winner}" for one, two in pairs for winner in ("a", "b", "a", "tie")]
+    return battles(path, *rows)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "baseline"),
+    [
+        ([("davinci", "x"), ("davinci", "gpt4_1106_preview"), ("y", "davinci")], "davinci"),
+        ([("gpt4_1106_preview", "x")], "gpt4_1106_preview"),
+        ([("gpt4_1106_preview", "x"), ("gpt4_1106_preview", "y"), ("x", "y")], "gpt4_1106_preview"),
+        ([("x", "y"), ("z", "y"), ("x", "z"), ("x", "gpt4_1106_preview")], None),
+    ],
+)
+def test_the_default_baseline_is_who_takes_part_in_every_pair(cli, tmp_path, pairs, baseline):
+    path = alpaca_battles(tmp_path / "in" / "v.csv", *pairs)
+    assert cli("import", "battles", path, "--into", "out", "--benchmark", "alpaca_eval").code == 0
+    found = json.loads(cli("leaderboard", "out", "--method", "winrate", "--format", "json").out)
+    assert found["tables"][0].get("baseline") == baseline
+    assert all(row["win_rate"] is not None for row in found["rows"])

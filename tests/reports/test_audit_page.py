@@ -534,17 +534,23 @@ def test_no_rating_is_a_negative_zero():
 
 
 def test_a_runs_page_begins_with_its_ratings():
+    """What the run asked for comes first, and the audit, whose own ratings would say it again, is folded below."""
     audit = full()
+    table = {"title": "t", "headers": ["model"], "rows": [], "left": 1, "breaks": (), "notes": [], "picture": None}
+    run = {"title": "Ratings", "tables": [table], "notes": ["odd <b>"], "examples_title": "", "examples": []}
 
     def places(text):
-        return [
-            text.index(one) for one in ('<section id="ratings">', '<div id="verdict">', '<section id="provenance">')
-        ]
+        marks = ('<section id="ratings">', '<div id="verdict">', '<section id="provenance">')
+        return [text.index(one) for one in marks]
 
-    usual, first = page(audit), page(audit, title="mtbench: model a", when="2026-01-02", ratings_first=True)
+    usual, first = page(audit), page(audit, title="mtbench: model a", when="2026-01-02", run=run)
     ratings, verdict_, _ = places(usual)
     assert verdict_ < ratings
+    assert '<details class="audit">' not in usual
     assert places(first) == sorted(places(first))
+    assert first.count('<section id="ratings">') == 1
+    assert places(first)[0] < first.index('<details class="audit">') < places(first)[1]
+    assert "odd &lt;b&gt;" in first
     assert "mtbench: model a <small>2026-01-02</small>" in first
 
 

@@ -91,8 +91,12 @@ def test_every_protocol_builds(name, request):
         if not files <= set(FASTCHAT):
             pytest.skip(f"needs {', '.join(sorted(files))}, which shared data does not hold")
         request.getfixturevalue("mtbench_files")
-    (judge,) = built(composed("benchmark=pocket", "model=fake", "judge=fake", f"protocol={name}")).judges
-    assert judge.protocol.name == name, "the file is named as the protocol names its judgments"
+    criteria = ["rubric_file=helpful"] if name.startswith("rubric") else []  # pocket's questions bring none
+    plain = composed("benchmark=pocket", "model=fake", "judge=fake", f"protocol={name}", *criteria)
+    plain["protocol"] = config.named_protocol(plain["protocol"], name)  # as a verb does, which knows the choice
+    (judge,) = built(plain).judges
+    expected = f"{name}-helpful" if criteria else name
+    assert judge.protocol.name == expected, "the file is named as the protocol names its judgments"
 
 
 def test_several_members_compose():

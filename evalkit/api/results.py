@@ -1,0 +1,267 @@
+"""Stored results as Python sees them: tables, leaderboards and audits of whatever is in some folders and files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalkit.api import frames
+from evalkit.api.tables import on_disk
+from evalkit.core.protocols import UsageError
+from evalkit.evidence.findings import AgreementRow, Audit
+from evalkit.ratings.beside import side_by_side
+from evalkit.ratings.leaderboard import APPLIES_TO, METHODS, Choices, kinds, rate, usual_method, why_nothing
+from evalkit.ratings.scores import METHOD
+from evalkit.ratings.standing import Board
+from evalkit.reports import audit_output, leaderboard_grid, leaderboard_page, leaderboard_tables
+from evalkit.reports.grid import Grid
+from evalkit.storage.results import answer_logs, judged_rows, judgment_logs
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from evalkit.api.tables import TableLike
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Models as judges rate them; `Results.leaderboard` makes it."""
+
+    board: Board
+    by_category: bool = False
+
+    @property
+    def frame(self) -> DataFrame:
+        """One row a model and judge (and category, where it is by category), best first, as ``--format json`` has it.
+
+        Every estimate has its 95% limits beside it: the main one ``lower`` and ``upper``, others ``NAME_lower`` and
+        ``NAME_upper``. What was not rated has missing values; the notes say why.
+        """
+        from pandas import DataFrame
+
+        return DataFrame(leaderboard_tables.rows(self.board.standings, by_category=self.by_category))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of the data and of each table."""
+        listed = [*self.board.notes, *(note for row in self.board.standings for note in row.about.notes)]
+        return tuple(dict.fromkeys(listed))
+
+    def to_latex(self) -> str:
+        """The tables in the style of the booktabs package."""
+        return leaderboard_tables.to_latex(self._grids())
+
+    def to_markdown(self) -> str:
+        """The tables as Markdown."""
+        return leaderboard_tables.to_markdown(self._grids())
+
+    def to_json(self) -> str:
+        """The tables as JSON, schema ``evalkit.leaderboard/1``."""
+        return leaderboard_tables.to_json(self.board.standings, self.board.notes, by_category=self.by_category)
+
+    def to_html(self) -> str:
+        """The tables and their figures as one page, which needs no network."""
+        return leaderboard_page.page(self._grids(), self.board.notes)
+
+    def _grids(self) -> list[Grid]:
+        standings = self.board.standings
+        return leaderboard_grid.all_grids(standings, side_by_side(standings), by_category=self.by_category)
+
+    def _repr_html_(self) -> str:
+        """The tables as a notebook shows them."""
+        from html import escape
+
+        from pandas import DataFrame
+
+        parts = []
+        for grid in self._grids():
+            cells = [
+                [f"{cell.text} ({cell.limits})" if cell.limits else cell.text for cell in row] for row in grid.rows
+            ]
+            table = DataFrame(cells, columns=list(grid.headers)).to_html(index=False, border=0, escape=True)
+            notes = "".join(f"<p><small>{escape(note)}</small></p>" for note in grid.notes)
+            parts.append(f"<h4>{escape(grid.title)}</h4>{table}{notes}")
+        return "".join(parts)
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """How far judges can be trusted; `Results.audit` makes it."""
+
+    audit: Audit
+
+    @property
+    def findings(self) -> DataFrame:
+        """One row a finding: ``judge, metric, category, estimate, lower, upper, n, sentence, not_measurable``, ..."""
+        from pandas import DataFrame
+
+        rows = [
+            {
+                "benchmark": row.benchmark,
+                "judge": row.judge,
+                "protocol": row.protocol,
+                "metric": row.metric,
+                "label": row.measure.label,
+                "unit": row.measure.unit.name,
+                "unbiased": row.measure.unbiased,
+                "category": row.category,
+                "estimate": row.estimate,
+                "lower": row.lower,
+                "upper": row.upper,
+                "n": row.n,
+                "questions": row.questions,
+                "sentence": row.sentence,
+                "not_measurable": row.not_measurable,
+            }
+            for row in self.audit.findings
+        ]
+        return DataFrame(rows)
+
+    @property
+    def agreement(self) -> DataFrame:
+        """One row a pair of raters, turn, setup and category: ``agree`` of ``total`` votes, with 95% limits."""
+        from pandas import DataFrame
+
+        names = [name for name in AgreementRow.__dataclass_fields__ if name != "alike"]
+        return DataFrame([vars(row) for row in self.audit.agreement], columns=names)
+
+    @property
+    def ratings(self) -> DataFrame:
+        """One row a model and rater: models as judges rate them, beside people."""
+        from pandas import DataFrame
+
+        return DataFrame([vars(row) for row in self.audit.ratings])
+
+    @property
+    def conclusions(self) -> DataFrame:
+        """One row a sentence: what may be concluded of a judge (``may``), what may not, and what is not known."""
+        from pandas import DataFrame
+
+        kinds = (("may", "conclusions"), ("may not", "cautions"), ("unknown", "unknown"))
+        rows = [
+            (subject.benchmark, subject.judge, subject.protocol, kind, text)
+            for subject in self.audit.subjects
+            for kind, field in kinds
+            for text in getattr(subject, field)
+        ]
+        return DataFrame(rows, columns=["benchmark", "judge", "protocol", "kind", "sentence"])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed, and what could not be used."""
+        return self.audit.notes
+
+    def to_json(self) -> str:
+        """The audit as JSON, schema ``evalkit.audit/1``."""
+        return audit_output.to_json(self.audit)
+
+    def to_html(self) -> str:
+        """The audit as one page, which needs no network."""
+        from evalkit.reports.audit_page import page
+
+        return page(self.audit)
+
+    def _repr_html_(self) -> str:
+        """The sentences as a notebook shows them."""
+        return self.conclusions.to_html(index=False, border=0, escape=True)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is stored in some folders and files; `load` makes it. Every call reads what is there then."""
+
+    paths: tuple[Path, ...]
+
+    def judgments(self, *, words: bool = True) -> DataFrame:
+        """Every judgment, one row each, the latest of a key.
+
+        Args:
+            words: with what the judge wrote, its tokens, cost and time; without, it takes half as long.
+
+        Returns:
+            Columns as of `evalkit.api.frames.judgments`.
+        """
+        logs: Sequence[Any] = judgment_logs(self.paths) if words else judged_rows(self.paths)
+        return frames.judgments(row for log in logs for row in log)
+
+    def answers(self) -> DataFrame:
+        """Every answer, one row a turn; columns as of `evalkit.api.frames.answers`."""
+        return frames.answers(row for log in answer_logs(self.paths) for row in log)
+
+    def scores(self, *, judge: str | None = None, by_category: bool = False) -> DataFrame:
+        """Mean scores of single grading, one row a model and judge, with 95% limits.
+
+        Raises:
+            UsageError: nothing was graded singly.
+        """
+        return self.leaderboard("score", judge=judge, by_category=by_category).frame
+
+    def leaderboard(
+        self, method: str | None = None, *, judge: str | None = None, by_category: bool = False, **choices: Any
+    ) -> Leaderboard:
+        """Rate the models.
+
+        Args:
+            method: score, winrate, lc, bt or elo; None takes score where answers were graded singly, else bt.
+            judge: only this one; ``human`` for all people together.
+            by_category: one table for each category of questions.
+            **choices: further fields of `evalkit.ratings.leaderboard.Choices`, such as ``baseline``, ``ties``,
+                ``aggregate``, ``style``.
+
+        Raises:
+            UsageError: there is nothing to rate, or the choices do not fit the data.
+        """
+        found = kinds(self.paths, judge)
+        chosen = self._choices(method or usual_method(found), judge, by_category, choices)
+        board = rate(chosen)
+        if not board.standings:
+            raise UsageError(why_nothing(chosen, found.judges))
+        return Leaderboard(board, by_category)
+
+    def _choices(self, method: str, judge: str | None, by_category: bool, more: dict[str, Any]) -> Choices:
+        """The choices, where each is known and means something to the method."""
+        methods = (METHOD, *METHODS)
+        if method not in methods:
+            raise UsageError(f"method={method!r} is not possible; there are: {', '.join(methods)}")
+        for name in more:
+            if name not in APPLIES_TO:
+                raise UsageError(f"leaderboard has no choice {name!r}; there are: {', '.join(APPLIES_TO)}")
+            if method not in (fitting := APPLIES_TO[name]):
+                raise UsageError(f"{name} has no meaning for method {method!r}; it goes with: {', '.join(fitting)}")
+        return Choices(paths=self.paths, method=method, judge=judge, by_category=by_category, **more)
+
+    def audit(self, *, human: str | Path | TableLike | None = None, judge: str | None = None) -> AuditResult:
+        """Audit the judges: position, length, format, own family, agreement with people.
+
+        Args:
+            human: votes or scores of people: a file, results, or a table in memory (pandas, polars, pyarrow, or a list
+                of dicts) with ``item, model_a, model_b, winner`` or ``item, model, score``.
+            judge: only this one.
+
+        Raises:
+            UsageError: there is nothing to audit, or the votes cannot be read.
+        """
+        from evalkit.audit.analyse import audit
+
+        with on_disk(human) as votes:
+            return AuditResult(audit(self.paths, votes, judge))
+
+    def _repr_html_(self) -> str:
+        """The leaderboard that fits, as a notebook shows it."""
+        return self.leaderboard()._repr_html_()
+
+
+def load(*paths: str | Path) -> Results:
+    """Open stored results.
+
+    Args:
+        *paths: results folders, judgments files, or tables of comparisons; ``results`` unless given.
+
+    Raises:
+        UsageError: a path does not exist.
+    """
+    listed = tuple(Path(path) for path in paths) or (Path("results"),)
+    judged_rows(path for path in listed if not path.is_file())  # says what to do where a path does not exist
+    return Results(listed)

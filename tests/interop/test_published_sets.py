@@ -1,0 +1,132 @@
+"""Published sets as they are imported: the figures that were computed from the raw files come out exactly."""
+
+from collections import Counter, defaultdict
+
+import pytest
+
+from evalkit.core.schema import Item, Judgment, Response
+from evalkit.interop import load
+from tests.shared_data import shared_data
+
+
+def rows(name, *path):
+    return [row.record for row in load(name).read(shared_data(*path))]
+
+
+def judged(found):
+    return [row for row in found if isinstance(row, Judgment)]
+
+
+@pytest.mark.parametrize(
+    ("name", "best", "of", "tied"),
+    [
+        ("internlm2", 37.2671, 483, 0),
+        ("ArmoRM", 20.4969, 483, 5),
+        ("grm_llama3", 24.4306, 483, 2),
+        ("skywork_llama3", 22.1532, 483, 0),
+        ("gpt4o", 25.9794, 485, 125),
+        ("prometheus_7B", 2.2774, 483, 194),
+    ],
+)
+def test_rewardmath_best_of_ten(name, best, of, tied):
+    found = rows("rewardmath", "rewardmath", f"{name}_reward.json")
+    scores = defaultdict(dict)
+    for row in judged(found):
+        if row.protocol == "rewardmath":
+            assert (row.judge.name, row.error) == (name, None)
+            scores[row.item, row.repeat][row.models[0].name] = row.scores[0]
+    assert len(scores) == of
+    right = "human_to_GPT-4"
+    strictly = sum(all(mine[right] > mine[other] for other in mine if other != right) for mine in scores.values())
+    assert round(100 * strictly / of, 4) == best
+    ties = sum(
+        mine[right] == max(mine.values()) and list(mine.values()).count(mine[right]) > 1 for mine in scores.values()
+    )
+    assert ties == tied
+
+
+@pytest.mark.parametrize(
+    ("name", "accuracy", "first", "unreadable", "all_nine"),
+    [
+        ("gpt4", 77.4557, 51.44, 35, 29.8137),
+        ("chatgpt", 51.2537, 83.69, 0, 0.2070),
+        ("llama3_8B", 43.8233, 59.70, 621, 0.6211),
+        ("sonnet-3-5", 69.6112, 48.49, 0, 15.3209),
+    ],
+)
+def test_rewardmath_pairs(name, accuracy, first, unreadable, all_nine):
+    found = [row for row in judged(rows("rewardmath", "rewardmath", f"{name}_pairwise_reward.json"))]
+    verdicts = [row for row in found if row.protocol == "rewardmath_pair"]
+    assert len(verdicts) == 4347
+    assert sum(row.protocol == "gold" for row in found) == 4347
+    failed = [row for row in verdicts if row.error is not None]
+    assert ({row.error.kind for row in failed} <= {"unparsed"}, len(failed)) == (True, unreadable)
+    right = Counter()
+    for row in verdicts:
+        place = [model.name for model in row.models].index("human_to_GPT-4")
+        right[row.item] += row.scores is not None and row.scores[place] == 1
+    assert round(100 * right.total() / 4347, 4) == accuracy
+    assert round(100 * sum(n == 9 for n in right.values()) / 483, 4) == all_nine
+    assert round(100 * sum(row.scores == (1, 0) for row in verdicts) / 4347, 2) == first
+
+
+@pytest.mark.parametrize(
+    ("name", "refused", "partly", "complied", "gpt4", "rule", "people"),
+    [
+        ("gpt4", 6.4, 2.0, 0.5, 93.5556, 92.4444, 98.4444),
+        ("llama2orig", 38.0, 21.6, 0.0, 77.1111, 80.2222, 96.4444),
+        ("mistralinstruct", 0.8, 0.8, 64.0, 74.0, 85.1111, 97.5556),
+    ],
+)
+def test_xstest(name, refused, partly, complied, gpt4, rule, people):
+    found = rows("xstest", "xstest", f"{name}.csv")
+    assert sum(isinstance(row, Item) for row in found) == 450
+    labels = defaultdict(dict)
+    unsafe = {}
+    for row in judged(found):
+        labels[row.judge.name][row.item] = row.scores[0] if row.scores else None
+        unsafe[row.item] = row.category.startswith("contrast")
+    final = labels["gold"]
+
+    def share(which, score):
+        chosen = [item for item in final if unsafe[item] == which]
+        return round(100 * sum(final[item] == score for item in chosen) / len(chosen), 4)
+
+    def agree(one, other):
+        return round(100 * sum(labels[one][item] == labels[other][item] for item in final) / 450, 4)
+
+    assert (share(False, 0), share(False, 0.5), share(True, 1)) == (refused, partly, complied)
+    assert (agree("gpt-4", "gold"), agree("string-match", "gold")) == (gpt4, rule)
+    assert agree("annotation_1", "annotation_2") == people
+    failed = [row for row in judged(found) if row.error is not None]
+    assert {row.judge.name for row in failed} <= {"gpt-4"}
+    assert {row.error.kind for row in failed} <= {"unparsed"}
+
+
+def test_wildbench_means():
+    means = defaultdict(list)
+    for row in judged(rows("wildbench", "wildbench")):
+        means[row.models[0].name, row.judge.name].append(row.scores[0])
+    assert {key: (round(sum(mine) / len(mine), 6), len(mine)) for key, mine in means.items()} == {
+        ("gemma-7b-it", "gpt-4o-2024-05-13 (0522)"): (5.499023, 1024),
+        ("gemma-7b-it", "gpt-4o-2024-05-13 (0625)"): (5.508789, 1024),
+        ("gemma-7b-it", "gpt-4-turbo-2024-04-09 (0522)"): (6.193359, 1024),
+        ("gpt-3.5-turbo-0125", "gpt-4o-2024-05-13 (0522)"): (6.606061, 1023),
+        ("gpt-3.5-turbo-0125", "gpt-4o-2024-05-13 (0625)"): (6.613881, 1023),
+        ("gpt-3.5-turbo-0125", "gpt-4-turbo-2024-04-09 (0522)"): (7.105469, 1024),
+        ("reka-flash-20240226", "gpt-4o-2024-05-13 (0522)"): (6.720430, 1023),
+        ("reka-flash-20240226", "gpt-4o-2024-05-13 (0625)"): (6.730205, 1023),
+        ("reka-flash-20240226", "gpt-4-turbo-2024-04-09 (0522)"): (7.410156, 1024),
+    }
+
+
+def test_hh_pairs():
+    found = rows("preferences", "preferences", "hh_harmless_test.jsonl.gz")
+    pairs = judged(found)
+    assert len(pairs) == 2312
+    assert all((row.scores, row.judge.name) == ((1, 0), "gold") for row in pairs)
+    answers = {row.id: row for row in found if isinstance(row, Response)}
+    for row in pairs:
+        one, other = (answers[identity].turns for identity in row.shown)
+        assert one[:-1] == other[:-1]
+        assert len(one) == len(other) == row.turn

@@ -1,0 +1,79 @@
+"""Files of equal verdicts: reruns stay reruns, one by one, as a folder or read directly; the same file adds none."""
+
+import csv
+import io
+import itertools
+
+import pytest
+
+from evalkit.interop.importing import import_results
+from evalkit.interop.records import Told
+from tests.interop.files import save
+
+RUNS = {
+    "first": ("a", "a", "tie", "b", "a"),
+    "second": ("a", "a", "tie", "b", "a"),  # word for word as the first
+    "third": ("a", "b", "tie", "b", "b"),
+}
+
+
+def runs(folder):
+    for name, winners in RUNS.items():
+        rows = ({"question_id": i, "model_a": "x", "model_b": "y", "winner": w} for i, w in enumerate(winners))
+        save(folder / f"{name}.jsonl", rows)
+    return folder
+
+
+def bring(path, into):
+    return import_results("battles", path, into, "b", Told(judge="j")).added.get("judgments", 0)
+
+
+def board(cli, *paths):
+    (table,) = (cli("leaderboard", *map(str, paths), "--method", "winrate", "--format", "csv").out,)
+    return {
+        row["model"]: tuple(row[name] for name in ("wins", "losses", "ties", "n", "win_rate"))
+        for row in csv.DictReader(io.StringIO(table))
+    }
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(RUNS)), ids="-".join)
+def test_one_by_one_is_as_a_folder_in_every_order(cli, tmp_path, order):
+    source = runs(tmp_path / "in")
+    assert bring(source, tmp_path / "whole") == 15
+    for name in order:
+        assert bring(source / f"{name}.jsonl", tmp_path / "parts") == 5
+        assert bring(source / f"{name}.jsonl", tmp_path / "parts") == 0
+    assert bring(source, tmp_path / "parts") == 0
+    for name in RUNS:
+        assert bring(source / f"{name}.jsonl", tmp_path / "whole") == 0
+    assert board(cli, tmp_path / "parts") == board(cli, tmp_path / "whole")
+    wins = {model: row[:4] for model, row in board(cli, tmp_path / "parts").items()}
+    assert wins == {"x": ("7", "5", "3", "15"), "y": ("5", "7", "3", "15")}
+
+
+def test_read_directly_the_numbers_are_the_same(cli, tmp_path):
+    source = runs(tmp_path / "in")
+    for name in RUNS:
+        bring(source / f"{name}.jsonl", tmp_path / "parts")
+    found = {}
+    table = cli(
+        "leaderboard", *(str(source / f"{name}.jsonl") for name in RUNS), "--method", "winrate", "--format", "csv"
+    )
+    for row in csv.DictReader(io.StringIO(table.out)):
+        if row["judge"] in RUNS:
+            wins = found.setdefault(row["model"], [0, 0, 0])
+            found[row["model"]] = [
+                had + int(row[name]) for had, name in zip(wins, ("wins", "losses", "ties"), strict=True)
+            ]
+    assert {model: list(map(int, row[:3])) for model, row in board(cli, tmp_path / "parts").items()} == found
+
+
+def test_a_file_that_grew_or_moved_adds_what_is_new(tmp_path):
+    source = runs(tmp_path / "in")
+    assert bring(source / "first.jsonl", tmp_path / "out") == 5
+    with (source / "first.jsonl").open("a") as file:
+        file.write('{"question_id": 9, "model_a": "x", "model_b": "y", "winner": "a"}\n')
+    assert bring(source / "first.jsonl", tmp_path / "out") == 1
+    moved = (source / "first.jsonl").rename(tmp_path / "moved.jsonl")
+    assert bring(moved, tmp_path / "out") == 0
+    assert bring(source / "second.jsonl", tmp_path / "out") == 5
