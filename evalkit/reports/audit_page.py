@@ -107,10 +107,6 @@ def page(
     )
 
 
-RATINGS = ("ratings", "differences")
-"""Sections on how the models did."""
-
-
 @dataclass
 class _Space:
     """What is left of the page for tables and figures."""
