@@ -187,7 +187,7 @@ class ThreadServer:
 
         self._thread = threading.Thread(target=run, daemon=True)
         self._thread.start()
-        assert ready.wait(30)
+        assert ready.wait(600)
         return self
 
     def __exit__(self, *_: object) -> None:

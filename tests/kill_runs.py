@@ -98,7 +98,7 @@ class Runs:
 
     def complete(self) -> None:
         process = self.start()
-        assert process.wait(300) == 0, process.errors.read_text()  # type: ignore[attr-defined]
+        assert process.wait(600) == 0, process.errors.read_text()  # type: ignore[attr-defined]
 
     def rows(self, part: str) -> dict:
         """The latest row of every key; a torn last line is what a kill may leave."""
@@ -205,7 +205,7 @@ def _kill(runs: Runs, server: FaultServer, moments: random.Random, longest: floa
     """Start a run and kill it: while it starts, or some time after its first request. What it was doing; None: done."""
     before = server.count.total()
     process = runs.start()
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 600
     if moments.random() < 0.15:
         time.sleep(moments.uniform(0.0, 1.0))
     else:

@@ -291,8 +291,8 @@ def _seconds(value: str | None) -> float | None:
         return None
     if (number := _number(value)) is not None:
         return number
-    if re.fullmatch(r"(?:[\d.]+(?:ms|h|m|s))+", value):
-        parts = re.findall(r"([\d.]+)(ms|h|m|s)", value)
+    if re.fullmatch(r"(?:[\d.]{1,20}(?:ms|h|m|s)){1,9}", value):
+        parts = re.findall(r"([\d.]{1,20})(ms|h|m|s)", value)
         numbers = [_number(amount) for amount, _ in parts]
         units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
         return sum((number or 0.0) * units[unit] for number, (_, unit) in zip(numbers, parts, strict=True))

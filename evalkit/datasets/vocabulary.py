@@ -237,7 +237,7 @@ def outcome(word: str) -> float | None:
         KeyError: there is no such word.
     """
     bare = " ".join(re.sub(r"[\s_-]+", " ", word).lower().split())
-    bare = re.sub(r"\s*([:<>=])\s*", r"\1", bare)
+    bare = re.sub(r" ?([:<>=]) ?", r"\1", bare)
     return None if bare in FAILED else WINNERS[bare]
 
 

@@ -300,7 +300,7 @@ def read_rows(
         wanted: which judgments to take; all unless given.
     """
     found: dict[str, Built] = {}
-    left = iter(judgments) if wanted is None else filter(wanted, judgments)
+    left: Iterator[Judgment | Judged] = iter(judgments) if wanted is None else filter(wanted, judgments)
     enabled = gc.isenabled()
     gc.disable()  # no row refers to itself, and looking for cycles among millions takes a fifth of the time
     try:

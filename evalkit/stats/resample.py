@@ -277,7 +277,7 @@ def _percentiles(
         drawn |= (counts != counts[0]).any(axis=0)
     if drawn.any():
         columns = [part[:, drawn] for part in ((sums, counts) if pooled else (means,))]
-        statistic = np.divide if pooled else partial(np.multiply, 1 / len(means))
+        statistic: Callable[..., FloatArray] = np.divide if pooled else partial(np.multiply, 1 / len(means))
         lower[drawn], upper[drawn] = _drawn_percentiles(columns, statistic, resamples, level, seed)
     return lower, upper, drawn
 

@@ -55,7 +55,7 @@ except SystemExit:
 def test_numpy_starts_no_threads(results):
     environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
     command = [sys.executable, "-c", AUDIT_THREADS, str(results)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.stderr.split()[-1] == "1"
     assert json.loads(done.stdout)["findings"]
 

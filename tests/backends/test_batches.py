@@ -42,7 +42,7 @@ def through(backend, do):
         finally:
             await backend.close()
 
-    return asyncio.run(asyncio.wait_for(run(), 30))
+    return asyncio.run(asyncio.wait_for(run(), 600))
 
 
 async def rows_of(api, batch):

@@ -184,7 +184,7 @@ def program(*arguments):
 
 def test_close_ends_what_runs_frees_the_memory_and_nothing_was_printed():
     with program("close") as process:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     before, during, after = map(int, out.split())
     assert during - before > 100
@@ -196,6 +196,6 @@ def test_ctrl_c_ends_the_process_in_good_order():
     with program("interrupt") as process:
         assert process.stdout.readline() == "running\n"
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=300)
+        _, err = process.communicate(timeout=600)
     assert process.returncode == 130, (process.returncode, err)
     assert "Abort" not in err

@@ -273,7 +273,10 @@ def test_a_server_that_hangs_does_not_take_everything():
     second.latency = 3600
     with stack:
         backend = Servers(
-            servers=tuple(openai(server, concurrency=2, timeout=0.4) for server in (first, second, third))
+            servers=tuple(
+                openai(server, concurrency=2, timeout=0.4 if server is second else 60)
+                for server in (first, second, third)
+            )
         )
 
         assert len(asyncio.run(sixty(backend))) == 60
@@ -284,7 +287,8 @@ def test_a_server_that_never_answers_is_left_out():
     stack, (first, second, _) = three()
     first.latency, second.latency = 0.02, 3600
     with stack:
-        backend = Servers(servers=tuple(openai(server, concurrency=2, timeout=0.2) for server in (first, second)))
+        waits = ((first, 60), (second, 0.2))
+        backend = Servers(servers=tuple(openai(server, concurrency=2, timeout=timeout) for server, timeout in waits))
 
         async def run():
             client = client_of(backend)

@@ -40,7 +40,7 @@ def launched(launcher, folder, *settings):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
     assert "Traceback" not in done.stderr + done.stdout, done.stderr
     return done.returncode, done.stderr

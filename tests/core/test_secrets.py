@@ -134,7 +134,7 @@ class Place:
         )
 
     def end(self, process, code):
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
         self.printed += out + err
         assert code is None or process.returncode == code, err.decode()
         return (out + err).decode()

@@ -313,7 +313,7 @@ print(asyncio.run(artifacts.fetch("toy-questions")))
     env = os.environ | {"PYTHONPATH": str(Path(evalkit.__file__).parent.parent)}
     command = [sys.executable, "-c", program]
     running = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    printed = [process.communicate(timeout=60)[0].strip() for process in running]
+    printed = [process.communicate(timeout=600)[0].strip() for process in running]
     assert printed == [str(home() / "toy.jsonl")] * 3
     assert Path(printed[0]).read_bytes() == CONTENT
     assert (place / "downloads").read_text() == "x"

@@ -171,8 +171,8 @@ def test_mixed_faults(tmp_path, cli, server, wire, questions):
     print(f"{judged} judgments, {number} runs, {happened.total()} requests, {share:.0%} of them faulty: {happened}")
 
 
-BOUND = 30.0
-"""Seconds; what is measured is printed, and about a tenth of it."""
+BOUND = 600.0
+"""Seconds after which a run is taken to hang; what is measured is printed, and a hundredth of it."""
 
 
 def test_a_server_that_is_not_there(tmp_path, cli, server):

@@ -90,7 +90,7 @@ def test_a_full_disk(tmp_path, cramped):
         bench = Bench(tmp_path, 40, server.url)
         runs = Runs(bench, results)
         process = runs.start(**options)
-        assert process.wait(120) == 1, process.errors.read_text()
+        assert process.wait(600) == 1, process.errors.read_text()
         said = process.errors.read_text()
         assert "cannot write" in said
         assert "What was stored before is safe" in said
@@ -117,7 +117,7 @@ def test_two_runs_at_once_pay_for_everything_once(tmp_path):
         bench = Bench(tmp_path, 16, server.url)
         runs = Runs(bench, tmp_path / "results")
         both = [runs.start(), runs.start()]
-        assert [process.wait(120) for process in both] == [0, 0], (
+        assert [process.wait(600) for process in both] == [0, 0], (
             both[0].errors.read_text() + both[1].errors.read_text()
         )
         asked = [call(seen["body"]) for seen in server.seen]
@@ -139,7 +139,7 @@ def test_a_run_that_dies_leaves_its_requests_to_the_other(tmp_path):
         time.sleep(random.Random(3).uniform(0.0, 0.05))
         dying.kill()
         dying.wait()
-        assert staying.wait(120) == 0, staying.errors.read_text()
+        assert staying.wait(600) == 0, staying.errors.read_text()
         asked = Counter(call(seen["body"]) for seen in server.seen)
     assert set(asked) == runs.stored()
     assert len(asked) == bench.calls

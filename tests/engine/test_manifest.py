@@ -107,11 +107,11 @@ def test_a_killed_run_leaves_a_record(tmp_path):
     fields = ("model.fake.backend.delay=0.3", "model.fake.backend.concurrency=1", "run.name=killed")
     command = [sys.executable, "-c", code, "run", "pocket", "model=fake", "judge=fake", *fields]
     running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, env=dict(os.environ))
-    answers, deadline = tmp_path / "results/pocket/answers/fake.jsonl", time.monotonic() + 60
+    answers, deadline = tmp_path / "results/pocket/answers/fake.jsonl", time.monotonic() + 600
     while not answers.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     running.send_signal(signal.SIGKILL)
-    running.communicate(timeout=60)
+    running.communicate(timeout=600)
     manifest = json.loads((tmp_path / "results/pocket/runs/killed/manifest.json").read_text())
     assert (manifest["outcome"], manifest["exit"]) == ("running", None)
     assert manifest["judges"]["fake"]["fingerprint"]

@@ -492,7 +492,7 @@ def test_ctrl_c_keeps_what_was_said_and_a_second_one_waits_for_nothing(cli, tmp_
         for _ in range(times):
             running.send_signal(signal.SIGINT)
             time.sleep(0.3)
-        out, err = running.communicate(timeout=30)
+        out, err = running.communicate(timeout=600)
     assert running.returncode == 130, err
     assert "Traceback" not in err
     manifest = json.loads((tmp_path / "results/audit-pocket/runs/cut/manifest.json").read_text())
@@ -507,7 +507,7 @@ def test_ctrl_c_keeps_what_was_said_and_a_second_one_waits_for_nothing(cli, tmp_
 
 
 def wait_for(condition):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

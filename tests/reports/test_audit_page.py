@@ -625,7 +625,7 @@ def test_a_browser_runs_nothing(tmp_path):
     flags += ["--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
     flags += [f"--user-data-dir={tmp_path / 'profile'}"]
     command = [browser, *flags, "--virtual-time-budget=8000", "--dump-dom", file.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     reader = Reader()
     reader.feed(done.stdout)

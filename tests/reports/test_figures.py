@@ -211,7 +211,7 @@ def test_a_home_that_cannot_be_written_is_not_noticed(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     environment |= {"HOME": str(blocked), "XDG_CACHE_HOME": str(blocked), "XDG_CONFIG_HOME": str(blocked)}
     command = [sys.executable, "-W", "error", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert (done.returncode, done.stderr) == (0, "")
     size, pyplot = done.stdout.split()
     assert int(size) > 500

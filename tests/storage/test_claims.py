@@ -110,7 +110,7 @@ def test_tasks_of_one_process_do_not_wait_for_each_other(tmp_path):
             pass
         claims.close()
 
-    asyncio.run(asyncio.wait_for(run(), 10))
+    asyncio.run(asyncio.wait_for(run(), 600))
 
 
 def test_others_are_kept_out_until_the_last_task_of_this_process_is_done(tmp_path):

@@ -68,7 +68,7 @@ def test_processes_keeping_at_once(tmp_path):
         worker.stdin.write("go\n")
         worker.stdin.flush()
     for worker in workers:
-        worker.communicate(timeout=60)
+        worker.communicate(timeout=600)
         assert worker.returncode == 0
     assert len(Items(tmp_path).known) == len((tmp_path / "items.jsonl").read_bytes().splitlines()) == 201
 

@@ -13,7 +13,7 @@ PERF = Path(__file__).parents[1] / "perf"
 
 def measured(script, *options):
     command = [sys.executable, str(PERF / script), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -223,7 +223,7 @@ def start(code, *arguments):
 
 
 def child(code, *arguments):
-    output, errors = start(code, *arguments).communicate(timeout=100)
+    output, errors = start(code, *arguments).communicate(timeout=600)
     assert output == "done\n", errors
 
 
@@ -477,7 +477,7 @@ def test_processes_appending_to_one_file_at_once(path):
         worker.stdin.write("go\n")
         worker.stdin.flush()
     for worker in workers:
-        _, errors = worker.communicate(timeout=60)
+        _, errors = worker.communicate(timeout=600)
         assert worker.returncode == 0, errors
     rows = {row.key: row for row in opened(path)}
     assert len(rows) == 900
