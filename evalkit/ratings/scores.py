@@ -194,22 +194,23 @@ def mean_score(
     """
     import numpy as np
 
-    from evalkit.stats.bounded import FEWEST
-    from evalkit.stats.resample import cluster_mean
+    from evalkit.stats.resample import cluster_sums, question_means, stratum_of
 
     cells, first, place = np.unique(np.column_stack([question, turn]), axis=0, return_index=True, return_inverse=True)
     place = place.reshape(-1)
     value = np.bincount(place, score) / np.bincount(place)
     asked = np.unique(cells[:, 0], return_inverse=True)[1]
-    return cluster_mean(
-        value,
-        asked,
+    sums, counts = cluster_sums(value, asked)
+    found = question_means(
+        sums[:, None],
+        counts[:, None],
         pooled=protocol in ROWS_POOLED,
         limits=limits,
-        strata=None if strata is None else strata[first],
-        fewest=FEWEST,
+        strata=None if strata is None else stratum_of(strata[first], asked),
         resamples=0 if asked.max() + 1 > MANY else 10_000,
-    )
+    )[0]
+    assert found is not None
+    return found
 
 
 class ScoreTable:

@@ -105,7 +105,6 @@ def question_bootstrap(
     pooled: bool = False,
     limits: Limits | None = None,
     strata: IntArray | None = None,
-    fewest: int = 2,
     resamples: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
@@ -119,7 +118,6 @@ def question_bootstrap(
             questions of `sums / counts` (each question counts alike).
         limits: Ends of the scale, which give the interval its floor.
         strata: [Q] category of each question, where the benchmark fixes the categories.
-        fewest: Questions below which there is no interval, but a reason.
         resamples: Bootstrap replicates.
         level: Coverage of the interval.
         seed: Seed of the draws; the result is a function of the arguments alone.
@@ -137,14 +135,7 @@ def question_bootstrap(
         raise NotMeasurable("needs at least one question with a judged row")
     columns = sums[:, None], counts[:, None]
     found = question_means(
-        *columns,
-        pooled=pooled,
-        limits=limits,
-        strata=strata,
-        fewest=fewest,
-        resamples=resamples,
-        level=level,
-        seed=seed,
+        *columns, pooled=pooled, limits=limits, strata=strata, fewest=2, resamples=resamples, level=level, seed=seed
     )[0]
     assert found is not None
     return found
@@ -345,7 +336,6 @@ def cluster_mean(
     pooled: bool = True,
     limits: Limits | None = None,
     strata: IntArray | None = None,
-    fewest: int = 2,
     resamples: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
@@ -358,7 +348,6 @@ def cluster_mean(
         pooled: True weights rows alike (the plain mean), False weights questions alike.
         limits: Ends of the scale, which give the interval its floor.
         strata: [N] category of each row's question, where the benchmark fixes the categories.
-        fewest: Questions below which there is no interval, but a reason.
         resamples: Bootstrap replicates.
         level: Coverage of the interval.
         seed: Seed of the draws.
@@ -371,15 +360,7 @@ def cluster_mean(
     sums, counts = cluster_sums(values, clusters)
     by_question = None if strata is None else stratum_of(strata, clusters)
     return question_bootstrap(
-        sums,
-        counts,
-        pooled=pooled,
-        limits=limits,
-        strata=by_question,
-        fewest=fewest,
-        resamples=resamples,
-        level=level,
-        seed=seed,
+        sums, counts, pooled=pooled, limits=limits, strata=by_question, resamples=resamples, level=level, seed=seed
     )
 
 
