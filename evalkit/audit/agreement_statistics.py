@@ -145,7 +145,7 @@ def _kappa(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _out_of(setup: Setup, every: float) -> dict[str, int]:
+def _out_of(setup: Setup, every: float) -> dict[str, Any]:
     """Of how many votes in all S2 is, as a detail."""
     return {"out_of": round(every)} if setup == "S2" else {}
 
