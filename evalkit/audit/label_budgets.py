@@ -128,7 +128,8 @@ def _budget(found: Interval, have: float, judged: float, alone: float, models: i
     goal = f"{rate} to within {100 * PRECISION:.0f} points"
     said = f"You have votes on {counted(round(have), 'pair')}"
     more = math.ceil(found.estimate - have)
-    ends = () if found.lower is None or found.upper is None else (math.ceil(found.lower), math.ceil(found.upper))
+    limits = found.lower, found.upper
+    ends: list[int] = [math.ceil(end) for end in limits if end is not None]
     if more > 0:
         said += f"; votes on about {more:,} more, on questions like these, bring {goal}"
         if ends:
@@ -193,8 +194,8 @@ def _apart(first: Evidence, second: Evidence) -> Finding:
             f"if they differ as they seem to, by {apart}; it takes {math.ceil(least):,} at the least, and as they may "
             "not differ, no number is sure to do."
         )
-    limits = (None, None) if most is None else (least, most)
-    found = replace(difference, estimate=needed, lower=limits[0], upper=limits[1], standard_error=None, n=have)
+    lower, upper = (None, None) if most is None else (least, most)
+    found = replace(difference, estimate=needed, lower=lower, upper=upper, standard_error=None, n=have)
     return first.finding(
         TO_TELL_APART,
         found,
