@@ -16,7 +16,7 @@ from evalkit.app.vote_scales import VoteScale, criterion_values
 from evalkit.app.vote_tasks import VotePlan, VoteTask
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import CriterionVerdict, Failure, Judgment, Ref, digest
-from evalkit.judges.rubric_score import score
+from evalkit.core.rubric_score import rubric_score
 from evalkit.ratings.judgment_columns import ANONYMOUS_RATERS, GOLD, HUMAN
 from evalkit.storage.store import Log, file_name
 
@@ -189,7 +189,7 @@ class Voting:
             return row
         if self.scale.name == "rubric":
             verdicts = _criteria(task, form)
-            graded = score(verdicts, "share")
+            graded = rubric_score(verdicts, "share")
             if graded is None:
                 raise UsageError("these criteria have no positive points, so they allow no score")
             return replace(row, error=None, scores=(graded,), label=f"{graded:.4g}", criteria=verdicts)

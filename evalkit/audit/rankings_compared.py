@@ -230,8 +230,8 @@ def _rankings(evidence: Evidence) -> Iterator[Finding]:
     import numpy as np
 
     from evalkit.stats.errors import NotMeasurable, StatisticsError
+    from evalkit.stats.question_draws import question_counts
     from evalkit.stats.ranking import kendall, rank_correlations, spearman
-    from evalkit.stats.resample import question_counts
 
     metrics = ((SPEARMAN, "Spearman", spearman), (KENDALL, "Kendall", kendall))
     try:

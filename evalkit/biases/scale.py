@@ -155,7 +155,8 @@ def _entropy(code: IntArray, question: IntArray, size: int, levels: int) -> Inte
     """Entropy over ln K, questions resampled."""
     import numpy as np
 
-    from evalkit.stats.resample import Interval, percentile_limits, question_counts
+    from evalkit.stats.question_draws import question_counts
+    from evalkit.stats.resample import Interval, percentile_limits
 
     cluster = np.unique(question, return_inverse=True)[1]
     used = int(cluster.max()) + 1
@@ -222,7 +223,8 @@ def _icc(evidence: Evidence) -> Iterator[Finding]:
     """Intraclass correlation over repeats of the same judgment; unequal numbers by their usual mean."""
     import numpy as np
 
-    from evalkit.stats.resample import Interval, percentile_limits, question_counts
+    from evalkit.stats.question_draws import question_counts
+    from evalkit.stats.resample import Interval, percentile_limits
 
     scores = evidence.scores
     assert scores is not None
@@ -280,7 +282,8 @@ def _beside_people(evidence: Evidence) -> Iterator[Finding]:
     import numpy as np
 
     from evalkit.stats.arrays import totals
-    from evalkit.stats.resample import Interval, percentile_limits, question_counts
+    from evalkit.stats.question_draws import question_counts
+    from evalkit.stats.resample import Interval, percentile_limits
     from evalkit.stats.shares import clustered_mean
 
     grades = evidence.grades

@@ -13,12 +13,12 @@ import numpy as np
 from evalkit.stats.arrays import FloatArray, IntArray, floats, indices
 from evalkit.stats.bounded import FEWEST, SMALL
 from evalkit.stats.errors import NotMeasurable
+from evalkit.stats.question_draws import question_counts
 from evalkit.stats.resample import (
     Interval,
     cluster_mean,
     floored,
     percentile_limits,
-    question_counts,
     stratum_of,
     t_quantile,
     wilson,

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from evalkit.stats.arrays import FloatArray, IntArray, floats, indices, same_length
 from evalkit.stats.bounded import FEWEST
 from evalkit.stats.errors import NotMeasurable
-from evalkit.stats.resample import Interval, floored, percentile_limits_of, question_counts, stratum_of
+from evalkit.stats.question_draws import question_counts
+from evalkit.stats.resample import Interval, floored, percentile_limits_of, stratum_of
 
 CHUNK = 1 << 24  # battles times orders held in memory
 

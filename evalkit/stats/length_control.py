@@ -14,7 +14,8 @@ from evalkit.stats.arrays import FloatArray, IntArray, floats, indices, same_len
 from evalkit.stats.bounded import FEWEST
 from evalkit.stats.errors import NotMeasurable
 from evalkit.stats.l1_logistic import cross_validate, solve
-from evalkit.stats.resample import Interval, floored, percentile_limits, question_counts, stratum_of
+from evalkit.stats.question_draws import question_counts
+from evalkit.stats.resample import Interval, floored, percentile_limits, stratum_of
 
 FOLDS = 5
 CHUNK = 8  # replicates at a time

@@ -18,7 +18,8 @@ from evalkit.stats.bradley_terry import BradleyTerry, PairTotals, loss_derivativ
 from evalkit.stats.errors import NotMeasurable
 from evalkit.stats.newton import minimise
 from evalkit.stats.poisson import PoissonSampler
-from evalkit.stats.resample import Interval, percentile_limits, question_counts
+from evalkit.stats.question_draws import question_counts
+from evalkit.stats.resample import Interval, percentile_limits
 from evalkit.stats.sandwich import inverse
 
 EXACT_BATTLES = 10_000  # from here on the number of battles in a replicate is Poisson, not fixed

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from evalkit.stats.cumulants import LARGE, resampled_mean_limits
-from evalkit.stats.resample import question_counts, question_means
+from evalkit.stats.question_draws import question_counts
+from evalkit.stats.resample import question_means
 
 COLUMNS = {
     "grades": lambda rng, size: np.clip(rng.normal(7, 2, size).round(), 1, 10),

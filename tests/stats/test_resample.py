@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from evalkit.stats.errors import NotMeasurable
+from evalkit.stats.question_draws import question_counts
 from evalkit.stats.resample import (
     Interval,
     cluster_mean,
     paired_difference,
     percentile_limits,
     question_bootstrap,
-    question_counts,
     wilson,
 )
 
