@@ -130,7 +130,8 @@ def _as_sent(request: Request, said: Mapping[str, Any]) -> Request:
     if system := said.get("system_prompt"):
         messages = (Message("system", str(system)), *messages)
     own = msgspec.convert(said.get("sampling", {}), Sampling)
-    return Request(messages, request.sampling.over(own).without(tuple(said.get("unsupported", ()))))
+    sampling = request.sampling.over(own).without(tuple(said.get("unsupported", ())))
+    return msgspec.structs.replace(request, messages=messages, sampling=sampling)
 
 
 def _key(request: Request, said: Mapping[str, Any], protocol: str, case: Case) -> str:

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from evalkit.app.vote_scales import VoteScale, criterion_values
 from evalkit.app.vote_tasks import VotePlan, VoteTask
 from evalkit.core.protocols import UsageError
-from evalkit.core.schema import CriterionVerdict, Failure, Judgment, Ref, digest
 from evalkit.core.rubric_score import rubric_score
+from evalkit.core.schema import CriterionVerdict, Failure, Judgment, Ref, digest
 from evalkit.ratings.judgment_columns import ANONYMOUS_RATERS, GOLD, HUMAN
 from evalkit.storage.store import Log, file_name
 

@@ -377,7 +377,7 @@ def _changed(request: Request, *, no_system: bool, most_logprobs: int | None) ->
         messages = placed(messages, "user")
     if most_logprobs is not None and (sampling.top_logprobs or 0) > most_logprobs:
         sampling = msgspec.structs.replace(sampling, top_logprobs=most_logprobs)
-    return Request(messages, sampling)
+    return msgspec.structs.replace(request, messages=messages, sampling=sampling)
 
 
 class Clients:

@@ -15,7 +15,7 @@ from evalkit.stats.elo import elo_intervals
 from evalkit.stats.errors import StatisticsError
 from evalkit.stats.heterogeneity import heterogeneity
 from evalkit.stats.label_budget import Labelled, labels_needed, labels_to_tell_apart
-from evalkit.stats.length_control import bootstrap, fit
+from evalkit.stats.length_control import fit, resampled
 from evalkit.stats.resample import paired_difference, question_bootstrap, question_means
 from evalkit.stats.shares import clustered_mean, clustered_share
 from evalkit.stats.win_rate import win_rate
@@ -157,7 +157,7 @@ def _lc(constant, point=False, soft=True):
         preference = np.clip(won * 0.9 + 0.1 * rng.random(questions), 0, 1) if soft else tied
         if point:
             return fit(preference, length).win_rate
-        return bootstrap(preference, length, np.arange(questions), resamples=100)
+        return resampled(preference, length, np.arange(questions), resamples=100).interval
 
     return measure
 
