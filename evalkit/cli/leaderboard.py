@@ -131,6 +131,8 @@ def _ratings(
         standings = [row for row in standings if (row.category is not None) == choices.by_category]
     beside, matrices = side_by_side(standings), form in ("md", "latex", "html")
     grids = leaderboard_grid.all_grids(standings, beside, by_category=choices.by_category, matrices=matrices)
+    if choices.by is not None:
+        grids = [leaderboard_grid.grouped_by(grid, choices.by) for grid in grids]
     return show_grids(grids, board.notes, form, options.output, console, note)
 
 

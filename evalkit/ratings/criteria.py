@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import combinations
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -87,14 +86,34 @@ class Sameness:
                         f"{who}: criterion {name!r} got the same verdict on all {len(values)} answers; it tells none "
                         "of them apart"
                     )
-            for one, two in combinations(varying, 2):
-                shared = varying[one].keys() & varying[two].keys()
-                pairs = {(varying[one][answer], varying[two][answer]) for answer in shared}
-                if len(shared) >= FEWEST and 1 < len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs}):
-                    yield (
-                        f"{who}: criteria {one!r} and {two!r} went together on all {len(shared)} answers; one of them "
-                        "says nothing that the other does not"
-                    )
+            for names, answers in _together(varying):
+                listed = f"{', '.join(map(repr, names[:-1]))} and {names[-1]!r}"
+                what = (
+                    "one of them says nothing that the other does not" if len(names) == 2 else "each says what one does"
+                )
+                yield f"{who}: criteria {listed} went together on all {answers} answers; {what}"
+
+
+def _together(varying: Mapping[str, Mapping[tuple[str, ...], float]]) -> Iterator[tuple[list[str], int]]:
+    """Groups of criteria of which every two have verdicts that tell each other, and on how many answers at least."""
+    groups: list[tuple[list[str], int]] = []
+    for name in varying:
+        for place, (members, answers) in enumerate(groups):
+            shared = [_alike(varying[name], varying[other]) for other in members]
+            if all(shared):
+                groups[place] = ([*members, name], min(answers, *shared))
+                break
+        else:
+            groups.append(([name], len(varying[name])))
+    yield from ((members, answers) for members, answers in groups if len(members) > 1)
+
+
+def _alike(one: Mapping[tuple[str, ...], float], two: Mapping[tuple[str, ...], float]) -> int:
+    """How many answers both have a verdict on, where each verdict of one tells the other's; 0 where it does not."""
+    shared = one.keys() & two.keys()
+    pairs = {(one[answer], two[answer]) for answer in shared}
+    together = 1 < len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+    return len(shared) if together and len(shared) >= FEWEST else 0
 
 
 def _groups(one: CriterionVerdict, by: By) -> tuple[str, ...]:

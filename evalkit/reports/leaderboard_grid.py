@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evalkit.ratings.beside import JudgesSideBySide
@@ -256,3 +257,9 @@ def all_grids(
             grids.append(of_categories(rows))
     beside_ = [table for table in side_by_side if by_category or table.category is None or table.method != "score"]
     return grids + [grid for table in beside_ for grid in beside(table)]
+
+
+def grouped_by(grid: Grid, what: str) -> Grid:
+    """The table with another name for what stands in place of categories."""
+    headers = tuple(what if header == "category" else header for header in grid.headers)
+    return replace(grid, title=grid.title.replace("by category", f"by {what}"), headers=headers)

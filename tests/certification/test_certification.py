@@ -39,8 +39,9 @@ def test_intervals_cover_and_have_width(name):
     assert enough(got["coverage"], round(40 * got["given"])), got
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("questions", [8, 20, 80])
+@pytest.mark.parametrize(
+    "questions", [pytest.param(20, marks=pytest.mark.slow), *(pytest.param(n, marks=pytest.mark.full) for n in (8, 80))]
+)
 @pytest.mark.parametrize("name", [name for name in METRICS if not name.startswith(REFUSED)])
 def test_coverage(name, questions):
     number = max(20, round(100 * METRICS[name].repetitions))

@@ -98,3 +98,11 @@ def test_criteria_that_go_together_are_named_whichever_way_round():
         assert "'odd' and 'other' went together on all 12 answers" in said
     assert sentences({**odd, "other": lambda at: float(at % 3 == 0)}) == []
     assert sentences({**odd, "other": lambda at: float(at % 2) if at < 9 else None}) == [], "nine answers in common"
+
+
+def test_more_than_two_that_go_together_are_one_sentence_and_not_those_that_do_so_in_part():
+    alike = {name: (lambda at: float(at % 2)) for name in ("one", "two", "three")}
+    partly = {"partly": lambda at: float(at % 2) if at < 10 else 0.5}
+    (said,) = sentences({**alike, **partly}, n=24)
+    assert "criteria 'one', 'two' and 'three' went together on all 24 answers; each says what one does" in said
+    assert "partly" not in said
