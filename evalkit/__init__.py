@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from evalkit import stats as stats
     from evalkit.api.results import AuditResult as AuditResult
+    from evalkit.api.results import ComparedModels as ComparedModels
     from evalkit.api.results import Leaderboard as Leaderboard
     from evalkit.api.results import Results as Results
     from evalkit.api.results import load as load
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AuditResult",
     "Backend",
+    "ComparedModels",
     "Completion",
     "EvalkitError",
     "Judge",
@@ -53,7 +55,7 @@ __all__ = [
     "stats",
 ]
 _HOMES = {
-    "evalkit.api.results": ("AuditResult", "Leaderboard", "Results", "load"),
+    "evalkit.api.results": ("AuditResult", "ComparedModels", "Leaderboard", "Results", "load"),
     "evalkit.api.runs": ("Run", "arun", "judge", "run"),
 }
 

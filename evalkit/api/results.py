@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from evalkit.api import frames
 from evalkit.api.tables import on_disk
 from evalkit.core.protocols import UsageError
+from evalkit.decisions.compare import Comparison, compare, labels_of
+from evalkit.decisions.compare_tables import flat
 from evalkit.evidence.findings import AgreementRow, Audit
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.leaderboard import APPLIES_TO, METHODS, Choices, kinds, rate, usual_method, why_nothing
@@ -169,6 +171,45 @@ class AuditResult:
 
 
 @dataclass(frozen=True)
+class ComparedModels:
+    """Two models, or two judges, question by question; `Results.compare` makes it."""
+
+    comparisons: tuple[Comparison, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def frame(self) -> DataFrame:
+        """One row a judge, protocol and category: ``difference`` (A - B), ``lower, upper`` (95%), ``n``, and counts."""
+        from pandas import DataFrame
+
+        return DataFrame(flat(self.comparisons))
+
+    @property
+    def moved(self) -> DataFrame:
+        """The questions on which the two differ most, the largest first, over all categories."""
+        from pandas import DataFrame
+
+        rows = [
+            (one.verdicts.judge, one.verdicts.protocol, moved.question, moved.category, moved.first, moved.second)
+            for one in self.comparisons
+            for moved in (one.moved if one.category is None else ())
+        ]
+        return DataFrame(rows, columns=["judge", "protocol", "item", "category", "a", "b"])
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What may be said of each comparison as a whole."""
+        return tuple(one.sentence() for one in self.comparisons if one.category is None)
+
+    def _repr_html_(self) -> str:
+        """The comparison as a notebook shows it."""
+        from html import escape
+
+        said = "".join(f"<p>{escape(sentence)}</p>" for sentence in self.sentences)
+        return said + str(self.frame.to_html(index=False, border=0, escape=True))
+
+
+@dataclass(frozen=True)
 class Results:
     """What is stored in some folders and files; `load` makes it. Every call reads what is there then."""
 
@@ -231,6 +272,36 @@ class Results:
             if method not in (fitting := APPLIES_TO[name]):
                 raise UsageError(f"{name} has no meaning for method {method!r}; it goes with: {', '.join(fitting)}")
         return Choices(paths=self.paths, method=method, judge=judge, by_category=by_category, **more)
+
+    def compare(
+        self,
+        a: str,
+        b: str,
+        *,
+        judge: str | None = None,
+        by_category: bool = False,
+        human: str | Path | TableLike | None = None,
+    ) -> ComparedModels:
+        """Say whether A is better than B, paired by question, as ``evalkit compare`` does.
+
+        Args:
+            a: a model, a judge, or a results folder or file.
+            b: what it is compared with.
+            judge: only this one.
+            by_category: on each category of questions, too.
+            human: votes or scores of people, by which differences are corrected: a file or a table in memory.
+
+        Raises:
+            UsageError: nothing is known of one of them, or they have nothing in common.
+        """
+        from evalkit.evidence.labels import read_votes
+
+        with on_disk(human) as votes:
+            rows, folders = read_votes(votes) if votes is not None else ([], [])
+            paths = [*self.paths, *folders]
+            labels = labels_of(rows) if rows else None
+            found, sides = compare(a, b, paths, by_category=by_category, judge=judge, votes=labels)
+        return ComparedModels(tuple(found), tuple(sides.notes))
 
     def audit(self, *, human: str | Path | TableLike | None = None, judge: str | None = None) -> AuditResult:
         """Audit the judges: position, length, format, own family, agreement with people.

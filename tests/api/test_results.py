@@ -256,3 +256,20 @@ def test_every_name_of_the_api_is_there():
         assert getattr(ek, name) is not None
     with pytest.raises(AttributeError, match="evalkit has no 'nothing'; there are: AuditResult"):
         ek.nothing  # noqa: B018
+
+
+def test_a_comparison_is_that_of_the_command_line(folder):
+    found = ek.load(folder).compare("a", "b", by_category=True)
+    told = command(folder, "compare", "a", "b", ".", "--by", "category")
+    assert [row["difference"] for row in told["rows"]] == found.frame.difference.tolist()
+    assert [row["lower"] for row in told["rows"]] == [
+        None if math.isnan(lower) else lower for lower in found.frame.lower.tolist()
+    ]
+    single = found.frame[(found.frame.protocol == "single") & found.frame.category.isna()]
+    assert single.difference.item() == pytest.approx(2.0)
+    assert any(
+        "a scores higher than b" in said or "a is better than b by 2.000 points" in said for said in found.sentences
+    )
+    assert "<p>" in found._repr_html_()
+    with pytest.raises(ek.UsageError, match="nobody"):
+        ek.load(folder).compare("a", "nobody")
