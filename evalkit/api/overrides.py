@@ -41,15 +41,12 @@ def _written(key: str, value: Any) -> str:
 
 def _text(text: str) -> str:
     """A text that is taken as it stands, whatever it looks like."""
-    if re.fullmatch(r"[A-Za-z_][\w.-]*", text, re.ASCII) and text.lower() not in (
-        "null",
-        "true",
-        "false",
-        "nan",
-        "inf",
-    ):
+    special = {"null", "true", "false", "nan", "inf"}
+    if re.fullmatch(r"[A-Za-z_][\w.-]*", text, re.ASCII) and text.lower() not in special:
         return text
-    return literal(re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", text))  # no reference to other settings
+    *before, last = text.split("${")  # no reference to other settings: a backslash before it, and two for each there
+    escaped = "".join(part + "\\" * (len(part) - len(part.rstrip("\\")) + 1) + "${" for part in before) + last
+    return literal(escaped)
 
 
 def chosen(group: str, given: Any, kind: type[Member]) -> tuple[list[str], tuple[Member, ...]]:

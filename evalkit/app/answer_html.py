@@ -63,7 +63,7 @@ def as_written(text: str) -> Markup:
     return Markup('<p class="plain">{}</p>').format(escape(visible(text)))
 
 
-_TAG: Final = re.compile(r"<[^>]*>")
+_TAG: Final = re.compile(r"<[^<>]*>")
 _FENCE: Final = re.compile(r"^[ >]*(```|~~~).*$", re.MULTILINE)
 
 

@@ -153,7 +153,7 @@ def csv_of(listed: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     for row in listed:
         writer.writerow(
-            {key: safe_cell(plain(value)) if isinstance(value, str) else value for key, value in row.items()}
+            {key: safe_cell(value) if isinstance(value, str) else value for key, value in row.items()}
         )
     return out.getvalue().rstrip("\n")
 

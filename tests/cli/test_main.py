@@ -357,7 +357,7 @@ def test_mistakes(cli, tmp_path, arguments, message):
         ("benchmark.yaml", OWN.replace("single", "sngle"), "no protocol 'sngle'; did you mean 'single'"),
         ("questions.jsonl", '{"turns": "a"}\n{"turns": 3}\n', r"questions\.jsonl', record 2.*'turns'"),
         ("questions.jsonl", '{"turns": "a"}\n\n{"turns": "b"\n', r"questions\.jsonl', record 3"),
-        ("questions.jsonl", '{"turns": "a"}\n{"turns": "a"}\n', "record 2: id .* occurs twice"),
+        ("questions.jsonl", '{"turns": "a"}\n{"turns": "a"}\n', "record 2: the same question occurs twice"),
         ("questions.jsonl", '{"turns": []}\n', "record 1.*at least one turn"),
         ("questions.jsonl", '{"Turns": "a"}\n', "record 1.*'turns'"),
         ("questions.jsonl", "\n", "holds no questions"),

@@ -58,11 +58,29 @@ def test_references_of_own_questions_are_shown(tmp_path, value, expected):
     assert load(tmp_path / "q.jsonl", references="none").items[1].reference == ()
 
 
-@pytest.mark.parametrize("name", ["system", "messages", "history", "images"])
+@pytest.mark.parametrize("name", ["messages", "history", "images", "tools"])
 def test_what_would_be_dropped_is_refused_by_name(tmp_path, name):
     save(tmp_path / "q.jsonl", [{"prompt": "a", name: None}, {"prompt": "b", name: ["x"]}])
     with pytest.raises(UsageError, match=f"record 2: field '{name}' would change what is asked"):
         load(tmp_path / "q.jsonl")
+
+
+def test_a_system_prompt_and_a_rubric_are_the_questions_own(tmp_path):
+    rows = [{"prompt": "Who?", "system": "Be brief.", "rubric": [{"criterion": "Is brief", "points": 2}]}]
+    save(tmp_path / "q.jsonl", rows)
+    found = load(tmp_path / "q.jsonl")
+    assert found.items[0].system == "Be brief."
+    assert found.items[0].rubric[0].text == "Is brief"
+    assert "the system prompt is 'system', its rubric is 'rubric'" in found.notes[0]
+
+
+def test_a_conversation_is_a_question(tmp_path):
+    said = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Who?"}]
+    save(tmp_path / "q.jsonl", [{"id": "1", "messages": said}])
+    save(tmp_path / "p.jsonl", [{"id": "1", "prompt": said}])
+    for name in ("q.jsonl", "p.jsonl"):
+        (item,) = load(tmp_path / name).items
+        assert (item.system, item.turns) == ("Be kind.", ("Who?",))
 
 
 def test_the_same_text_twice(tmp_path):

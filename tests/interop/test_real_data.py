@@ -97,8 +97,10 @@ def test_votes_and_answers_come_back(tmp_path):
         same_rows(source / f"{name}.jsonl", out / "votes" / f"{name}.jsonl")
     for file in (source / "model_answer").iterdir():
         same_order(file, out / "model_answer" / file.name)
-    (beside,) = (tmp_path / "results").rglob("foreign/*")
-    assert len(load(beside)) == 465  # the answers' ids; votes need nothing beside them
+    (beside,) = (tmp_path / "results").rglob("foreign/*.jsonl")
+    extras = [row["extra"] for row in load(beside)]
+    assert sum("set" in extra for extra in extras) == 465  # the answers' ids; votes need nothing but where they are from
+    assert all(set(extra) <= {"source"} for extra in extras if "set" not in extra)
 
 
 def test_questions_and_references_come_back(tmp_path):

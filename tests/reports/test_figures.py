@@ -80,7 +80,7 @@ def test_text_is_text_and_not_mathematics():
 
 
 def test_colours_follow_the_page():
-    page = (resources.files("evalkit.reports") / "page.html.j2").read_text(encoding="utf-8")
+    page = (resources.files("evalkit.reports") / "page.css").read_text(encoding="utf-8")
     light = dict(re.findall(r"--(\w+): (#\w+)", page.split("@media")[0]))
     dark = dict(re.findall(r"--(\w+): (#\w+)", page.split("@media")[1]))
     for name, colour in PALETTE.items():
