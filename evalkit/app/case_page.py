@@ -12,7 +12,7 @@ from typing import Any
 from evalkit.app.case_table import said
 from evalkit.app.judgment_index import ModelKey
 from evalkit.app.prompts import PromptRebuilder, RebuiltPrompt
-from evalkit.app.results import Results
+from evalkit.app.results import OpenResults
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import ChatTurn, Criterion, CriterionVerdict, Item, Judgment, Response
 
@@ -65,7 +65,7 @@ class Opinions:
 
 
 @dataclass(frozen=True)
-class Vote:
+class ShownVote:
     """What one person said."""
 
     annotator: str
@@ -85,7 +85,7 @@ class ShownTurn:
     reference: str
     answers: tuple[ShownAnswer, ...]
     opinions: tuple[Opinions, ...]
-    votes: tuple[Vote, ...]
+    votes: tuple[ShownVote, ...]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class CaseReader:
         prompts: makes the judges' prompts again; None leaves them out.
     """
 
-    results: Results
+    results: OpenResults
     prompts: PromptRebuilder | None = None
 
     def read(self, benchmark: str, item: str, models: Sequence[str]) -> OpenCase:
@@ -313,11 +313,11 @@ def _answer(label: str, several: Sequence[Response], turn: int) -> ShownAnswer:
     return ShownAnswer(label, answer.turns[turn - 1], thinking, tuple(facts))
 
 
-def _vote(row: Judgment) -> Vote:
+def _vote(row: Judgment) -> ShownVote:
     order = tuple(model.name for model in row.models)
     verdict = _verdict(row, order)[0]
     note = row.error.message if row.error else _comment(row.raw)
-    return Vote(row.judge.name, verdict, row.label or "", order, note, _when(row.created) if row.created else "")
+    return ShownVote(row.judge.name, verdict, row.label or "", order, note, _when(row.created) if row.created else "")
 
 
 def _comment(raw: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from evalkit.app.filters import CaseFilter
-from evalkit.app.results import Results
+from evalkit.app.results import OpenResults
 from evalkit.app.server import natural
 from evalkit.core.text import plain
 
@@ -44,7 +44,7 @@ class CaseLine:
     """Since another run."""
 
 
-def lines(results: Results, cases: IntArray, wanted: CaseFilter) -> list[CaseLine]:
+def lines(results: OpenResults, cases: IntArray, wanted: CaseFilter) -> list[CaseLine]:
     """The lines of some cases."""
     earlier = results.cases.elsewhere(results.chooser.run(wanted.moved)) if wanted.moved else None
     found = []
@@ -56,7 +56,7 @@ def lines(results: Results, cases: IntArray, wanted: CaseFilter) -> list[CaseLin
     return found
 
 
-def line(results: Results, case: int, wanted: CaseFilter, change: str = "") -> CaseLine:
+def line(results: OpenResults, case: int, wanted: CaseFilter, change: str = "") -> CaseLine:
     """One line."""
     cases, names = results.cases, results.cases.names
     question = names.questions[int(cases.item[case])]
@@ -99,7 +99,7 @@ def line(results: Results, case: int, wanted: CaseFilter, change: str = "") -> C
     )
 
 
-def _grade(results: Results, case: int) -> str:
+def _grade(results: OpenResults, case: int) -> str:
     """People's mean grade of the answer that a case is about."""
     cases = results.cases
     there = (cases.match == cases.match[case]) & cases.person
@@ -141,7 +141,7 @@ class Choice:
     labels: list[str]
 
 
-def choices(results: Results) -> Choice:
+def choices(results: OpenResults) -> Choice:
     """What there is to choose from."""
     names = results.cases.names
     return Choice(

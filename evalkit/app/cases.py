@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from evalkit.app.judgment_index import JudgmentIndex, Names, read_judgment
+from evalkit.app.judgment_index import IndexNames, JudgmentIndex, read_judgment
 from evalkit.core.schema import Judgment
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ EVEN = 1e-9
 class Cases:
     """Columns [C] over the cases, and which rows [N] of the index belong to each."""
 
-    names: Names
+    names: IndexNames
     columns: dict[str, npt.NDArray[Any]]
     """Of the index, when the cases were made."""
     judge: IntArray

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.app.case_table import case_query
 from evalkit.app.filters import CaseFilter
-from evalkit.app.results import Results
+from evalkit.app.results import OpenResults
 from evalkit.core.protocols import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ MOST = 500
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedModel:
     """What is compared: a model, in one run or in all of them."""
 
     model: str
@@ -45,7 +45,7 @@ class QuestionChange:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class JudgedDifference:
     """What one judge, or people, say of the two."""
 
     judge: str
@@ -58,7 +58,9 @@ class Comparison:
     unit: str
 
 
-def compared(results: Results, old: Side, new: Side, wanted: CaseFilter) -> list[Comparison]:
+def compared(
+    results: OpenResults, old: ComparedModel, new: ComparedModel, wanted: CaseFilter
+) -> list[JudgedDifference]:
     """What each judge says of both sides.
 
     Raises:
@@ -82,7 +84,7 @@ def compared(results: Results, old: Side, new: Side, wanted: CaseFilter) -> list
     return found
 
 
-def _is(results: Results, side: Side) -> BoolArray:
+def _is(results: OpenResults, side: ComparedModel) -> BoolArray:
     """Cases of one answer that is a side's."""
     names = results.cases.names
     of_model = results.cases.by_shown(
@@ -101,7 +103,7 @@ def _is(results: Results, side: Side) -> BoolArray:
 
 
 def _singles(
-    results: Results, there: BoolArray, old: Side, new: Side
+    results: OpenResults, there: BoolArray, old: ComparedModel, new: ComparedModel
 ) -> tuple[IntArray, FloatArray, FloatArray, FloatArray] | None:
     """A case of each shared question and turn; old, new and the difference of their grades."""
     import numpy as np
@@ -122,7 +124,7 @@ def _singles(
 
 
 def _pairs(
-    results: Results, there: BoolArray, old: Side, new: Side
+    results: OpenResults, there: BoolArray, old: ComparedModel, new: ComparedModel
 ) -> tuple[IntArray, FloatArray, FloatArray, FloatArray] | None:
     """A case of each question and turn on which the two met; wins of the new one less wins of the old one."""
     import numpy as np
@@ -143,17 +145,17 @@ def _pairs(
 
 
 def _comparison(
-    results: Results,
+    results: OpenResults,
     judge: str,
     places: IntArray,
     old: FloatArray,
     new: FloatArray,
     difference: FloatArray,
-    sides: tuple[Side, Side],
+    sides: tuple[ComparedModel, ComparedModel],
     wanted: CaseFilter,
     *,
     pair: bool,
-) -> Comparison:
+) -> JudgedDifference:
     import numpy as np
 
     from evalkit.stats.resample import cluster_mean
@@ -178,7 +180,7 @@ def _comparison(
                 href=case_query(asked.benchmark, asked.item, models, wanted),
             )
         )
-    return Comparison(
+    return JudgedDifference(
         judge=judge,
         interval=interval,
         better=int((difference > 1e-9).sum()),

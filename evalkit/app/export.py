@@ -12,7 +12,7 @@ from typing import Any, Final
 from evalkit.app.case_page import CaseReader
 from evalkit.app.case_table import CaseLine, line
 from evalkit.app.filters import CaseFilter
-from evalkit.app.results import Results
+from evalkit.app.results import OpenResults
 from evalkit.app.server import asset, page
 from evalkit.app.view_pages import table_context
 from evalkit.core.files import replace_file
@@ -37,7 +37,9 @@ class Exported:
     pages: int
 
 
-def export(results: Results, reader: CaseReader, out: Path, told: Callable[[int, int], None] | None = None) -> Exported:
+def export(
+    results: OpenResults, reader: CaseReader, out: Path, told: Callable[[int, int], None] | None = None
+) -> Exported:
     """Write the folder; files of an earlier export in it are replaced.
 
     Args:
@@ -82,12 +84,12 @@ def export(results: Results, reader: CaseReader, out: Path, told: Callable[[int,
     return Exported(len(cases), len(order))
 
 
-def _place(results: Results, case: int) -> tuple[int, int]:
+def _place(results: OpenResults, case: int) -> tuple[int, int]:
     """What has a page of its own."""
     return int(results.cases.item[case]), int(results.cases.shown[case])
 
 
-def _file(results: Results, case: int) -> str:
+def _file(results: OpenResults, case: int) -> str:
     names = results.cases.names
     question, models = names.questions[int(results.cases.item[case])], names.shown[int(results.cases.shown[case])]
     return digest(question[:2], [names.models[one] for one in models])[:20] + ".html"
@@ -111,7 +113,7 @@ def _page(reader: CaseReader, case: int, near: list[str | None], at: int, count:
     )
 
 
-def _line(results: Results, case: int, files: dict[tuple[int, int], str]) -> list[Any]:
+def _line(results: OpenResults, case: int, files: dict[tuple[int, int], str]) -> list[Any]:
     """One line for the table's script."""
     cases, names = results.cases, results.cases.names
     shown: CaseLine = line(results, case, CaseFilter())

@@ -133,7 +133,7 @@ class FileState(msgspec.Struct):
     head: str = ""
 
 
-class Names(msgspec.Struct):
+class IndexNames(msgspec.Struct):
     """What the numbers in the columns stand for."""
 
     version: int
@@ -170,7 +170,7 @@ class JudgmentIndex:
 
     paths: tuple[Path, ...]
     cache: Path | None = None
-    names: Names = field(init=False)
+    names: IndexNames = field(init=False)
     columns: dict[str, npt.NDArray[Any]] = field(init=False)
     version: int = 0
     """Rises whenever rows arrive."""
@@ -191,7 +191,7 @@ class JudgmentIndex:
     def _empty(self) -> None:
         import numpy as np
 
-        self.names = Names(VERSION, [str(path) for path in self.paths])
+        self.names = IndexNames(VERSION, [str(path) for path in self.paths])
         self.columns = {name: np.zeros(0, kind) for name, kind in COLUMNS.items()}
         self._number_names()
 
@@ -329,7 +329,7 @@ class JudgmentIndex:
             return False
         try:
             with open(self.cache / NAME, "rb") as file, np.load(file, allow_pickle=False) as stored:
-                names = msgspec.json.decode(stored["names"].tobytes(), type=Names)
+                names = msgspec.json.decode(stored["names"].tobytes(), type=IndexNames)
                 columns = {name: stored[name] for name in COLUMNS}
         except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
             return False
@@ -360,7 +360,7 @@ class JudgmentIndex:
         return sum(state.end for state in self.names.files) / max(1, sum(state.size for state in self.names.files))
 
 
-def read_judgment(names: Names, columns: Mapping[str, npt.NDArray[Any]], row: int) -> Judgment:
+def read_judgment(names: IndexNames, columns: Mapping[str, npt.NDArray[Any]], row: int) -> Judgment:
     """One judgment, read from its file.
 
     Args:

@@ -19,7 +19,7 @@ LOOK = 1.0
 
 
 @dataclass
-class Results:
+class OpenResults:
     """Some results paths, open.
 
     Args:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from evalkit.app import filters
 from evalkit.app.case_page import CaseReader
 from evalkit.app.case_table import case_query, choices, lines
-from evalkit.app.compare import Side, compared
+from evalkit.app.compare import ComparedModel, compared
 from evalkit.app.filters import PAGE, PLACES, SORTS, CaseFilter
-from evalkit.app.results import Results
+from evalkit.app.results import OpenResults
 from evalkit.app.server import in_thread, respond
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class ViewPages:
         reader: of what a page about a case shows.
     """
 
-    results: Results
+    results: OpenResults
     reader: CaseReader
 
     def routes(self) -> list[BaseRoute]:
@@ -110,8 +110,8 @@ class ViewPages:
         wanted = filters.read(given)
         first = choice.models[0] if choice.models else ""
         last = choice.models[-1] if choice.models else ""
-        old = Side(given.get("old", first), given.get("old_run", ""))
-        new = Side(given.get("new", last), given.get("new_run", ""))
+        old = ComparedModel(given.get("old", first), given.get("old_run", ""))
+        new = ComparedModel(given.get("new", last), given.get("new_run", ""))
         asked = "old" in given
         found = compared(self.results, old, new, wanted) if asked else []
         title = f"{new.label} against {old.label}" if asked else "Compare two models"
@@ -134,7 +134,7 @@ class ViewPages:
         return JSONResponse({"version": self.results.index.version, "complete": self.results.index.complete})
 
 
-def table_context(results: Results, wanted: CaseFilter) -> dict[str, Any]:
+def table_context(results: OpenResults, wanted: CaseFilter) -> dict[str, Any]:
     """What the table's page says beside its lines."""
     choice = choices(results)
     notes = []

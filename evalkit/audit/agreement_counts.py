@@ -51,7 +51,7 @@ class PairedVerdicts:
     for one of several people, its agreement with each of the others is averaged."""
 
     def where(self, keep: BoolArray) -> PairedVerdicts:
-        """Only these rows."""
+        """The paired verdicts of the given rows only."""
         chosen: dict[str, Any] = {
             name: None if getattr(self, name) is None else getattr(self, name)[keep] for name in self.__annotations__
         }

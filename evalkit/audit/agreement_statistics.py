@@ -111,7 +111,7 @@ def statistics(gathered: BenchmarkEvidence) -> Iterator[Finding]:
 
 
 def _kappa(evidence: Evidence) -> Iterator[Finding]:
-    """Cohen's, each pair counted both ways round."""
+    """Cohen's kappa, each pair of votes counted both ways round."""
     import numpy as np
 
     from evalkit.stats.agreement import cohen_kappa

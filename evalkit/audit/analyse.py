@@ -128,7 +128,7 @@ class _Rows:
 
 
 def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = ()) -> Audit:
-    """Audit what was gathered."""
+    """Audit evidence that was gathered already."""
     from evalkit.audit import corrections
     from evalkit.audit.agreement_counts import HUMAN as PEOPLE
     from evalkit.audit.agreement_counts import agreement_rows

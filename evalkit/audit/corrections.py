@@ -78,7 +78,7 @@ class ModelRecord:
 
 
 def findings(evidence: Evidence) -> Iterator[Finding]:
-    """Win rates of every model, naive and corrected.
+    """Yield the win rate of every model, naive and corrected.
 
     Without any vote there is one finding that says so; models that nobody voted on have one each.
     """

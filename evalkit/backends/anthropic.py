@@ -86,7 +86,7 @@ class Anthropic(Backend):
 
     @property
     def account(self) -> str:
-        """Server and key variable."""
+        """The server and the variable of its key: models of one account share its limits."""
         return provider.account(VENDOR, self.base_url, self.api_key_env)
 
     def identity(self) -> Mapping[str, Any]:
@@ -123,7 +123,7 @@ class Anthropic(Backend):
         self._endpoint = endpoint
 
     async def complete(self, request: Request) -> Completion:
-        """Ask once."""
+        """Send one request, once, without retries."""
         client, endpoint = self._client, self._endpoint
         if client is None or endpoint is None:
             raise RuntimeError("Anthropic.complete() before open()")
@@ -145,7 +145,7 @@ class Anthropic(Backend):
         return provider.with_limits(_decode(response.content, request, endpoint.key, self._error), response.headers)
 
     def batches(self) -> AnthropicBatches:
-        """Its batch API."""
+        """The batch API of this model."""
         if self._client is None or self._endpoint is None:
             raise RuntimeError("Anthropic.batches() before open()")
         import anthropic
@@ -154,7 +154,7 @@ class Anthropic(Backend):
         return AnthropicBatches(calls, partial(_body, model=self.model), partial(_decode, fail=self._error))
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections to the server."""
         client, self._client, self._endpoint = self._client, None, None
         if client is not None:
             await client.close()

@@ -90,7 +90,7 @@ class AnthropicBatches:
     max_bytes: ClassVar[int] = 256_000_000
 
     def line(self, key: str, request: Request) -> bytes:
-        """One entry of the list of requests."""
+        """One entry of a batch's list of requests."""
         return chat_completions.encode({"custom_id": key, "params": self.body(request)})
 
     async def submit(self, mark: str, lines: Sequence[bytes]) -> str:
@@ -127,7 +127,7 @@ class AnthropicBatches:
                 yield key, line
 
     def completion(self, line: bytes, request: Request) -> Completion:
-        """What a row says."""
+        """The completion or the failure that a result row holds."""
         parsed = row(line, _AnthropicRow)
         secret = self.calls.endpoint.key
         if parsed is None:

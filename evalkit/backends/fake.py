@@ -70,7 +70,7 @@ class Fake(Backend):
         return {}
 
     def identity(self) -> Mapping[str, Any]:
-        """Everything that changes what it says."""
+        """Every setting that changes what the fake model says."""
         fields = ("model", "skill", "spread", "words", "noise", "position_bias", "tie_width", "mumble")
         later = ("length_bias", "label_bias", "cues", "replies")
         planted = {name: getattr(self, name) for name in later if getattr(self, name)}

@@ -46,7 +46,7 @@ class OpenAI(Backend):
 
     @property
     def account(self) -> str:
-        """Server and key variable."""
+        """The server and the variable of its key: models of one account share its limits."""
         return provider.account(VENDOR, self.base_url, self.api_key_env)
 
     def identity(self) -> Mapping[str, Any]:
@@ -88,7 +88,7 @@ class OpenAI(Backend):
         self._endpoint = endpoint
 
     async def complete(self, request: Request) -> Completion:
-        """Ask once."""
+        """Send one request, once, without retries."""
         client, endpoint = self._client, self._endpoint
         if client is None or endpoint is None:
             raise RuntimeError("OpenAI.complete() before open()")
@@ -111,7 +111,7 @@ class OpenAI(Backend):
         return provider.with_limits(completion, response.headers)
 
     def batches(self) -> OpenAIBatches:
-        """Its batch API."""
+        """The batch API of this model."""
         if self._client is None or self._endpoint is None:
             raise RuntimeError("OpenAI.batches() before open()")
         import openai
@@ -128,7 +128,7 @@ class OpenAI(Backend):
         return provider.server_error(self._endpoint, status, detail, model=self.model, headers=headers or {})
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections to the server."""
         client, self._client, self._endpoint = self._client, None, None
         if client is not None:
             await client.close()

@@ -113,7 +113,7 @@ class OpenAIBatches:
             after = following
 
     async def state(self, batch: str) -> BatchState:
-        """How far it is."""
+        """How far the provider is with a batch."""
         found = await self._batch(batch)
         counts = found.request_counts or _OpenAICounts()
         done = counts.completed + counts.failed
@@ -137,7 +137,7 @@ class OpenAIBatches:
                         yield key, line
 
     def completion(self, line: bytes, request: Request) -> Completion:
-        """What a row says."""
+        """The completion or the failure that an output row holds."""
         parsed = row(line, _OpenAIRow)
         secret = self.calls.endpoint.key
         if parsed is None:

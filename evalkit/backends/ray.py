@@ -61,7 +61,7 @@ class Fault(Struct, frozen=True):
 
     @classmethod
     def of(cls, error: EvalkitError) -> Fault:
-        """What a backend raised."""
+        """The picklable form of an error that a backend raised."""
         name = next(base.__name__ for base in type(error).__mro__ if base.__name__ in _ERRORS)
         return cls(name, str(error), vars(error))
 
@@ -77,7 +77,7 @@ class Worker:
         self._backend = backend
 
     async def open(self) -> Fault | None:
-        """Load."""
+        """Load the inner backend in its actor."""
         try:
             await self._backend.open()
         except UsageError as error:
@@ -85,7 +85,7 @@ class Worker:
         return None
 
     async def complete(self, request: Request) -> Completion | Fault:
-        """Answer."""
+        """Have the actor's backend answer one request."""
         try:
             return await self._backend.complete(request)
         except (Transport, Rejected, Malformed, Misconfigured) as error:
@@ -123,7 +123,7 @@ class Ray(Backend):
 
     @property
     def exclusive(self) -> bool:
-        """Like the inner one."""
+        """Whether the inner backend needs an accelerator for itself."""
         return self.inner.exclusive
 
     @property

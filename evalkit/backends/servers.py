@@ -50,7 +50,7 @@ class _Member(Generic[T]):
             self.failures += 1
 
     def answered(self) -> None:
-        """It works."""
+        """Record that a server answered."""
         self.failures, self.until = 0, 0.0
 
 
@@ -65,7 +65,7 @@ class Pool(Generic[T]):
         return len(self._members)
 
     def add(self, who: T) -> None:
-        """From now on it takes part."""
+        """Let one more server take part."""
         self._members.append(_Member(who))
 
     def remove(self, who: T) -> None:
@@ -118,7 +118,7 @@ class Servers(Backend):
     _left_out: list[Backend] = field(init=False, repr=False, compare=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        """Check that they stand for one model."""
+        """Check that the servers stand for one model."""
         first = self.servers[0].identity()
         for server in self.servers[1:]:
             if (other := server.identity()) != first:
@@ -131,7 +131,7 @@ class Servers(Backend):
 
     @property
     def concurrency(self) -> int:
-        """Of all servers together."""
+        """Requests that all servers together serve well at once."""
         return sum(server.concurrency for server in self.servers)
 
     @property
@@ -146,7 +146,7 @@ class Servers(Backend):
 
     @property
     def account(self) -> str:
-        """All of theirs together."""
+        """The accounts of all servers together."""
         return ", ".join(str(server.account) for server in self.servers)
 
     def identity(self) -> Mapping[str, Any]:
@@ -158,7 +158,7 @@ class Servers(Backend):
         return {"servers": [dict(server.wire()) for server in self.servers]}
 
     async def open(self) -> None:
-        """Set up the connections to all."""
+        """Set up the connections to all servers."""
         for server in self.servers:
             await server.open()
 
@@ -177,6 +177,6 @@ class Servers(Backend):
                     warnings.warn(f"{error}; the other servers in base_url are asked instead", LeftOut, stacklevel=2)
 
     async def close(self) -> None:
-        """Close the connections to all."""
+        """Close the connections to all servers."""
         for server in self.servers:
             await server.close()

@@ -84,7 +84,7 @@ class VLLM(Backend):
         return "shared" if self.engine.get("enable_prefix_caching", True) else None
 
     def identity(self) -> dict[str, Any]:
-        """What changes the text.
+        """The settings that change what the model says.
 
         Neither vLLM's version nor the number of GPUs is in it: they move the last bits of a logit, and rows that
         went stale with each patch release would be worse; the run's manifest records versions. ``max_model_len`` is
@@ -105,7 +105,7 @@ class VLLM(Backend):
         }
 
     async def open(self) -> None:
-        """Load the model."""
+        """Load the model into the engine's own process."""
         self._template()  # a wrong path is worth knowing before those minutes
         if self.model.startswith(("/", "./", "../", "~")) and not Path(self.model).is_dir():
             raise Misconfigured(f"model={self.model!r} is not a folder here; it is one, or a Hugging Face id")

@@ -73,7 +73,7 @@ class Hygiene:
     metrics: ClassVar[tuple[Metric, ...]] = (FAILED, *OF_KIND.values(), CONSTANT_ANSWERS, TEMPLATE_MARKERS)
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
-        """Failures first."""
+        """Yield failures first, then what looks like an attack."""
         yield from _failures(evidence)
         yield from _answers(evidence)
 

@@ -104,7 +104,7 @@ class Length:
     )
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
-        """Headline first."""
+        """Yield the length effect first, then its parts."""
         rows = _voted(evidence)
         yield from _excess(evidence, rows)
         yield from _slope(evidence)

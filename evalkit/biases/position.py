@@ -176,7 +176,7 @@ class Position:
 
 
 def leaning(evidence: Evidence) -> Lean:
-    """How each pair leans."""
+    """How each pair with two verdicts leans: to the first, to the last, or to neither."""
     import numpy as np
 
     pairs = evidence.pairs
@@ -396,7 +396,7 @@ def _as_wide_as_independent(fair: Interval, first: int, last: int) -> Interval:
 
 
 def _category_effect(evidence: Evidence, code: int) -> Finding:
-    """The same in one category."""
+    """The position effect in one category."""
     import numpy as np
 
     from evalkit.stats.errors import NotMeasurable

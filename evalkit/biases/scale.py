@@ -89,7 +89,7 @@ class Scale:
     metrics: ClassVar[tuple[Metric, ...]] = (ENTROPY, TOP_BOX, MEAN, TIES, ICC, MEAN_EXCESS, KS)
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
-        """For single grading only."""
+        """Yield how a judge of single answers uses its scale."""
         import numpy as np
 
         from evalkit.stats.shares import clustered_mean, clustered_share

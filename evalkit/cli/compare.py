@@ -9,6 +9,7 @@ from pathlib import Path
 from evalkit.cli import messages
 from evalkit.cli.arguments import OUTPUT, RESULTS, parse
 from evalkit.cli.leaderboard import FORMATS, show_grids
+from evalkit.core.text import plain
 from evalkit.datasets.vocabulary import MAP_HELP, parse_map
 from evalkit.reports.output import form_of, write
 
@@ -46,7 +47,11 @@ def main(arguments: Sequence[str]) -> int:
 
         for text in what.notes:
             messages.note(text)
-        write(csv_of(compare_tables.flat(found)), options.output, messages.note)
+        listed = compare_tables.flat(found)  # sentences with names in them: to be read, on a terminal too
+        shown_rows = [
+            {key: plain(cell) if isinstance(cell, str) else cell for key, cell in row.items()} for row in listed
+        ]
+        write(csv_of(shown_rows), options.output, messages.note)
         return messages.DONE
     grids = compare_tables.grids(found, answers, asked, full=form == "html")
     title = f"{options.a} and {options.b}"

@@ -21,7 +21,7 @@ def console(*, stderr: bool = True) -> Console:
 
 
 def print_error(message: str) -> None:
-    """Say what went wrong."""
+    """Print an error to stderr."""
     from evalkit.core.text import plain
 
     out = console()
@@ -30,13 +30,13 @@ def print_error(message: str) -> None:
 
 
 def failed(error: EvalkitError) -> int:
-    """Say what went wrong. Returns the exit code."""
+    """Print an error to stderr. Returns the exit code."""
     print_error(str(error))
     return USAGE if isinstance(error, UsageError) else FAILED
 
 
 def note(message: str) -> None:
-    """Say something beside the data."""
+    """Print a note to stderr, beside the data."""
     out = console()
     out.print(message, style="dim", markup=False, soft_wrap=not out.is_terminal)
 

@@ -41,7 +41,7 @@ keys:
 
 @dataclass(frozen=True)
 class ProbeArguments:
-    """A command line, read."""
+    """The parsed command line of ``audit judge=...``."""
 
     arguments: list[str]
     """For Hydra."""
@@ -49,7 +49,7 @@ class ProbeArguments:
     output: Path | None
 
     def run(self, composed: Mapping[str, Any]) -> int:
-        """Carry it out. Returns the exit code."""
+        """Run the probes. Returns the exit code."""
         from evalkit.engine.session import write_or_say
         from evalkit.probes import run as probe_run
         from evalkit.probes.library import PROBES
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def asked(arguments: Sequence[str]) -> ProbeArguments:
-    """Read the command line.
+    """Parse the command line of an audit by probes.
 
     Raises:
         UsageError: no judge, or a key that has another name here.
@@ -130,7 +130,7 @@ def asked(arguments: Sequence[str]) -> ProbeArguments:
 
 
 def help_text() -> str:
-    """How to use it."""
+    """The help text of an audit by probes."""
     from evalkit.probes.library import PROBES
 
     lines = textwrap.wrap(", ".join(probe.name for probe in PROBES), 84)

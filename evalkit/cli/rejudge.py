@@ -66,7 +66,7 @@ class RejudgeArguments:
     output: Path | None
 
     def run(self, composed: Mapping[str, Any]) -> int:
-        """Carry it out. Returns the exit code."""
+        """Judge again. Returns the exit code."""
         from evalkit.engine.session import write_or_say
         from evalkit.rejudge.run import rejudge
         from evalkit.rejudge.tables import present, to_json

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     from evalkit.app.case_page import CaseReader
     from evalkit.app.judgment_index import cache_of
     from evalkit.app.prompts import PromptRebuilder
-    from evalkit.app.results import Results
+    from evalkit.app.results import OpenResults
     from evalkit.storage.results import judgment_files
 
     paths = tuple(dict.fromkeys(path.resolve() for path in given.paths))
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError(
             f"no judgments in {where}; `evalkit run <benchmark>` makes some, `evalkit import` takes others'"
         )
-    results = Results(paths, cache_of(paths))
+    results = OpenResults(paths, cache_of(paths))
     reader = CaseReader(results, PromptRebuilder(paths))
     if given.export is not None:
         from evalkit.app.export import export

@@ -65,7 +65,7 @@ class Batches(Protocol):
         ...
 
     async def cancel(self, batch: str) -> None:
-        """Ask the provider to stop it."""
+        """Ask the provider to stop a batch."""
         ...
 
 
@@ -74,7 +74,7 @@ class BatchBackend(Protocol):
     """A backend whose provider also takes requests in batches."""
 
     def batches(self) -> Batches:
-        """Its batch API, once the backend is open."""
+        """The backend's batch API, once the backend is open."""
         ...
 
 

@@ -59,12 +59,12 @@ class Misconfigured(UsageError):
 
 
 class BackendError(EvalkitError):
-    """One request failed."""
+    """A request that failed, with its kind of failure."""
 
     kind: ClassVar[ErrorKind]
 
     def failure(self) -> Failure:
-        """What the row records of it."""
+        """The failure that a row records of this error."""
         return Failure(self.kind, str(self))
 
 
@@ -180,7 +180,7 @@ class Sampling(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
         return msgspec.structs.replace(other, **{name: getattr(self, name) for name in self.sent()})
 
     def without(self, names: tuple[str, ...]) -> Sampling:
-        """The same, with the named fields unset."""
+        """These settings with the named fields unset."""
         if not names:
             return self
         unset = Sampling()
@@ -255,7 +255,7 @@ class RateLimit(Struct, frozen=True):
 
 
 class Completion(Struct, frozen=True):
-    """What came back."""
+    """The answer to one request."""
 
     text: str
     finish: Finish = "stop"
@@ -298,7 +298,7 @@ class Backend:
 
     @property
     def concurrency(self) -> int:
-        """Requests it serves well at once."""
+        """Requests that the backend serves well at once."""
         return 1
 
     @property
@@ -374,7 +374,7 @@ class Model:
     """Begin and end of its thinking, where it writes other ones than ``evalkit.core.thinking.MARKS``."""
 
     def identity(self) -> dict[str, Any]:
-        """Everything here that changes what it says."""
+        """Every setting of the model that changes what it says."""
         return {
             "backend": type(self.backend).__name__,
             **self.backend.identity(),

@@ -44,7 +44,7 @@ async def all_at_once(stream: AsyncIterable[T]) -> AsyncGenerator[T, None]:
 
 
 async def gathered(stream: AsyncIterable[T]) -> list[T]:
-    """Everything a stream yields."""
+    """Collect everything a stream yields into a list."""
     return [item async for item in stream]
 
 

@@ -61,7 +61,7 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def origin(self) -> Wheel | Hub:
-        """The one that is given."""
+        """The source that is given: hub, wheel or URL."""
         origin = self.wheel or self.hub
         assert origin is not None
         return origin

@@ -304,7 +304,7 @@ def _parquet_chunks(path: Path, wanted: Mapping[str, str]) -> Chunks:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has no name for, as text."""
+    """A value that JSON has no name for, as text."""
     if isinstance(value, list):
         return [_plain(inner) for inner in value]
     if isinstance(value, dict):

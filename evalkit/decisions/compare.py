@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.core.protocols import UsageError
 from evalkit.datasets.benchmark import in_order
-from evalkit.decisions.pairing import AGAINST_BASELINE, PREFERENCE, SCORE, PairedVerdicts, pairings
+from evalkit.decisions.pairing import AGAINST_BASELINE, PREFERENCE, SCORE, CommonVerdicts, pairings
 from evalkit.decisions.people import CorrectedDifference, PeopleSaid, corrected, file_labels, stored_labels
 from evalkit.decisions.sources import Sides, sides
 from evalkit.ratings.differences import sign_test
@@ -46,7 +46,7 @@ class Moved:
 class Comparison:
     """Two models by one judge, or two judges, on what both have."""
 
-    verdicts: PairedVerdicts
+    verdicts: CommonVerdicts
     category: str | None
     interval: Interval | None
     """First minus second: a score, or points."""
@@ -206,7 +206,7 @@ def _where(what: Sides) -> str:
     return ", ".join(str(place.path) for place in what.places)
 
 
-def comparison(verdicts: PairedVerdicts, category: str | None, people: PeopleSaid | None = None) -> Comparison:
+def comparison(verdicts: CommonVerdicts, category: str | None, people: PeopleSaid | None = None) -> Comparison:
     """One comparison, on all cells at hand."""
     import numpy as np
 
@@ -241,7 +241,7 @@ def comparison(verdicts: PairedVerdicts, category: str | None, people: PeopleSai
     )
 
 
-def _worst(verdicts: PairedVerdicts) -> tuple[float, float] | None:
+def _worst(verdicts: CommonVerdicts) -> tuple[float, float] | None:
     """The difference with every failure at its worst for the first, then for the second."""
     import numpy as np
 
@@ -259,7 +259,7 @@ def _worst(verdicts: PairedVerdicts) -> tuple[float, float] | None:
     return result[0], result[1]
 
 
-def _moved(verdicts: PairedVerdicts, most: int = 20) -> tuple[Moved, ...]:
+def _moved(verdicts: CommonVerdicts, most: int = 20) -> tuple[Moved, ...]:
     """The questions on which the two differ most, the largest first; none on which they do not differ."""
     import numpy as np
 

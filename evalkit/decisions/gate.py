@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from evalkit.core.protocols import UsageError
-from evalkit.decisions.pairing import SCORE, PairedVerdicts, judged_twice, pairings
+from evalkit.decisions.pairing import SCORE, CommonVerdicts, judged_twice, pairings
 from evalkit.decisions.sources import Sides, sides
 from evalkit.ratings.standing import named
 
@@ -61,7 +61,7 @@ class GateDecision:
     """What a gate says, and on what."""
 
     verdict: GateVerdict
-    verdicts: PairedVerdicts
+    verdicts: CommonVerdicts
     """First is NEW, second OLD."""
     difference: float | None
     lower: float | None
@@ -151,7 +151,7 @@ def gate(
     return decision if again is None else _with_repeats(decision, again), what
 
 
-def _with_repeats(decision: GateDecision, again: PairedVerdicts) -> GateDecision:
+def _with_repeats(decision: GateDecision, again: CommonVerdicts) -> GateDecision:
     """The decision with A/A rates from the judge's repeated verdicts on one model's answers, as many as there are."""
     values, weights, strata = by_question(again)
     span = None if again.limits is None else again.limits[1] - again.limits[0]
@@ -164,7 +164,7 @@ def _places(what: Sides) -> str:
 
 
 def decide(
-    verdicts: PairedVerdicts,
+    verdicts: CommonVerdicts,
     *,
     margin: float | None = None,
     at_most: int | None = None,
@@ -212,14 +212,14 @@ def decide(
     return GateDecision(verdict, verdicts, middle, lower, upper, least, alpha, n, more, failed, sequential, itself)
 
 
-def _order(verdicts: PairedVerdicts) -> IntArray:
+def _order(verdicts: CommonVerdicts) -> IntArray:
     """Questions in the order stored, which is that of their numbers."""
     import numpy as np
 
     return np.unique(verdicts.question)
 
 
-def by_question(verdicts: PairedVerdicts) -> tuple[FloatArray, FloatArray, IntArray | None]:
+def by_question(verdicts: CommonVerdicts) -> tuple[FloatArray, FloatArray, IntArray | None]:
     """Difference [Q] on each question that both have, in the order stored, its weight, and its category."""
     import numpy as np
 

@@ -26,7 +26,7 @@ SCORE, PREFERENCE, AGAINST_BASELINE = "score", "preference", "win rate"
 
 
 @dataclass(frozen=True, eq=False)
-class PairedVerdicts:
+class CommonVerdicts:
     """What two models, or two judges, got or gave on the same cells: turns of questions."""
 
     benchmark: str
@@ -57,13 +57,13 @@ class PairedVerdicts:
         """Whether the benchmark fixes its categories."""
         return declared_categories(self.benchmark) and len(self.categories) > 1
 
-    def where(self, keep: BoolArray) -> PairedVerdicts:
+    def where(self, keep: BoolArray) -> CommonVerdicts:
         """Only these cells."""
         names = ("first", "second", "failed", "question", "turn", "category")
         return replace(self, **{name: getattr(self, name)[keep] for name in names})
 
 
-def pairings(sides: Sides, judge: str | None = None) -> Iterator[PairedVerdicts]:
+def pairings(sides: Sides, judge: str | None = None) -> Iterator[CommonVerdicts]:
     """Everything that was said of each pair: by every judge, under every protocol, on every benchmark.
 
     Args:
@@ -95,7 +95,7 @@ def pairings(sides: Sides, judge: str | None = None) -> Iterator[PairedVerdicts]
                     yield found
 
 
-def judged_twice(sides: Sides, of: PairedVerdicts) -> PairedVerdicts | None:
+def judged_twice(sides: Sides, of: CommonVerdicts) -> CommonVerdicts | None:
     """A judge's first and second verdict on the same answers of the second model; None where there are no repeats."""
     if of.kind != SCORE:
         return None
@@ -114,12 +114,12 @@ def judged_twice(sides: Sides, of: PairedVerdicts) -> PairedVerdicts | None:
     return None
 
 
-def _of_scores(table: ScoreTable, a: str, b: str) -> PairedVerdicts:
+def _of_scores(table: ScoreTable, a: str, b: str) -> CommonVerdicts:
     cells = table.cells()
     one, other = cells.models.index(a), cells.models.index(b)
     import numpy as np
 
-    found = PairedVerdicts(
+    found = CommonVerdicts(
         table.rows.benchmark,
         table.judge,
         table.buffer.protocol,
@@ -142,7 +142,7 @@ def _of_scores(table: ScoreTable, a: str, b: str) -> PairedVerdicts:
     return found.where(known)
 
 
-def _of_pairs(table: Comparisons, a: str, b: str) -> PairedVerdicts | None:
+def _of_pairs(table: Comparisons, a: str, b: str) -> CommonVerdicts | None:
     """Verdicts on the two beside each other, in points: 100 where it is better, 50 each for a tie."""
     import numpy as np
 
@@ -166,7 +166,7 @@ def _of_pairs(table: Comparisons, a: str, b: str) -> PairedVerdicts | None:
         np.bincount(cell, weight * points, place.size), total, out=np.full(place.size, np.nan), where=total > 0
     )
     failed = np.isnan(mean)
-    return PairedVerdicts(
+    return CommonVerdicts(
         table.benchmark,
         table.judge,
         table.protocol,
@@ -187,14 +187,14 @@ def _of_pairs(table: Comparisons, a: str, b: str) -> PairedVerdicts | None:
     )
 
 
-def _against_baseline(table: Comparisons, a: str, b: str) -> PairedVerdicts | None:
+def _against_baseline(table: Comparisons, a: str, b: str) -> CommonVerdicts | None:
     """Points of each against a third model that both met."""
     met = matches(table, None)
     cells = preference_cells(table, met) if met is not None else None
     if cells is None or not {a, b} <= set(cells.models):
         return None
     one, other = cells.models.index(a), cells.models.index(b)
-    return PairedVerdicts(
+    return CommonVerdicts(
         table.benchmark,
         table.judge,
         table.protocol,
@@ -215,7 +215,7 @@ def _against_baseline(table: Comparisons, a: str, b: str) -> PairedVerdicts | No
     )
 
 
-def _of_judges(tables: list[ScoreTable], a: str, b: str) -> Iterator[PairedVerdicts]:
+def _of_judges(tables: list[ScoreTable], a: str, b: str) -> Iterator[CommonVerdicts]:
     """Scores of the same answers by two judges; a cell is one turn of one model's answer."""
     import numpy as np
 
@@ -229,7 +229,7 @@ def _of_judges(tables: list[ScoreTable], a: str, b: str) -> Iterator[PairedVerdi
             first, second = (np.array([side.get(key, (np.nan, 0))[0] for key in keys]) for side in sides)
             category = np.array([(sides[0].get(key) or sides[1][key])[1] for key in keys], dtype=np.int64)
             protocols = dict.fromkeys((one.buffer.protocol, other.buffer.protocol))
-            yield PairedVerdicts(
+            yield CommonVerdicts(
                 one.rows.benchmark,
                 "",
                 ", ".join(protocols),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evalkit.decisions.pairing import PREFERENCE, SCORE, PairedVerdicts
+from evalkit.decisions.pairing import PREFERENCE, SCORE, CommonVerdicts
 from evalkit.evidence.gather import Grade, Vote
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class CorrectedDifference:
     refused: str | None = None
 
 
-def stored_labels(found: Sequence[PairedVerdicts], of: PairedVerdicts) -> PeopleSaid | None:
+def stored_labels(found: Sequence[CommonVerdicts], of: CommonVerdicts) -> PeopleSaid | None:
     """What people said of the same two on the same benchmark; grades where there are both."""
     import numpy as np
 
@@ -100,7 +100,7 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def corrected(verdicts: PairedVerdicts, people: PeopleSaid) -> CorrectedDifference:
+def corrected(verdicts: CommonVerdicts, people: PeopleSaid) -> CorrectedDifference:
     """The difference that people would see over all questions, from their labels and the judge's verdicts.
 
     Refused where fewer than 10 questions have labels, where whole declared categories have none, and where the judge's
@@ -138,7 +138,7 @@ def corrected(verdicts: PairedVerdicts, people: PeopleSaid) -> CorrectedDifferen
     return CorrectedDifference(people.kind, got.interval, alone, naive, *counts, power=got.power)
 
 
-def _refusal(verdicts: PairedVerdicts, gap: FloatArray, with_label: FloatArray, without: FloatArray) -> str | None:
+def _refusal(verdicts: CommonVerdicts, gap: FloatArray, with_label: FloatArray, without: FloatArray) -> str | None:
     import numpy as np
 
     question = verdicts.question

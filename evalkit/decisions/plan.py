@@ -36,7 +36,7 @@ class Design:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """What a difference of a size takes, on one benchmark under one protocol."""
 
     benchmark: str
@@ -76,7 +76,7 @@ class Plan:
         return said
 
 
-def plan(paths: Iterable[Path], detect: float, *, power: float = 0.8, judge: str | None = None) -> list[Plan]:
+def plan(paths: Iterable[Path], detect: float, *, power: float = 0.8, judge: str | None = None) -> list[StudyPlan]:
     """A plan for each benchmark and protocol that is stored.
 
     Args:
@@ -165,7 +165,7 @@ def _differences(stored: _Stored, shows: int) -> Iterator[tuple[float, str, str,
                 yield one - other, f"{a}\n{b}", item, judge
 
 
-def _planned(benchmark: str, protocol: str, shows: int, stored: _Stored, detect: float, power: float) -> Plan:
+def _planned(benchmark: str, protocol: str, shows: int, stored: _Stored, detect: float, power: float) -> StudyPlan:
     import numpy as np
 
     from evalkit.stats.errors import NotMeasurable
@@ -189,4 +189,4 @@ def _planned(benchmark: str, protocol: str, shows: int, stored: _Stored, detect:
             designs.append(Design(count, repeats, questions, asked, None if price is None else asked * price))
     designs.sort(key=lambda one: (one.judgments, one.judges, one.repeats))
     unit = "points" if shows == 1 else "percentage points"
-    return Plan(benchmark, protocol, detect, power, unit, found, len(codes[0][0]), judges, tuple(designs))
+    return StudyPlan(benchmark, protocol, detect, power, unit, found, len(codes[0][0]), judges, tuple(designs))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from evalkit.decisions.plan import Plan
+from evalkit.decisions.plan import StudyPlan
 from evalkit.reports.grid import NONE, Grid, GridCell
 
 SCHEMA = "evalkit.plan/1"
 
 
-def to_json(found: Sequence[Plan]) -> str:
+def to_json(found: Sequence[StudyPlan]) -> str:
     """Plans as data, schema ``evalkit.plan/1``; designs the cheapest first."""
     rows = [
         {
@@ -43,7 +43,7 @@ def to_json(found: Sequence[Plan]) -> str:
     return json.dumps({"schema": SCHEMA, "rows": rows}, indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def grids(found: Sequence[Plan]) -> list[Grid]:
+def grids(found: Sequence[StudyPlan]) -> list[Grid]:
     """A table for each benchmark and protocol."""
     result = []
     for one in found:

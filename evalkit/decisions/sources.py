@@ -25,7 +25,7 @@ ANY = "any"
 
 
 @dataclass(frozen=True)
-class Place:
+class SourcePlace:
     """Results at one path, or those of one run."""
 
     path: Path
@@ -57,7 +57,7 @@ class Sides:
     """Names of models, or of judges, as they are in ``judged``."""
     judges: bool
     """Whether the names are judges'."""
-    places: tuple[Place, ...]
+    places: tuple[SourcePlace, ...]
     renamed: bool = False
     """Models carry the name of their place, as the two places have the same ones."""
     notes: tuple[str, ...] = ()
@@ -88,11 +88,11 @@ class Sides:
         """Battle tables among the paths."""
         return [place.path for place in self.places if battle_table.is_battle_table(place.path)]
 
-    def _name(self, name: str, place: Place, names: set[str]) -> str:
+    def _name(self, name: str, place: SourcePlace, names: set[str]) -> str:
         own = f"{name}@{place.label}"
         return own if self.renamed and own in names else name
 
-    def _moved(self, row: Judged, place: Place, merged: set[str]) -> Judged:
+    def _moved(self, row: Judged, place: SourcePlace, merged: set[str]) -> Judged:
         names = {name for pair in self.pairs for name in pair}
         models = tuple(Ref(self._name(model.name, place, names), model.fingerprint) for model in row.models)
         judge = Ref(row.judge.name, ANY) if row.judge.name in merged else row.judge
@@ -120,12 +120,12 @@ def sides(a: str, b: str, paths: Iterable[Path]) -> Sides:
     if (one is None) != (other is None) and len(paths) == 1:
         models, _ = _known(paths)
         one, other = (
-            Place(paths[0], paths[0].name, only=name) if place is None and name in models else place
+            SourcePlace(paths[0], paths[0].name, only=name) if place is None and name in models else place
             for place, name in ((one, a), (other, b))
         )
     if one is not None and other is not None:
         return _two_places(one, other)
-    listed = tuple(Place(path, path.name) for path in dict.fromkeys(paths))
+    listed = tuple(SourcePlace(path, path.name) for path in dict.fromkeys(paths))
     models, judges = _known([place.path for place in listed])
     for kind, known in (("models", models), ("judges", judges)):
         if a in known and b in known:
@@ -146,24 +146,26 @@ def sides(a: str, b: str, paths: Iterable[Path]) -> Sides:
     raise UsageError(f"{a!r} and {b!r} are a model and a judge; compare two models, or two judges")
 
 
-def _place(name: str) -> Place | None:
+def _place(name: str) -> SourcePlace | None:
     if not os.path.exists(name):  # Path.exists raises for a name that is too long
         return None
     path = Path(name)
     record = read(path / "manifest.json") if (path / "manifest.json").is_file() else None
     if record is None:
         looks = path.is_file() or any(path.glob("**/judgments/*.jsonl")) or path.name == "judgments"
-        return Place(path, path.stem if path.is_file() else path.resolve().name) if looks else None
+        return SourcePlace(path, path.stem if path.is_file() else path.resolve().name) if looks else None
     prints = {name: str(fields.get("fingerprint", "")) for name, fields in record.models.items()}
-    return Place(path.parent.parent, path.name, prints)
+    return SourcePlace(path.parent.parent, path.name, prints)
 
 
-def _two_places(one: Place, other: Place) -> Sides:
+def _two_places(one: SourcePlace, other: SourcePlace) -> Sides:
     """The same model in two places, or the two models that the places hold."""
     if one == other:
         raise UsageError(f"{str(one.path)!r} cannot be compared with itself")
     if one.label == other.label:
-        one, other = (Place(place.path, str(place.path), place.fingerprints, place.only) for place in (one, other))
+        one, other = (
+            SourcePlace(place.path, str(place.path), place.fingerprints, place.only) for place in (one, other)
+        )
     first, second = (set(_models(place)) for place in (one, other))
     common = sorted(first & second)
     own = sorted(first - second), sorted(second - first)
@@ -185,13 +187,13 @@ def _two_places(one: Place, other: Place) -> Sides:
     return Sides(pairs, False, places, renamed=True, notes=notes)
 
 
-def _models(place: Place) -> Iterator[str]:
+def _models(place: SourcePlace) -> Iterator[str]:
     for log in judged_rows([place.path]):
         for row in log:
             yield from (model.name for model in row.models if place.has(model))
 
 
-def _differing(places: Iterable[Place]) -> set[str]:
+def _differing(places: Iterable[SourcePlace]) -> set[str]:
     """Judges that are in several places under different fingerprints."""
     found: dict[str, list[set[str]]] = {}
     for place in places:

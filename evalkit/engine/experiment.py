@@ -18,7 +18,7 @@ from evalkit.storage.store import Store
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Who answers what, and who judges it."""
+    """An experiment: who answers what, and who judges the answers."""
 
     benchmark: Benchmark
     models: tuple[Model, ...]

@@ -191,7 +191,7 @@ def outdated(error: Failure | None, model: Model) -> bool:
 
 
 def final(row: Response, item: Item, candidate: Candidate, ask_again: frozenset[ErrorKind]) -> bool:
-    """Whether nothing is left to ask."""
+    """Whether nothing of an answer is left to ask for."""
     if row.error is None:
         return len(row.turns) >= len(item.turns)
     return row.error.kind not in ask_again and not outdated(row.error, candidate.model)

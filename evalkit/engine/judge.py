@@ -125,7 +125,7 @@ class CaseBuilder:
                     yield Case(item, turn, shown if self._shows < 3 else shuffled(shown, item, repeat), repeat)
 
     def of(self, responses: Iterable[Response]) -> Iterator[Case]:
-        """The cases of responses that are all there."""
+        """The cases whose responses are all there."""
         for response in responses:
             yield from self.add(response)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Unit:
+class PairUnit:
     """One question of one pair."""
 
     pair: int
@@ -83,13 +83,13 @@ class PairChoice:
                 yield from rows
                 self._take(unit, rows)
 
-    def next_round(self) -> list[Unit]:
+    def next_round(self) -> list[PairUnit]:
         """Units to ask now: as many as the judges are asked at once; empty when the tournament is over."""
         at_once = max(runner.client.backend.concurrency for runner in self._runners) * len(self._runners)
         most = max(1, at_once // self.judgments_of_a_unit)
         if self._rule.max_judgments is not None:
             most = min(most, (self._rule.max_judgments - self.tournament.judgments) // self.judgments_of_a_unit)
-        found: list[Unit] = []
+        found: list[PairUnit] = []
         while most > 0 and not found and (chosen := self.tournament.choose(most)):
             ahead: dict[int, int] = defaultdict(int)
             for pair in chosen:
@@ -103,7 +103,7 @@ class PairChoice:
                 found = []
         return [] if any(not unit.cases and not unit.lost for unit in found) else found
 
-    async def asked(self, units: Sequence[Unit]) -> AsyncGenerator[Judgment, None]:
+    async def asked(self, units: Sequence[PairUnit]) -> AsyncGenerator[Judgment, None]:
         """What the judges say of them, as it arrives."""
         work = [case for unit in units for case in unit.cases]
         async with aclosing(streams.merge(*(asked(runner, work) for runner in self._runners))) as arriving:
@@ -111,7 +111,7 @@ class PairChoice:
                 self._rows[judgment.item, frozenset(model.name for model in judgment.models)].append(judgment)
                 yield judgment
 
-    def learned(self, units: Sequence[Unit]) -> bool:
+    def learned(self, units: Sequence[PairUnit]) -> bool:
         """Take what was said of units; False where some was not, as the run is stopping."""
         stopped: set[int] = set()
         for unit in units:
@@ -128,7 +128,7 @@ class PairChoice:
         turns = max((len(item.turns) for item in self._items), default=1)
         return len(self._runners) * 2 * self._experiment.repeats * turns
 
-    def _next(self, pair: int, ahead: int = 0) -> Unit | None:
+    def _next(self, pair: int, ahead: int = 0) -> PairUnit | None:
         """A pair's next unit, or one ``ahead`` of that; None where there is none."""
         place = self.tournament.asked_of(pair) + ahead
         if place >= len(self._items):
@@ -139,9 +139,9 @@ class PairChoice:
         builder = CaseBuilder(
             {item.id: item}, shows=2, pairing=self._experiment.pairing, repeats=self._experiment.repeats
         )
-        return Unit(pair, first, second, item, () if lost else tuple(builder.of(shown)), lost)
+        return PairUnit(pair, first, second, item, () if lost else tuple(builder.of(shown)), lost)
 
-    def _stored(self, unit: Unit, whatever_failed: bool) -> list[Judgment] | None:
+    def _stored(self, unit: PairUnit, whatever_failed: bool) -> list[Judgment] | None:
         """All that the judges were asked of a unit; None where some is missing, or to be asked again."""
         if not unit.cases:
             return None
@@ -154,7 +154,7 @@ class PairChoice:
                 rows.append(row)
         return rows
 
-    def _take(self, unit: Unit, rows: Sequence[Judgment]) -> None:
+    def _take(self, unit: PairUnit, rows: Sequence[Judgment]) -> None:
         values = [value_for(unit.first, row) for row in rows]
         known = [value for value in values if value is not None]
         whole = len(known) == len(values) > 0

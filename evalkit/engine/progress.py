@@ -28,7 +28,7 @@ PLAIN_INTERVAL = 10.0
 
 @dataclass
 class Stage:
-    """Counts of one stage."""
+    """The counts of one stage of a run."""
 
     name: str
     total: int
@@ -60,7 +60,7 @@ class Stage:
         return new / (self.last - self.began) if new and self.last > self.began else None
 
     def summary(self, *, ended: bool = False) -> str:
-        """Where the stage is, in a few words."""
+        """The stage's progress, in a few words."""
         parts = [f"{self.stored} stored"] if self.stored else []
         if rate := self.rate:
             parts.append(f"{rate:.2g}/s" if rate < 10 else f"{rate:.0f}/s")
@@ -105,7 +105,7 @@ class Watch:
         return new
 
     def answered(self, response: Response) -> None:
-        """A response is final."""
+        """Count a response that is final."""
         new = self._is_new(response)
         self.answers.count(response, new=new)
         self._checks.add(response)
@@ -113,7 +113,7 @@ class Watch:
             self.snapshots.add(response)
 
     def judged(self, judgment: Judgment) -> None:
-        """A judgment is final."""
+        """Count a judgment that is final."""
         new = self._is_new(judgment)
         self.judgments.count(judgment, new=new)
         if new:
@@ -134,7 +134,7 @@ class Watch:
 
     @property
     def failed(self) -> int:
-        """Rows without a result."""
+        """The number of rows without a result."""
         return self.answers.failed.total() + self.judgments.failed.total()
 
     @property

@@ -356,7 +356,7 @@ class StopSwitch:
             self.stop()
 
     def off(self) -> None:
-        """Stop nothing any more."""
+        """Stop watching: no timer drops what is under way any more."""
         if self._timer is not None:
             self._timer.cancel()
 

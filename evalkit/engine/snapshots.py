@@ -29,7 +29,7 @@ class Change(NamedTuple):
     """Whether those are of earlier runs."""
 
     def __str__(self) -> str:
-        """As a sentence for people."""
+        """The change as a sentence for people."""
         ids = ", ".join(f"{name!r} ({count:,} rows)" for name, count in self.before.items())
         advice = "; `evalkit rejudge` measures what that changes" if self.role == "judge" else ""
         when = "in stored rows of the same configuration it was" if self.stored else "earlier in this run it was"

@@ -34,7 +34,7 @@ __all__ = [
 
 
 class Lineage(NamedTuple):
-    """Who a model is related to."""
+    """The family a model belongs to, and what taught it."""
 
     family: str | None = None
     trained_on: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ class Evidence:
     """Names of contestants that are the judge's own model."""
 
     def text(self, response: int, turn: int) -> str | None:
-        """One judged answer."""
+        """The text of one judged answer."""
         turns = self.texts.get(self.responses[response]) if response >= 0 else None
         return turns[turn - 1] if turns is not None and turn <= len(turns) else None
 
@@ -139,7 +139,7 @@ class Evidence:
         null: float | None = None,
         **details: Any,
     ) -> Finding:
-        """A measured finding.
+        """Make a finding about this judge that was measured.
 
         Args:
             metric: as declared beside the bias.

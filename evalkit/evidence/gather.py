@@ -190,7 +190,7 @@ def _finish(builder: EvidenceBuilder, lineages: Mapping[str, Lineage]) -> Benchm
 
 
 def _gold(builder: EvidenceBuilder) -> Votes:
-    """Labels known to be right."""
+    """The labels that are known to be right."""
     import numpy as np
 
     buffers = [buffer for (judge, _, shows), buffer in builder.judges.items() if judge.name == GOLD and shows == 2]

@@ -18,7 +18,7 @@ SEPARATED = "needs models that each win and lose some; one wins or loses all, an
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A fit and the models it is of."""
+    """Ratings of a fit beside the models they rate."""
 
     ratings: CovariateRatings
     used: IntArray
@@ -39,7 +39,7 @@ class ComparedRows:
 
 @dataclass(frozen=True, eq=False)
 class FittedTwice:
-    """Two raters of the same models."""
+    """Ratings of the same models by two raters."""
 
     both: PairedRatings
     used: IntArray

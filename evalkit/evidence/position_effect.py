@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Showings(NamedTuple):
-    """One row a showing that has a verdict."""
+    """Columns with one row for each showing that has a verdict."""
 
     first: IntArray
     second: IntArray
@@ -24,7 +24,7 @@ class Showings(NamedTuple):
 
 
 def showings(pairs: Pairs, inside: BoolArray | None = None) -> Showings:
-    """Of all pairs, or of some."""
+    """The showings of all pairs, or of some."""
     import numpy as np
 
     one, other = np.isfinite(pairs.plain), np.isfinite(pairs.swapped)

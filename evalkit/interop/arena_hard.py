@@ -103,7 +103,7 @@ class ArenaHardFormat(ExportFormat):
     asks: ClassVar = frozenset({"baseline", "judge", "model"})
 
     def read(self, path: Path) -> Iterator[Imported]:
-        """Everything, questions first.
+        """Read a folder's files, questions first.
 
         Raises:
             UsageError: a file is none of these, or a record is malformed.

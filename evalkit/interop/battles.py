@@ -29,7 +29,7 @@ from evalkit.ratings.comparisons import HUMAN
 
 @dataclass(frozen=True)
 class BattlesFormat(ExportFormat):
-    """Comparisons."""
+    """Reads tables of comparisons: two models, and who won."""
 
     asks: ClassVar = frozenset({"columns", "judge"})
 

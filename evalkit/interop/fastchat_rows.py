@@ -84,7 +84,7 @@ def asked(
     ledger: ImportLedger,
     category: Callable[[str, int | str], str],
 ) -> JudgedTurn:
-    """What a row is about."""
+    """The question, the models and the turn that a row is about."""
     row = where.read(record, _About)
     if not 1 <= row.turn < 100:
         raise where.error(f"field `turn` is {row.turn}, which is not a turn")

@@ -27,7 +27,7 @@ TOGETHER = 16_000_000
 
 @dataclass(frozen=True)
 class Summary:
-    """What an import found."""
+    """The counts of one import."""
 
     benchmarks: tuple[str, ...]
     read: dict[str, int]
@@ -73,7 +73,7 @@ class _Results:
 
     @property
     def benchmarks(self) -> tuple[str, ...]:
-        """What was written to."""
+        """The benchmarks that were written to."""
         return tuple(self._stores)
 
     def add(self, row: Imported) -> bool:

@@ -57,12 +57,12 @@ class _PRDRating(Struct):
 
 @dataclass(frozen=True)
 class PRDFormat(ImportFormat):
-    """Questions, answers and ratings."""
+    """Reads the questions, answers and ratings of PRD."""
 
     asks: ClassVar = frozenset({"baseline", "judge", "model"})
 
     def read(self, path: Path) -> Iterator[Imported]:
-        """Everything, questions first.
+        """Read a folder's files, questions first.
 
         Raises:
             UsageError: a file is none of these, or a record is malformed.

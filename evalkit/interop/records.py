@@ -153,7 +153,7 @@ class ExportFormat(ImportFormat):
 
 
 def key(record: Item | Response | Judgment) -> str:
-    """Under which extras are stored."""
+    """The key under which a record's extras are stored."""
     return f"item {record.id}" if isinstance(record, Item) else record.key
 
 
@@ -181,7 +181,7 @@ def difference(original: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> dict[
 
 
 def restored(rebuilt: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """The source's row."""
+    """The row as the source file had it."""
     row = {name: value for name, value in rebuilt.items() if name not in extra.get("drop", ())}
     row |= extra.get("set", {})
     for name, part in extra.get("in", {}).items():
@@ -232,7 +232,7 @@ def usable_name(where: Where, field: str, name: str) -> str:
 
 
 class JudgedTurn(NamedTuple):
-    """What a judgment is about."""
+    """The item, turn and answers that a judgment is about."""
 
     benchmark: str
     item: str

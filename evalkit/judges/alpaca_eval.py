@@ -49,7 +49,7 @@ class _AlpacaEvalProtocol(JudgeProtocol):
         _check(self.prompt)
 
     def identity(self) -> Mapping[str, Any]:
-        """The prompt."""
+        """The prompt, which is what the verdict depends on."""
         return {"prompt": digest(self.prompt), "guarded": self.guarded}
 
 
@@ -72,7 +72,7 @@ class AlpacaEvalWeighted(_AlpacaEvalProtocol):
         return weighted_preference(completion)
 
     def examples(self) -> Iterator[ReplyExample]:
-        """One token, with its log-probabilities."""
+        """Example replies: one token with its log-probabilities."""
         for token, scores in (("m", (1.0, 0.0)), ("M", (0.0, 1.0))):
             yield ReplyExample(Completion(token, "length", logprobs=({token: 0.0},)), Verdict(scores, token))
         yield ReplyExample(Completion("m", "length"), "unparsed")
@@ -91,11 +91,11 @@ class AlpacaEvalRanking(_AlpacaEvalProtocol):
         return Request(messages(self.prompt, case, self.guarded), Sampling(temperature=0.0, max_tokens=100))
 
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
-        """As AlpacaEval reads it, whatever the finish reason."""
+        """Read a reply as AlpacaEval does, whatever its finish reason."""
         return ranked_first(completion)
 
     def examples(self) -> Iterator[ReplyExample]:
-        """A Python list of ranks."""
+        """Example replies: a Python list of ranks."""
         for rank, other, scores in ((1, 2, (1.0, 0.0)), (2, 1, (0.0, 1.0))):
             text = f"[{{'model': 'model_1', 'rank': {rank}}}, {{'model': 'model_2', 'rank': {other}}}]"
             yield ReplyExample(Completion(text), Verdict(scores, f"model_{rank}"))

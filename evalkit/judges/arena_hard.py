@@ -84,11 +84,11 @@ class ArenaHard(JudgeProtocol):
 
     @property
     def parser(self) -> str:
-        """Version of the reader."""
+        """The version of the reader of replies."""
         return "arena-hard-last-match/1" if self.faithful else "pair-five/2"
 
     def identity(self) -> Mapping[str, Any]:
-        """What is put to the judge."""
+        """The prompt, which is what the verdict depends on."""
         if self._given:
             return {"prompt": digest(self.prompt)}
         wording = digest(self.system, self.task, pairwise.ABOUT_REFERENCE, OWN_ANSWER, COMPARE, ASK, _CHOICES)

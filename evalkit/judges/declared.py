@@ -28,8 +28,8 @@ from evalkit.judges.replies import Form
 from evalkit.judges.scales import (
     LETTERS,
     Levels,
+    ListRanking,
     Pick,
-    Ranking,
     Scale,
     WholeNumbers,
     check_agrees,
@@ -167,7 +167,7 @@ class Declared(JudgeProtocol):
     def examples(self) -> Iterator[ReplyExample]:
         """Every label in the form asked for; one that there is not; and a reply that was cut short."""
         for label in labels(self._scale)[:11]:
-            stated = label if not isinstance(self._scale, Ranking) else " > ".join(self._scale.letters)
+            stated = label if not isinstance(self._scale, ListRanking) else " > ".join(self._scale.letters)
             verdict = self._scale.verdict(stated)
             if self.reply == "logprobs":
                 if label in _tokens(self._scale):
@@ -177,7 +177,7 @@ class Declared(JudgeProtocol):
         if self.reply == "logprobs":
             yield ReplyExample(Completion(labels(self._scale)[0], "length"), "unparsed")
             return
-        stated = " > ".join(self._scale.letters) if isinstance(self._scale, Ranking) else labels(self._scale)[0]
+        stated = " > ".join(self._scale.letters) if isinstance(self._scale, ListRanking) else labels(self._scale)[0]
         yield ReplyExample(Completion(self._written("12345")), "unparsed")
         yield ReplyExample(Completion("It is what it is."), "unparsed")
         yield ReplyExample(Completion(self._written(stated), "length"), "truncated")
@@ -189,7 +189,7 @@ class Declared(JudgeProtocol):
         value: Any = label
         if isinstance(self._scale, WholeNumbers):
             value = int(label)
-        elif isinstance(self._scale, Ranking):
+        elif isinstance(self._scale, ListRanking):
             value = label.split(" > ")
         reason = {"reason": "It has its points."} if self.explain else {}
         return msgspec.json.encode({**reason, self._verdict: value}).decode()
@@ -201,7 +201,7 @@ class Declared(JudgeProtocol):
             "rating"
             if isinstance(self._scale, WholeNumbers)
             else "ranking"
-            if isinstance(self._scale, Ranking)
+            if isinstance(self._scale, ListRanking)
             else "verdict"
         )
 
@@ -226,7 +226,11 @@ class Declared(JudgeProtocol):
         reason = '"reason": "...", ' if self.explain else ""
         how = "Call the tool `verdict` with" if self.reply == "tool" else "Reply with nothing but"
         shown = (
-            '["..."]' if isinstance(scale, Ranking) else f'"{sample}"' if not isinstance(scale, WholeNumbers) else "n"
+            '["..."]'
+            if isinstance(scale, ListRanking)
+            else f'"{sample}"'
+            if not isinstance(scale, WholeNumbers)
+            else "n"
         )
         first = ", and the reason is a few sentences that speak for it" if self.explain else ""
         return (
@@ -269,7 +273,7 @@ def _wanted(scale: Scale) -> tuple[str, str]:
     match scale:
         case WholeNumbers():
             return f"a whole number from {scale.lower:g} (worst) to {scale.upper:g} (best)", "n"
-        case Ranking():
+        case ListRanking():
             return f"the letters {', '.join(scale.letters)} from the best answer to the worst", " > ".join(
                 scale.letters
             )

@@ -58,7 +58,7 @@ class _FastChatProtocol(JudgeProtocol):
         self._templates.update(_read(self.prompts, self.needed))
 
     def identity(self) -> Mapping[str, Any]:
-        """The prompts."""
+        """The prompts, which are what the verdict depends on."""
         return {"prompts": digest(self.prompts)}
 
 
@@ -92,7 +92,7 @@ class FastChatSingle(_FastChatProtocol):
         return Request(messages, Sampling(temperature=0.0, max_tokens=self.max_tokens))
 
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
-        """As FastChat reads it, whatever the finish reason."""
+        """Read a reply as FastChat does, whatever its finish reason."""
         return published_rating(completion)
 
     def examples(self) -> Iterator[ReplyExample]:
@@ -140,7 +140,7 @@ class FastChatPair(_FastChatProtocol):
         return Request(messages, Sampling(temperature=0.0, max_tokens=self.max_tokens))
 
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
-        """As FastChat reads it, whatever the finish reason."""
+        """Read a reply as FastChat does, whatever its finish reason."""
         return published_pair(completion)
 
     def examples(self) -> Iterator[ReplyExample]:

@@ -55,7 +55,7 @@ class OwnPrompt(JudgeProtocol):
         raise NotImplementedError(f"{type(self).__name__} shows nothing")
 
     def identity(self) -> dict[str, Any]:
-        """What is put to the judge."""
+        """The prompt, which is what the verdict depends on."""
         return {
             "scoring": self.scoring,
             "prefill": self.prefill,
@@ -97,7 +97,7 @@ def check(template: str) -> None:
 
 
 def block(kind: str, text: str, mark: str) -> str:
-    """Material between two markers."""
+    """One piece of material between two marks."""
     return f"<{kind} {mark}>\n{text}\n</{kind} {mark}>"
 
 

@@ -107,13 +107,13 @@ class Pairwise(OwnPrompt):
 
     @property
     def parser(self) -> str:
-        """Version of the reader."""
+        """The version of the reader of replies."""
         if self.scoring == "text":
             return f"pair-{self.verdict}/2"
         return f"expected-pair-{self.verdict}/1 mass>={self.least_mass:g}"
 
     def identity(self) -> dict[str, Any]:
-        """What is put to the judge."""
+        """The prompt, which is what the verdict depends on."""
         own = {"verdict": self.verdict} | ({"labels": self.labels} if self.labels != "AB" else {})
         return super().identity() | own
 

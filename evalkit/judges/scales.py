@@ -56,7 +56,7 @@ class WholeNumbers(RatingScale, frozen=True):
         return f"whole numbers from {self.lower:g} to {self.upper:g}"
 
 
-class Ranking(Struct, frozen=True):
+class ListRanking(Struct, frozen=True):
     """All letters from the best answer to the worst, as ``B > A > C``; scores fall evenly from 1 to 0."""
 
     letters: str
@@ -115,7 +115,7 @@ PAIRS: Mapping[str, Form] = {"A/B": AB, "A/B/tie": AB_TIE, "five": FIVE}
 
 LETTERS = "ABCDEFGHIJ"
 """Names of answers that are shown in a list."""
-Scale = WholeNumbers | Levels | Form | Ranking | Pick
+Scale = WholeNumbers | Levels | Form | ListRanking | Pick
 
 _RANGE = re.compile(r"\A\s*(\d{1,4})\s*(?:-|–|—|to|\.\.)\s*(\d{1,4})\s*\Z")
 
@@ -135,7 +135,7 @@ def read_scale(written: object, *, shows: int, listed: bool = False) -> Scale:
     if written in ("rank", "pick"):
         if not listed:
             raise UsageError(f"scale={written!r} needs the field {{answers}}, which shows a list of answers")
-        return Ranking(LETTERS[:shows]) if written == "rank" else Pick(LETTERS[:shows])
+        return ListRanking(LETTERS[:shows]) if written == "rank" else Pick(LETTERS[:shows])
     if listed:
         raise UsageError(f"scale={written!r}: for a list of answers there are rank and pick")
     if shows == 2:
@@ -191,7 +191,7 @@ def labels(scale: Scale) -> tuple[str, ...]:
     """Every verdict of a scale."""
     if isinstance(scale, WholeNumbers):
         return tuple(str(number) for number in range(int(scale.lower), int(scale.upper) + 1))
-    return tuple(scale.letters) if isinstance(scale, Ranking | Pick) else tuple(scale.scores)
+    return tuple(scale.letters) if isinstance(scale, ListRanking | Pick) else tuple(scale.scores)
 
 
 def schema_of(scale: Scale) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def schema_of(scale: Scale) -> dict[str, Any]:
             return {**whole, "enum": list(range(int(scale.lower), int(scale.upper) + 1))}
         return {**whole, "minimum": int(scale.lower), "maximum": int(scale.upper)}
     one = {"type": "string", "enum": list(labels(scale))}
-    if isinstance(scale, Ranking):
+    if isinstance(scale, ListRanking):
         return {"type": "array", "items": one, "minItems": len(scale.letters), "maxItems": len(scale.letters)}
     return one
 
@@ -262,7 +262,7 @@ def check_agrees(text: str, scale: Scale | RatingScale, where: str) -> None:
 def _numbers(scale: Scale) -> set[float]:
     """Numbers that a text may name as ends of a scale of names: those that are names, or what they are worth."""
     names = {float(label) for label in labels(scale) if label.isdecimal()}
-    return names if names or isinstance(scale, Ranking | Pick) else set(scale.scores.values())  # type: ignore[union-attr]
+    return names if names or isinstance(scale, ListRanking | Pick) else set(scale.scores.values())  # type: ignore[union-attr]
 
 
 def _stated(text: str) -> list[tuple[float | None, float]]:

@@ -77,7 +77,7 @@ class Single(OwnPrompt):
 
     @property
     def parser(self) -> str:
-        """Version of the reader."""
+        """The version of the reader of replies."""
         return "rating/2" if self.scoring == "text" else f"expected-rating/1 mass>={self.least_mass:g}"
 
     def material(self, case: Case) -> str:
@@ -93,7 +93,7 @@ class Single(OwnPrompt):
         return "\n\n".join(blocks)
 
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
-        """The rating, or why there is none."""
+        """Read the rating, or say why there is none."""
         if self.scoring == "logprobs":
             return replies.expected(completion, DIGITS, self.least_mass, pair=False)
         return replies.tag(completion, SCALE)

@@ -24,7 +24,7 @@ OVERHEAD: Final = 16
 
 
 class Amount(Struct, frozen=True):
-    """Money and tokens."""
+    """An amount of money and tokens."""
 
     usd: float = 0.0
     tokens: int = 0
@@ -78,7 +78,7 @@ class Budget:
 
     @property
     def capped(self) -> bool:
-        """Whether there is a cap at all."""
+        """Whether the budget has a cap at all."""
         return self.usd is not None or self.tokens is not None
 
     def spent_before(self, used: Amount) -> None:

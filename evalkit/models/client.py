@@ -138,7 +138,7 @@ class Client:
         return self._stopping.is_set()
 
     async def open(self) -> None:
-        """Load or connect, once."""
+        """Open the backend: load the model, or connect; once."""
         async with self._opening:
             if not self._opened:
                 await self.backend.open()
@@ -152,7 +152,7 @@ class Client:
                 await self.backend.close()
 
     async def ask(self, request: Request) -> Answer:
-        """Get a request answered.
+        """Ask a request until it is answered or has failed for good.
 
         Raises:
             Transport: every attempt failed.
@@ -432,7 +432,7 @@ class Clients:
         return price
 
     def _pace(self, backend: Backend) -> Pace | None:
-        """One for all backends of an account."""
+        """The pace that all backends of an account share."""
         if backend.account is None:
             return None
         if backend.account in self._paces:
@@ -463,7 +463,7 @@ class Clients:
 
     @property
     def traffic(self) -> list[tuple[str, Traffic]]:
-        """Totals by client."""
+        """The totals of requests, tokens and cost by client."""
         return [(client.name, client.traffic) for client in self._clients]
 
     def together(

@@ -97,7 +97,7 @@ class Pace:
         self.limit = max(self.limit, float(min(self.most, START)))
 
     async def enter(self) -> None:
-        """Wait for one's turn.
+        """Wait until one more request may be sent.
 
         Raises:
             Stopped: the run is stopping; nothing was taken.
@@ -156,7 +156,7 @@ class Pace:
         return self._resume_at - time.monotonic()
 
     def __str__(self) -> str:
-        """As the progress line shows it."""
+        """The pace as the progress line shows it."""
         held = f", waiting {self.paused:.0f} s for the rate limit" if self.paused >= 1 else ""
         return f"{self.running} of {int(self.limit)} in flight{held}"
 

@@ -54,7 +54,7 @@ FREE = Price(input=0.0, output=0.0)
 
 
 def load_prices(path: Path) -> PriceTable:
-    """Read the price table.
+    """Read the table of prices.
 
     Raises:
         UsageError: the file is not as described in conf/prices.yaml.

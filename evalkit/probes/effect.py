@@ -21,7 +21,7 @@ LEAST = 5
 
 @dataclass(frozen=True)
 class ProbedJudge:
-    """Whom the findings are about."""
+    """The judge and protocol that findings are about."""
 
     judge: str
     protocol: str
@@ -51,7 +51,7 @@ def missing(items: Iterable[str]) -> str | None:
 
 
 def unmeasured(subject: ProbedJudge, metric: Metric, why: str) -> Finding:
-    """A finding that there is none."""
+    """A finding that says why an effect was not measured."""
     return Finding(**vars(subject), measure=metric, not_measurable=why)
 
 
@@ -79,12 +79,12 @@ def finding(
 
 
 def includes_zero(found: Interval) -> bool:
-    """Whether it may be none."""
+    """Whether the effect's interval holds zero."""
     return found.lower is None or found.upper is None or found.lower <= 0 <= found.upper
 
 
 def format_effect(found: Interval) -> str:
-    """In figures, with its sign."""
+    """The effect in figures, with its sign and limits."""
     if found.lower is None or found.upper is None:
         return _figure(found.estimate)
     return f"{_figure(found.estimate)} (95% {_figure(found.lower)} to {_figure(found.upper)})"

@@ -104,7 +104,7 @@ def of(family: Metric, probe: Probe) -> Metric:
 
 
 def metrics(probes: Iterable[Probe]) -> list[Metric]:
-    """All that these probes can measure."""
+    """The metrics that these probes can measure."""
     return [of(family, probe) for probe in probes for family in FAMILIES[probe.rewrites]]
 
 
@@ -377,7 +377,7 @@ class Conclusions:
 
 
 def conclusions(rows: Sequence[Finding], probes: Sequence[Probe]) -> Conclusions:
-    """What to say of the judge.
+    """The sentences to say of the probed judge.
 
     Where a judge goes by the place alone, no verdict turns, and the shift of its odds speaks instead, if it gives odds.
     An effect is called one only if it stands when the number of probes is allowed for (Holm): of a dozen intervals, one

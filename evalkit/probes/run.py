@@ -45,7 +45,7 @@ TEMPERATURE = 0.7
 async def run(
     settings: config.Config, probes: Sequence[Probe], console: Console, *, turns: Turns = "first"
 ) -> SessionResult[Audit]:
-    """Carry out the experiments.
+    """Run the experiments and store what the judges say.
 
     Args:
         settings: as for a run; its benchmark gives the questions.
@@ -187,7 +187,7 @@ def _keep(planned: Iterable[Trial], store: Store) -> None:
 
 
 def audited(study: Study, heard: Mapping[str, Sequence[tuple[Trial, Judgment]]]) -> Audit:
-    """The audit of what was heard."""
+    """The audit of the verdicts that were given."""
     experiment, probes = study.experiment, study.probes
     subjects: list[Subject] = []
     rows: list[Finding] = []

@@ -50,7 +50,7 @@ class ProbeTable:
         return self._rows.get(("" if arm in ("base", "repeat") else probe, arm), {})
 
     def shares(self, probe: str, arm: Arm, keys: Sequence[Key]) -> FloatArray:
-        """The target's shares."""
+        """[N] share of the verdict that goes to the changed answer, by key."""
         import numpy as np
 
         rows = self.of(probe, arm)

@@ -32,7 +32,7 @@ def number(seed: str) -> float:
 
 
 def pick(options: Sequence[T], seed: str) -> T:
-    """One of several."""
+    """Pick one of several texts, by a hash of the seed."""
     return options[int(number(seed) * len(options))]
 
 

@@ -97,7 +97,7 @@ def target(item: Item) -> int:
 
 
 def trials(items: Sequence[Item], pairs: Mapping[str, Pair], tried: Sequence[Probe], repeats: int) -> Iterator[Trial]:
-    """Everything the judge is asked."""
+    """Yield every trial that the judge is shown."""
     for item in items:
         for turn in range(1, len(item.turns) + 1 if item.id in pairs else 1):
             yield from _about(_Shown(item, turn, pairs[item.id], target(item), repeats), tried)

@@ -33,7 +33,7 @@ PROTOCOL = "battles"
 
 
 class Anonymous(Sequence[str]):
-    """So many questions, whose names nobody needs."""
+    """Questions known by number alone, without names."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -61,7 +61,7 @@ class _NameCodes:
 
 @dataclass
 class _Columns:
-    """What is read so far, as numbers."""
+    """The columns read so far, as numbers."""
 
     models: _NameCodes = field(default_factory=_NameCodes)
     judges: _NameCodes = field(default_factory=_NameCodes)

@@ -101,7 +101,7 @@ class Votes:
         return int(self.a.size)
 
     def where(self, keep: BoolArray | IntArray) -> Votes:
-        """Only these."""
+        """The rows of the given kind only."""
         return Votes(**{name: getattr(self, name)[keep] for name in self.__dataclass_fields__})
 
 

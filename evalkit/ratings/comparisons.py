@@ -122,7 +122,7 @@ class Comparisons:
 
 
 class Reading(NamedTuple):
-    """How verdicts become comparisons."""
+    """The rule by which verdicts become comparisons."""
 
     aggregate: Aggregate = "average"
     """What verdicts in two orders amount to."""

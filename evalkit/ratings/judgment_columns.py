@@ -124,7 +124,7 @@ class RowBuffer:
         return self.shares and not self.grades
 
     def append(self, codes: tuple[int, ...], numbers: tuple[float, ...]) -> None:
-        """Add one row."""
+        """Add one judgment's values to the columns."""
         self.extend(1, (codes,), (numbers,))
 
     def extend(self, rows: int, codes: Iterable[tuple[int, ...]], numbers: Iterable[tuple[float, ...]]) -> None:

@@ -86,7 +86,7 @@ class LengthControlledWinRates:
     name = "lc"
 
     def rate(self, table: Comparisons) -> list[Standing]:
-        """Every model but the baseline."""
+        """Rate every model but the baseline."""
         met = matches(table, self.baseline)
         if met is None:
             raise UsageError(

@@ -115,7 +115,7 @@ def linked(error: Disconnected, models: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def not_rated(error: Disconnected, models: tuple[str, ...]) -> str:
-    """Who has no finite rating, and why."""
+    """The models without a finite rating, and why they have none."""
     rated = set(error.components[0])
     out = [models[i] for i in range(len(models)) if i not in rated]
     return (

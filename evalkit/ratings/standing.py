@@ -70,7 +70,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Board:
-    """Everything a leaderboard says."""
+    """A leaderboard: its standings, and remarks on the data as a whole."""
 
     standings: list[Standing] = field(default_factory=list)
     """Of whole benchmarks, then of their categories where those were asked for; table by table, best first."""
@@ -83,11 +83,11 @@ class Method(Protocol):
 
     @property
     def name(self) -> str:
-        """As on the command line."""
+        """The method's name, as on the command line."""
         ...
 
     def rate(self, table: Comparisons) -> list[Standing]:
-        """One standing for each model, the best first.
+        """Rate the models: one standing each, the best first.
 
         Raises:
             StatisticsError: nothing at all can be rated; the message says what is missing.
@@ -183,7 +183,7 @@ def with_differences(standings: list[Standing], found: ModelDifferences | None) 
 
 
 def named(names: tuple[str, ...] | list[str], most: int = 6) -> str:
-    """Names in a sentence."""
+    """The names as a list within a sentence."""
     shown = ", ".join(repr(name) for name in names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 

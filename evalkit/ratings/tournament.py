@@ -72,7 +72,7 @@ class PairOutcome:
 
 
 @dataclass(frozen=True)
-class Place:
+class TournamentPlace:
     """Where one model stands."""
 
     model: str
@@ -91,7 +91,7 @@ class TournamentOutcome:
     until: str
     about: str
     reached: bool
-    places: tuple[Place, ...]
+    places: tuple[TournamentPlace, ...]
     """The best first, as far as that is known."""
     pairs: tuple[PairOutcome, ...]
     judgments: int
@@ -254,7 +254,9 @@ class Tournament:
             units[pair.first] += pair.units
             units[pair.second] += pair.units
         places = tuple(
-            Place(self.models[i], int(ranking.best[i]), int(ranking.worst[i]), _elo(ranking, i), units[self.models[i]])
+            TournamentPlace(
+                self.models[i], int(ranking.best[i]), int(ranking.worst[i]), _elo(ranking, i), units[self.models[i]]
+            )
             for i in order
         )
         return TournamentOutcome(

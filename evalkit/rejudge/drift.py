@@ -37,7 +37,7 @@ class CompactJudgment(NamedTuple):
 
     @classmethod
     def of(cls, row: Judgment) -> CompactJudgment:
-        """Of a stored row."""
+        """The compact form of a stored row."""
         kind = row.error.kind if row.error else None
         return cls(
             row.item, row.category, row.turn, row.shown, row.models, row.repeat, row.scores, kind, row.parser,
@@ -46,7 +46,7 @@ class CompactJudgment(NamedTuple):
 
     @property
     def case(self) -> tuple[str, int, tuple[str, ...], int]:
-        """What was put to the judge."""
+        """The case that was put to the judge."""
         return self.item, self.turn, self.shown, self.repeat
 
     @property
@@ -131,7 +131,7 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Drift:
-    """What re-judging shows."""
+    """The comparison of two judges on the same cases."""
 
     benchmark: str
     protocol: str
@@ -149,7 +149,7 @@ class Drift:
 
     @property
     def verdict(self) -> str:
-        """All of it in a sentence."""
+        """The drift in one sentence."""
         new, old = self.new.judge.name, self.old.judge.name
         if self.overall is None:
             return f"nothing to compare: not one case has a verdict of both {old} and {new}"
@@ -166,7 +166,7 @@ class Drift:
 def measure(
     benchmark: str, old: tuple[Ref, str], new: tuple[Ref, str], twins: Sequence[VerdictPair], coverage: Coverage
 ) -> Drift:
-    """Compare.
+    """Compare the verdicts of both judges.
 
     Args:
         benchmark: what was judged.

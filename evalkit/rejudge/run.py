@@ -154,7 +154,7 @@ def _named(judges: Sequence[Judge], name: str | None, old: SourceJudgments) -> J
 
 
 def _plan(old: SourceJudgments, items: Mapping[str, Item], limit: int | None) -> Plan:
-    """What can be put to the new judge."""
+    """The cases that can be put to the new judge."""
     chosen = _first(old.rows, limit)
     within = [row for row in old.rows if row.item in chosen]
     known = [row for row in within if row.item in items and row.turn <= len(items[row.item].turns)]

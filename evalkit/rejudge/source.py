@@ -33,12 +33,12 @@ class SourceJudgments:
 
     @property
     def shows(self) -> int:
-        """How many answers it saw at once."""
+        """The number of answers the judge saw at once."""
         return len(self.rows[0].shown)
 
     @cached_property
     def items(self) -> frozenset[str]:
-        """What it judged answers to."""
+        """The items whose answers were judged."""
         return frozenset(row.item for row in self.rows)
 
 
@@ -121,7 +121,7 @@ class Answers:
         return identity in self._at
 
     def get(self, identity: str) -> Response | None:
-        """Read one; None if it was replaced since."""
+        """Read one answer; None if it was replaced since."""
         log, key = self._at[identity]
         row = log.get(key)
         return row if row is not None and row.id == identity else None

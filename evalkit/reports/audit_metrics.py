@@ -77,7 +77,7 @@ def placebo_spread(row: Finding) -> float:
 
 
 def number(value: float, form: Form) -> str:
-    """One number."""
+    """A number in a metric's own unit."""
     if form == "share":
         return f"{100 * value:.1f}%"
     whole = abs(value) >= 10 and value == int(value)
@@ -111,7 +111,7 @@ def counts(row: Finding) -> str:
 
 
 def judge_key(row: Finding | Subject) -> JudgeKey:
-    """Whom it is about."""
+    """The judge and protocol that a finding is about."""
     return row.benchmark, row.judge, row.protocol
 
 

@@ -16,7 +16,7 @@ PEOPLE = "human"
 
 @dataclass(frozen=True)
 class Cell:
-    """What one cell shows."""
+    """The content of one cell of an audit's table."""
 
     text: str
     limits: str = ""
@@ -32,7 +32,7 @@ NONE = Cell("–")
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Cells under headers."""
+    """A table of an audit: cells under headers."""
 
     title: str
     headers: tuple[str, ...]
@@ -66,7 +66,7 @@ def shade(value: float, chance: float = 0.0) -> int:
 
 
 def who(name: str) -> str:
-    """A rater in words."""
+    """The name of a rater in words."""
     if name == f"{PEOPLE} majority":
         return "the majority of people"
     if name == "gold":

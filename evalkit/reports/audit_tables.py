@@ -40,7 +40,7 @@ FOLDED = 24
 
 
 def show(console: Console, audit: Audit) -> None:
-    """Print the audit."""
+    """Print an audit's tables to a terminal."""
     labels = judge_labels(audit)
     for subject in audit.subjects:
         _box(console, audit, subject, labels[judge_key(subject)])

@@ -194,7 +194,7 @@ def figures(rows: Sequence[Finding], labels: Mapping[JudgeKey, str]) -> list[For
 
 
 def mark(row: Finding | None) -> Mark | None:
-    """As a plot has it."""
+    """A finding as one mark of a plot."""
     return None if row is None or row.estimate is None else Mark(row.estimate, row.lower, row.upper)
 
 

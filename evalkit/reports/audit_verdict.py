@@ -66,7 +66,7 @@ LEVEL = 0.05
 
 
 def verdict(audit: Audit, subject: Subject) -> VerdictBox:
-    """What to say of one judge."""
+    """The sentences to say of one judge."""
     result = VerdictBox()
     mine = [row for row in audit.findings if judge_key(row) == judge_key(subject)]
     if subject.conclusions or subject.cautions or subject.unknown:

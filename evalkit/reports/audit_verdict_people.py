@@ -24,7 +24,7 @@ Claim = Literal["more than length", "as good as a person"]
 
 @dataclass
 class VerdictBox:
-    """Sentences for one judge."""
+    """The sentences for one judge, by heading."""
 
     may: list[str] = field(default_factory=list)
     may_not: list[str] = field(default_factory=list)

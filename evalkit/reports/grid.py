@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GridCell:
-    """What one cell shows."""
+    """The content of one cell of a table."""
 
     text: str
     limits: str = ""
@@ -25,7 +25,7 @@ class GridCell:
 
 @dataclass(frozen=True)
 class Point:
-    """One interval of the plot."""
+    """One interval of a table's plot."""
 
     label: str
     estimate: float
@@ -35,7 +35,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Grid:
-    """One table."""
+    """A table of cells, with its title, notes and points."""
 
     title: str
     headers: tuple[str, ...]

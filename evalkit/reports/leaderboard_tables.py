@@ -152,9 +152,7 @@ def csv_of(listed: Sequence[Mapping[str, Any]]) -> str:
     writer = csv.DictWriter(out, list(dict.fromkeys(key for row in listed for key in row)), lineterminator="\n")
     writer.writeheader()
     for row in listed:
-        writer.writerow(
-            {key: safe_cell(value) if isinstance(value, str) else value for key, value in row.items()}
-        )
+        writer.writerow({key: safe_cell(value) if isinstance(value, str) else value for key, value in row.items()})
     return out.getvalue().rstrip("\n")
 
 
@@ -206,7 +204,7 @@ def _markdown(text: str) -> str:
 
 
 def show(console: Console, grids: Iterable[Grid]) -> None:
-    """Tables with their notes, on a terminal."""
+    """Print tables with their notes to a terminal."""
     from rich.text import Text
 
     for grid in grids:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from evalkit.core.protocols import EvalkitError, UsageError
 from evalkit.core.secrets import scrub_config
 from evalkit.settings import ids
-from evalkit.settings.overrides import Names, budget, quoted, structured, value_of, words
+from evalkit.settings.overrides import MemberNames, budget, quoted, structured, value_of, words
 
 Kept = TypeVar("Kept")
 
@@ -140,7 +140,7 @@ def _for_hydra(arguments: list[str]) -> tuple[list[str], list[str]]:
     options, overrides = split(arguments)
     sweeping = bool({"-m", "--multirun"} & set(options))
     folder = config_dir(options)
-    names = Names(overrides, folder, sweeping=sweeping)
+    names = MemberNames(overrides, folder, sweeping=sweeping)
     if folder:
         members.check(folder, overrides)
     given = []

@@ -59,7 +59,7 @@ EXAMPLES: dict[type[Any], str] = {
 
 
 class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One file of conf/model/."""
+    """The settings of one model: one file of conf/model/."""
 
     backend: dict[str, Any]
     """``_target_`` and the fields of that backend."""
@@ -110,7 +110,7 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """conf/run.yaml, composed."""
+    """The settings of a run: conf/run.yaml as composed."""
 
     benchmark: str
     model: dict[str, ModelConfig]
@@ -330,7 +330,7 @@ def _fields(kind: Any) -> dict[str, Any]:
 
 
 async def experiment(config: Config, benchmark: Benchmark) -> Experiment:
-    """Build everything that takes part."""
+    """Build the experiment that settings describe."""
     models = tuple(_model(name, part, f"model.{name}") for name, part in config.model.items())
     protocol = await _with_artifacts(config.protocol)
     judges = tuple(_judge(name, part, protocol, benchmark.references) for name, part in config.judge.items())

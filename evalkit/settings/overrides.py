@@ -56,7 +56,7 @@ def parts(value: str) -> list[str] | None:
     return None if depth or mark else [*found, value[begin:].strip()]
 
 
-class Names:
+class MemberNames:
     """The models and judges of a command line, by the names they go by, and the overrides that choose them.
 
     Args:

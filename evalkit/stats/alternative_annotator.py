@@ -44,7 +44,7 @@ class Contest:
 
 @dataclass(frozen=True, slots=True)
 class AlternativeAnnotator:
-    """Result of the test.
+    """The result of the alternative annotator test.
 
     Attributes:
         winning_rate: Share of annotators whom the judge may replace.

@@ -20,7 +20,7 @@ ELO_PER_LOGIT = 400 / np.log(10)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BradleyTerry:
-    """Fitted ratings.
+    """Ratings fitted by maximum likelihood.
 
     Attributes:
         ratings: [M] logits, mean 0.

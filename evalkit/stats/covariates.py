@@ -23,7 +23,7 @@ LEVELS = 1000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CovariateRatings:
-    """Fitted ratings and coefficients.
+    """Ratings and coefficients fitted together.
 
     Attributes:
         ratings: [M] logits at covariates 0, mean 0.

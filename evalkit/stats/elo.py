@@ -20,7 +20,7 @@ CHUNK = 1 << 24  # battles times orders held in memory
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Elo:
-    """Elo ratings.
+    """Elo ratings, of one order of battles or the median over many.
 
     Attributes:
         ratings: [M] rating after the last battle; over permutations the median.

@@ -28,7 +28,7 @@ Statistic = Callable[[FloatArray, FloatArray], float]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairedRatings:
-    """Both fits.
+    """The ratings of both raters, fitted on the same resamples.
 
     Attributes:
         first: [M + F] ratings and coefficients of the first rater.
@@ -105,7 +105,7 @@ def ratio(one: FloatArray, other: FloatArray) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:
-    """What one rater said.
+    """The comparisons of one rater.
 
     Attributes:
         a: [N] index of the first model.

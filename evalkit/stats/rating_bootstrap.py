@@ -30,7 +30,7 @@ CHUNK = 1 << 18  # elements of one working array, so that it stays in the cache
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BootstrapRatings:
-    """Replicated ratings.
+    """Ratings of bootstrap replicates.
 
     Attributes:
         estimate: [M] ratings of the full data, logits with mean 0.

@@ -59,7 +59,7 @@ class Claims:
                 self.give_back(place_of(key))
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release every claim."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -103,7 +103,7 @@ class Held:
         self._claims, self._place, self._stopping, self._held = claims, place, stopping, False
 
     async def __aenter__(self) -> None:
-        """Wait for the claim."""
+        """Wait until the claim is held."""
         wait = FIRST_WAIT
         while not (held := self._claims.take(self._place)) and not self._stopping():
             await asyncio.sleep(wait)
@@ -111,6 +111,6 @@ class Held:
         self._held = held
 
     async def __aexit__(self, *_: object) -> None:
-        """Give it back, if it was had."""
+        """Release the claim, if it was held."""
         if self._held:
             self._claims.give_back(self._place)

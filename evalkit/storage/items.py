@@ -21,7 +21,7 @@ class ItemIndex(Index):
     def __init__(self) -> None:
         super().__init__(None)
         self.known: dict[str, Item] = {}
-        """By id."""
+        """The stored items by id."""
         self._item = msgspec.json.Decoder(Item)
 
     def enter(self, lines: Iterable[bytes]) -> int:
@@ -69,7 +69,7 @@ class Items(Log[Item]):
 
     @property
     def known(self) -> dict[str, Item]:
-        """By id."""
+        """The stored items by id."""
         return self._index.known
 
     def keep(self, items: Iterable[Item]) -> int:

@@ -26,7 +26,7 @@ class StageRecord(msgspec.Struct):
 
 
 class Tokens(msgspec.Struct):
-    """Of all requests to one model."""
+    """The tokens of all requests to one model."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0

@@ -425,14 +425,14 @@ class Store:
         self._batches: dict[tuple[str, str], Log[Batch]] = {}
 
     def responses(self, model: str) -> Log[Response]:
-        """The answers of one model."""
+        """The log of one model's answers."""
         if model not in self._responses:
             path = self.root / "answers" / f"{file_name(model)}.jsonl"
             self._responses[model] = Log(path, Response, self._claims, durable=self._durable)
         return self._responses[model]
 
     def judgments(self, judge: str, protocol: str) -> Log[Judgment]:
-        """What one judge said under one protocol."""
+        """The log of one judge's judgments under one protocol."""
         if (judge, protocol) not in self._judgments:
             path = self.root / "judgments" / f"{file_name(judge)}.{file_name(protocol)}.jsonl"
             self._judgments[judge, protocol] = Log(path, Judgment, self._claims, durable=self._durable)

@@ -10,7 +10,7 @@ import pytest
 from evalkit.app.case_page import CaseReader
 from evalkit.app.export import export
 from evalkit.app.label_pages import LabelPages
-from evalkit.app.results import Results
+from evalkit.app.results import OpenResults
 from evalkit.app.server import asset
 from evalkit.app.vote_scales import ABT, scale
 from evalkit.app.vote_tasks import VotePlan, tasks_of
@@ -37,7 +37,7 @@ def written(pages: dict[str, str], out: Path) -> list[Path]:
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (400, "light"), (400, "dark")])
 def test_no_violations(tmp_path, width, scheme):
     folder = results(tmp_path / "results")
-    opened = Results((folder,))
+    opened = OpenResults((folder,))
     export(opened, CaseReader(opened, None), tmp_path / "out")
     files = [tmp_path / "out" / "index.html", next((tmp_path / "out" / "case").glob("*.html"))]
     for name, ballot in (("abt", ABT), ("grade", scale("grade"))):

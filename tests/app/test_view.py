@@ -12,7 +12,7 @@ from evalkit.app.export import export
 from evalkit.app.filters import CaseFilter, read
 from evalkit.app.judgment_index import JudgmentIndex
 from evalkit.app.prompts import PromptRebuilder
-from evalkit.app.results import Results
+from evalkit.app.results import OpenResults
 from evalkit.app.view_pages import ViewPages
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import ChatTurn, Criterion, CriterionVerdict, Failure, Item
@@ -24,7 +24,7 @@ from tests.app.planted import ATTACK, answer, judged, results
 
 @pytest.fixture
 def opened(tmp_path):
-    return Results((results(tmp_path / "results"),))
+    return OpenResults((results(tmp_path / "results"),))
 
 
 def found(opened, **wanted):
@@ -98,7 +98,7 @@ def test_moved_since_another_run(tmp_path):
     changed = judged("strict", [answer("one", _item(row), "An answer by one")], (0.0,), protocol="single")
     log.append(changed)
     store.close()
-    opened = Results((old, new))
+    opened = OpenResults((old, new))
     moved = found(opened, moved="1", run="2")
     assert [item for item, _, _ in moved] == ["q1"] or {item for item, _, _ in moved} == {"q1"}
     with pytest.raises(UsageError, match="no run '7'"):
@@ -145,24 +145,28 @@ def test_rows_that_arrive_are_taken_in_and_replaced_ones_count_once(tmp_path):
 
 def test_a_file_that_was_replaced_is_read_anew(tmp_path):
     folder = results(tmp_path / "results")
-    opened = Results((folder,), tmp_path / "cache")
+    opened = OpenResults((folder,), tmp_path / "cache")
     file = next(folder.glob("*/judgments/strict*"))
     lines = file.read_bytes().splitlines(keepends=True)
     file.unlink()
     file.write_bytes(b"".join(lines[:2]))
-    again = Results((folder,), tmp_path / "cache")
+    again = OpenResults((folder,), tmp_path / "cache")
     assert sum(judge == "strict" for _, judge, _ in found(again)) == 2
     assert len(found(again)) < len(found(opened))
 
 
 def test_an_index_that_was_cut_short_is_made_again(tmp_path):
     folder = results(tmp_path / "results")
-    Results((folder,), tmp_path / "cache")
+    OpenResults((folder,), tmp_path / "cache")
     file = tmp_path / "cache" / "index.npz"
     whole = file.read_bytes()
     for damaged in (whole[:40], whole[: len(whole) // 2], b"", whole[::-1]):
         file.write_bytes(damaged)
-        assert {judge for _, judge, _ in found(Results((folder,), tmp_path / "cache"))} == {"judge", "human", "strict"}
+        assert {judge for _, judge, _ in found(OpenResults((folder,), tmp_path / "cache"))} == {
+            "judge",
+            "human",
+            "strict",
+        }
 
 
 def test_a_case_page_holds_both_orders_votes_thinking_reference_and_the_judges_words(opened):
@@ -209,7 +213,7 @@ def test_a_prompt_is_exact_only_if_it_leads_to_the_stored_key(tmp_path):
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    opened = Results((tmp_path / "r",))
+    opened = OpenResults((tmp_path / "r",))
     row = opened.cases.judgments_of(0)[0]
     item = opened.texts.question("pocket", row.item)
     shown = opened.texts.answers("pocket", row.item, "fake")
@@ -243,7 +247,7 @@ def test_hostile_texts_are_inert_on_every_page(tmp_path):
     )
     store.judgments("ann", "x").append(judged("ann", [evil, good], (0.5, 0.5), label=ATTACK, raw=ATTACK))
     store.close()
-    opened = Results((folder,))
+    opened = OpenResults((folder,))
     calls = pages(opened)
     from urllib.parse import urlencode
 
@@ -330,7 +334,7 @@ def test_a_rubric_and_what_was_said_of_its_criteria(tmp_path):
         judged("judge", [one], (0.0,), protocol="rubric", criteria=said, thinking="Hmm, wrong.")
     )
     store.close()
-    text = pages(Results((folder,))).get("/case?of=pocket&item=r&m=one").text
+    text = pages(OpenResults((folder,))).get("/case?of=pocket&item=r&m=one").text
     for words in (
         "Be brief.",
         "Earlier",

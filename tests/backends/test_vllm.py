@@ -98,7 +98,11 @@ def test_sampling(rig):
 
 def test_generation_config_fills_what_is_not_set():
     engine = SimpleNamespace(defaults={"temperature": 0.6, "top_k": 20}, params=dict, invalid=(ValueError,))
-    assert vllm._params(engine, Request((), Sampling(temperature=0.0))) == {"temperature": 0.0, "top_k": 20, "max_tokens": None}
+    assert vllm._params(engine, Request((), Sampling(temperature=0.0))) == {
+        "temperature": 0.0,
+        "top_k": 20,
+        "max_tokens": None,
+    }
 
 
 def test_logprobs_of_tokens_that_read_alike_add_up():

@@ -260,11 +260,11 @@ def test_decide_needs_no_files():
     """The same decision from verdicts at hand."""
     import dataclasses
 
-    from evalkit.decisions.pairing import PairedVerdicts
+    from evalkit.decisions.pairing import CommonVerdicts
 
     rng = np.random.default_rng(6)
     first = rng.normal(6, 1, 40)
-    one = PairedVerdicts(
+    one = CommonVerdicts(
         "b", "j", "p", "new", "old", "score", first, first - 0.5, np.zeros((40, 2), dtype=bool), np.arange(40),
         np.ones(40, dtype=np.int64), np.zeros(40, dtype=np.int64), tuple(map(str, range(40))), ("",), (1.0, 10.0),
         False,

@@ -99,7 +99,9 @@ def test_votes_and_answers_come_back(tmp_path):
         same_order(file, out / "model_answer" / file.name)
     (beside,) = (tmp_path / "results").rglob("foreign/*.jsonl")
     extras = [row["extra"] for row in load(beside)]
-    assert sum("set" in extra for extra in extras) == 465  # the answers' ids; votes need nothing but where they are from
+    assert (
+        sum("set" in extra for extra in extras) == 465
+    )  # the answers' ids; votes need nothing but where they are from
     assert all(set(extra) <= {"source"} for extra in extras if "set" not in extra)
 
 

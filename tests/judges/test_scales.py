@@ -6,7 +6,7 @@ import pytest
 
 from evalkit.core.protocols import UsageError, Verdict
 from evalkit.judges.replies import FIVE, RatingScale
-from evalkit.judges.scales import YES_NO, Levels, Pick, Ranking, WholeNumbers, check_agrees, read_scale, schema_of
+from evalkit.judges.scales import YES_NO, Levels, ListRanking, Pick, WholeNumbers, check_agrees, read_scale, schema_of
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from evalkit.judges.scales import YES_NO, Levels, Pick, Ranking, WholeNumbers, c
         (["poor", "fair"], 1, False, Levels({"poor": 1.0, "fair": 2.0})),
         ({"poor": -1, "good": 2.5}, 1, False, Levels({"poor": -1.0, "good": 2.5})),
         ("five", 2, False, FIVE),
-        ("rank", 3, True, Ranking("ABC")),
+        ("rank", 3, True, ListRanking("ABC")),
         ("pick", 2, True, Pick("AB")),
     ],
     ids=str,
@@ -95,8 +95,12 @@ def test_names_agree_with_their_numbers():
     [
         *((WholeNumbers(1, 5), "4", "4"), (WholeNumbers(1, 5), "4/5", "4"), (WholeNumbers(1, 5), "4.5", None)),
         *((WholeNumbers(1, 5), "6", None), (WholeNumbers(1, 5), "nan", None), (YES_NO, " **Yes** ", "yes")),
-        *((YES_NO, "verdict: no", "no"), (YES_NO, "maybe", None), (Ranking("ABC"), "b>A > c", "B > A > C")),
-        *((Ranking("ABC"), "A > B", None), (Ranking("ABC"), "A > A > B", None), (Ranking("ABC"), "A=B>C", None)),
+        *((YES_NO, "verdict: no", "no"), (YES_NO, "maybe", None), (ListRanking("ABC"), "b>A > c", "B > A > C")),
+        *(
+            (ListRanking("ABC"), "A > B", None),
+            (ListRanking("ABC"), "A > A > B", None),
+            (ListRanking("ABC"), "A=B>C", None),
+        ),
         *((Pick("ABC"), "answer b", "B"), (Pick("ABC"), "D", None), (Pick("ABC"), "", None)),
     ],
     ids=str,
@@ -106,7 +110,7 @@ def test_labels(scale, stated, label):
 
 
 def test_scores_of_a_list_are_in_the_order_shown():
-    assert Ranking("ABC").verdict("B > A > C") == Verdict((0.5, 1.0, 0.0), "B > A > C")
+    assert ListRanking("ABC").verdict("B > A > C") == Verdict((0.5, 1.0, 0.0), "B > A > C")
     assert Pick("ABC").verdict("C") == Verdict((0.0, 0.0, 1.0), "C")
 
 
@@ -114,4 +118,4 @@ def test_schemas():
     assert schema_of(WholeNumbers(1, 3)) == {"type": "integer", "enum": [1, 2, 3]}
     assert schema_of(WholeNumbers(0, 1000)) == {"type": "integer", "minimum": 0, "maximum": 1000}
     assert schema_of(YES_NO) == {"type": "string", "enum": ["yes", "no"]}
-    assert schema_of(Ranking("AB"))["maxItems"] == 2
+    assert schema_of(ListRanking("AB"))["maxItems"] == 2

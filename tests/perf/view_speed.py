@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from evalkit.app.case_page import CaseReader
-from evalkit.app.results import Results
+from evalkit.app.results import OpenResults
 from evalkit.app.view_pages import ViewPages
 from evalkit.core.schema import Item, Judgment, Ref, Response, digest
 
@@ -92,9 +92,9 @@ def write(folder: Path, count: int) -> None:
                     file.write(encoder.encode(row) + b"\n")
 
 
-def first_table(folder: Path, cache: Path) -> tuple[Results, float]:
+def first_table(folder: Path, cache: Path) -> tuple[OpenResults, float]:
     began = time.perf_counter()
-    results = Results((folder,), cache)
+    results = OpenResults((folder,), cache)
     reply = client(ViewPages(results, CaseReader(results)).routes()).get("/")
     assert reply.status == 200, reply.text
     return results, time.perf_counter() - began

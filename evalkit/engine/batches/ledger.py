@@ -28,7 +28,7 @@ def by_request(batches: Iterable[Batch]) -> dict[str, Batch]:
 
 
 def most(batch: Batch) -> Amount:
-    """The most a batch can cost."""
+    """The highest amount a batch can cost."""
     return Amount(batch.usd, batch.tokens)
 
 
