@@ -77,7 +77,7 @@ def tasks_of(paths: Iterable[Path], shows: int) -> list[VoteTask]:
         what = "a question with answers of two models" if shows == 2 else "a question with an answer"
         raise UsageError(
             f"nothing to vote on in {', '.join(map(str, listed))}: there must be {what}. `evalkit run <benchmark> "
-            "model=[a,b]` makes answers; a table needs the columns question, answer_a and answer_b"
+            "model=a,b` makes answers; a table needs the columns question, answer_a and answer_b"
         )
     return found
 

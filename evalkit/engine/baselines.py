@@ -30,7 +30,7 @@ async def bring_baselines(experiment: Experiment, store: Store, results: Path) -
         if published is None or name not in published.answers:
             raise UsageError(
                 f"the baseline {name!r} has no answers in {str(store.root)!r}; import them (`evalkit import`), add "
-                "it to model=[...], or choose another with baseline=NAME"
+                "it to model=NAME,NAME, or choose another with baseline=NAME"
             )
         path = await fetch(published.answers[name])
         import_rows(_answers(path, published.format, experiment, name), results, published.format)

@@ -123,7 +123,7 @@ class Declared(JudgeProtocol):
         if not 2 <= models <= len(LETTERS):
             raise UsageError(
                 f"protocol {self.name} shows the answers of all models in a list, of 2 to {len(LETTERS)}, and there "
-                f"{'is 1 model' if models == 1 else f'are {models}'}: choose others with model=[NAME,NAME]"
+                f"{'is 1 model' if models == 1 else f'are {models}'}: choose others with model=NAME,NAME"
             )
         return dataclasses.replace(self, answers=models)
 
