@@ -117,7 +117,7 @@ def _bt_two(rate, rows=2, alike=0.5):
 def _elo_two(rate):
     def measure(rng, questions):
         a, b, y, question = _two(rng, rate, questions)
-        return elo_intervals(a, b, y, models=2, clusters=question, replicates=300)[0]
+        return elo_intervals(a, b, y, models=2, clusters=question, replicates=300).intervals[0]
 
     return measure
 
@@ -144,7 +144,9 @@ def _bt_strong(place):
 def _elo_six(rng, questions):
     s = study(rng, SIX, questions)
     keep = s.a < s.b
-    found = elo_intervals(s.a[keep], s.b[keep], s.outcome[keep], models=6, clusters=s.question[keep], replicates=100)
+    found = elo_intervals(
+        s.a[keep], s.b[keep], s.outcome[keep], models=6, clusters=s.question[keep], replicates=100
+    ).intervals
     return found[0]
 
 
