@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
+
+
+def remedy(error: OSError) -> str:
+    """What lets a file be written that could not be, as the beginning of advice."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "raise the limit of open files, as with `ulimit -n 4096`"
+    return "free space or mend permissions"
 
 
 def replace_file(path: Path, content: str | bytes) -> None:

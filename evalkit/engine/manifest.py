@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from evalkit import __version__
-from evalkit.core.files import replace_file
+from evalkit.core.files import remedy, replace_file
 from evalkit.core.protocols import Judge, UsageError
 from evalkit.core.schema import digest
 from evalkit.engine.experiment import Experiment
@@ -116,7 +116,7 @@ class Manifest:
         except OSError as trouble:
             raise NotStored(
                 f"cannot write {str(self._path)!r}: {trouble.strerror}. Answers and judgments are stored apart from it "
-                "and are safe; free space or mend permissions"
+                f"and are safe; {remedy(trouble)}"
             ) from trouble
 
 

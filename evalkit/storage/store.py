@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from evalkit.core.files import remedy
 from evalkit.core.protocols import EvalkitError, UsageError
 from evalkit.core.schema import Batch, Item, Judged, Judgment, Ref, Response, digest
 from evalkit.storage.claims import Claims
@@ -299,8 +300,8 @@ class Log(Rows[Row]):
                 self.sync()
         except OSError as error:
             raise NotStored(
-                f"cannot write {str(self.path)!r}: {error.strerror}. What was stored before is safe; "
-                "free space or mend permissions, then run the same command again"
+                f"cannot write {str(self.path)!r}: {error.strerror}. What was stored before is safe; {remedy(error)}, "
+                "then run the same command again"
             ) from error
         if replaced is not None:
             raise replaced

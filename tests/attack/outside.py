@@ -109,7 +109,7 @@ def hostile_pages(folder: Path, amount: int, seed: int) -> dict[str, int]:
     payloads = [*NAMES.values(), *PAYLOADS][:amount]
     store = Store(folder / "results", "bench")
     for number, text in enumerate(payloads):
-        name = text.replace("\x00", "")
+        name = text.replace("\x00", "").encode("utf-8", "replace").decode()  # half a surrogate pair cannot be stored
         judgment = row(str(number), 5, model=Ref(name, digest("m")), judge=Ref(name, digest("j")), category=name)
         store.judgments(f"judge{number}", "single").append(judgment)
     store.close()
