@@ -208,8 +208,9 @@ def test_template_without_system_role(backend, runner):
     other._engine = backend._engine
     assert "Paris" in runner.run(other.complete(ask("What is the capital of France?"))).text
     system = Request((Message("system", "Be brief."), Message("user", "hi")))
-    with pytest.raises(Misconfigured, match=r"takes no system message.*System role not supported"):
+    with pytest.raises(Rejected, match=r"takes no system message: System role not supported") as told:
         runner.run(other.complete(system))
+    assert told.value.no_system, "the client asks again with the text in the user's message"
 
 
 def test_cancelled_request_is_aborted(backend, runner):
