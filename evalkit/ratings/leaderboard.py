@@ -154,15 +154,11 @@ def rate(choices: Choices) -> Board:
         board.notes.extend(checks.notes({row.model for row in board.standings}))
         return board
     assumed: list[str] = []
-    board = rate_tables(_tables(choices, assumed), choices)
+    checks = AnswerChecks()
+    board = rate_tables(_tables(choices, assumed, checks), choices)
     rated = {row.benchmark for row in board.standings}
     assumed += [f"{name}: {caution(until)}" for name, until in tournaments(choices.paths) if name in rated]
     board.notes[:0] = assumed
-    checks = AnswerChecks()
-    for path in choices.paths:
-        if not battle_table.is_battle_table(path):
-            for _ in _checked((row for log in answer_logs([path]) for row in log), checks):
-                pass
     board.notes.extend(checks.notes({row.model for row in board.standings}))
     return board
 
@@ -207,7 +203,7 @@ def rate_tables(tables: list[Comparisons], choices: Choices) -> Board:
     return board
 
 
-def _tables(choices: Choices, assumed: list[str]) -> list[Comparisons]:
+def _tables(choices: Choices, assumed: list[str], checks: AnswerChecks) -> list[Comparisons]:
     listed = list(dict.fromkeys(choices.paths))
     files = [path for path in listed if battle_table.is_battle_table(path)]
     stored = [path for path in listed if path not in files]
@@ -229,7 +225,7 @@ def _tables(choices: Choices, assumed: list[str]) -> list[Comparisons]:
     )
     if voter and choices.judge is not None:
         tables = [replace(table, judge=choices.judge) for table in tables]
-    tables = _with_answers(tables, stored, choices)
+    tables = _with_answers(tables, stored, choices, checks)
     read = battle_table.read(files, choices.columns, assumed.append) if files else []
     tables += [table for table in read if choices.judge in (None, table.judge)]
     found = [table for table in tables if table.models]
@@ -321,21 +317,20 @@ def _about_data(table: Comparisons, choices: Choices) -> Iterator[str]:
         yield f"{who}: no question_id column, so every comparison counts as independent; intervals may be too narrow"
 
 
-def _with_answers(tables: list[Comparisons], paths: Sequence[Path], choices: Choices) -> list[Comparisons]:
+def _with_answers(
+    tables: list[Comparisons], paths: Sequence[Path], choices: Choices, checks: AnswerChecks
+) -> list[Comparisons]:
     """With the answers that failed and so were never judged, and, for style control, the style of all answers."""
-    if not tables:
-        return tables
     failed: dict[str, dict[str, list[Response]]] = {}
     latest: dict[tuple[str, str], Ref] = {}
     styles: dict[tuple[str, str, str, int], tuple[float, ...]] = {}
-    for log in answer_logs(paths):
-        for row in log:
-            latest[row.benchmark, row.model.name] = row.model
-            if row.error is not None:
-                failed.setdefault(row.benchmark, {}).setdefault(row.model.name, []).append(row)
-            elif choices.style:
-                for turn, text in enumerate(row.turns, start=1):
-                    styles[row.benchmark, row.model.name, row.item, turn] = _style(text)
+    for row in _checked(chain.from_iterable(answer_logs(paths)), checks):
+        latest[row.benchmark, row.model.name] = row.model
+        if row.error is not None:
+            failed.setdefault(row.benchmark, {}).setdefault(row.model.name, []).append(row)
+        elif choices.style:
+            for turn, text in enumerate(row.turns, start=1):
+                styles[row.benchmark, row.model.name, row.item, turn] = _style(text)
     result = []
     for table in tables:
         current = [
