@@ -13,8 +13,8 @@ from evalkit.judges.pairwise import Pairwise
 from evalkit.judges.single import Single
 from evalkit.probes.effect import ProbedJudge
 from evalkit.probes.findings import conclusions, findings, warning_effect
-from evalkit.probes.judges import fixed_in, protocols
 from evalkit.probes.library import PROBES as ALL
+from evalkit.probes.pair_study import fixed_in, protocols
 from evalkit.probes.table import Outcome
 from evalkit.probes.trials import chosen, trials
 from evalkit.stats.resample import Interval
@@ -72,7 +72,7 @@ def essay(seed, side):
 def audited(names, *, study=0, questions=24, turns=1, repeats=1, protocol=None, single=None, **planted):
     """Findings about a judge with planted faults, and what they are summed up to."""
     judge = Fake(**{"model": f"judge {study}", "noise": 0.8, **planted})
-    used, protocol, single = chosen(names), protocol or Pairwise(), single or Single()
+    used, protocol, single = chosen(names, ALL), protocol or Pairwise(), single or Single()
     forms = {"": protocol, **protocols(protocol, single, used)}
     items, answers = pairs(study, questions, turns)
     outcomes = [outcome(judge, forms[one.variant], one) for one in trials(items, answers, used, repeats)]
