@@ -216,7 +216,7 @@ def test_what_asking_again_changes_is_no_taste_for_a_label():
             for order in (0, 1):
                 first = 1.0 if leans else float(order == 0)
                 rows.append(Outcome(probe, arm, str(q), order, 0, first if order == 0 else 1 - first, first))
-    (row,) = findings(SUBJECT, rows, chosen(["rename"]))
+    (row,) = findings(SUBJECT, rows, chosen(["rename"], ALL))
     assert row.details["as_it_is"][0] == 0.25
     assert row.details["controls"]["again"][0] == 0.25
     assert row.estimate == 0

@@ -428,7 +428,7 @@ def test_hosted_judges(cli, tmp_path, monkeypatch, judge, path):
     assert rows["probe_rename"]["estimate"] == 1
     assert rows["probe_authority"]["details"]["fixed"]
     assert rows["probe_alone"]["details"]["won_alone"] == 0.5
-    assert asked == 8 * calls(chosen(["position", "rename", "alone", "authority"]), 1) + 2
+    assert asked == 8 * calls(chosen(["position", "rename", "alone", "authority"], ALL), 1) + 2
 
 
 def test_what_was_tried_is_on_record(cli, tmp_path):
