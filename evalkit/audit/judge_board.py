@@ -300,6 +300,7 @@ def _row(gathered: BenchmarkEvidence, cells: LabelCells, column: JudgeColumn, na
     asked, failed = int((has | column.failed).sum()), int((column.failed & ~has).sum())
     tied = int((column.tied & has).sum())
     lost = np.unique(cells.question[column.failed & ~has]).tolist()
+    found = effects(cells, column)
     return BoardRow(
         name=name,
         judge=column.judge,
@@ -314,7 +315,10 @@ def _row(gathered: BenchmarkEvidence, cells: LabelCells, column: JudgeColumn, na
         cost=costs.get((cells.benchmark, column.judge, column.protocol), JudgingCost()),
         categories=_by_category(gathered, cells, column),
         items=tuple(gathered.questions[code] for code in lost),
-        **effects(cells, column),
+        same_in_both=found.get("same_in_both"),
+        position=found.get("position"),
+        length=found.get("length"),
+        family=found.get("family"),
     )
 
 
