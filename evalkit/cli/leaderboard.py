@@ -144,18 +144,30 @@ def show_grids(
     console: Console,
     note: Note,
     title: str = "Leaderboard",
+    first: Sequence[str] = (),
 ) -> str | None:
-    """Tables for people in this form: printed where it is a table for the terminal, and else returned as text."""
+    """Tables for people in this form: printed where it is a table for the terminal, and else returned as text.
+
+    Args:
+        grids: the tables.
+        notes: said beside them, or on the page.
+        form: table, md, latex or html.
+        output: the file that it is for, if any.
+        console: where tables go.
+        note: says something to the user beside the data.
+        title: of a page.
+        first: sentences that stand before the tables on a terminal, and are said beside Markdown and LaTeX.
+    """
     if form == "html":
         return leaderboard_page.page(grids, notes, title=title)
     for text in notes:
         note(text)
     if form in ("md", "latex"):
-        for grid in grids:
-            for text in grid.notes:
-                note(text)
+        for text in (*first, *(text for grid in grids for text in grid.notes)):
+            note(text)
         return leaderboard_tables.to_markdown(grids) if form == "md" else leaderboard_tables.to_latex(grids)
     with _Captured(console, output) as shown:
+        leaderboard_tables.say(shown.console, first)
         leaderboard_tables.show(shown.console, grids)
     return shown.text
 

@@ -105,13 +105,14 @@ def differences(standings: Iterable[Standing], *, by_category: bool = False) -> 
             "pairwise_level": listed.pairwise,
             "models": listed.models,
             "ranks": [{"model": name, "best": best, "worst": worst} for name, (best, worst) in listed.ranks.items()],
-            "pairs": [_pair(pair) for pair in listed.pairs],
+            "pairs": [pair_data(pair) for pair in listed.pairs],
             "notes": listed.notes,
         }
     return list(found.values())
 
 
-def _pair(pair: ModelDifference) -> dict[str, Any]:
+def pair_data(pair: ModelDifference) -> dict[str, Any]:
+    """A pair of models, or judges, as plain data."""
     found = pair.interval
     worst = pair.worst or (None, None)
     return {
@@ -213,6 +214,17 @@ def show(console: Console, grids: Iterable[Grid]) -> None:
             console.print(table)
         for note in grid.notes:
             console.print(Text(plain(note), style="yellow" if _warns(note) else "dim"))
+        console.print()
+
+
+def say(console: Console, sentences: Iterable[str]) -> None:
+    """Print sentences before the tables that they sum up."""
+    from rich.text import Text
+
+    listed = list(sentences)
+    for sentence in listed:
+        console.print(Text(plain(sentence), style="bold"))
+    if listed:
         console.print()
 
 
