@@ -133,7 +133,17 @@ def _classified(data: Any) -> Outputs:
 
 def _pooled(data: Any) -> Outputs:
     (one,) = _only(_field(data, "data"), "data")
-    rows = _field(one, "data")
+    return pooled(_field(one, "data"))
+
+
+def pooled(rows: Any) -> Outputs:
+    """A pooling model's numbers: one row, or one for each step.
+
+    Raises:
+        NoScores: there are none, or one is not finite.
+    """
+    if isinstance(rows, (int, float)):
+        rows = [rows]
     if isinstance(rows, list) and rows and all(isinstance(row, list) for row in rows):
         return [_numbers(row, "data") for row in rows]
     return _numbers(rows, "data")

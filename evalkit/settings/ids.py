@@ -17,7 +17,10 @@ from evalkit.core.protocols import UsageError
 
 FORMS = "openai/ID, anthropic/ID, vllm/ORG/NAME, llamacpp/PATH.gguf, http://HOST:PORT/v1#NAME"
 """How an id is written."""
-REWARD_FORMS = "reward/http://HOST:PORT/classify#NAME (or /pooling, /score, /predict, /rerank)"
+REWARD_FORMS = (
+    "reward/http://HOST:PORT/classify#NAME (or /pooling, /score, /predict, /rerank), reward/vllm/ORG/NAME, "
+    "reward/transformers/ORG/NAME"
+)
 """How the id of a reward model is written."""
 GROUPS = ("model", "judge")
 PROVIDERS = ("openai", "anthropic", "vllm", "llamacpp")
@@ -111,9 +114,14 @@ def _served(text: str, whole: str, group: str) -> _Parts:
 
 
 def _reward(rest: str, whole: str, group: str) -> _Parts:
-    """A reward model behind a server; the path of its URL says which endpoint."""
+    """A reward model: inside this program, or behind a server, whose URL's path says which endpoint."""
     if group != "judge":
         raise UsageError(f"{group}={whole}: a reward model scores answers and writes none; say judge={whole}")
+    engine, _, name = rest.partition("/")
+    if engine in _ENGINES and name.strip("/"):
+        path = str(Path(name).expanduser()) if name.startswith("~") else name
+        node = {"_target_": _ENGINES[engine], "model": path}
+        return node, path.rstrip("/").rpartition("/")[2], {**_LOCAL, "kind": "reward"}
     url, _, model = rest.partition("#")
     parts = urlsplit(url)
     place, _, endpoint = parts.path.rstrip("/").rpartition("/")
@@ -128,6 +136,10 @@ def _reward(rest: str, whole: str, group: str) -> _Parts:
     return backend, model.rstrip("/").rpartition("/")[2], {**_LOCAL, "kind": "reward"}
 
 
+_ENGINES = {
+    "vllm": "evalkit.backends.vllm_reward.VLLMReward",
+    "transformers": "evalkit.backends.transformers_classifier.SequenceClassifier",
+}
 _ENDPOINTS = {
     "classify": "vllm-classify",
     "pooling": "vllm-pooling",

@@ -114,7 +114,6 @@ def test_a_model_that_writes_text_is_told_at_once(cli, tmp_path, server):
         (("judge", "in", "judge=reward/"), "what follows reward/ is missing"),
         (("run", "pocket", "model=reward/http://h:1/classify#m", "judge=fake"), "scores answers and writes none"),
         (("run", "pocket", "model=fake", "judge=fake", "protocol=reward"), "protocol=reward is for reward models"),
-        (("judge", "in", "judge=reward_vllm"), "judge.reward_vllm.backend.model is not set"),
         (
             ("judge", "in", "judge=reward/http://h:1/classify#m", "judge.m.backend.api=vllm-clasify"),
             "did you mean 'vllm-classify'",
