@@ -74,11 +74,11 @@ def _compared(
     if fixed is not None and not fixed.of:
         return None
     models = [model for model in first.of if model in second.of and (fixed is None or model in fixed.of)]
-    columns = [[figures.of[model] for model in models] for figures in (first, second)]
+    x, y = ([figures.of[model] for model in models] for figures in (first, second))
     held = None if fixed is None else [fixed.of[model] for model in models]
     about = _Place(evidence, first.name, second.name, "" if fixed is None else fixed.name, within, len(models))
     try:
-        rank, linear = rank_correlation(*columns, held), linear_correlation(*columns, held)
+        rank, linear = rank_correlation(x, y, held), linear_correlation(x, y, held)
     except NotMeasurable as error:
         return about.lacking(error.reason)
     return about.row(rank, linear)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from tests.interop.files import save
@@ -135,3 +136,40 @@ def test_another_judges_shift_against_a_reward_model_is_not_computed(cli, tmp_pa
     done = cli("rejudge", "results/in", f"judge=reward/{server.url}/classify#org/rm-1", "of=fake")
     assert done.code == 2
     assert "a scale of its own" in done.err
+
+
+def voted(folder, rng):
+    """Answers whose quality a mark says, of lengths that have nothing to do with it, and people who go by quality."""
+    votes = ["item,model_a,model_b,winner"]
+    rows = {model: [] for model in "abcd"}
+    for q in range(50):
+        quality = {model: rng.normal() + place / 3 for place, model in enumerate("abcd")}
+        for model, good in quality.items():
+            text = f"[quality {good:.3f}] " + "word " * int(rng.integers(5, 120))
+            rows[model].append({"id": f"q{q}", "question": f"Question {q}?", "answer": text})
+        for one, other in (("a", "b"), ("b", "c"), ("c", "d"), ("a", "d")):
+            for _ in range(2):
+                first = rng.random() < 1 / (1 + np.exp(-1.5 * (quality[one] - quality[other])))
+                votes.append(f"q{q},{one},{other},{'model_a' if first else 'model_b'}")
+    for model, listed in rows.items():
+        save(folder / "in" / f"{model}.jsonl", listed)
+    (folder / "votes.csv").write_text("\n".join(votes))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("bias", "found"), [(0.0, False), (0.05, True)])
+def test_an_audit_finds_a_planted_taste_for_length_and_leaves_a_fair_model_alone(cli, tmp_path, bias, found):
+    def score(_, answer):
+        return 3 * float(answer.split()[1].rstrip("]")) + bias * len(answer.split())
+
+    voted(tmp_path, np.random.default_rng(7))
+    with RewardLoopback(score) as server:
+        assert cli("judge", "in", f"judge=reward/{server.url}/classify#org/rm").code == 0
+    data = json.loads(cli("audit", "results/in", "--human", "votes.csv", "--format", "json").out)
+    rows = {row["metric"]: row for row in data["findings"]}
+    excess = rows["length_slope_excess"]
+    assert excess["details"]["excludes_null"] is found
+    if found:
+        assert excess["lower"] > 0
+    assert rows["preference_temperature"]["estimate"] > 0
+    assert rows["position_consistency"]["not_measurable"].endswith("which has no position")
