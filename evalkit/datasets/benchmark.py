@@ -17,9 +17,10 @@ from msgspec import Struct
 
 from evalkit.core.paths import shipped
 from evalkit.core.protocols import UsageError
+from evalkit.core.refusal import EXPECTED, Expected
 from evalkit.core.schema import Item, digest
 from evalkit.datasets.artifacts import cached, fetch
-from evalkit.datasets.data_files import columns, records, stem
+from evalkit.datasets.data_files import columns, first, records, stem
 from evalkit.datasets.question_fields import Fields, QuestionFields, assumption, find, reach
 
 
@@ -96,6 +97,8 @@ class Spec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     faithful: Mapping[str, str] = {}
     """The settings that reproduce the published numbers; chosen all together by ``protocol=faithful``."""
     references: References | None = None
+    expected: Expected | None = None
+    """What all its prompts call for, where their fields do not say."""
 
     @property
     def has_questions(self) -> bool:
@@ -228,14 +231,16 @@ def _with_questions(about: Spec, questions: str, fields: Fields | None) -> tuple
     """The benchmark on other questions, whose results go to a folder named after both; and what was assumed of them."""
     if questions in names() or os.path.isdir(_path(questions)):
         other = spec(questions)
-        taken = {name: getattr(other, name) for name in ("questions", "categories", "generation", "references")}
+        taken = {
+            name: getattr(other, name) for name in ("questions", "categories", "generation", "references", "expected")
+        }
         return msgspec.structs.replace(about, name=f"{about.name}-{other.name}", **taken), folder(questions), ()
     path = _path(questions)
     if not os.path.isfile(path):
         raise UsageError(f"questions={questions!r} is neither a file nor one of: {', '.join(names())}")
     if not (there := columns(path)):
         raise UsageError(f"{str(path)!r} holds no questions")
-    found, guessed, unused = find(there, path, fields)
+    found, guessed, unused = find(there, path, fields, sample=first(path))
     how = "fields.turns=, .id=, .category=, .reference= or .context=NAME says otherwise"
     told = (assumption(path, guessed, unused, how),) if guessed or unused else ()
     source = Questions(path=str(path.resolve()), found=found)
@@ -296,6 +301,7 @@ def _items(path: Path, about: Spec) -> Iterator[Item]:
             system=said.system,
             messages=said.messages,
             rubric=fields.rubric_of(row, where),
+            meta={**({EXPECTED: about.expected} if about.expected else {}), **fields.meta_of(row, where)},
         )
     if not seen:
         raise UsageError(f"{str(path)!r} holds no questions")
