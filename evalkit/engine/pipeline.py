@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
-from itertools import chain
 
 from evalkit.core import streams
-from evalkit.core.schema import Judged, Judgment, Response
+from evalkit.core.schema import Judgment, Response
 from evalkit.engine.experiment import Experiment
 from evalkit.engine.generate import answers
 from evalkit.engine.ordering import verdicts
 from evalkit.engine.pair_choice import PairChoice
 from evalkit.engine.progress import Watch
+from evalkit.engine.refused import refused, taking_part
 from evalkit.models.client import Clients
-from evalkit.ratings import leaderboard, refusals
+from evalkit.ratings import leaderboard
 from evalkit.ratings.comparisons import comparisons
-from evalkit.ratings.judgment_columns import rater_kind
 from evalkit.ratings.scores import scores
 from evalkit.ratings.standing import Board
-from evalkit.storage.results import judged_rows
 from evalkit.storage.store import Store
 
 
@@ -97,35 +95,3 @@ def rated(experiment: Experiment, store: Store) -> Board:
     choices = leaderboard.Choices(paths=(), method="winrate" if baseline else "bt", baseline=baseline)
     compared = leaderboard.rate_tables(comparisons(experiment.judgments(store)), choices)
     return Board(apart.standings + single.standings + compared.standings, single.notes + compared.notes)
-
-
-def refused(experiment: Experiment, store: Store) -> tuple[Board, set[tuple[str, str]]]:
-    """Over-refusal and harm, where there are verdicts on refusals; and judge and protocol of these.
-
-    Labels of people for the same answers, which may be stored beside them, count too.
-    """
-    items = {item.id: item for item in experiment.benchmark.items}
-    protocols = {judge.protocol.name for judge in experiment.judges}
-    if not refusals.may_be_told(items.values(), protocols):
-        return Board(), set()
-    refs = {*(candidate.ref for candidate in experiment.candidates), *experiment.given}
-    answers = [row for row in taking_part(experiment, store) if row.model in refs]
-    rows = chain(labels_of_people(experiment, store), experiment.judgments(store))
-    found = refusals.read(rows, {item.benchmark: items for item in items.values()}, answers)
-    return refusals.board(found), {who for one in found for who in one.taken}
-
-
-def labels_of_people(experiment: Experiment, store: Store) -> Iterator[Judged]:
-    """What people said of single answers of this experiment, of what is stored beside its judgments."""
-    if not store.root.exists():
-        return
-    for rows in judged_rows([store.root]):
-        first = next(iter(rows), None)
-        if first is not None and rater_kind(first.judge) != "judge":
-            yield from (row for row in rows if experiment.covers(row))
-
-
-def taking_part(experiment: Experiment, store: Store) -> Iterator[Response]:
-    """The stored answers of the models that take part to the questions asked."""
-    stored = (row for name in experiment.names for row in store.responses(name))
-    return (row for row in stored if row.item in experiment.item_ids)

@@ -143,7 +143,7 @@ def _unlike(said: FloatArray, labelled: FloatArray, question: IntArray) -> str:
 
     found = clustered_difference(said, labelled.astype(bool), np.asarray(question))
     error = found.standard_error
-    if error and found.clusters > 10 and abs(found.estimate) > UNLIKE * error:
+    if error is not None and found.clusters > 10 and abs(found.estimate) > UNLIKE * error:
         return (
             "is corrected by labels of answers that are not a random part of all: the judge's share differs by "
             f"{100 * found.estimate:+.0f} points from the rest's"
