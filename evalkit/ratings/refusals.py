@@ -411,10 +411,11 @@ def _shares(
     else:
         said = [nan if (share := verdicts.share(key, label)) is None else share for key in keys]
         truth = [nan if (share := mine.people.share(key, label)) is None else share for key in keys]
-    categories = {name: place for place, name in enumerate(dict.fromkeys(mine.category(key.item) for key in keys))}
+    of = [known.category if (known := mine.items.get(key.item)) else "" for key in keys]
+    categories = {name: place for place, name in enumerate(dict.fromkeys(of))}
     return AnswerShares(
         np.array(said, dtype=np.float64),
         np.array(truth, dtype=np.float64),
         np.array([mine.place(key.item) for key in keys], dtype=np.int64),
-        np.array([categories[mine.category(key.item)] for key in keys], dtype=np.int64),
+        np.array([categories[name] for name in of], dtype=np.int64),
     )
