@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
 
 LEADERBOARD_SCHEMA = "evalkit.leaderboard/1"
+ALONE = ("score", "refusal")
+"""Methods that rate a model by its own answers alone, without comparisons."""
 
 
 def rows(standings: Iterable[Standing], *, by_category: bool = False) -> list[dict[str, Any]]:
@@ -43,7 +45,7 @@ def _row(standing: Standing) -> dict[str, Any]:
         "baseline": standing.about.baseline,
     }
     return row | {
-        **(compared if standing.method != "score" else {}),
+        **(compared if standing.method not in ALONE else {}),
         **standing.columns,
         "n": standing.n,
         "failed": sum(standing.failed.values()),
@@ -65,7 +67,7 @@ def tables(standings: Iterable[Standing], *, by_category: bool = False) -> list[
     """For each table of comparisons, the facts that its rows have in common."""
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in standings:
-        if (row.category is not None) != by_category or row.method == "score":
+        if (row.category is not None) != by_category or row.method in ALONE:
             continue
         about = row.about
         found[row.benchmark, row.judge, row.protocol, row.method, row.category or ""] = {
