@@ -163,6 +163,15 @@ def rate(choices: Choices) -> Board:
     return board
 
 
+def compared_tables(choices: Choices) -> list[Comparisons]:
+    """The comparisons that ratings are made of: one table for each benchmark, judge and protocol.
+
+    Raises:
+        UsageError: there are judgments, and all of them show a model against itself.
+    """
+    return _tables(choices, [], AnswerChecks())
+
+
 def _checked(rows: Iterable[Response], checks: AnswerChecks) -> Iterator[Response]:
     """Answers on their way, each of them counted."""
     for row in rows:
