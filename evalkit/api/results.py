@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.api import frames
 from evalkit.api.plots import drawn
 from evalkit.api.tables import on_disk
 from evalkit.core.protocols import UsageError
@@ -28,6 +27,7 @@ from evalkit.reports import (
 )
 from evalkit.reports.audit_verdict import verdict
 from evalkit.reports.grid import Grid
+from evalkit.storage import frames
 from evalkit.storage.results import answer_logs, judged_rows, judgment_logs
 
 if TYPE_CHECKING:
@@ -290,13 +290,13 @@ class Results:
             words: with what the judge wrote, its tokens, cost and time; without, it takes half as long.
 
         Returns:
-            Columns as of `evalkit.api.frames.judgments`.
+            Columns as of `evalkit.storage.frames.judgments`.
         """
         logs: Sequence[Any] = judgment_logs(self.paths) if words else judged_rows(self.paths)
         return frames.judgments(row for log in logs for row in log)
 
     def answers(self) -> DataFrame:
-        """Every answer, one row a turn; columns as of `evalkit.api.frames.answers`."""
+        """Every answer, one row a turn; columns as of `evalkit.storage.frames.answers`."""
         return frames.answers(row for log in answer_logs(self.paths) for row in log)
 
     def scores(self, *, judge: str | None = None, by_category: bool = False) -> DataFrame:

@@ -169,10 +169,10 @@ def test_a_difference_of_two_models(tmp_path):
 
 def test_pairs_categories_and_methods(tmp_path):
     planted.pairs(tmp_path)
-    for choices in ({}, {"method": "winrate"}, {"method": "elo"}, {"category": "c1"}):
+    for choices in ({}, {"method": "winrate"}, {"method": "elo"}, {"category": "c0"}):
         card = claim("a", [tmp_path], **choices)
         assert verify(card, [tmp_path]).holds, choices
-    assert card.claim.category == "c1"
+    assert card.claim.category == "c0"
 
 
 def test_votes_of_people_belong_to_the_card(tmp_path):
