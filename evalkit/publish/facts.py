@@ -214,7 +214,7 @@ def _facts(
         if all(latest[benchmark, model.name] == model for model in models)
     }
     models = tuple(dict.fromkeys(model for shown in current for model in shown))
-    orders: dict[tuple[frozenset[Ref], tuple[str, int]], int] = Counter()
+    orders: Counter[tuple[frozenset[Ref], tuple[str, int]]] = Counter()
     for shown, group in current.items():
         orders.update((frozenset(shown), case) for case in group.cases)
     record = next((one for one in reversed(records) if _of_judge(one, benchmark, judge) is not None), None)

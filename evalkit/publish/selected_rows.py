@@ -104,8 +104,8 @@ def selected(where: ResultPlaces, selection: Selection) -> Iterator[SelectedRows
             for row in _kept(log, copied, lambda row: selection.voted(row) and row.item in asked):
                 votes.add(row)
         for answered in answer_logs(where.roots):
-            home = store.responses(answered.path.stem)
-            for response in _kept(answered, home, lambda row: selection.answered(row) and row.item in asked):
+            into = store.responses(answered.path.stem)
+            for response in _kept(answered, into, lambda row: selection.answered(row) and row.item in asked):
                 answers.add(response)
         for home in homes:
             items = [item for item in Items(home).known.values() if item.id in asked]

@@ -52,6 +52,10 @@ def save_all(figures: Sequence[Figure], path: Path, note: Callable[[str], None])
     Raises:
         UsageError: as `save`.
     """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write {str(path)!r}: {error.strerror}") from error
     for number, figure in enumerate(figures, start=1):
         to = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
         save(figure, to)
@@ -73,7 +77,6 @@ def save(figure: Figure, path: Path) -> None:
         raise UsageError(f"{path.name!r}: no figure has the format {form!r}; end the name in {', '.join(FORMATS)}")
     data = _standalone(figure).encode() if form == ".svg" else _printed(figure, form.removeprefix("."))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     except OSError as error:
         raise UsageError(f"cannot write {str(path)!r}: {error.strerror}") from error
