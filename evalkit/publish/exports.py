@@ -6,9 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
+
+import msgspec
 
 from evalkit.core.files import replace_file
 from evalkit.core.protocols import UsageError
@@ -88,13 +91,11 @@ class HubResults:
         """Write the files. How many records of each kind."""
         if given.dataset is None:
             raise UsageError("eval_results asks which dataset of the hub the benchmark is: --dataset ORG/NAME")
-        import yaml
-
         rated = _rated(paths, given)
         found = eval_results.entries(rated, dataset=given.dataset, task=given.task, source=given.source)
         for (model, benchmark), entries in found.items():
             path = out / file_name(model) / eval_results.FOLDER / f"{file_name(benchmark)}.yaml"
-            _write(path, yaml.safe_dump(entries, sort_keys=False, allow_unicode=True))
+            _write(path, msgspec.yaml.encode(entries).decode())
         return Counter({"entries": sum(map(len, found.values()))})
 
 
@@ -105,7 +106,9 @@ class InspectLogFiles:
     def write(self, paths: Sequence[Path], out: Path, given: ExportChoices) -> Counter[str]:
         """Write the files. How many records of each kind."""
         answers, judged = answer_logs(paths), judgment_logs(paths)
-        folders = dict.fromkeys(log.path.parent.parent for log in (*answers, *judged))
+        folders = dict.fromkeys(
+            path.parent.parent for path in [log.path for log in answers] + [log.path for log in judged]
+        )
         stored = [item for folder in folders for item in Items(folder).known.values()]
         gathered = InspectLogs([*given.items, *stored])
         for answered in answers:
@@ -133,7 +136,7 @@ class ParquetTables:
     def write(self, paths: Sequence[Path], out: Path, given: ExportChoices) -> Counter[str]:
         """Write the files. How many records of each kind."""
         try:
-            import pyarrow  # noqa: F401
+            import_module("pyarrow")
         except ImportError as error:
             raise UsageError("writing Parquet needs pyarrow: pip install 'evalkit[parquet]'") from error
         tables = {

@@ -164,7 +164,7 @@ def _score(rows: Sequence[Judgment]) -> dict[str, Any]:
 
 def _results(samples: Sequence[_Sample]) -> list[Mapping[str, Any]]:
     names = dict.fromkeys(name for sample in samples for name in sample.scores)
-    result = []
+    result: list[Mapping[str, Any]] = []
     for name in names:
         values = [_score(sample.scores[name])["value"] for sample in samples if name in sample.scores]
         numbers = [value for value in values if not isnan(value)]

@@ -58,7 +58,7 @@ def rated_models(
         UsageError: nothing is rated.
     """
     roots = places(paths).roots
-    result = []
+    result: list[RatedModel] = []
     for about in facts(paths, judge):
         if protocol not in (None, about.protocol) or (method is not None and (method == METHOD) != (about.shows == 1)):
             continue

@@ -45,18 +45,18 @@ def figures(kind: str, choices: Choices) -> list[Figure]:
     if kind not in KINDS:
         raise UsageError(f"there is no figure {kind!r} of a leaderboard; there are: {', '.join(KINDS)}")
     if kind == "matrix":
-        found: list[Figure] = [one for table in compared_tables(choices) if (one := matrix(table)) is not None]
-        return _some(found, "a win matrix needs pairwise judgments of two models; there are none")
+        drawn: list[Figure | None] = [matrix(table) for table in compared_tables(choices)]
+        return _some(drawn, "a win matrix needs pairwise judgments of two models; there are none")
     if kind == "length" and choices.method not in ("winrate", "lc"):
         raise UsageError(f"the figure 'length' has no meaning for method {choices.method!r}; it goes with: winrate, lc")
     standings = rate(replace(choices, by_category=kind == "categories")).standings
     if kind == "categories":
-        found = [one for rows in _tables(standings, whole=False) if (one := categories(rows)) is not None]
-        return _some(found, "no category has an estimate; a figure of categories needs questions that have some")
+        drawn = [categories(rows) for rows in _tables(standings, whole=False)]
+        return _some(drawn, "no category has an estimate; a figure of categories needs questions that have some")
     draw = ratings if kind == "ratings" else length
-    found = [one for rows in _tables(standings, whole=True) if (one := draw(rows)) is not None]
+    drawn = [draw(rows) for rows in _tables(standings, whole=True)]
     lacking = "nothing is rated" if kind == "ratings" else "no lengths of answers are known"
-    return _some(found, f"{lacking}, so that there is nothing to draw")
+    return _some(drawn, f"{lacking}, so that there is nothing to draw")
 
 
 def method_of(kind: str | None, found: Kinds) -> str:
@@ -65,7 +65,8 @@ def method_of(kind: str | None, found: Kinds) -> str:
     return needed.get(kind or "") or usual_method(found)
 
 
-def _some(found: list[Figure], lacking: str) -> list[Figure]:
+def _some(drawn: Sequence[Figure | None], lacking: str) -> list[Figure]:
+    found = [figure for figure in drawn if figure is not None]
     if not found:
         raise UsageError(lacking)
     return found
