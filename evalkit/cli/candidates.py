@@ -107,8 +107,8 @@ class _Line:
         inner = self._inner(head) if dot else ()
         given = {one.partition("=")[0] for one in self.given}
         keys = [(f"{key}=", about) for key, (_, about) in self.known.keys.items() if key not in given]
-        if not inner and any(f"{one}." in f"{self.word}." for one in ("model", "judge")):
-            keys += [(f"{group}.", f"settings of a {group}") for group in ("model", "judge")]
+        if not dot:
+            keys += [(f"{group}.", f"settings of a {group}, or of all") for group in ("model", "judge")]
         return _beginning(self.word, [*keys, *inner])
 
     def _inner(self, head: str) -> list[Word]:
