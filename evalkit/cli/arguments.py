@@ -24,8 +24,10 @@ VERBS = {
     "label": "people vote, blind, in the browser",
     "import": "read another tool's results",
     "export": "write results as another tool's files",
+    "init": "write a commented project to start from: models, judge, rubric, questions, CI",
     "list": "what there is to choose from",
     "doctor": "what is installed, which keys are set, what can run here",
+    "completion": "complete commands by the Tab key: bash, zsh, fish",
 }
 """What each verb is for."""
 
