@@ -440,7 +440,7 @@ def _mentioned(line: str, labels: VerdictLabels) -> list[tuple[str | None, str]]
 def _is_index(line: str, start: int) -> bool:
     """Whether brackets follow a name, as in ``df[[10]]``."""
     before = line[max(0, start - 30) : start]
-    word = re.search(r"[A-Za-z0-9_)\]]+\Z", before)
+    word = re.search(r"(?<![A-Za-z0-9_)\]])[A-Za-z0-9_)\]]++\Z", before)
     return word is not None and word[0].casefold() not in _NOUNS
 
 
