@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any, Final
+
+import msgspec
 
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Criterion, Item, Response, digest
@@ -39,8 +41,13 @@ class VoteTask:
         return self.answers[::-1] if turned else self.answers
 
     def criteria(self) -> tuple[Criterion, ...]:
-        """Those of the item's own rubric."""
+        """Those of the item's own rubric, or of the one that takes its place."""
         return self.item.rubric
+
+    def judged_by(self, criteria: tuple[Criterion, ...]) -> VoteTask:
+        """The same by other criteria: a task of its own, so that votes by each are kept apart."""
+        named = digest(self.id, [msgspec.to_builtins(one) for one in criteria])[:20]
+        return replace(self, id=named, item=msgspec.structs.replace(self.item, rubric=criteria))
 
 
 def tasks_of(paths: Iterable[Path], shows: int) -> list[VoteTask]:

@@ -189,7 +189,7 @@ class Voting:
             return row
         if self.scale.name == "rubric":
             verdicts = _criteria(task, form)
-            graded = rubric_score(verdicts, "share")
+            graded = rubric_score(verdicts, self.scale.formula)
             if graded is None:
                 raise UsageError("these criteria have no positive points, so they allow no score")
             return replace(row, error=None, scores=(graded,), label=f"{graded:.4g}", criteria=verdicts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from evalkit.app.vote_scales import ABT, EIGHT, FOUR, scale
 from evalkit.app.vote_statistics import agreement_lines, precisions, summary
 from evalkit.app.vote_tasks import VotePlan, from_table, tasks_of
 from evalkit.app.voting import VoteForm, Voting, check_annotator, first_votes
+from evalkit.cli import label
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Criterion, Judgment
 from evalkit.datasets.data_files import records
@@ -128,6 +130,62 @@ def test_criteria_of_a_rubric(folder):
     (row,) = stored(folder, "zoe")
     assert [one.value for one in row.criteria] == [1.0, 1.0, 3.0]
     assert row.scores == pytest.approx(((3 - 1 + 0.5) / 4,))
+
+
+RUBRIC = """\
+formula: {formula}
+criteria:
+  - {{id: right, text: "Is it right?", points: 3}}
+  - {{text: "How clear?", kind: 1-5}}
+"""
+
+
+def ballot_of(*arguments):
+    """What a command line of `evalkit label` asks people to vote by."""
+    parser = argparse.ArgumentParser()
+    label.add_options(parser)
+    return label._ballot(parser.parse_args(list(arguments)))
+
+
+@pytest.mark.parametrize(("formula", "score"), [("share", (3 + 0.5) / 4), ("mean", (3 * 1 + 0.5) / 4)])
+def test_a_rubric_from_a_file_takes_the_place_of_the_questions_own(folder, tmp_path, formula, score):
+    file = tmp_path / "own.yaml"
+    file.write_text(RUBRIC.format(formula=formula))
+    ballot, criteria = ballot_of("--rubric", str(file))
+    assert (ballot.protocol, ballot.formula, ballot.shows) == ("human_rubric_own", formula, 1)
+    tasks = [task.judged_by(criteria) for task in tasks_of([folder], ballot.shows)]
+    taken = Voting(VotePlan(tuple(tasks), 1.0), ballot)
+    task = taken.next_task("zoe")
+    row = taken.record("zoe", task, VoteForm(criteria={"right": "1", "2": "3"}))
+    assert [(one.id, one.value) for one in row.criteria] == [("right", 1.0), ("2", 3.0)]
+    assert row.scores == pytest.approx((score,))
+    assert row.protocol == "human_rubric_own"
+    # Another rubric of the same name is another question to people: its votes take no other's place.
+    file.write_text(RUBRIC.format(formula=formula).replace("right?", "true?"))
+    _, other = ballot_of("--rubric", str(file), "--scale", "rubric")
+    assert {one.judged_by(other).id for one in tasks_of([folder], 1)}.isdisjoint(one.id for one in tasks)
+
+
+def test_shipped_rubrics_go_by_name():
+    ballot, criteria = ballot_of("--rubric", "helpful")
+    assert ballot.protocol == "human_rubric_helpful"
+    assert criteria
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--rubric", "helpfull"], "did you mean 'helpful'?"),
+        (["--rubric", "none.yaml"], "none.yaml"),
+        (["--rubric", "helpful", "--scale", "8"], "goes with --scale rubric, not with --scale 8"),
+        (["--rubric", "bad.yaml"], "no criterion has positive points"),
+    ],
+)
+def test_mistakes_with_rubrics_are_told(tmp_path, monkeypatch, arguments, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.yaml").write_text("criteria: [{text: Is it rude?, points: -1}]\n")
+    with pytest.raises(UsageError, match=re.escape(told)):
+        ballot_of(*arguments)
 
 
 def test_the_same_form_again_is_one_vote_and_another_choice_takes_its_place(folder):

@@ -54,6 +54,9 @@ def test_the_workflow_from_a_fresh_machine(tmp_path, capsys):
     for folder in (wheels, job, home):
         folder.mkdir()
     subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", wheels, ROOT], check=True)
+    (wheel,) = wheels.glob("evalkit-*.whl")
+    constraint = tmp_path / "constraint.txt"
+    constraint.write_text(f"evalkit @ {wheel.as_uri()}\n")
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "python"], check=True)
     summary = tmp_path / "summary.md"
     environment = {name: os.environ[name] for name in KEPT if name in os.environ} | {
@@ -62,7 +65,7 @@ def test_the_workflow_from_a_fresh_machine(tmp_path, capsys):
         "CI": "true",
         "GITHUB_ACTIONS": "true",
         "GITHUB_STEP_SUMMARY": str(summary),
-        "PIP_FIND_LINKS": str(wheels),
+        "PIP_CONSTRAINT": str(constraint),
     }
     began, told = time.monotonic(), []
     *before, last = STEPS
