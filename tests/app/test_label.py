@@ -183,7 +183,7 @@ def test_shipped_rubrics_go_by_name():
 )
 def test_mistakes_with_rubrics_are_told(tmp_path, monkeypatch, arguments, told):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "bad.yaml").write_text("criteria: [{text: Is it rude?, points: -1}]\n")
+    (tmp_path / "bad.yaml").write_text('criteria: [{text: "Is it rude?", points: -1}]\n')
     with pytest.raises(UsageError, match=re.escape(told)):
         ballot_of(*arguments)
 
