@@ -40,14 +40,18 @@ class VoteTask:
         turned = int(digest("sides", annotator, self.id)[:8], 16) % 2
         return self.answers[::-1] if turned else self.answers
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Who wrote the answers, in alphabetical order."""
+        return tuple(sorted(answer.model.name for answer in self.answers))
+
     def criteria(self) -> tuple[Criterion, ...]:
         """Those of the item's own rubric, or of the one that takes its place."""
         return self.item.rubric
 
     def judged_by(self, criteria: tuple[Criterion, ...]) -> VoteTask:
-        """The same by other criteria: a task of its own, so that votes by each are kept apart."""
-        named = digest(self.id, [msgspec.to_builtins(one) for one in criteria])[:20]
-        return replace(self, id=named, item=msgspec.structs.replace(self.item, rubric=criteria))
+        """The same by other criteria."""
+        return replace(self, item=msgspec.structs.replace(self.item, rubric=criteria))
 
 
 def tasks_of(paths: Iterable[Path], shows: int) -> list[VoteTask]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from evalkit.app.access import Access
     from evalkit.app.vote_scales import VoteScale
+    from evalkit.app.vote_statistics import PairsKnownWell
     from evalkit.core.schema import Criterion
 
 
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     if not 0 < given.until <= 50:
         raise UsageError(f"--until {given.until:g} is not possible; give percentage points, more than 0 and at most 50")
     plan = VotePlan(tuple(tasks), 1.0 if given.pilot else share)
-    voting = Voting(plan, ballot)
+    voting = Voting(plan, ballot, _known(given, ballot))
 
     def routes(access: Access) -> list[BaseRoute]:
         pages = LabelPages(voting, (path,), access, annotators, given.for_, given.until, given.pilot)
@@ -74,13 +75,32 @@ def main(arguments: Sequence[str]) -> int:
     return DONE
 
 
+def _known(given: argparse.Namespace, ballot: VoteScale) -> PairsKnownWell | None:
+    """What leaves out pairs of models that are known well enough; None where questions come in random order.
+
+    Raises:
+        UsageError: the number asked for, or the scale, leaves nothing to choose.
+    """
+    from evalkit.app.vote_statistics import PairsKnownWell
+
+    if given.choose == "random":
+        return None
+    if given.for_ == "agreement" or ballot.shows != 2:
+        what = "--for agreement" if ballot.shows == 2 else f"--scale {ballot.name}"
+        raise UsageError(f"--choose undecided chooses among pairs of models; with {what} there is nothing to choose")
+    return PairsKnownWell(given.for_, given.until)
+
+
 def _ballot(given: argparse.Namespace) -> tuple[VoteScale, tuple[Criterion, ...]]:
     """The scale, and the criteria of a rubric that takes the place of the questions' own.
 
     Raises:
         UsageError: there is no such scale or rubric, or the two do not go together.
     """
+    import msgspec
+
     from evalkit.app.vote_scales import scale
+    from evalkit.core.schema import digest
 
     if given.rubric is None:
         return scale(given.scale or "abt", given.grades), ()
@@ -94,7 +114,8 @@ def _ballot(given: argparse.Namespace) -> tuple[VoteScale, tuple[Criterion, ...]
     if formula != "mean" and all(one.points <= 0 for one in criteria):
         raise UsageError(f"rubric {given.rubric}: no criterion has positive points, so there is nothing to score")
     ballot = scale("rubric")
-    name = f"{ballot.protocol}_{Path(given.rubric).stem}"
+    # Other criteria under the same name are another question to people: their votes are kept apart.
+    name = f"{ballot.protocol}_{Path(given.rubric).stem}_{digest(msgspec.to_builtins(criteria))[:6]}"
     return replace(ballot, protocol=name, formula="mean" if formula == "mean" else "share"), criteria
 
 
@@ -121,6 +142,8 @@ def add_options(label: argparse.ArgumentParser) -> None:
     add(
         "--until", type=float, default=5.0, metavar="POINTS", help="how well: plus or minus so many points (default: 5)"
     )
+    choose = "which pair of models comes next: any, or those whose number is not known well yet (default: random)"
+    add("--choose", choices=["random", "undecided"], default="random", help=choose)
     add(
         "--into",
         type=Path,

@@ -25,8 +25,8 @@ from evalkit.interop.prd import PRDFormat
 from evalkit.stats.adaptive_ranking import AdaptiveRanking, Goal
 from tests.shared_data import shared_data
 
-AT_ONCE = 32
-"""Units between two choices: those of 64 requests in flight, with both orders."""
+AT_ONCE, SHARE = 32, 8
+"""Units between two choices: 32, those of 64 requests in flight with both orders; of very many pairs, an eighth."""
 CHUNK = 50
 """Replays after which they are written down."""
 
@@ -73,7 +73,7 @@ def replay(design: Design, goal: str, rng: np.random.Generator, *, whole: bool) 
         order = np.stack([_present(row, drawn, rng) for row in design.units])
     ranking = AdaptiveRanking(design.models, questions, Goal.read(goal), whole=whole)
     place, began = np.zeros(pairs, dtype=int), time.process_time()
-    while chosen := ranking.choose(AT_ONCE):
+    while chosen := ranking.choose(max(AT_ONCE, pairs // SHARE)):
         for pair in chosen:
             value = design.units[pair, order[pair, place[pair]]]
             place[pair] += 1
@@ -236,7 +236,7 @@ HEADER = """\
 Wrong: replays in which any claim on a pair, at any time, contradicts the whole design; at most 5% are promised.
 Follows wrong: replays in which a pair that follows by transitivity is the other way round in the whole design, which no
 claim on a pair is: there the design is not transitive. Saved: judgments of all pairs that were not asked. Time: of
-processor, of choosing and learning, a unit, with {at_once} units between two choices.
+processor, of choosing and learning, a unit, with {at_once} units between two choices, or an eighth of the pairs.
 
 | design | models x questions | claims about | until | wrong | follows wrong | goal reached | saved | ms a unit |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
