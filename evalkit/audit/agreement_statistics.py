@@ -271,6 +271,7 @@ def _tested(
             "passed": found.passed,
             "epsilon": headline,
             "edge_over_chance": edge,
+            "p_falls_short": found.p_falls_short,
             "false_discovery_rate": found.rate,
             "winning_rates": {f"{epsilon:g}": one.winning_rate for epsilon, one in others.items()},
             "contests": [
