@@ -108,6 +108,7 @@ BY_GAP = Metric(
     safe=ORDER_SAFE,
     stands_in_for=(LOGIT.name, FAIRNESS.name, FIRST.name),
     needs="three models or more, in varying orders",
+    source="Order effect that changes with the gap in quality; Shi et al. 2024, arXiv:2406.07791",
 )
 STABILITY = Metric(
     name="position_repeat_stability",
@@ -116,6 +117,7 @@ STABILITY = Metric(
     topic=POSITION,
     question="Asked the very same thing again, how often does the judge repeat its most frequent verdict?",
     needs="repeats of the same showing (repeats=3)",
+    source="Repetition stability; Shi et al. 2024, arXiv:2406.07791",
 )
 SHARES = (CONSISTENCY, FIRST, LAST, FAIRNESS)
 EFFECTS = (*SHARES, LOGIT, WITHIN_PAIRS)
