@@ -16,6 +16,7 @@ VERBS = {
     "gate": "may NEW ship in OLD's place? passes, fails or is undecided (exit codes 0, 4, 5)",
     "plan": "how many questions, repeats and judges show a difference of a given size?",
     "audit": "how far can the judges of stored judgments be trusted?",
+    "judges": "which judge? every judge on every set with labels, and which are told apart",
     "view": "browse questions, answers and judgments in the browser",
     "label": "people vote, blind, in the browser",
     "import": "read another tool's results",
