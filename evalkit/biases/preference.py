@@ -74,7 +74,7 @@ class Preference:
 
 
 def _means(scores: Scores, labels: tuple[Votes, ...]) -> dict[tuple[int, int, int], float]:
-    """Mean score over repeats by question, turn and answer, of labelled questions; an answer without one is not there."""
+    """Mean score over repeats by question, turn and answer, of labelled questions; without one, it is not there."""
     import numpy as np
 
     has = np.isfinite(scores.score) & np.isin(scores.question, np.concatenate([votes.question for votes in labels]))
