@@ -202,8 +202,11 @@ def _finish(builder: EvidenceBuilder, lineages: Mapping[str, Lineage]) -> Benchm
         tuple(notes),
         grades,
         voted,
-        gold if len(gold) else None,
-        *(tuple(names) for names in (builder.questions, builder.categories, builder.models, builder.responses)),
+        gold=gold if len(gold) else None,
+        questions=tuple(builder.questions),
+        categories=tuple(builder.categories),
+        models=tuple(builder.models),
+        responses=tuple(builder.responses),
         texts=builder.texts,
     )
 
