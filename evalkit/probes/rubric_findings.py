@@ -91,7 +91,6 @@ HALO = _metric(
     "Does {does}, which one criterion is about, move the verdicts on the others?",
     source="Halo effect; Thorndike 1920, Journal of Applied Psychology 4:25; as an experiment, own definition",
     risk="That {does} changes the verdict on that alone.",
-    source="Halo effect; Thorndike 1920, Journal of Applied Psychology 4:25",
 )
 AGAINST = _metric(
     "probe_{probe}",
@@ -107,7 +106,6 @@ SAYS_YES = _metric(
     VERDICTS,
     source="Acquiescence; Cronbach 1946, Educational and Psychological Measurement 6:475",
     risk=TURNS_ROUND,
-    source="Acquiescence; Cronbach 1946, Educational and Psychological Measurement 6:475",
 )
 ANCHORS = _metric(
     "probe_{probe}",
