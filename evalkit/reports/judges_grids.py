@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evalkit.audit.judge_board import BoardRow, BoardTable, JudgeBoard
+from evalkit.audit.judge_effects import FEWEST
 from evalkit.evidence.findings import counted
 from evalkit.ratings.differences import ModelDifferences, turned
 from evalkit.reports import differences_grid
@@ -26,9 +27,14 @@ ORDERS = {
 }
 
 NEEDS = {
-    "shown first": "verdicts whose order shown is known, with the labelled answer in either place",
-    "longer": "the lengths of the answers, and of people's votes all categories",
-    "own family": "answers of a judge's own family beside others, and of people's votes four models and all categories",
+    "shown first": f"verdicts whose order shown is known, {FEWEST} or more with the labelled answer in either place",
+    "longer": f"known lengths, and {FEWEST} labels or more for the longer and for the shorter answer",
+    "own family": f"{FEWEST} labels or more for a judge's own family against others, and as many the other way round",
+}
+NEEDS_OF_PEOPLE = {
+    "shown first": NEEDS["shown first"],
+    "longer": "known lengths and several models, and no narrowing to a category",
+    "own family": "four models or more with one of a judge's own family, and no narrowing to a category",
 }
 """What the data lack where an effect has no column."""
 
@@ -153,7 +159,8 @@ def _legend(table: BoardTable, board: JudgeBoard, shown: Sequence[str]) -> list[
     if what:
         said.append(f"{', '.join(what)}: % right where the labelled answer is that, minus where the other one is")
     if table.measure == "pairs" and table.judges:
-        said += [f"no column `{name}`: needs {needs}" for name, needs in NEEDS.items() if name not in shown]
+        lacks = NEEDS if table.source == "gold" else NEEDS_OF_PEOPLE
+        said += [f"no column `{name}`: needs {needs}" for name, needs in lacks.items() if name not in shown]
     if table.source == "people" and "longer" in shown:
         said.append("longer: length slope beyond people's, in logits a standard deviation (evalkit audit)")
     if table.source == "people" and "own family" in shown:

@@ -123,7 +123,7 @@ def test_the_shipped_list_is_complete_and_strict(monkeypatch: pytest.MonkeyPatch
         ({"sha256": "abc"}, "sha256"),
         ({"sises": 3}, "sises"),
         ({"file": "../x"}, "file"),
-        ({"sources": [{}]}, "one of: wheel, hub"),
+        ({"sources": [{}]}, "one of: wheel, hub, address"),
         ({"sources": [{"hub": HUB | {"revision": "main"}}]}, "revision"),
     ],
 )
