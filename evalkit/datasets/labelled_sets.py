@@ -16,9 +16,9 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from evalkit.core.paths import shipped
+from evalkit.core.paths import cache_dir, shipped
 from evalkit.core.protocols import UsageError
-from evalkit.datasets.artifacts import cache_dir, fetch
+from evalkit.datasets.artifacts import fetch
 from evalkit.datasets.data_files import stem
 from evalkit.datasets.downloads import DownloadWatch, Hub, Unavailable
 
