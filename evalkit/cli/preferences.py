@@ -62,8 +62,11 @@ def main(arguments: list[str]) -> int:
     from evalkit.engine.given import labelled_answers
     from evalkit.settings.verb_settings import judge_settings
 
-    root = asyncio.run(_imported(given["questions"], Path(given.get("results_dir") or "results")))
-    answers = labelled_answers(root)
+    results = Path(given.get("results_dir") or "results")
+    composed_only = any(
+        flag.partition("=")[0] in ("--cfg", "-c") for flag in flags
+    )  # shown, and nothing is carried out
+    root = results / "preferences" if composed_only else asyncio.run(_imported(given["questions"], results))
     passed = [*flags, "model=fake", *(one for one in settings if one.split("=", 1)[0] != "questions")]
     passed += [
         f"{key}={value}" for key, value in (("protocol", "pairwise"), ("judged_turns", "last")) if key not in given
@@ -73,7 +76,7 @@ def main(arguments: list[str]) -> int:
         from evalkit.runs.judge import judge
         from evalkit.settings.config import parse
 
-        return judge(parse(composed), answers, messages.console())
+        return judge(parse(composed), labelled_answers(root), messages.console())
 
     known = USUAL | {key: value for key, value in given.items() if key != "questions"}
     return compose.jobs(judge_settings(passed, known, root.name), carry_out, failed=messages.failed)
