@@ -12,6 +12,7 @@ from evalkit.evidence.findings import counted
 from evalkit.ratings.differences import ModelDifferences, turned
 from evalkit.reports import differences_grid
 from evalkit.reports.audit_figures import SHARES, Forest, Mark
+from evalkit.reports.figure_drawing import LABEL, shortened
 from evalkit.reports.grid import NONE, Grid, GridCell, Point, interval, number, signed
 from evalkit.reports.judges_words import remarks, set_name, what_is_right
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
 
 DRAWN = 48
-"""Rows of the one figure of all sets; the tables have all."""
+"""Rows of the one figure of all sets, each of which is in it whole or not at all; the tables have all."""
 ORDERS = {
     "average": "of two orders the winner on average counts",
     "consistent": "a winner counts only where both orders name it",
@@ -217,18 +218,17 @@ def _in_points(found: ModelDifferences) -> ModelDifferences:
 
 
 def figure(tables: Iterable[BoardTable]) -> Forest:
-    """Every judge of every set in one figure: a line each, sets below each other."""
-    rows = [
-        (f"{row.name} · {set_name(table)}", row.right)
-        for table in tables
-        for row in table.rows
-        if row.right is not None
-    ]
-    rows = rows[:DRAWN]
+    """Every judge of every set in one figure: below the name of a set, a line for each of its rows."""
+    rows: list[tuple[str, Mark | None]] = []
+    for table in tables:
+        known = [(row.name, row.right) for row in table.rows if row.right is not None]
+        if table.judges and len(rows) + len(known) < DRAWN:
+            rows.append((f"{set_name(table)}:", None))
+            rows += [(name, Mark(found.estimate, found.lower, found.upper)) for name, found in known]
     return Forest(
         alt="share right of every judge on every set, with 95% intervals; the tables have the numbers",
         unit="share right, with 95% interval",
-        rows=tuple(label for label, _ in rows),
-        series={"share right": [Mark(found.estimate, found.lower, found.upper) for _, found in rows]},
+        rows=tuple(shortened(label, LABEL) for label, _ in rows),
+        series={"share right": [mark for _, mark in rows]},
         span=SHARES,
     )
