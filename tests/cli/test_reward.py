@@ -177,3 +177,19 @@ def test_an_audit_finds_a_planted_taste_for_length_and_leaves_a_fair_model_alone
         assert excess["lower"] > 0
     assert rows["preference_temperature"]["estimate"] > 0
     assert rows["position_consistency"]["not_measurable"].endswith("which has no position")
+
+
+def test_a_reward_model_is_put_to_labelled_pairs_beside_a_judge_that_compares(cli, tmp_path, server):
+    pairs = [{"prompt": f"q{q}?", "chosen": "word " * 30, "rejected": "word " * (5 + 30 * (q == 0))} for q in range(8)]
+    save(tmp_path / "pairs.jsonl", pairs)
+    judges = f"judge=reward/{server.url}/classify#org/rm-1,fake"
+    done = cli("run", "preferences", "questions=pairs.jsonl", judges)
+    assert done.code == 0, done.err
+    (folder,) = (tmp_path / "results").glob("*/judgments")
+    assert {"rm-1.reward.jsonl", "fake.pairwise.jsonl"} <= {path.name for path in folder.iterdir()}
+    stored = rows(folder / "rm-1.reward.jsonl")
+    assert len(stored) == 16
+    data = json.loads(cli("audit", "results", "--judge", "rm-1", "--format", "json").out)
+    found = {row["metric"]: row for row in data["findings"]}
+    assert found["gold_accuracy"]["estimate"] == 7 / 8
+    assert found["preference_temperature"]["estimate"] > 0
