@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass, field
 
-from evalkit.core.refusal import rule_label
+from evalkit.core.refusal import declines
 from evalkit.core.schema import Response
 from evalkit.core.text import plain
 
@@ -90,7 +90,7 @@ class _Counts:
         for text, turn in {hash(" ".join(turn.split())): turn for turn in row.turns if len(turn) >= LONG}.items():
             if text in self.texts or len(self.texts) < KEPT:
                 self.texts[text] += 1
-                if self.texts[text] == 1 and rule_label(turn) == "full refusal":
+                if self.texts[text] == 1 and declines(turn):
                     self.refusals.add(text)
 
     def _search(self, row: Response) -> None:
