@@ -69,6 +69,7 @@ def look(results: Path) -> Iterator[Check]:
         yield _package(package, needed_for, f"pip install {package}")
     yield _package("xllamacpp", "model=smollm2: models inside this program", "pip install 'evalkit[local]'")
     yield _package("vllm", "model=zephyr, judge=local: models on a GPU", "pip install 'evalkit[vllm]'")
+    yield _package("py3langid", "which language answers are in", "pip install 'evalkit[languages]'")
     yield _gpu()
     for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HF_TOKEN"):
         present = bool(os.environ.get(variable))

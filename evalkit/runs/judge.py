@@ -23,7 +23,7 @@ from evalkit.engine.session import Session, SessionResult
 from evalkit.engine.spending import used_before
 from evalkit.models.budget import Amount
 from evalkit.ratings.standing import Board
-from evalkit.runs.run import Members, carry_out
+from evalkit.runs.run import Members, carry_out, prompt_languages
 from evalkit.settings import config
 from evalkit.storage.items import Items
 from evalkit.storage.store import Store
@@ -59,7 +59,7 @@ async def judge_async(
     experiment = dataclasses.replace(experiment, models=(), given=given.models)
     experiment = (members or Members()).joined(experiment)
     _check(experiment, settings.baseline)
-    for note in (*loaded.notes, *notes, *given.notes(pairwise=experiment.pairwise)):
+    for note in (*loaded.notes, *prompt_languages(experiment), *notes, *given.notes(pairwise=experiment.pairwise)):
         console.print(note, style="yellow", markup=False, soft_wrap=not console.is_terminal)
     results = given.root.parent
     async with config.session(settings, console, results, given.root.name) as session:
