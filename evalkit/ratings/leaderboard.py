@@ -189,6 +189,15 @@ def _refusals(choices: Choices) -> tuple[Board, set[tuple[str, str, str]]]:
     return refusals.board(found, judge=choices.judge), taken
 
 
+def compared_tables(choices: Choices) -> list[Comparisons]:
+    """The comparisons that ratings are made of: one table for each benchmark, judge and protocol.
+
+    Raises:
+        UsageError: there are judgments, and all of them show a model against itself.
+    """
+    return _tables(choices, [], AnswerChecks())
+
+
 def _checked(rows: Iterable[Response], checks: AnswerChecks) -> Iterator[Response]:
     """Answers on their way, each of them counted."""
     for row in rows:
