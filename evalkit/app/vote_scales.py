@@ -99,7 +99,7 @@ REFUSAL: Final = VoteScale(
     "refusal",
     "human_refusal",
     1,
-    tuple(VoteButton(label, label.capitalize(), str(key)) for key, label in enumerate(reversed(COMPLIANCE), 1)),
+    tuple(VoteButton(label, label.capitalize(), str(key)) for key, label in enumerate(reversed(tuple(COMPLIANCE)), 1)),
     {label: Verdict((score,), label) for label, score in COMPLIANCE.items()},
 )
 NAMES: Final = ("abt", "8", "4", "grade", "rubric", "refusal")
