@@ -247,7 +247,7 @@ def test_the_patterns_are_found_and_how_they_are_called():
 
 @pytest.mark.parametrize(
     ("bad", "way"),
-    [(r"\[\[(\d+\.?\d*)\]\]", "search"), (r"\s+x", "search"), (r"(?:\s*,?\s*)*x", "match"), (r" +$", "sub")],
+    [(r"\[\[(\d+\.?\d*)\]\]", "search"), (r"\s+x", "search"), (r"\s*,?\s*x", "match"), (r" +$", "sub")],
 )
 def test_a_bad_one_is_seen(bad, way):
     assert carried_out(partial(slow_patterns, [Call(re.compile(bad), way)], FAST))
