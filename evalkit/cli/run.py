@@ -21,6 +21,7 @@ Answer a benchmark, judge the answers, print the scores. What is stored in resul
   evalkit run pocket model=a,b judge=gpt4,claude       several models, a panel of judges
   evalkit run mtbench model=smollm2 model.smollm2.sampling.temperature=0      a setting of one model
   evalkit run mtbench model=a,b model.sampling.temperature=0                  of all models
+  evalkit run preferences questions=llmbar judge=gpt4,claude       judges, on answers with labels; add -h for its keys
 
 keys:
   model=NAME | ID[,...]       who answers               evalkit list models
@@ -39,6 +40,7 @@ keys:
   judged_turns=last           judge only the last answer of questions with several turns
   repeats=N                   put each case to each judge N times
   dry_run=true                print calls, tokens, cost and time; ask nothing
+  detect=0.2                  with it: how many questions, repeats and judges find a difference of that size
   show=prompt                 print one prompt as the judge would be sent it; ask nothing
   budget=USD                  stop before the request that could pass it (exit code 3); budget.tokens=N likewise
   judge.batch=true            use the provider's batch API, at half the price
@@ -56,6 +58,10 @@ def main(arguments: list[str]) -> int:
     if not arguments or {"-h", "--help"} & set(arguments):
         sys.stdout.write(HELP)
         return DONE if arguments else USAGE
+    if arguments[0] == "preferences":
+        from evalkit.cli.preferences import main as preferences
+
+        return preferences(arguments[1:])
     if arguments[0].startswith("-") or "=" in arguments[0]:
         compose.check_options(arguments)
         raise UsageError(f"`evalkit run` needs a benchmark before {arguments[0]!r}; see `evalkit list benchmarks`")

@@ -45,6 +45,7 @@ def _metric(
     *,
     unbiased: float | None = 0.0,
     risk: str = "That {does} changes nothing.",
+    source: str = "Own definition, beside what changes on asking again",
 ) -> Metric:
     return Metric(
         name=name,
@@ -55,6 +56,7 @@ def _metric(
         unbiased=unbiased,
         risk="" if unbiased is None else risk,
         needs=NEEDS,
+        source=source,
     )
 
 
