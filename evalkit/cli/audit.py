@@ -28,9 +28,10 @@ def main(arguments: Sequence[str]) -> int:
     add_options(parser)
     given = parse(parser, arguments)
     from evalkit.reports.audit_output import FORMATS, present
-    from evalkit.reports.output import form_of, one_thread
+    from evalkit.reports.output import FIGURES, figure_of, form_of, one_thread
 
-    form = form_of(given.format, given.output, FORMATS)
+    form = form_of(given.format, given.output, FORMATS | FIGURES)
+    figure_of(given.figure, form, {given.figure or "": ""})  # what there is, is known after the audit
     one_thread()
     from evalkit.audit.analyse import audit
     from evalkit.reports.audit_about import about
@@ -47,7 +48,13 @@ def main(arguments: Sequence[str]) -> int:
             f"--map {field}={column}: {field!r} is a field of votes, and there are none; --human FILE brings some"
             + ("; of --against FILE, --map model=COLUMN names the models" if table is not None else "")
         )
-    found = audit(given.paths, given.human, given.judge, columns=columns, table=table)
+    found = audit(given.paths, given.human, given.judge, columns=columns, table=table, reference=given.reference)
+    if form == "figure":
+        from evalkit.reports.audit_drawn import figures
+        from evalkit.reports.figure_files import save_all
+
+        save_all(figures(given.figure, found), given.output, note)
+        return DONE
     told = about(given.paths, given.human, found)
     present(found, form, given.output, console(stderr=False), note, about=told)
     return DONE
@@ -70,6 +77,9 @@ def add_options(audit: argparse.ArgumentParser) -> None:
     add("--against", type=Path, metavar="FILE", help=figures)
     add("--map", action="append", metavar="FIELD=COLUMN", help=MAP_HELP)
     add("--judge", metavar="NAME", help="only this judge")
-    add("--format", choices=["table", "json", "html"], help="default: table, or what FILE ends in")
+    add("--reference", metavar="JUDGE", help="a judge whose verdicts on criteria of a rubric stand in people's place")
+    add("--format", choices=["table", "json", "html", "md", "latex"], help="default: table, or what FILE ends in")
     add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)
+    kinds = "agreement, ratings, scores, position, length, or another topic"
+    add("--figure", metavar="KIND", help=f"what FILE.svg, .pdf or .png shows: {kinds} (default: the first there is)")
     audit.epilog = "Experiments on a live judge: `evalkit audit judge=NAME probes=position,...`; add -h for its keys."

@@ -11,7 +11,7 @@ from evalkit.cli.arguments import OUTPUT, RESULTS, parse
 from evalkit.cli.leaderboard import FORMATS, show_grids
 from evalkit.core.text import plain
 from evalkit.datasets.vocabulary import MAP_HELP, parse_map
-from evalkit.reports.output import form_of, write
+from evalkit.reports.output import FIGURES, form_of, write
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="evalkit compare")
     add_options(parser)
     options = parse(parser, arguments)
-    form = form_of(options.format, options.output, FORMATS)
+    form = form_of(options.format, options.output, FORMATS | FIGURES)
     from evalkit.decisions import compare_tables
     from evalkit.decisions.compare import answers_of, compare, labels_of
     from evalkit.decisions.questions import asked_in
@@ -44,6 +44,11 @@ def main(arguments: Sequence[str]) -> int:
         votes=votes,
         judges=options.judges,
     )
+    if form == "figure":
+        from evalkit.reports.figure_files import save_all
+
+        save_all(compare_tables.figures(found), options.output, messages.note)
+        return messages.DONE
     names = {(name, row.question) for one in found for row in one.moved for name in (one.verdicts.a, one.verdicts.b)}
     answers = answers_of(what, names)
     asked = asked_in(what, {one.verdicts.benchmark for one in found})

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Literal
 from evalkit import __version__
 from evalkit.cli import messages
 from evalkit.cli.arguments import parse
-from evalkit.datasets.artifacts import cache_dir, cached, registry
+from evalkit.core.paths import cache_dir
+from evalkit.datasets.artifacts import cached, registry
 
 if TYPE_CHECKING:
     from rich.console import Console

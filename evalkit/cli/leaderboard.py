@@ -16,9 +16,10 @@ from evalkit.datasets.vocabulary import MAP_HELP, parse_map
 from evalkit.ratings import battle_table, leaderboard
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.criteria import BY
-from evalkit.reports import leaderboard_grid, leaderboard_page, leaderboard_tables
+from evalkit.reports import leaderboard_figures, leaderboard_grid, leaderboard_page, leaderboard_tables
 from evalkit.reports.grid import Grid
-from evalkit.reports.output import form_of, one_thread, write
+from evalkit.reports.leaderboard_figures import KINDS
+from evalkit.reports.output import FIGURES, figure_of, form_of, one_thread, write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,9 +67,14 @@ def add_options(board: argparse.ArgumentParser) -> None:
     add("--strong-weight", type=float, metavar="W", help="how often A>>B counts (default: 1; Arena-Hard: 3)")
     add("--difficulties", type=Path, metavar="CSV", help="lc: difficulty of each instruction, by item id or text")
     add("--gamed", type=Path, metavar="CSV", help="lc: the baseline against longer and shorter versions of itself")
+    points = (
+        "also compare answers by their scores: points of difference that make odds of e (`evalkit audit` fits them)"
+    )
+    add("--temperature", type=float, metavar="T", help=points)
     add("--permutations", type=int, metavar="N", help="elo: random orders (default: 1000; 0: the order stored)")
     add("--format", choices=list(dict.fromkeys(FORMATS.values())), help="default: table, or what FILE ends in")
     add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)
+    add("--figure", metavar="KIND", help=f"what FILE.svg, .pdf or .png shows: {', '.join(KINDS)} (default: ratings)")
     add("--map", action="append", metavar="FIELD=COLUMN", help=MAP_HELP)
     add("--all", action="store_true", help="also configurations that a newer one of the name replaced")
 
@@ -84,10 +90,12 @@ def run(options: argparse.Namespace, console: Console, note: Note) -> None:
     Raises:
         UsageError: nothing to show, or options that do not fit each other.
     """
-    form = form_of(options.format, options.output, FORMATS)
+    form = form_of(options.format, options.output, FORMATS | FIGURES)
+    kind = figure_of(options.figure, form, KINDS)
     one_thread()
     found = leaderboard.kinds(options.paths, options.judge)
-    method = options.method or leaderboard.usual_method(found)
+    usual = leaderboard_figures.method_of(kind, found) if options.temperature is None else "bt"
+    method = options.method or usual
     for name, methods in leaderboard.APPLIES_TO.items():
         if getattr(options, name) not in (None, False) and method not in methods:
             flag = name.replace("_", "-")
@@ -100,18 +108,21 @@ def run(options: argparse.Namespace, console: Console, note: Note) -> None:
         raise UsageError(
             f"{tables[0]} holds comparisons, which have no {method}s; --method bt, winrate or elo rates them"
         )
+    if kind is not None:
+        from evalkit.reports.figure_files import save_all
+
+        save_all(leaderboard_figures.figures(kind, _choices(options, method)), options.output, note)
+        return
     text = _ratings(options, method, form, console, note, found.judges)
     if text is not None:
         write(text, options.output, note)
-    if options.method is None and found.single and found.pairwise:
+    if options.method is None and options.temperature is None and found.single and found.pairwise:
         note("there are pairwise judgments too; --method bt, winrate, lc or elo rates those")
 
 
-def _ratings(
-    options: argparse.Namespace, method: str, form: str, console: Console, note: Note, judges: Iterable[str]
-) -> str | None:
+def _choices(options: argparse.Namespace, method: str) -> leaderboard.Choices:
     given = {name: getattr(options, name) for name in leaderboard.APPLIES_TO if getattr(options, name) is not None}
-    choices = leaderboard.Choices(
+    return leaderboard.Choices(
         paths=tuple(options.paths),
         method=method,
         judge=options.judge,
@@ -122,6 +133,12 @@ def _ratings(
         columns=parse_map(options.map),
         **given,
     )
+
+
+def _ratings(
+    options: argparse.Namespace, method: str, form: str, console: Console, note: Note, judges: Iterable[str]
+) -> str | None:
+    choices = _choices(options, method)
     board = leaderboard.rate(choices)
     if not board.standings:
         raise UsageError(leaderboard.why_nothing(choices, judges))

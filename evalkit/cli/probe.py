@@ -20,7 +20,7 @@ OURS = ("probes", "turns")
 DEFAULTS = {"model": "smollm2", "protocol": "pairwise"}
 
 HELP = """\
-usage: evalkit audit judge=NAME [key=value ...] [--format table|json|html] [-o FILE]
+usage: evalkit audit judge=NAME [key=value ...] [--format table|json|html|md|latex] [-o FILE]
 
 Experiments on a live judge: two answers of one model to each question, rewritten in ways that should not matter.
 What they will ask is printed first.
@@ -112,7 +112,7 @@ def asked(arguments: Sequence[str]) -> ProbeArguments:
         UsageError: no judge, or a key that has another name here.
     """
     parser = argparse.ArgumentParser(prog="evalkit audit", add_help=False, allow_abbrev=False)
-    parser.add_argument("--format", choices=["table", "json", "html"])
+    parser.add_argument("--format", choices=["table", "json", "html", "md", "latex"])
     parser.add_argument("-o", "--output", type=Path)
     options, rest = parser.parse_known_args(list(arguments))
     given = dict(one.lstrip("+~").split("=", 1) for one in rest if "=" in one and not one.startswith("-"))

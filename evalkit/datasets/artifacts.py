@@ -28,7 +28,7 @@ from typing import IO, Annotated, Protocol
 import msgspec
 from msgspec import Meta, Struct
 
-from evalkit.core.paths import shipped
+from evalkit.core.paths import cache_dir, shipped
 from evalkit.core.protocols import UsageError
 from evalkit.datasets.downloads import DownloadStopped, DownloadWatch, GitHub, Hub, Unavailable, Wheel
 
@@ -104,13 +104,6 @@ def artifact(name: str) -> Artifact:
         hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(sorted(known))}"
         raise UsageError(f"no pinned file is called {name!r}. {hint}")
     return known[name]
-
-
-def cache_dir() -> Path:
-    """The folder evalkit keeps files in: EVALKIT_CACHE_DIR, or the user's cache folder."""
-    import platformdirs
-
-    return Path(os.environ.get("EVALKIT_CACHE_DIR") or platformdirs.user_cache_dir("evalkit")).expanduser().absolute()
 
 
 def cached(name: str) -> Path | None:

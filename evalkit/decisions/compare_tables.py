@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from evalkit.core.protocols import UsageError
 from evalkit.decisions.compare import MOST_MOVED, Answers, Comparison
 from evalkit.decisions.pairing import AGAINST_BASELINE, AGREEMENT, PREFERENCE, SCORE, WINS
 from evalkit.ratings.differences import sign_test
 from evalkit.ratings.standing import named
+from evalkit.reports.audit_figures import Figure, Forest, Mark
 from evalkit.reports.grid import NONE, Grid, GridCell, signed
 
 SCHEMA = "evalkit.compare/1"
@@ -128,12 +130,8 @@ def grids(
         asked: the questions themselves.
         full: whether texts are shown whole, as on a page.
     """
-    groups: dict[tuple[str, ...], list[Comparison]] = {}
-    for one in found:
-        key = one.verdicts
-        groups.setdefault((key.benchmark, key.judge, key.protocol, key.a, key.b, key.kind), []).append(one)
     result = []
-    for group in groups.values():
+    for group in grouped(found):
         result.append(_table(group))
         if group[0].moved:
             result.append(_moved(group[0], answers, asked, full=full))
@@ -193,6 +191,48 @@ def _table(group: Sequence[Comparison]) -> Grid:
         breaks=frozenset({1} if len(group) > len(wholes) == 1 else ()),
         notes=tuple(notes),
     )
+
+
+FIGURES = {"differences": "the difference on all questions and on each category, with its interval"}
+"""Kinds of figures of a comparison."""
+
+
+def figures(found: Sequence[Comparison]) -> list[Figure]:
+    """One figure for each judge and pair: the difference on all questions, and on each category where there are such.
+
+    Raises:
+        UsageError: no difference could be computed.
+    """
+    result: list[Figure] = []
+    for group in grouped(found):
+        whole = group[0]
+        several = len({one.verdicts.about for one in group}) > 1
+        marks = {_line_name(one, several=several): one.interval for one in group if one.interval is not None}
+        if not marks:
+            continue
+        by = f" by {whole.verdicts.judge} ({whole.verdicts.protocol})" if whole.verdicts.judge else ""
+        unit = f"{whole.verdicts.a} minus {whole.verdicts.b}, {whole.unit}"
+        result.append(
+            Forest(
+                alt=f"{whole.verdicts.benchmark}: {unit}{by}",
+                unit=f"{unit}, with 95% interval",
+                rows=tuple(marks),
+                series={unit: [Mark(one.estimate, one.lower, one.upper) for one in marks.values()]},
+                null=0.0,
+            )
+        )
+    if not result:
+        raise UsageError("there is no difference to draw: the two have no question in common")
+    return result
+
+
+def grouped(found: Sequence[Comparison]) -> list[list[Comparison]]:
+    """By judge and pair: the whole benchmark, then its categories."""
+    groups: dict[tuple[str, ...], list[Comparison]] = {}
+    for one in found:
+        key = one.verdicts
+        groups.setdefault((key.benchmark, key.judge, key.protocol, key.a, key.b, key.kind), []).append(one)
+    return list(groups.values())
 
 
 def _line_name(one: Comparison, *, several: bool) -> str:

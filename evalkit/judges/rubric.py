@@ -24,7 +24,7 @@ from evalkit.core.protocols import (
 )
 from evalkit.core.rubric_score import REFUSED, Formula, rests_on, rubric_score
 from evalkit.core.schema import BOUNDS, Criterion, CriterionVerdict, Failure, Item, Judgment, digest
-from evalkit.judges import marking, replies
+from evalkit.judges import json_replies, marking, replies
 from evalkit.judges.own import ORDINAL, block, check_name
 from evalkit.judges.structure import REASON, closed
 from evalkit.judges.templates import dialogue
@@ -105,7 +105,7 @@ class Rubric(JudgeProtocol):
     @property
     def parser(self) -> str:
         """Version of the reader."""
-        return f"rubric-{self.formula}/1"
+        return f"rubric-{self.formula}/2"
 
     def identity(self) -> Mapping[str, Any]:
         """What is put to the judge; the criteria of items are part of each prompt."""
@@ -169,7 +169,7 @@ class Rubric(JudgeProtocol):
 
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
         """A verdict or a failure for each criterion, and the score they make; a failure where there is no verdict."""
-        pairs = replies.json_pairs(completion)
+        pairs = json_replies.json_pairs(completion)
         if isinstance(pairs, Failure):
             return pairs
         criteria = self._asked(case)
@@ -320,7 +320,7 @@ def _check_count(criteria: Sequence[Criterion], whose: str) -> None:
         )
 
 
-def _read(pairs: replies.Pairs, number: str, criterion: Criterion) -> CriterionVerdict:
+def _read(pairs: json_replies.Pairs, number: str, criterion: Criterion) -> CriterionVerdict:
     """What the reply says of one criterion."""
     entries = [value for name, value in pairs if name == number]
     if len(entries) != 1:

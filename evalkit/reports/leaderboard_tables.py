@@ -179,13 +179,13 @@ def to_latex(grids: Iterable[Grid]) -> str:
         lines = [
             r"\begin{table}",
             r"\centering",
-            f"\\caption{{{_latex(grid.title)}}}",
+            f"\\caption{{{latex_text(grid.title)}}}",
             f"\\begin{{tabular}}{{{columns}}}",
         ]
-        lines += [r"\toprule", " & ".join(map(_latex, grid.headers)) + r" \\", r"\midrule"]
+        lines += [r"\toprule", " & ".join(map(latex_text, grid.headers)) + r" \\", r"\midrule"]
         for place, row in enumerate(grid.rows):
             lines += [r"\midrule"] if place in grid.breaks else []
-            lines.append(" & ".join(_latex(cell.joined) for cell in row) + r" \\")
+            lines.append(" & ".join(latex_text(cell.joined) for cell in row) + r" \\")
         parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]))
     return "\n\n".join(parts)
 
@@ -198,7 +198,8 @@ LATEX = {
 """Replacements of characters that LaTeX would take for something else."""
 
 
-def _latex(text: str) -> str:
+def latex_text(text: str) -> str:
+    """Text as LaTeX prints it, whatever it holds."""
     return "".join(LATEX.get(char, char) for char in plain(text))
 
 

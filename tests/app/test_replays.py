@@ -90,7 +90,7 @@ def needed(values: np.ndarray, points: float, draw: np.random.Generator, *, deci
 
 
 def saved(pairs: list[np.ndarray], points: float, draw: np.random.Generator, *, decided: bool) -> float:
-    """Part of votes in random order that leaving out known pairs of models saves; nearly even ones are not ranked."""
+    """Part of the votes in random order that leaving out known pairs of models saves; even ones are not ranked."""
     pairs = [values for values in pairs if not decided or abs(values.mean() - 0.5) > 0.04]
     each = np.array([needed(values, points, draw, decided=decided) for values in pairs])
     order = draw.integers(0, len(pairs), 2 * len(pairs) * each.max())
