@@ -47,7 +47,7 @@ def main() -> None:
         photograph(report.as_uri(), into / "report.png", height=760)
         with served(folder, "view", "results") as link:
             photograph(link, into / "view.png", height=700)
-        with served(folder, "label", "results/pocket") as link:
+        with served(folder, "label", "results/pocket", link="/vote") as link:
             photograph(link, into / "label.png", height=820)
     for path in sorted(into.iterdir()):
         sys.stdout.write(f"{path}: {path.stat().st_size / 1000:.0f} kB\n")
@@ -63,9 +63,10 @@ def evalkit(folder: Path, *words: str) -> str:
 
 def terminal(text: str, into: Path) -> None:
     """A picture of a terminal that shows the text."""
-    lines = [line.rpartition("\r")[2] for line in text.splitlines()]
+    first, *lines = text.splitlines()
+    tables = next(place for place, line in enumerate(lines) if "scores by" in line)  # before it: progress
     console = Console(record=True, width=WIDTH, file=open(os.devnull, "w"))  # noqa: SIM115
-    console.print(Text.from_ansi("\n".join(line for line in lines if "━" not in line)))
+    console.print(Text.from_ansi("\n".join([first, *lines[tables:]])))
     svg = console.export_svg(title="evalkit", unique_id="run")
     into.write_text(re.sub(r"@font-face \{.*?\}\n?", "", svg, flags=re.DOTALL), encoding="utf-8")
 
@@ -73,7 +74,8 @@ def terminal(text: str, into: Path) -> None:
 class served:
     """A page of evalkit's own server, by its link, until it is closed."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
+    def __init__(self, folder: Path, *words: str, link: str = "/") -> None:
+        self.link = link
         self.process = subprocess.Popen(
             [sys.executable, "-u", "-m", "evalkit", *words, "--no-open"],
             cwd=folder,
@@ -85,12 +87,11 @@ class served:
     def __enter__(self) -> str:
         """Wait for the link that it prints."""
         assert self.process.stdout is not None
-        links = []
         end = time.monotonic() + 120
         while time.monotonic() < end and (line := self.process.stdout.readline()):
-            links += re.findall(r"http://127\.0\.0\.1:\d+/\S+", line)
-            if links and (len(links) > 1 or "view" in self.process.args or "Ctrl-C" in line):
-                return links[-1]
+            found = re.findall(r"http://127\.0\.0\.1:\d+/\S+", line)
+            if found and self.link in found[0]:
+                return str(found[0])
         raise SystemExit("no link was printed")
 
     def __exit__(self, *_: object) -> None:
