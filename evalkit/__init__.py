@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from evalkit.api.results import Leaderboard as Leaderboard
     from evalkit.api.results import Results as Results
     from evalkit.api.results import load as load
+    from evalkit.api.results import verify as verify
     from evalkit.api.runs import Run as Run
     from evalkit.api.runs import arun as arun
     from evalkit.api.runs import judge as judge
@@ -53,9 +54,10 @@ __all__ = [
     "load",
     "run",
     "stats",
+    "verify",
 ]
 _HOMES = {
-    "evalkit.api.results": ("AuditResult", "ComparedModels", "Leaderboard", "Results", "load"),
+    "evalkit.api.results": ("AuditResult", "ComparedModels", "Leaderboard", "Results", "load", "verify"),
     "evalkit.api.runs": ("Run", "arun", "judge", "run"),
 }
 

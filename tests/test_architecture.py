@@ -33,6 +33,7 @@ ORDER = (
     "app",
     "api",
     "runs",
+    "publish",
     "decisions probes rejudge",
     "settings",
     "engine",
@@ -128,14 +129,14 @@ def test_only_the_command_line_knows_hydra(path):
 @pytest.mark.parametrize("path", [path for path in FILES if path.parts[1] != "stats"], ids=str)
 def test_heavy_libraries_are_imported_where_they_are_used(path):
     heavy = HEAVY | {"hydra", "omegaconf", "evalkit.stats", "evalkit.core.console", "evalkit.reports.figure_svg"}
-    heavy |= {"evalkit.settings.guarded_loader"}
+    heavy |= {"evalkit.settings.guarded_loader", "evalkit.reports.figure_sheet"}
     if path == Path("evalkit/settings/guarded_loader.py"):  # a loader of its kind
         heavy = heavy - {"hydra", "omegaconf"}
     if path == Path("evalkit/backends/vllm_engine.py"):  # runs in the engine's own process
         heavy = heavy - {"vllm"}
     if path == Path("evalkit/core/console.py"):  # a class of its kind
         heavy = heavy - {"rich"}
-    if path == Path("evalkit/reports/figure_svg.py"):  # a renderer of its kind
+    if path in (Path("evalkit/reports/figure_svg.py"), Path("evalkit/reports/figure_sheet.py")):  # classes of its own
         heavy = heavy - {"matplotlib"}
     assert within(imported(path), heavy) == set()
 

@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.api import frames
+from evalkit.api.plots import drawn
 from evalkit.api.tables import on_disk
 from evalkit.core.protocols import UsageError
+from evalkit.decisions import compare_tables
 from evalkit.decisions.compare import Comparison, compare, labels_of
-from evalkit.decisions.compare_tables import flat
 from evalkit.evidence.findings import AgreementRow, Audit
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.leaderboard import APPLIES_TO, METHODS, Choices, kinds, rate, usual_method, why_nothing
 from evalkit.ratings.scores import METHOD
 from evalkit.ratings.standing import Board
-from evalkit.reports import audit_output, leaderboard_grid, leaderboard_page, leaderboard_tables
+from evalkit.reports import (
+    audit_drawn,
+    audit_output,
+    leaderboard_figures,
+    leaderboard_grid,
+    leaderboard_page,
+    leaderboard_tables,
+)
+from evalkit.reports.audit_verdict import verdict
 from evalkit.reports.grid import Grid
+from evalkit.storage import frames
 from evalkit.storage.results import answer_logs, judged_rows, judgment_logs
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
     from pandas import DataFrame
 
     from evalkit.api.tables import TableLike
+    from evalkit.publish.claim_card import ClaimCard
+    from evalkit.publish.methods import Citation
+    from evalkit.publish.verification import Verification
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,8 @@ class Leaderboard:
 
     board: Board
     by_category: bool = False
+    choices: Choices | None = field(default=None, repr=False)
+    """What it was made from."""
 
     @property
     def frame(self) -> DataFrame:
@@ -66,6 +81,20 @@ class Leaderboard:
     def to_html(self) -> str:
         """The tables and their figures as one page, which needs no network."""
         return leaderboard_page.page(self._grids(), self.board.notes)
+
+    def plot(self, kind: str = "ratings", *, number: int | None = None) -> Drawing:
+        """Draw it as a Matplotlib figure, which ``savefig`` writes and a notebook shows.
+
+        Args:
+            kind: ratings, matrix (who is preferred to whom), categories or length (of win rates).
+            number: which, from 1, where there are several: one for each benchmark, judge and protocol.
+
+        Raises:
+            UsageError: there is no such figure, or there are several.
+        """
+        if self.choices is None:
+            raise UsageError("only a leaderboard that Results.leaderboard() made can be drawn")
+        return drawn(leaderboard_figures.figures(kind, self.choices), number)
 
     def _grids(self) -> list[Grid]:
         standings = self.board.standings
@@ -141,12 +170,12 @@ class AuditResult:
         """One row a sentence: what may be concluded of a judge (``may``), what may not, and what is not known."""
         from pandas import DataFrame
 
-        kinds = (("may", "conclusions"), ("may not", "cautions"), ("unknown", "unknown"))
         rows = [
             (subject.benchmark, subject.judge, subject.protocol, kind, text)
             for subject in self.audit.subjects
-            for kind, field in kinds
-            for text in getattr(subject, field)
+            for said in (verdict(self.audit, subject),)
+            for kind, texts in (("may", said.may), ("may not", said.may_not), ("unknown", said.unknown))
+            for text in texts
         ]
         return DataFrame(rows, columns=["benchmark", "judge", "protocol", "kind", "sentence"])
 
@@ -165,6 +194,26 @@ class AuditResult:
 
         return page(self.audit)
 
+    def to_latex(self) -> str:
+        """Every table of the page in the style of the booktabs package."""
+        return audit_output.to_latex(self.audit)
+
+    def to_markdown(self) -> str:
+        """Every table of the page as Markdown."""
+        return audit_output.to_markdown(self.audit)
+
+    def plot(self, kind: str | None = None, *, number: int | None = None) -> Drawing:
+        """Draw what was found as a Matplotlib figure.
+
+        Args:
+            kind: agreement, ratings, scores, position, length, or another topic; None: the first there is.
+            number: which, from 1, where there are several.
+
+        Raises:
+            UsageError: there is no such figure, or there are several.
+        """
+        return drawn(audit_drawn.figures(kind, self.audit), number)
+
     def _repr_html_(self) -> str:
         """The sentences as a notebook shows them."""
         return self.conclusions.to_html(index=False, border=0, escape=True)
@@ -182,7 +231,7 @@ class ComparedModels:
         """One row a judge, protocol and category: ``difference`` (A - B), ``lower, upper`` (95%), ``n``, and counts."""
         from pandas import DataFrame
 
-        return DataFrame(flat(self.comparisons))
+        return DataFrame(compare_tables.flat(self.comparisons))
 
     @property
     def moved(self) -> DataFrame:
@@ -200,6 +249,25 @@ class ComparedModels:
     def sentences(self) -> tuple[str, ...]:
         """What may be said of each comparison as a whole."""
         return tuple(one.sentence() for one in self.comparisons if one.category is None)
+
+    def to_latex(self) -> str:
+        """The comparison and the questions that moved most, in the style of the booktabs package."""
+        return leaderboard_tables.to_latex(compare_tables.grids(self.comparisons, {}, {}))
+
+    def to_markdown(self) -> str:
+        """The same as Markdown."""
+        return leaderboard_tables.to_markdown(compare_tables.grids(self.comparisons, {}, {}))
+
+    def plot(self, *, number: int | None = None) -> Drawing:
+        """Draw the differences, of all questions and by category, as a Matplotlib figure.
+
+        Args:
+            number: which, from 1, where there are several: one for each benchmark, judge and protocol.
+
+        Raises:
+            UsageError: there is no difference to draw, or there are several figures.
+        """
+        return drawn(compare_tables.figures(self.comparisons), number)
 
     def _repr_html_(self) -> str:
         """The comparison as a notebook shows it."""
@@ -222,13 +290,13 @@ class Results:
             words: with what the judge wrote, its tokens, cost and time; without, it takes half as long.
 
         Returns:
-            Columns as of `evalkit.api.frames.judgments`.
+            Columns as of `evalkit.storage.frames.judgments`.
         """
         logs: Sequence[Any] = judgment_logs(self.paths) if words else judged_rows(self.paths)
         return frames.judgments(row for log in logs for row in log)
 
     def answers(self) -> DataFrame:
-        """Every answer, one row a turn; columns as of `evalkit.api.frames.answers`."""
+        """Every answer, one row a turn; columns as of `evalkit.storage.frames.answers`."""
         return frames.answers(row for log in answer_logs(self.paths) for row in log)
 
     def scores(self, *, judge: str | None = None, by_category: bool = False) -> DataFrame:
@@ -259,7 +327,7 @@ class Results:
         board = rate(chosen)
         if not board.standings:
             raise UsageError(why_nothing(chosen, found.judges))
-        return Leaderboard(board, by_category)
+        return Leaderboard(board, by_category, chosen)
 
     def _choices(self, method: str, judge: str | None, by_category: bool, more: dict[str, Any]) -> Choices:
         """The choices, where each is known and means something to the method."""
@@ -281,6 +349,7 @@ class Results:
         judge: str | None = None,
         by_category: bool = False,
         human: str | Path | TableLike | None = None,
+        judges: bool = False,
     ) -> ComparedModels:
         """Say whether A is better than B, paired by question, as ``evalkit compare`` does.
 
@@ -290,6 +359,7 @@ class Results:
             judge: only this one.
             by_category: on each category of questions, too.
             human: votes or scores of people, by which differences are corrected: a file or a table in memory.
+            judges: A and B are judges, even where models have these names, too.
 
         Raises:
             UsageError: nothing is known of one of them, or they have nothing in common.
@@ -300,7 +370,7 @@ class Results:
             rows, folders = read_votes(votes) if votes is not None else ([], [])
             paths = [*self.paths, *folders]
             labels = labels_of(rows) if rows else None
-            found, sides = compare(a, b, paths, by_category=by_category, judge=judge, votes=labels)
+            found, sides = compare(a, b, paths, by_category=by_category, judge=judge, votes=labels, judges=judges)
         return ComparedModels(tuple(found), tuple(sides.notes))
 
     def audit(self, *, human: str | Path | TableLike | None = None, judge: str | None = None) -> AuditResult:
@@ -319,6 +389,66 @@ class Results:
         with on_disk(human) as votes:
             return AuditResult(audit(self.paths, votes, judge))
 
+    def plot(
+        self,
+        kind: str = "ratings",
+        *,
+        method: str | None = None,
+        judge: str | None = None,
+        human: str | Path | TableLike | None = None,
+        number: int | None = None,
+        **choices: Any,
+    ) -> Drawing:
+        """Draw what is stored as a Matplotlib figure, which ``savefig`` writes and a notebook shows.
+
+        Args:
+            kind: of a leaderboard: ratings, matrix, categories, length; of an audit: agreement, scores, position, or
+                another topic.
+            method: how models are rated, as in `leaderboard`; None takes what fits the kind.
+            judge: only this one.
+            human: votes or scores of people, as in `audit`.
+            number: which, from 1, where there are several: one for each benchmark, judge and protocol.
+            **choices: of the leaderboard, as there.
+
+        Raises:
+            UsageError: there is no such figure, or there are several.
+        """
+        if kind not in leaderboard_figures.KINDS:
+            return self.audit(human=human, judge=judge).plot(kind, number=number)
+        way = method or leaderboard_figures.method_of(kind, kinds(self.paths, judge))
+        return drawn(leaderboard_figures.figures(kind, self._choices(way, judge, False, choices)), number)
+
+    def cite(self, *, method: str | None = None, judge: str | None = None) -> tuple[Citation, ...]:
+        """A methods paragraph and BibTeX for every judge, protocol and benchmark, of stored facts alone.
+
+        Args:
+            method: how models are rated, as in `leaderboard`.
+            judge: only this one.
+
+        Raises:
+            UsageError: there is nothing to cite.
+        """
+        from evalkit.publish.methods import cite
+
+        return tuple(cite(self.paths, method=method, judge=judge))
+
+    def claim(self, model: str, *, human: str | Path | None = None, **choices: str | None) -> ClaimCard:
+        """Make a card of one number, with hashes of everything that it rests on; `verify` checks one.
+
+        Args:
+            model: whose rating it is.
+            human: a file of people's votes, for the audit of the judge.
+            **choices: ``over`` (a model that is subtracted), ``method``, ``benchmark``, ``judge``, ``protocol``,
+                ``category``, ``baseline``.
+
+        Raises:
+            UsageError: there is no such number, or it is not clear which is meant.
+        """
+        from evalkit.publish.claim_card import claim
+
+        votes = Path(human) if human is not None else None
+        return claim(model, self.paths, human=votes, **choices)
+
     def _repr_html_(self) -> str:
         """The leaderboard that fits, as a notebook shows it."""
         return self.leaderboard()._repr_html_()
@@ -336,3 +466,20 @@ def load(*paths: str | Path) -> Results:
     listed = tuple(Path(path) for path in paths) or (Path("results"),)
     judged_rows(path for path in listed if not path.is_file())  # says what to do where a path does not exist
     return Results(listed)
+
+
+def verify(card: ClaimCard | str | Path, *paths: str | Path, human: str | Path | None = None) -> Verification:
+    """Compute a claim card's number, hashes and audit from the rows again; the result is true where all is the same.
+
+    Args:
+        card: a card, or the file that holds one.
+        *paths: results folders, or judgments files; ``results`` unless given.
+        human: people's votes that the card's audit was given.
+
+    Raises:
+        UsageError: the card cannot be read, or a path does not exist.
+    """
+    from evalkit.publish.verification import verify
+
+    votes = Path(human) if human is not None else None
+    return verify(card, load(*paths).paths, human=votes)

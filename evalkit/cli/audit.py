@@ -9,6 +9,7 @@ from pathlib import Path
 
 from evalkit.cli.arguments import OUTPUT, parse
 from evalkit.cli.messages import DONE, console, note
+from evalkit.core.protocols import UsageError
 from evalkit.datasets.vocabulary import MAP_HELP, parse_map
 
 
@@ -26,14 +27,33 @@ def main(arguments: Sequence[str]) -> int:
     add_options(parser)
     given = parse(parser, arguments)
     from evalkit.reports.audit_output import FORMATS, present
-    from evalkit.reports.output import form_of, one_thread
+    from evalkit.reports.output import FIGURES, figure_of, form_of, one_thread
 
-    form = form_of(given.format, given.output, FORMATS)
+    form = form_of(given.format, given.output, FORMATS | FIGURES)
+    figure_of(given.figure, form, {given.figure or "": ""})  # what there is, is known after the audit
     one_thread()
     from evalkit.audit.analyse import audit
     from evalkit.reports.audit_about import about
 
-    found = audit(given.paths, given.human, given.judge, columns=parse_map(given.map))
+    columns, table = parse_map(given.map), None
+    if given.against is not None:
+        from evalkit.datasets.model_table import read_model_table
+
+        mine = {field: columns.pop(field) for field in ("model",) if field in columns}
+        table = read_model_table(given.against, mine, note)
+    if columns and given.human is None:
+        field, column = next(iter(columns.items()))
+        raise UsageError(
+            f"--map {field}={column}: {field!r} is a field of votes, and there are none; --human FILE brings some"
+            + ("; of --against FILE, --map model=COLUMN names the models" if table is not None else "")
+        )
+    found = audit(given.paths, given.human, given.judge, columns=columns, table=table)
+    if form == "figure":
+        from evalkit.reports.audit_drawn import figures
+        from evalkit.reports.figure_files import save_all
+
+        save_all(figures(given.figure, found), given.output, note)
+        return DONE
     told = about(given.paths, given.human, found)
     present(found, form, given.output, console(stderr=False), note, about=told)
     return DONE
@@ -58,8 +78,12 @@ def add_options(audit: argparse.ArgumentParser) -> None:
     )
     votes = "votes of people: imported results, or a table with item, turn, model_a, model_b, winner, annotator"
     add("--human", type=Path, metavar="FILE", help=votes)
+    figures = "figures of the models by automatic benchmarks, to set the ratings beside: a row a model, a column each"
+    add("--against", type=Path, metavar="FILE", help=figures)
     add("--map", action="append", metavar="FIELD=COLUMN", help=MAP_HELP)
     add("--judge", metavar="NAME", help="only this judge")
-    add("--format", choices=["table", "json", "html"], help="default: table, or what FILE ends in")
+    add("--format", choices=["table", "json", "html", "md", "latex"], help="default: table, or what FILE ends in")
     add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)
+    kinds = "agreement, ratings, scores, position, length, or another topic"
+    add("--figure", metavar="KIND", help=f"what FILE.svg, .pdf or .png shows: {kinds} (default: the first there is)")
     audit.epilog = "Experiments on a live judge: `evalkit audit judge=NAME probes=position,...`; add -h for its keys."

@@ -11,7 +11,7 @@ from evalkit.cli.arguments import OUTPUT, RESULTS, parse
 from evalkit.cli.leaderboard import FORMATS, show_grids
 from evalkit.core.text import plain
 from evalkit.datasets.vocabulary import MAP_HELP, parse_map
-from evalkit.reports.output import form_of, write
+from evalkit.reports.output import FIGURES, form_of, write
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="evalkit compare")
     add_options(parser)
     options = parse(parser, arguments)
-    form = form_of(options.format, options.output, FORMATS)
+    form = form_of(options.format, options.output, FORMATS | FIGURES)
     from evalkit.decisions import compare_tables
     from evalkit.decisions.compare import answers_of, compare, labels_of
     from evalkit.decisions.questions import asked_in
@@ -35,7 +35,20 @@ def main(arguments: Sequence[str]) -> int:
         rows, folders = read_votes(options.human, parse_map(options.map), messages.note)
         votes = labels_of(rows) if rows else None
         paths += folders
-    found, what = compare(options.a, options.b, paths, by_category=bool(options.by), judge=options.judge, votes=votes)
+    found, what = compare(
+        options.a,
+        options.b,
+        paths,
+        by_category=bool(options.by),
+        judge=options.judge,
+        votes=votes,
+        judges=options.judges,
+    )
+    if form == "figure":
+        from evalkit.reports.figure_files import save_all
+
+        save_all(compare_tables.figures(found), options.output, messages.note)
+        return messages.DONE
     names = {(name, row.question) for one in found for row in one.moved for name in (one.verdicts.a, one.verdicts.b)}
     answers = answers_of(what, names)
     asked = asked_in(what, {one.verdicts.benchmark for one in found})
@@ -71,6 +84,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=RESULTS)
     add("--by", choices=["category"], help="also on each category of questions")
     add("--judge", metavar="NAME", help="only by this judge")
+    add("--judges", action="store_true", help="A and B are judges, where models have these names, too")
     add("--human", type=Path, metavar="FILE", help="people's votes or grades, which correct the judge's difference")
     add("--map", action="append", metavar="FIELD=COLUMN", help=MAP_HELP)
     add("--format", choices=list(dict.fromkeys(FORMATS.values())), help="default: table, or what FILE ends in")

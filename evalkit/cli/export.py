@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,11 +11,26 @@ from typing import TYPE_CHECKING
 from evalkit import interop
 from evalkit.cli.arguments import RESULTS, parse
 from evalkit.cli.messages import DONE, note
+from evalkit.core.protocols import UsageError
 from evalkit.interop.exporting import export_results
 
 if TYPE_CHECKING:
     from evalkit.core.schema import Item
 
+ONE_WAY = ("every_eval_ever", "eval_results", "inspect_ai", "parquet")
+"""Formats that are written and not read back as results: evalkit.publish.exports has them."""
+_NUMBERS = ("every_eval_ever", "eval_results")
+CHOICES = {
+    "judge": (*_NUMBERS, "inspect_ai"),
+    "protocol": (*_NUMBERS, "inspect_ai"),
+    "method": _NUMBERS,
+    "organization": ("every_eval_ever",),
+    "relationship": ("every_eval_ever",),
+    "dataset": ("eval_results",),
+    "task": ("eval_results",),
+    "source": ("eval_results",),
+}
+"""The formats that each option means something to."""
 LOST = (
     "Files hold what their tool has a field for. Those of alpaca_eval and arena_hard name neither benchmark nor "
     "protocol: import each benchmark's by itself, with --benchmark NAME; the protocol comes back as the tool's."
@@ -25,15 +41,50 @@ def main(arguments: Sequence[str]) -> int:
     """Read the command line and carry it out. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="evalkit export", epilog=LOST)
     add = parser.add_argument
-    add("format", metavar="FORMAT", help=", ".join(interop.exportable()))
+    add("format", metavar="FORMAT", help=", ".join([*interop.exportable(), *ONE_WAY]))
     add("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=RESULTS)
     add("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write to")
+    some = parser.add_argument_group("of numbers and logs (every_eval_ever, eval_results, inspect_ai)").add_argument
+    some("--judge", metavar="NAME", help="only by this judge")
+    some("--protocol", metavar="NAME", help="only under this protocol")
+    some("--method", choices=["score", "winrate", "lc", "bt", "elo"], help="how models are rated (default: what fits)")
+    some("--organization", metavar="NAME", help="every_eval_ever: who provides the numbers")
+    relationship = "every_eval_ever: of who evaluates to who made the models: first_party, third_party, collaborative"
+    some("--relationship", metavar="WORD", help=f"{relationship} or other (default)")
+    some("--dataset", metavar="ORG/NAME", help="eval_results: the benchmark's dataset on the hub")
+    some("--task", metavar="ID", help="eval_results: the task within it (default: the benchmark's name)")
+    some("--source", metavar="URL", help="eval_results: where the results can be seen")
     given = parse(parser, arguments)
     items = [item for path in given.paths for item in _questions_of(path)]
-    for kind, count in export_results(given.format, given.paths, given.output, items).items():
+    for kind, count in _exported(given, items).items():
         note(f"{count:,} {kind}")
     note(f"in {given.output}/")
     return DONE
+
+
+def _exported(given: argparse.Namespace, items: list[Item]) -> Counter[str]:
+    """Write the files. How many records of each kind."""
+    told = {name: value for name in CHOICES if (value := getattr(given, name)) is not None}
+    if given.format not in ONE_WAY:
+        if told:
+            name = next(iter(told))
+            raise UsageError(f"--{name} has no meaning for {given.format}; it goes with: {', '.join(CHOICES[name])}")
+        try:
+            return export_results(given.format, given.paths, given.output, items)
+        except UsageError as error:
+            if given.format in interop.names():
+                raise
+            known = ", ".join([*interop.exportable(), *ONE_WAY])
+            raise UsageError(f"there is no format {given.format!r}; formats that can be exported: {known}") from error
+    for name in told:
+        if given.format not in CHOICES[name]:
+            raise UsageError(f"--{name} has no meaning for {given.format}; it goes with: {', '.join(CHOICES[name])}")
+    import time
+
+    from evalkit.publish.exports import EXPORTS, ExportChoices
+
+    choices = ExportChoices(**told, now=time.time(), items=items)
+    return EXPORTS[given.format].write(given.paths, given.output, choices)
 
 
 def _questions_of(path: Path) -> Iterator[Item]:

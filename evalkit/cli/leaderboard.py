@@ -16,9 +16,10 @@ from evalkit.datasets.vocabulary import MAP_HELP, parse_map
 from evalkit.ratings import battle_table, leaderboard
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.criteria import BY
-from evalkit.reports import leaderboard_grid, leaderboard_page, leaderboard_tables
+from evalkit.reports import leaderboard_figures, leaderboard_grid, leaderboard_page, leaderboard_tables
 from evalkit.reports.grid import Grid
-from evalkit.reports.output import form_of, one_thread, write
+from evalkit.reports.leaderboard_figures import KINDS
+from evalkit.reports.output import FIGURES, figure_of, form_of, one_thread, write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,8 +51,11 @@ def add_options(board: argparse.ArgumentParser) -> None:
     add = board.add_argument
     paths = "results folders, judgments files, or tables with model_a, model_b, winner (CSV, XLSX, JSON, Parquet, ...)"
     add("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=paths)
-    methods = "mean scores; win rates; length-controlled win rates; Bradley-Terry; online Elo (default: what fits)"
-    add("--method", choices=["score", "winrate", "lc", "bt", "elo"], help=methods)
+    methods = (
+        "mean scores; win rates; length-controlled win rates; Bradley-Terry; online Elo; over-refusal and harm "
+        "(default: what fits)"
+    )
+    add("--method", choices=["score", "winrate", "lc", "bt", "elo", "refusal"], help=methods)
     by = "one table by category of questions; of rubrics, also by axis, tag or criterion"
     add("--by", choices=["category", *BY], help=by)
     add("--judge", metavar="NAME", help="only this judge; human: all people together")
@@ -66,6 +70,7 @@ def add_options(board: argparse.ArgumentParser) -> None:
     add("--permutations", type=int, metavar="N", help="elo: random orders (default: 1000; 0: the order stored)")
     add("--format", choices=list(dict.fromkeys(FORMATS.values())), help="default: table, or what FILE ends in")
     add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)
+    add("--figure", metavar="KIND", help=f"what FILE.svg, .pdf or .png shows: {', '.join(KINDS)} (default: ratings)")
     add("--map", action="append", metavar="FIELD=COLUMN", help=MAP_HELP)
     add("--all", action="store_true", help="also configurations that a newer one of the name replaced")
 
@@ -81,18 +86,28 @@ def run(options: argparse.Namespace, console: Console, note: Note) -> None:
     Raises:
         UsageError: nothing to show, or options that do not fit each other.
     """
-    form = form_of(options.format, options.output, FORMATS)
+    form = form_of(options.format, options.output, FORMATS | FIGURES)
+    kind = figure_of(options.figure, form, KINDS)
     one_thread()
     found = leaderboard.kinds(options.paths, options.judge)
-    method = options.method or leaderboard.usual_method(found)
+    method = options.method or leaderboard_figures.method_of(kind, found)
     for name, methods in leaderboard.APPLIES_TO.items():
         if getattr(options, name) not in (None, False) and method not in methods:
             flag = name.replace("_", "-")
             raise UsageError(f"--{flag} has no meaning for --method {method}; it goes with: {', '.join(methods)}")
     if options.by in BY and method != "score":
         raise UsageError(f"--by {options.by} has no meaning for --method {method}; it goes with scores of a rubric")
-    if method == "score" and (tables := [path for path in options.paths if battle_table.is_battle_table(path)]):
-        raise UsageError(f"{tables[0]} holds comparisons, which have no scores; --method bt, winrate or elo rates them")
+    if method in ("score", "refusal") and (
+        tables := [path for path in options.paths if battle_table.is_battle_table(path)]
+    ):
+        raise UsageError(
+            f"{tables[0]} holds comparisons, which have no {method}s; --method bt, winrate or elo rates them"
+        )
+    if kind is not None:
+        from evalkit.reports.figure_files import save_all
+
+        save_all(leaderboard_figures.figures(kind, _choices(options, method)), options.output, note)
+        return
     text = _ratings(options, method, form, console, note, found.judges)
     if text is not None:
         write(text, options.output, note)
@@ -100,20 +115,25 @@ def run(options: argparse.Namespace, console: Console, note: Note) -> None:
         note("there are pairwise judgments too; --method bt, winrate, lc or elo rates those")
 
 
-def _ratings(
-    options: argparse.Namespace, method: str, form: str, console: Console, note: Note, judges: Iterable[str]
-) -> str | None:
+def _choices(options: argparse.Namespace, method: str) -> leaderboard.Choices:
     given = {name: getattr(options, name) for name in leaderboard.APPLIES_TO if getattr(options, name) is not None}
-    choices = leaderboard.Choices(
+    return leaderboard.Choices(
         paths=tuple(options.paths),
         method=method,
         judge=options.judge,
         by_category=bool(options.by),
         by=options.by if options.by in BY else None,
         every_configuration=options.all,
+        apart=options.method is None,
         columns=parse_map(options.map),
         **given,
     )
+
+
+def _ratings(
+    options: argparse.Namespace, method: str, form: str, console: Console, note: Note, judges: Iterable[str]
+) -> str | None:
+    choices = _choices(options, method)
     board = leaderboard.rate(choices)
     if not board.standings:
         raise UsageError(leaderboard.why_nothing(choices, judges))
@@ -144,18 +164,30 @@ def show_grids(
     console: Console,
     note: Note,
     title: str = "Leaderboard",
+    first: Sequence[str] = (),
 ) -> str | None:
-    """Tables for people in this form: printed where it is a table for the terminal, and else returned as text."""
+    """Tables for people in this form: printed where it is a table for the terminal, and else returned as text.
+
+    Args:
+        grids: the tables.
+        notes: said beside them, or on the page.
+        form: table, md, latex or html.
+        output: the file that it is for, if any.
+        console: where tables go.
+        note: says something to the user beside the data.
+        title: of a page.
+        first: sentences that stand before the tables on a terminal, and are said beside Markdown and LaTeX.
+    """
     if form == "html":
         return leaderboard_page.page(grids, notes, title=title)
     for text in notes:
         note(text)
     if form in ("md", "latex"):
-        for grid in grids:
-            for text in grid.notes:
-                note(text)
+        for text in (*first, *(text for grid in grids for text in grid.notes)):
+            note(text)
         return leaderboard_tables.to_markdown(grids) if form == "md" else leaderboard_tables.to_latex(grids)
     with _Captured(console, output) as shown:
+        leaderboard_tables.say(shown.console, first)
         leaderboard_tables.show(shown.console, grids)
     return shown.text
 

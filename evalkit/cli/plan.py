@@ -11,7 +11,7 @@ from evalkit.cli.arguments import OUTPUT, RESULTS, parse
 from evalkit.cli.leaderboard import show_grids
 from evalkit.reports.output import form_of, write
 
-FORMATS = {".txt": "table", ".json": "json", ".md": "md"}
+FORMATS = {".txt": "table", ".json": "json", ".md": "md", ".tex": "latex"}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from evalkit.evidence.findings import AgreementRow, Audit
+from evalkit.evidence.findings import AgreementRow, Audit, Setup
 from evalkit.reports.audit_figures import SHARES, Figure, Forest, Mark
 from evalkit.reports.audit_parts import NONE, Cell, Section, Table, shade, who
 
@@ -116,6 +116,30 @@ def _overall(rows: Sequence[AgreementRow], called: Names) -> Table | None:
         headers=headers,
         rows=tuple(cells),
         breaks=frozenset(breaks),
+    )
+
+
+def overall_figure(rows: Sequence[AgreementRow]) -> Forest | None:
+    """Agreement over all categories and turns, by both setups; None where there is none."""
+    whole = [row for row in rows if row.category is None and row.total]
+    if any(row.turn is None for row in whole):
+        whole = [row for row in whole if row.turn is None]
+    called = _names(whole)
+    cells = {(_label(row, called), row.setup): Mark(row.agree / row.total, row.lower, row.upper) for row in whole}
+    pairs = list(dict.fromkeys(label for label, _ in cells))[:30]
+    if not pairs:
+        return None
+    setups: tuple[tuple[Setup, str], ...] = (("S1", "S1: all votes"), ("S2", "S2: no ties"))
+    return Forest(
+        alt=f"Agreement of {len(pairs)} pairs of raters, over all categories",
+        unit="agreement, with 95% interval",
+        rows=tuple(pairs),
+        series={
+            text: [cells.get((pair, setup)) for pair in pairs]
+            for setup, text in setups
+            if any((pair, setup) in cells for pair in pairs)
+        },
+        span=SHARES,
     )
 
 

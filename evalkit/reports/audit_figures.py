@@ -35,12 +35,14 @@ class Forest:
 
 @dataclass(frozen=True, kw_only=True)
 class Cloud:
-    """A scatter plot of points with intervals on both axes, which have one scale."""
+    """A scatter plot of points with intervals on both axes."""
 
     alt: str
     x: str
     y: str
     points: tuple[tuple[str, Mark, Mark], ...]
+    one_scale: bool = True
+    """Both axes count the same thing: they have one scale, and a line where both are equal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,4 +55,17 @@ class Bars:
     series: Mapping[str, Sequence[float]]
 
 
-Figure = Forest | Cloud | Bars
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """Shares of every two: how often the one of the row was preferred to that of the column."""
+
+    alt: str
+    unit: str
+    names: tuple[str, ...]
+    shares: tuple[tuple[float | None, ...], ...]
+    """0 to 1; None where the two did not meet."""
+    counts: tuple[tuple[int, ...], ...]
+    """How often they met."""
+
+
+Figure = Forest | Cloud | Bars | Matrix

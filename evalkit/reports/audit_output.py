@@ -13,12 +13,14 @@ import msgspec
 
 from evalkit.core.text import plain
 from evalkit.evidence.findings import Audit, Finding
+from evalkit.reports import leaderboard_tables
+from evalkit.reports.grid import Grid, GridCell
 from evalkit.reports.output import write
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-FORMATS = {".txt": "table", ".json": "json", ".html": "html", ".htm": "html"}
+FORMATS = {".txt": "table", ".json": "json", ".html": "html", ".htm": "html", ".md": "md", ".tex": "latex"}
 """What a file's name says of its format."""
 
 
@@ -31,7 +33,7 @@ def present(
     *,
     about: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Print an audit or write it, in this form: table, json or html.
+    """Print an audit or write it, in this form: table, json, html, md or latex.
 
     Where a page is written, the tables are printed as well. The page also says what it is ``about``: configuration,
     costs and the like, as names and values.
@@ -41,6 +43,8 @@ def present(
             note(plain(text))
     if form == "json":
         write(to_json(found), output, note)
+    elif form in ("md", "latex"):
+        write(to_markdown(found) if form == "md" else to_latex(found), output, note)
     elif form == "html":
         from evalkit.reports.audit_page import page
 
@@ -80,12 +84,57 @@ def to_json(found: Audit) -> str:
             }
             for row in found.panels
         ],
+        "against": [asdict(row) for row in found.against],
         "notes": list(found.notes),
     }
     try:
         return msgspec.json.format(msgspec.json.encode(data, enc_hook=_json), indent=1).decode()
     except UnicodeEncodeError:  # half a surrogate pair, which only escapes can spell
         return json.dumps(data, default=_json, indent=1)
+
+
+def to_markdown(found: Audit) -> str:
+    """Every table of the audit's page as Markdown."""
+    return leaderboard_tables.to_markdown(grids(found))
+
+
+def to_latex(found: Audit) -> str:
+    """Every table of the audit's page as LaTeX, in the style of booktabs."""
+    return leaderboard_tables.to_latex(grids(found))
+
+
+def grids(found: Audit) -> list[Grid]:
+    """Every table of the audit's page, in its order: agreement, panels, ratings, topics, failures, scores given."""
+    from evalkit.reports.audit_agreement import agreement
+    from evalkit.reports.audit_metrics import judge_labels
+    from evalkit.reports.audit_panel import panel
+    from evalkit.reports.audit_parts import Table, finite
+    from evalkit.reports.audit_sections import failures, histograms, ratings
+    from evalkit.reports.audit_topics import sections
+
+    shown = finite(found)
+    labels = judge_labels(shown)
+    listed = [
+        agreement(shown),
+        panel(shown),
+        ratings(shown),
+        *sections(shown, labels),
+        failures(shown, labels),
+        histograms(shown),
+    ]
+    parts = (part for section in listed if section is not None for part in section.parts)
+    return [
+        Grid(
+            title=part.title,
+            headers=part.headers,
+            rows=tuple(tuple(GridCell(cell.text, cell.limits) for cell in row) for row in part.rows),
+            left=part.left,
+            breaks=part.breaks,
+            notes=part.notes,
+        )
+        for part in parts
+        if isinstance(part, Table)
+    ]
 
 
 _EITHER = ("estimate", "not_measurable")

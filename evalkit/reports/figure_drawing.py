@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from evalkit.core.text import plain
-from evalkit.reports.audit_figures import SHARES, Bars, Cloud, Figure, Forest, Mark
+from evalkit.reports.audit_figures import SHARES, Bars, Cloud, Figure, Forest, Mark, Matrix
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,6 +85,8 @@ def draw(figure: Figure) -> Drawing:
     with own_style():
         if isinstance(figure, Forest):
             return _forest(figure)
+        if isinstance(figure, Matrix):
+            return _matrix(figure)
         return _cloud(figure) if isinstance(figure, Cloud) else _bars(figure)
 
 
@@ -162,9 +164,9 @@ def _values(marks: Sequence[Mark]) -> list[float]:
 
 
 def _sheet(height: float) -> Drawing:
-    from matplotlib.figure import Figure as Drawing
+    from evalkit.reports.figure_sheet import Sheet
 
-    return Drawing(figsize=(WIDTH / 72, height / 72), dpi=72, facecolor=PALETTE["paper"])
+    return Sheet(figsize=(WIDTH / 72, height / 72), dpi=72, facecolor=PALETTE["paper"])
 
 
 def _axes(sheet: Drawing, left: float, bottom: float, right: float, top: float) -> Axes:
@@ -279,12 +281,14 @@ def _forest(figure: Forest) -> Drawing:
 def _cloud(figure: Cloud) -> Drawing:
     points = [(label, _finite(x), _finite(y)) for label, x, y in figure.points]
     known = [(label, x, y) for label, x, y in points if x is not None and y is not None]
-    low, high = _around(_values([mark for _, *both in known for mark in both]))
+    across, up = _values([x for _, x, _ in known]), _values([y for _, _, y in known])
+    horizontal, vertical = (_around([*across, *up]),) * 2 if figure.one_scale else (_around(across), _around(up))
     sheet = _sheet(420)
     axes = _axes(sheet, 52, 42, WIDTH - EDGE, 392)
-    _scale(axes, "x", low, high, 6)
-    _scale(axes, "y", low, high, 6)
-    axes.plot([low, high], [low, high], color=PALETTE["soft"], linewidth=1, linestyle=(0, (4, 3)))
+    _scale(axes, "x", *horizontal, 6)
+    _scale(axes, "y", *vertical, 6)
+    if figure.one_scale:
+        axes.plot(horizontal, vertical, color=PALETTE["soft"], linewidth=1, linestyle=(0, (4, 3)))
     for label, x, y in known:
         if x.lower is not None and x.upper is not None:
             _interval(axes, (x.lower, x.upper), (y.estimate, y.estimate))
@@ -358,4 +362,44 @@ def _bars(figure: Bars) -> Drawing:
             _text(sheet, 52 + slot * (place + 0.5), 26, shortened(label, 90), "center")
     _text(sheet, (52 + WIDTH - EDGE) / 2, 6, shortened(figure.x, WIDTH - 80), "center")
     _legend(sheet, names)
+    return sheet
+
+
+def _matrix(figure: Matrix) -> Drawing:
+    """Squares, stronger the further from one half; rows have names and numbers, columns the numbers."""
+    from matplotlib.patches import Rectangle
+
+    labels = [wrapped(f"{number} {name}") for number, name in enumerate(figure.names, start=1)]
+    count = max(1, len(labels))
+    left = 16 + NARROW * max((text_width(line) for lines in labels for line in lines), default=0.0)
+    side = min(46.0, (WIDTH - EDGE - left) / count)
+    step = max(side, max(map(len, labels), default=1) * LINE + 4) if count <= NAMED else max(side, LINE + 4)
+    bottom, right = 30.0, left + side * count
+    top = bottom + step * count
+    sheet = _sheet(top + 26)
+    axes = _axes(sheet, left, bottom, right, top)
+    axes.set_xlim(0, count)
+    axes.set_ylim(-count, 0)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for row, lines in enumerate(labels):
+        middle = top - step * (row + 0.5)
+        shown = lines if count <= NAMED else [shortened(" ".join(lines), LABEL)]
+        for number, line in enumerate(shown):
+            _text(sheet, left - 8, middle - 4 + LINE * ((len(shown) - 1) / 2 - number), line, "right", "ink")
+        _text(sheet, left + side * (row + 0.5), top + 8, str(row + 1), "center")
+        for column in range(len(labels)):
+            share = figure.shares[row][column]
+            if share is None or not abs(share) < HUGE:
+                continue
+            colour = PALETTE["accent" if share >= 0.5 else "other"]
+            strength = 0.08 + 1.04 * min(0.5, abs(share - 0.5))
+            square = Rectangle((column, -row - 1), 1, 1, facecolor=colour, alpha=strength, linewidth=0)
+            square.set_gid(
+                f"{plain(figure.names[row])} against {plain(figure.names[column])}: {share:.1%} "
+                f"of {figure.counts[row][column]:,}"
+            )
+            axes.add_patch(square)
+            _text(sheet, left + side * (column + 0.5), middle - 4, f"{100 * share:.0f}", "center", "ink")
+    _text(sheet, WIDTH / 2, 6, shortened(figure.unit, WIDTH - 20), "center")
     return sheet

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
@@ -24,6 +25,7 @@ STYLE = """\
 )
 """The style sheet of inline figures, on a page that has the colours as properties."""
 FORMATS = (".svg", ".png", ".pdf")
+"""Endings of files that hold a figure."""
 RESOLUTION = 200
 """Pixels an inch of a PNG."""
 
@@ -42,6 +44,22 @@ def _svg(figure: Figure, attributes: str, first: str) -> str:
         renderer = SvgRenderer(width, height)
         drawing.draw(renderer)
     return f'<svg viewBox="0 0 {width:.0f} {height:.0f}" {attributes}>{first}{"".join(renderer.parts)}</svg>'
+
+
+def save_all(figures: Sequence[Figure], path: Path, note: Callable[[str], None]) -> None:
+    """Write figures of one kind: the first to the file, further ones beside it as ``NAME-2`` and so on.
+
+    Raises:
+        UsageError: as `save`.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write {str(path)!r}: {error.strerror}") from error
+    for number, figure in enumerate(figures, start=1):
+        to = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
+        save(figure, to)
+        note(f"in {to}: {plain(figure.alt).partition('; the table')[0]}")
 
 
 def save(figure: Figure, path: Path) -> None:

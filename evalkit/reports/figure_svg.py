@@ -85,10 +85,11 @@ class SvgRenderer(RendererBase):
         classes, more = [], ""
         if face is not None and (len(face) == 3 or face[3]):
             classes.append(f"f-{NAMES[to_hex(face)]}")
+            more = f' fill-opacity="{face[3]:.2f}"' if len(face) == 4 and face[3] < 1 else ""
         width = gc.get_linewidth()
         if width and gc.get_rgb()[3]:
             classes.append(f"s-{NAMES[to_hex(gc.get_rgb())]}")
-            more = "" if width == 1 else f' stroke-width="{_short(width)}"'
+            more += "" if width == 1 else f' stroke-width="{_short(width)}"'
             dashes = cast("Iterable[float]", gc.get_dashes()[1] or ())
             if pattern := " ".join(map(_short, dashes)):
                 more += f' stroke-dasharray="{pattern}"'

@@ -19,6 +19,30 @@ def one_thread() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
+FIGURES = {".svg": "figure", ".pdf": "figure", ".png": "figure"}
+"""Endings of a file's name that ask for a figure."""
+
+
+def figure_of(kind: str | None, form: str, kinds: Mapping[str, str]) -> str | None:
+    """The kind of figure to draw: the one asked for, or the first; None where no figure is asked for.
+
+    Args:
+        kind: as the user named it.
+        form: the format of the output.
+        kinds: those there are.
+
+    Raises:
+        UsageError: there is no such kind, or it would not be written to a file of a figure.
+    """
+    if kind is not None and kind not in kinds:
+        raise UsageError(f"--figure {kind}: there is no such figure here; there are: {', '.join(kinds)}")
+    if form == "figure":
+        return kind or next(iter(kinds))
+    if kind is not None:
+        raise UsageError(f"--figure {kind} needs a file to draw to: -o FILE, which ends in {', '.join(FIGURES)}")
+    return None
+
+
 def form_of(given: str | None, output: Path | None, formats: Mapping[str, str]) -> str:
     """The format asked for, or else the one that the file's name says; a name without an ending says ``table``.
 

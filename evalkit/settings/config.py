@@ -51,6 +51,9 @@ METHODS: dict[type[Any], tuple[str, ...]] = {
 """What a class must be able to do that does not derive from ours."""
 DECLARED = "evalkit.judges.declared.Declared"
 """What a protocol is whose YAML names no class."""
+JudgeKind = Literal["chat", "reward"]
+REWARD: dict[str, Any] = {"_target_": "evalkit.judges.reward.Reward"}
+"""The protocol of judges of kind ``reward``, whatever protocol others judge by."""
 EXAMPLES: dict[type[Any], str] = {
     Backend: "evalkit.backends.fake.Fake",
     JudgeProtocol: "evalkit.judges.single.Single",
@@ -78,6 +81,8 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 class JudgeConfig(ModelConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One file of conf/judge/: a model, and how it differs in the protocols it judges by."""
 
+    kind: JudgeKind = "chat"
+    """What judges: a model that is prompted, or a reward model, which scores conversations under any protocol."""
     protocols: dict[str, dict[str, Any]] = {}
     """Fields of a protocol this judge sets otherwise, by protocol name."""
     batch: bool = False
@@ -134,6 +139,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     results_dir: str = "results"
     run: RunConfig = RunConfig()
     dry_run: bool = False
+    detect: float | None = None
+    """For a forecast: the size of a difference that is to be found."""
     show: Literal["prompt"] | None = None
     """Print one rendered prompt of each judge, and ask nothing."""
     ask_again: tuple[ErrorKind, ...] = ("transport",)
@@ -214,7 +221,14 @@ def _check_protocol_fields(judges: Mapping[str, Any], protocol: Any) -> None:
 
 
 def _check_rule(config: Config) -> None:
-    """Refuse settings of a tournament that say nothing, or contradict it."""
+    """Refuse settings of a tournament, or of a forecast, that say nothing, or contradict it."""
+    if config.detect is not None and not 0 < config.detect < float("inf"):
+        raise UsageError(f"detect={config.detect:g}: the size of a difference, above 0, as detect=0.2")
+    if config.detect is not None and not config.dry_run:
+        raise UsageError(
+            f"detect={config.detect:g} belongs to a forecast; add dry_run=true, or read what is stored with "
+            f"`evalkit plan --detect {config.detect:g}`"
+        )
     given = {"max_judgments": config.max_judgments, "gap": config.gap}
     for name, value in given.items():
         if value is not None and config.until is None:
@@ -428,6 +442,14 @@ def _backend(node: Mapping[str, Any], where: str) -> Backend:
 
 
 def _judge(name: str, config: JudgeConfig, protocol: Mapping[str, Any], references: str) -> Judge:
+    scores = _target(protocol, "protocol", JudgeProtocol) is _target(REWARD, "protocol", JudgeProtocol)
+    if config.kind == "reward":
+        protocol, references = (protocol if scores else REWARD), "none"  # it is shown none
+    elif scores:
+        raise UsageError(
+            f"judge={name}: protocol=reward is for reward models, which are judges with `kind: reward`; "
+            "see `evalkit list judges`, or choose protocol=single"
+        )
     own = _own_settings(config, protocol)
     where = f"judge.{name}.protocols.{_protocol_name(protocol)}" if own else "protocol"
     built = build({**protocol, **own}, where, JudgeProtocol)
