@@ -15,7 +15,7 @@ from evalkit.cli.arguments import VERBS
 from evalkit.cli.grammar import Grammar, grammar
 from evalkit.core.paths import shipped
 
-FILES = re.compile(r"FILE|PATH|DIR|FOLDER|CSV|QUESTIONS-OR-RESULTS")
+FILES = re.compile(r"FILE|PATH|DIR|FOLDER|CSV|CARD|QUESTIONS-OR-RESULTS")
 """Placeholders in help texts that files stand for."""
 LISTS = {"model", "judge", "probes", "of", "ask_again", "unsupported"}
 """Keys that take several values, separated by commas."""

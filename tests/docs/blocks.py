@@ -113,6 +113,11 @@ def blocks(page: Path) -> list[Block]:
     return [one for one in parts(page) if isinstance(one, Block)]
 
 
+def words_of(command: str) -> list[str]:
+    """The words of a command, as a shell takes them: a # within a word begins no remark."""
+    return shlex.split(re.sub(r"(^|\s)#.*", "", command))
+
+
 # --- what can be checked without carrying it out
 
 
@@ -144,7 +149,7 @@ def _steps(document: Any) -> list[dict[str, Any]]:
 
 def checked(command: str, where: str) -> list[str]:
     """What is wrong with one command: a verb, an option or a key that there is not."""
-    words = shlex.split(command, comments=True)
+    words = words_of(command)
     if not words:
         return []
     if words[:2] == ["pip", "install"]:
@@ -212,7 +217,7 @@ class Project:
 
     def command(self, command: str, where: str) -> None:
         """Carry out one command of a page, on stand-ins."""
-        words = shlex.split(command.replace("mtbench", "pocket"), comments=True)
+        words = words_of(command.replace("mtbench", "pocket"))
         if not words or words[:2] == ["pip", "install"]:
             return
         assert words[0] == "evalkit", f"{where}: {command!r} cannot be run; say why: <!-- not run: REASON -->"
@@ -226,7 +231,7 @@ class Project:
 
     def composes(self, command: str, where: str) -> None:
         """See that Hydra can compose what one command says; nothing is asked."""
-        words = shlex.split(command, comments=True)
+        words = words_of(command)
         if words[:2] != ["evalkit", "run"] or "--help" in words or any("hydra" in one for one in words):
             return
         ended = self.cli(*words[1:], "--cfg", "job")
