@@ -38,11 +38,11 @@ def main() -> None:
         for name, skill in MODELS.items():
             backend = f"{{_target_: evalkit.backends.fake.Fake, model: {name}, skill: {skill}}}"
             (conf / f"{name}.yaml").write_text(f"{name}:\n  backend: {backend}\n  price: free\n")
-        command = ["run", "pocket", f"model={','.join(MODELS)}", "judge=fake"]
-        printed = evalkit(folder, *command, "--config-dir=conf", "run.name=first")
+        command = ["run", "pocket", f"model={','.join(MODELS)}", "judge=fake", "--config-dir=conf"]
+        printed = evalkit(folder, *command, "run.name=first")
         shown = " ".join(["evalkit", *command])
         terminal(f"$ {shown}\n{printed}", into / "run.svg")
-        evalkit(folder, *command, "--config-dir=conf", "protocol=pairwise")
+        evalkit(folder, *command, "protocol=pairwise")
         report = folder / "results/pocket/runs/first/report.html"
         photograph(report.as_uri(), into / "report.png", height=760)
         with served(folder, "view", "results") as link:
