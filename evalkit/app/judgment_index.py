@@ -382,7 +382,7 @@ def read_judgment(names: IndexNames, columns: Mapping[str, npt.NDArray[Any]], ro
 
 def cache_of(paths: Iterable[Path]) -> Path:
     """Where the columns of these results are kept."""
-    from evalkit.datasets.artifacts import cache_dir
+    from evalkit.core.paths import cache_dir
 
     return cache_dir() / "view" / digest([str(path) for path in paths])
 

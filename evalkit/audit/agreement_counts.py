@@ -139,7 +139,7 @@ def _alike(evidence: Evidence, about: AgreementRow) -> tuple[AgreementRow, Agree
     votes = votes.where(np.isfinite(pairs.verdict[votes.pair]))
     votes = votes.where(np.bincount(votes.pair, minlength=len(pairs))[votes.pair] > 1)
     unknown = np.zeros((0, 4), dtype=np.int64), np.zeros(0)
-    mine, theirs = with_votes(evidence, votes, about.setup), _within(votes, about.setup, unknown)
+    mine, theirs = with_votes(evidence, votes, about.setup), within_group(votes, about.setup, unknown)
     if not mine.total.any() or not theirs.total.any():
         return None
     return _row(mine, about), _row(theirs.where(theirs.total > 0), replace(about, judge=HUMAN, protocol=""))
@@ -197,7 +197,7 @@ def _among_people(gathered: BenchmarkEvidence) -> Iterator[AgreementRow]:
         for setup in _SETUPS:
             about = AgreementRow(judge=name, other=name, turn=None, setup=setup, category=None, agree=0, total=0)
             about = replace(about, benchmark=gathered.benchmark)
-            yield from _counted(_within(group.votes, setup, longer), about, categories, by_category=group is main)
+            yield from _counted(within_group(group.votes, setup, longer), about, categories, by_category=group is main)
             if group is not main:
                 row = replace(about, other=HUMAN)
                 yield from _counted(_between(group, main, setup, longer), row, categories, by_category=False)
@@ -247,7 +247,8 @@ def _signs(cells: IntArray, longer: Longer) -> FloatArray:
     return result[place[len(known) :]]
 
 
-def _within(votes: Votes, setup: Setup, longer: Longer) -> PairedVerdicts:
+def within_group(votes: Votes, setup: Setup, longer: Longer) -> PairedVerdicts:
+    """Every two votes of a group on the same pair, one row a pair; ``longer`` says which answer is, as far as known."""
     import numpy as np
 
     cells, first, place = np.unique(votes.key, axis=0, return_index=True, return_inverse=True)
@@ -326,12 +327,12 @@ def _row(verdicts: PairedVerdicts, about: AgreementRow) -> AgreementRow:
     import numpy as np
 
     agree, total = float(verdicts.agree.sum()), float(verdicts.total.sum())
-    interval = _limits(verdicts)
+    interval = limits_of(verdicts)
     rule = verdicts.longer_agree
     size = 0.0 if rule is None else float(verdicts.total[np.isfinite(rule)].sum())
     if about.setup == "S1" and verdicts.decided is not None and verdicts.correct is not None and verdicts.decided.any():
         named = replace(verdicts, agree=verdicts.correct, total=verdicts.decided).where(verdicts.decided > 0)
-        right = _limits(named)
+        right = limits_of(named)
         about = replace(
             about,
             correct=float(named.agree.sum() / named.total.sum()),
@@ -364,7 +365,7 @@ def length_kappa(verdicts: PairedVerdicts) -> tuple[float | None, int]:
     return _kappa(same.longer, same.other), same.total.size
 
 
-def _limits(verdicts: PairedVerdicts) -> Interval:
+def limits_of(verdicts: PairedVerdicts) -> Interval:
     """Clustered by question; never narrower than those of independent votes."""
     import numpy as np
 

@@ -26,6 +26,7 @@ from evalkit.ratings.judgment_columns import rater_kind
 from evalkit.storage.results import answer_logs, judged_rows
 
 if TYPE_CHECKING:
+    from evalkit.datasets.model_table import ModelTable
     from evalkit.stats.arrays import FloatArray
 
 __all__ = [
@@ -53,6 +54,7 @@ def audit(
     questions: Questions | None = None,
     only: Callable[[Judged], bool] | None = None,
     columns: Mapping[str, str] | None = None,
+    table: ModelTable | None = None,
 ) -> Audit:
     """Audit every judge in results folders and judgments files.
 
@@ -63,6 +65,7 @@ def audit(
         questions: of benchmarks that are loaded already, for the examples.
         only: judgments to look at; people's votes and gold labels always are.
         columns: of the votes, by field, where the user names them.
+        table: figures of the same models by automatic benchmarks, to set the judges' ratings beside.
 
     Raises:
         UsageError: there is nothing to audit, or a file is malformed.
@@ -87,7 +90,39 @@ def audit(
         if name in {row.benchmark for row in said.ratings}:
             rating_notes[name] = (*rating_notes.get(name, ()), caution(until))
     examples = completed(said.examples, rows.files, questions)
-    return replace(said, examples=tuple(examples), dated=rows.dated, rating_notes=rating_notes)
+    said = replace(said, examples=tuple(examples), dated=rows.dated, rating_notes=rating_notes)
+    return said if table is None else _beside(said, found, table, rows.files)
+
+
+def _beside(said: Audit, found: Sequence[BenchmarkEvidence], table: ModelTable, files: Sequence[Path]) -> Audit:
+    """The audit with the judges' ratings beside automatic benchmarks; the notes name who has no row, or no rating."""
+    from evalkit.audit.against import against
+    from evalkit.audit.example_texts import prompt_lengths
+
+    every = [evidence for gathered in found for evidence in gathered.evidence]
+    judged = dict.fromkeys(row.model for row in said.ratings if row.rater != "human")
+    rows, others = table.named(judged)
+    if not rows:
+        raise UsageError(
+            f"no model of {table.name!r} was judged: it has {_some(table.models)}, and there are ratings of "
+            f"{_some(list(judged))}"
+        )
+    notes = [*said.notes]
+    if missing := [model for model in judged if model not in rows]:
+        notes.append(f"not in {table.name}: {_some(missing)}")
+    if others:
+        notes.append(f"in {table.name} and not judged: {_some(others)}")
+    compared = [
+        row
+        for evidence in every
+        for row in against(evidence, said.ratings, table, prompt_lengths(evidence.benchmark, files))
+    ]
+    return replace(said, against=tuple(compared), notes=tuple(notes))
+
+
+def _some(names: Sequence[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
 
 
 class _Rows:

@@ -11,6 +11,7 @@ import msgspec
 from evalkit.core.schema import Ref
 from evalkit.datasets import benchmark
 from evalkit.evidence.findings import Example
+from evalkit.storage.items import NAME, Items
 
 LOOK = 200
 """Rows of a file without a word from the judge, after which nothing is looked for in it."""
@@ -53,6 +54,20 @@ def completed(examples: Sequence[Example], paths: Iterable[Path], questions: Que
         raw = tuple(text for key in _keys(example) if (text := said.get(key)))
         result.append(replace(example, question=question, raw=raw))
     return result
+
+
+def prompt_lengths(name: str, files: Iterable[Path]) -> dict[str, int]:
+    """Characters that are asked in all turns of a question, by its id; of those that are at hand.
+
+    Args:
+        name: of the benchmark.
+        files: judgments files; the questions stored beside them come first.
+    """
+    items = list(benchmark.at_hand(name))
+    for root in dict.fromkeys(path.parent.parent for path in files):
+        if (root / NAME).is_file():
+            items += [item for item in Items(root).known.values() if item.benchmark == name]
+    return {item.id: sum(map(len, item.turns)) for item in items}
 
 
 def _keys(example: Example) -> list[_Key]:

@@ -137,15 +137,18 @@ class VLLM(Backend):
             await engine.llm.abort(request_id)  # or it would go on generating for nobody
             raise
         except engine.dead as error:
-            raise Misconfigured(
-                f"the vLLM engine of {self.model!r} died: {cause_of(error, engine.since)}. If memory ran out, lower "
-                "gpu_memory_utilization, max_model_len or engine.max_num_seqs. The same command goes on from here"
-            ) from error
+            raise self._died(engine, error) from error
         except engine.invalid as error:
             raise rejections.rejected(f"vLLM does not take this request: {sentence(error)}", str(error)) from error
         except engine.failed as error:
             raise Transport(f"vLLM lost this request: {sentence(error.__cause__ or error)}") from error
         return _completion(last, engine, model=self.model, prompt_tokens=len(tokens))
+
+    def _died(self, engine: VLLMEngine, error: Exception) -> Misconfigured:
+        return Misconfigured(
+            f"the vLLM engine of {self.model!r} died: {cause_of(error, engine.since)}. If memory ran out, lower "
+            "gpu_memory_utilization, max_model_len or engine.max_num_seqs. The same command goes on from here"
+        )
 
     def _arguments(self) -> dict[str, Any]:
         """The fields as vLLM's engine arguments; ``engine`` has the last word."""
@@ -211,12 +214,18 @@ class VLLM(Backend):
             messages,
             tokenize=False,
             chat_template=template,
-            add_generation_prompt=not prefill,
-            continue_final_message=prefill,
-            **({"reasoning_effort": sampling.effort} if sampling.effort is not None else {}),
-            **sampling.extra.get("chat_template_kwargs", {}),
+            **self._templated(sampling, prefill=prefill),
         )
         return text
+
+    def _templated(self, sampling: Sampling, *, prefill: bool) -> dict[str, Any]:
+        """What else the template is told; ``prefill``: the model is to continue the last message."""
+        return {
+            "add_generation_prompt": not prefill,
+            "continue_final_message": prefill,
+            **({"reasoning_effort": sampling.effort} if sampling.effort is not None else {}),
+            **sampling.extra.get("chat_template_kwargs", {}),
+        }
 
     def _template(self) -> str | None:
         return None if self.chat_template is None else _template(self.chat_template)

@@ -39,6 +39,8 @@ class VLLMEngine:
     max_model_len: int
     params: Callable[..., Any]
     """Makes vLLM's SamplingParams of its fields."""
+    pooling: Callable[..., Any] = SimpleNamespace
+    """Makes vLLM's PoolingParams of its fields, for ``llm.encode``."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Sampling fields of the model's own generation config."""
     parted: Callable[[str], tuple[str, str]] | None = None
@@ -99,6 +101,7 @@ def _import() -> None:
 def _load(arguments: Mapping[str, Any]) -> VLLMEngine:
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.exceptions import VLLMClientError, VLLMError
+    from vllm.pooling_params import PoolingParams
     from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
     from vllm.v1.engine.async_llm import AsyncLLM
     from vllm.v1.engine.exceptions import EngineDeadError
@@ -125,6 +128,7 @@ def _load(arguments: Mapping[str, Any]) -> VLLMEngine:
         tokenizer=llm.tokenizer,
         max_model_len=llm.model_config.max_model_len,
         params=params,
+        pooling=PoolingParams,
         defaults=llm.model_config.get_diff_sampling_param(),
         invalid=(VLLMClientError, ValueError, TypeError, AssertionError),  # its checks of a field's type are asserts
         dead=(EngineDeadError,),

@@ -16,6 +16,7 @@ VERBS = {
     "gate": "may NEW ship in OLD's place? passes, fails or is undecided (exit codes 0, 4, 5)",
     "plan": "how many questions, repeats and judges show a difference of a given size?",
     "audit": "how far can the judges of stored judgments be trusted?",
+    "judges": "which judge? every judge on every set with labels, and which are told apart",
     "cite": "a methods paragraph and BibTeX for a paper, of stored facts",
     "claim": "a card of one number, with hashes of everything that it rests on",
     "verify": "compute a claim card's number from the rows again, or refuse it (exit code 4)",
@@ -23,8 +24,10 @@ VERBS = {
     "label": "people vote, blind, in the browser",
     "import": "read another tool's results",
     "export": "write results as another tool's files",
+    "init": "write a commented project to start from: models, judge, rubric, questions, CI",
     "list": "what there is to choose from",
     "doctor": "what is installed, which keys are set, what can run here",
+    "completion": "complete commands by the Tab key: bash, zsh, fish",
 }
 """What each verb is for."""
 

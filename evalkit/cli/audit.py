@@ -9,6 +9,7 @@ from pathlib import Path
 
 from evalkit.cli.arguments import OUTPUT, parse
 from evalkit.cli.messages import DONE, console, note
+from evalkit.core.protocols import UsageError
 from evalkit.datasets.vocabulary import MAP_HELP, parse_map
 
 
@@ -18,7 +19,8 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         UsageError: there is nothing to audit, or a file cannot be read or written.
     """
-    if any(re.match(r"[+~]*[\w.]+=", one) for one in arguments):
+    before = ("", *arguments)
+    if any(re.match(r"[+~]*[\w.]+=", one) and last != "--map" for last, one in zip(before, arguments, strict=False)):
         from evalkit.cli.probe import main as experiments
 
         return experiments(arguments)
@@ -34,7 +36,19 @@ def main(arguments: Sequence[str]) -> int:
     from evalkit.audit.analyse import audit
     from evalkit.reports.audit_about import about
 
-    found = audit(given.paths, given.human, given.judge, columns=parse_map(given.map))
+    columns, table = parse_map(given.map), None
+    if given.against is not None:
+        from evalkit.datasets.model_table import read_model_table
+
+        mine = {field: columns.pop(field) for field in ("model",) if field in columns}
+        table = read_model_table(given.against, mine, note)
+    if columns and given.human is None:
+        field, column = next(iter(columns.items()))
+        raise UsageError(
+            f"--map {field}={column}: {field!r} is a field of votes, and there are none; --human FILE brings some"
+            + ("; of --against FILE, --map model=COLUMN names the models" if table is not None else "")
+        )
+    found = audit(given.paths, given.human, given.judge, columns=columns, table=table)
     if form == "figure":
         from evalkit.reports.audit_drawn import figures
         from evalkit.reports.figure_files import save_all
@@ -59,6 +73,8 @@ def add_options(audit: argparse.ArgumentParser) -> None:
     )
     votes = "votes of people: imported results, or a table with item, turn, model_a, model_b, winner, annotator"
     add("--human", type=Path, metavar="FILE", help=votes)
+    figures = "figures of the models by automatic benchmarks, to set the ratings beside: a row a model, a column each"
+    add("--against", type=Path, metavar="FILE", help=figures)
     add("--map", action="append", metavar="FIELD=COLUMN", help=MAP_HELP)
     add("--judge", metavar="NAME", help="only this judge")
     add("--format", choices=["table", "json", "html", "md", "latex"], help="default: table, or what FILE ends in")

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Literal
 from evalkit import __version__
 from evalkit.cli import messages
 from evalkit.cli.arguments import parse
-from evalkit.datasets.artifacts import cache_dir, cached, registry
+from evalkit.core.paths import cache_dir
+from evalkit.datasets.artifacts import cached, registry
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+REWARD_EXTRA = "pip install 'evalkit[reward]'; a reward model behind a server needs nothing"
 State = Literal["ok", "missing", "broken"]
 
 
@@ -69,6 +71,8 @@ def look(results: Path) -> Iterator[Check]:
         yield _package(package, needed_for, f"pip install {package}")
     yield _package("xllamacpp", "model=smollm2: models inside this program", "pip install 'evalkit[local]'")
     yield _package("vllm", "model=zephyr, judge=local: models on a GPU", "pip install 'evalkit[vllm]'")
+    for package in ("transformers", "torch"):
+        yield _package(package, "judge=reward/transformers/...: reward models inside this program", REWARD_EXTRA)
     yield _gpu()
     for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HF_TOKEN"):
         present = bool(os.environ.get(variable))

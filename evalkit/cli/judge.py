@@ -51,7 +51,7 @@ options:
 OURS = ("of",)
 """Keys that a run does not take."""
 FIXED = {"model": "no model is asked; of=NAME,NAME chooses whose answers are judged"}
-SETTING = re.compile(r"[+~]*[\w.@/]+=")
+SETTING = re.compile(r"[+~]*[\w.@/-]+=")
 
 
 @dataclass(frozen=True)

@@ -143,8 +143,8 @@ def _secret(path: Path) -> bytes:
     import os
     import secrets
 
+    from evalkit.core.paths import cache_dir
     from evalkit.core.schema import digest
-    from evalkit.datasets.artifacts import cache_dir
 
     file = cache_dir() / "label" / digest(str(path.resolve()))
     try:

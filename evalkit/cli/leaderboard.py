@@ -51,8 +51,11 @@ def add_options(board: argparse.ArgumentParser) -> None:
     add = board.add_argument
     paths = "results folders, judgments files, or tables with model_a, model_b, winner (CSV, XLSX, JSON, Parquet, ...)"
     add("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=paths)
-    methods = "mean scores; win rates; length-controlled win rates; Bradley-Terry; online Elo (default: what fits)"
-    add("--method", choices=["score", "winrate", "lc", "bt", "elo"], help=methods)
+    methods = (
+        "mean scores; win rates; length-controlled win rates; Bradley-Terry; online Elo; over-refusal and harm "
+        "(default: what fits)"
+    )
+    add("--method", choices=["score", "winrate", "lc", "bt", "elo", "refusal"], help=methods)
     by = "one table by category of questions; of rubrics, also by axis, tag or criterion"
     add("--by", choices=["category", *BY], help=by)
     add("--judge", metavar="NAME", help="only this judge; human: all people together")
@@ -94,8 +97,12 @@ def run(options: argparse.Namespace, console: Console, note: Note) -> None:
             raise UsageError(f"--{flag} has no meaning for --method {method}; it goes with: {', '.join(methods)}")
     if options.by in BY and method != "score":
         raise UsageError(f"--by {options.by} has no meaning for --method {method}; it goes with scores of a rubric")
-    if method == "score" and (tables := [path for path in options.paths if battle_table.is_battle_table(path)]):
-        raise UsageError(f"{tables[0]} holds comparisons, which have no scores; --method bt, winrate or elo rates them")
+    if method in ("score", "refusal") and (
+        tables := [path for path in options.paths if battle_table.is_battle_table(path)]
+    ):
+        raise UsageError(
+            f"{tables[0]} holds comparisons, which have no {method}s; --method bt, winrate or elo rates them"
+        )
     if kind is not None:
         from evalkit.reports.figure_files import save_all
 
@@ -117,6 +124,7 @@ def _choices(options: argparse.Namespace, method: str) -> leaderboard.Choices:
         by_category=bool(options.by),
         by=options.by if options.by in BY else None,
         every_configuration=options.all,
+        apart=options.method is None,
         columns=parse_map(options.map),
         **given,
     )
@@ -156,18 +164,30 @@ def show_grids(
     console: Console,
     note: Note,
     title: str = "Leaderboard",
+    first: Sequence[str] = (),
 ) -> str | None:
-    """Tables for people in this form: printed where it is a table for the terminal, and else returned as text."""
+    """Tables for people in this form: printed where it is a table for the terminal, and else returned as text.
+
+    Args:
+        grids: the tables.
+        notes: said beside them, or on the page.
+        form: table, md, latex or html.
+        output: the file that it is for, if any.
+        console: where tables go.
+        note: says something to the user beside the data.
+        title: of a page.
+        first: sentences that stand before the tables on a terminal, and are said beside Markdown and LaTeX.
+    """
     if form == "html":
         return leaderboard_page.page(grids, notes, title=title)
     for text in notes:
         note(text)
     if form in ("md", "latex"):
-        for grid in grids:
-            for text in grid.notes:
-                note(text)
+        for text in (*first, *(text for grid in grids for text in grid.notes)):
+            note(text)
         return leaderboard_tables.to_markdown(grids) if form == "md" else leaderboard_tables.to_latex(grids)
     with _Captured(console, output) as shown:
+        leaderboard_tables.say(shown.console, first)
         leaderboard_tables.show(shown.console, grids)
     return shown.text
 

@@ -12,7 +12,7 @@ from evalkit.cli.arguments import parse
 from evalkit.core.paths import shipped
 from evalkit.core.protocols import UsageError
 from evalkit.datasets import benchmark
-from evalkit.settings import members, rubrics
+from evalkit.settings import ids, members, rubrics
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,9 +94,11 @@ def catalogue(what: str, console: Console, own: Path | None = None) -> None:
     console.print(table)
     if what in ("models", "judges"):
         group = what.removesuffix("s")
+        reward = f"; {ids.REWARD_FORMS}" if group == "judge" else ""
         console.print(
             f"Any other by id: {group}=openai/ID, anthropic/ID, vllm/ORG/NAME, llamacpp/PATH.gguf, "
-            f"http://HOST:PORT/v1#NAME. Your own YAML: DIR/{group}/NAME.yaml, then --config-dir DIR {group}=NAME",
+            f"http://HOST:PORT/v1#NAME{reward}. "
+            f"Your own YAML: DIR/{group}/NAME.yaml, then --config-dir DIR {group}=NAME",
             style="dim",
             markup=False,
         )

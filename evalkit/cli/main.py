@@ -20,6 +20,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             from evalkit.cli.arguments import parse_top
 
             parse_top(arguments)
+        if arguments[:2] == ["completion", "--candidates"]:  # while somebody waits for the Tab key
+            from evalkit.cli.completion import main as complete
+
+            sys.exit(complete(arguments[1:]))
         sys.exit(_carry_out(arguments, own_process=argv is None))
     except BrokenPipeError:  # of what was written to standard output directly
         sys.exit(0)

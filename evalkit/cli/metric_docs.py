@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from evalkit.audit import agreement_statistics, corrections, label_budgets, rankings_compared
 from evalkit.audit.analyse import biases
 from evalkit.evidence.metrics import Metric, topics_of
-from evalkit.probes import findings
+from evalkit.probes import findings, rubric_findings
 from evalkit.probes.library import PROBES
+from evalkit.probes.rubric_library import RUBRIC_PROBES
 
 HEAD = """\
 # What an audit measures
@@ -33,6 +34,7 @@ def metrics() -> list[Metric]:
         *agreement_statistics.METRICS,
         *rankings_compared.METRICS,
         *findings.metrics(PROBES),
+        *rubric_findings.metrics(RUBRIC_PROBES),
     ]
 
 

@@ -7,7 +7,7 @@ import asyncio
 import os
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -28,9 +28,12 @@ What they will ask is printed first.
   evalkit audit judge=smollm2 probes=position,verbosity        no GPU and no key
   evalkit audit judge=gpt4 probes=all dry_run=true             calls, tokens and cost; asks nothing
 
+  evalkit audit judge=smollm2 rubric=helpful probes=all        of a judge that grades by a rubric
+
 keys:
   judge=NAME | ID[,...]       whom to examine
   probes=NAME,... | all       {probes}
+                              with rubric=NAME: {rubric_probes}
   questions=NAME | FILE       default: pocket
   turns=first | both          default: first; with both, second turns are asked too, and judged with the second changed
   model=NAME                  whose answers are shown; default: smollm2
@@ -53,7 +56,8 @@ class ProbeArguments:
         from evalkit.engine.session import write_or_say
         from evalkit.probes import run as probe_run
         from evalkit.probes.library import PROBES
-        from evalkit.probes.trials import Turns, chosen
+        from evalkit.probes.rubric_library import RUBRIC_NAMES
+        from evalkit.probes.trials import Turns
         from evalkit.reports.audit_about import of_run
         from evalkit.reports.audit_output import present, to_json
         from evalkit.settings import config
@@ -67,12 +71,13 @@ class ProbeArguments:
         if not named:
             raise UsageError(
                 f"say which probes to run: probes=NAME,NAME, or probes=all. There are: "
-                f"{', '.join(probe.name for probe in PROBES)}. With dry_run=true you see what they ask, and ask nothing"
+                f"{', '.join(probe.name for probe in PROBES)}; of a rubric (rubric=NAME): {', '.join(RUBRIC_NAMES)}. "
+                "With dry_run=true you see what they ask, and ask nothing"
             )
         listed = [named] if isinstance(named, str) else named
         if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
             raise UsageError(f"probes={named!r}: write probes=NAME,NAME, or probes=all")
-        probes = chosen([] if listed == ["all"] else listed)
+        probes = [] if listed == ["all"] else listed
         found = asyncio.run(probe_run.run(config.parse(plain), probes, messages.console(), turns=turns))
         if found.value is not None and found.folder is not None:
             write_or_say(found.folder / "audit.json", to_json(found.value), messages.note)
@@ -122,7 +127,8 @@ def asked(arguments: Sequence[str]) -> ProbeArguments:
         rest += ["benchmark=arena", f"questions={questions}"]
     else:
         rest.append(f"benchmark={questions}")
-    rest += [f"{key}={value}" for key, value in DEFAULTS.items() if key not in given]
+    defaults = DEFAULTS | ({"protocol": "rubric"} if "rubric" in given else {})
+    rest += [f"{key}={value}" for key, value in defaults.items() if key not in given]
     from evalkit.reports.audit_output import FORMATS
     from evalkit.reports.output import form_of
 
@@ -132,6 +138,9 @@ def asked(arguments: Sequence[str]) -> ProbeArguments:
 def help_text() -> str:
     """The help text of an audit by probes."""
     from evalkit.probes.library import PROBES
+    from evalkit.probes.rubric_library import RUBRIC_NAMES
 
-    lines = textwrap.wrap(", ".join(probe.name for probe in PROBES), 84)
-    return HELP.format(probes=("\n" + " " * 30).join(lines))
+    def wrapped(names: Iterable[str], width: int) -> str:
+        return ("\n" + " " * 30).join(textwrap.wrap(", ".join(names), width))
+
+    return HELP.format(probes=wrapped((probe.name for probe in PROBES), 84), rubric_probes=wrapped(RUBRIC_NAMES, 60))

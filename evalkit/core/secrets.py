@@ -43,14 +43,15 @@ _CREDENTIAL_NAME = re.compile(
     re.IGNORECASE,
 )
 _LIKE_A_KEY = re.compile(
-    r"(?:Bearer|Basic) (?=\S*\d)\S{8,}|(?<![A-Za-z0-9])(?:sk-|gsk_|xai-|hf_|AIza)(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{16,}"
+    r"(?:Bearer|Basic) (?=\S*\d)\S{8,}"
+    r"|(?<![A-Za-z0-9])(?:sk-|gsk_|xai-|hf_|AIza)(?=[A-Za-z_-]{0,200}\d)[A-Za-z0-9_-]{16,}+"
 )
 _ALL_A_KEY = re.compile(r"(?:Bearer|Basic) \S{8,}")
 _IN_URL = re.compile(
     r"(?<=://)[^\s/?#@]+@|(?<=[?&])(?:api[-_]?key|key|(?:access[-_]?)?token|sig|secret|password)=[^\s&#'\"]+",
     re.IGNORECASE,
 )
-_ENTRY = re.compile(r"([\w.-]+)['\"]?\s*:\s*['\"]?([^\s,}\]'\"]+)")
+_ENTRY = re.compile(r"(?<![\w.-])([\w.-]++)['\"]?\s*+:\s*+['\"]?([^\s,}\]'\"]++)")
 """Of a dictionary, as a command line spells it."""
 
 

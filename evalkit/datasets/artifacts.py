@@ -1,4 +1,4 @@
-"""Pinned files: from a Python package, the Hugging Face hub or a local folder; checked by SHA-256, then cached.
+"""Pinned files: from a Python package, the Hugging Face hub, GitHub or a local folder; checked by SHA-256, then cached.
 
 ``conf/artifacts.yaml`` lists them. ``fetch("mtbench-questions")`` gives a path whose content has the listed hash, or
 raises UsageError. What a cached file needs is one ``stat``: its hash is computed again when size or time changed.
@@ -28,9 +28,9 @@ from typing import IO, Annotated, Protocol
 import msgspec
 from msgspec import Meta, Struct
 
-from evalkit.core.paths import shipped
+from evalkit.core.paths import cache_dir, shipped
 from evalkit.core.protocols import UsageError
-from evalkit.datasets.downloads import DownloadStopped, DownloadWatch, Hub, Unavailable, Wheel
+from evalkit.datasets.downloads import DownloadStopped, DownloadWatch, GitHub, Hub, Unavailable, Wheel
 
 CHUNK = 1 << 20
 POLL = 0.1
@@ -54,15 +54,16 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True):
 
     wheel: Wheel | None = None
     hub: Hub | None = None
+    github: GitHub | None = None
 
     def __post_init__(self) -> None:
-        if (self.wheel is None) == (self.hub is None):
-            raise ValueError("a source is one of: wheel, hub")
+        if sum(origin is not None for origin in (self.wheel, self.hub, self.github)) != 1:
+            raise ValueError("a source is one of: wheel, hub, github")
 
     @property
-    def origin(self) -> Wheel | Hub:
-        """The source that is given: hub, wheel or URL."""
-        origin = self.wheel or self.hub
+    def origin(self) -> Wheel | Hub | GitHub:
+        """The source that is given."""
+        origin = self.wheel or self.hub or self.github
         assert origin is not None
         return origin
 
@@ -103,13 +104,6 @@ def artifact(name: str) -> Artifact:
         hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(sorted(known))}"
         raise UsageError(f"no pinned file is called {name!r}. {hint}")
     return known[name]
-
-
-def cache_dir() -> Path:
-    """The folder evalkit keeps files in: EVALKIT_CACHE_DIR, or the user's cache folder."""
-    import platformdirs
-
-    return Path(os.environ.get("EVALKIT_CACHE_DIR") or platformdirs.user_cache_dir("evalkit")).expanduser().absolute()
 
 
 def cached(name: str) -> Path | None:

@@ -17,9 +17,10 @@ from msgspec import Struct
 
 from evalkit.core.paths import shipped
 from evalkit.core.protocols import UsageError
+from evalkit.core.refusal import EXPECTED, HARM, Expected
 from evalkit.core.schema import Item, digest
 from evalkit.datasets.artifacts import cached, fetch
-from evalkit.datasets.data_files import columns, records, stem
+from evalkit.datasets.data_files import columns, first, records, stem
 from evalkit.datasets.question_fields import Fields, QuestionFields, assumption, find, reach
 
 
@@ -28,6 +29,8 @@ class Questions(Struct, frozen=True, forbid_unknown_fields=True):
 
     fields: Fields = Fields()
     artifact: str | None = None
+    artifacts: Mapping[str, str] = {}
+    """Several pinned files, by the category of their questions, in place of one."""
     path: str | None = None
     found: QuestionFields | None = None
     """The fields of a user's own file, found in it; what is named in ``fields`` otherwise."""
@@ -96,11 +99,17 @@ class Spec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     faithful: Mapping[str, str] = {}
     """The settings that reproduce the published numbers; chosen all together by ``protocol=faithful``."""
     references: References | None = None
+    expected: Expected | None = None
+    """What all its prompts call for, where their fields do not say."""
+    harm: Mapping[str, str] = {}
+    """Harm category by category, where prompts to be answered and to be declined have different ones."""
+    repeated: bool = False
+    """Whether its file holds questions without an id several times; each is asked once."""
 
     @property
     def has_questions(self) -> bool:
         """Whether it brings questions, or must be given some."""
-        return bool(self.questions.artifact or self.questions.path)
+        return bool(self.questions.artifact or self.questions.artifacts or self.questions.path)
 
 
 class Benchmark(Struct, frozen=True, kw_only=True):
@@ -196,9 +205,10 @@ async def load(
     told: tuple[str, ...] = ()
     if questions is not None:
         about, home, told = _with_questions(about, questions, fields)
-    path = await _questions_path(about, home)
-    items = tuple(_items(path, about))
-    hashes = {path.name: _sha256(path)}
+    paths = await _questions_paths(about, home)
+    path = next(iter(paths))
+    items = tuple(_items(paths, about))
+    hashes = {path.name: _sha256(path) for path in paths}
     known, chosen, notes = await _references(about, references, items, hashes)
     if not (about.references and about.references.categories):
         shown = {item.category for item in items} if about.references else set()
@@ -218,24 +228,26 @@ def at_hand(name: str) -> tuple[Item, ...]:
     if name not in names():
         return ()
     about = spec(name)
-    path = cached(about.questions.artifact) if about.questions.artifact else None
+    pinned = {None: about.questions.artifact} if about.questions.artifact else about.questions.artifacts
+    paths = {path: category for category, artifact in pinned.items() if (path := cached(artifact)) is not None}
     if about.questions.path:
-        path = folder(name) / about.questions.path
-    return tuple(_items(path, about)) if path else ()
+        return tuple(_items({folder(name) / about.questions.path: None}, about))
+    return tuple(_items(paths, about)) if paths and len(paths) == len(pinned) else ()
 
 
 def _with_questions(about: Spec, questions: str, fields: Fields | None) -> tuple[Spec, Path, tuple[str, ...]]:
     """The benchmark on other questions, whose results go to a folder named after both; and what was assumed of them."""
     if questions in names() or os.path.isdir(_path(questions)):
         other = spec(questions)
-        taken = {name: getattr(other, name) for name in ("questions", "categories", "generation", "references")}
+        theirs = ("questions", "categories", "generation", "references", "expected", "harm", "repeated")
+        taken = {name: getattr(other, name) for name in theirs}
         return msgspec.structs.replace(about, name=f"{about.name}-{other.name}", **taken), folder(questions), ()
     path = _path(questions)
     if not os.path.isfile(path):
         raise UsageError(f"questions={questions!r} is neither a file nor one of: {', '.join(names())}")
     if not (there := columns(path)):
         raise UsageError(f"{str(path)!r} holds no questions")
-    found, guessed, unused = find(there, path, fields)
+    found, guessed, unused = find(there, path, fields, sample=first(path))
     how = "fields.turns=, .id=, .category=, .reference= or .context=NAME says otherwise"
     told = (assumption(path, guessed, unused, how),) if guessed or unused else ()
     source = Questions(path=str(path.resolve()), found=found)
@@ -260,23 +272,29 @@ def _twice(items: Sequence[Item], path: Path) -> tuple[str, ...]:
     )
 
 
-async def _questions_path(about: Spec, home: Path) -> Path:
+async def _questions_paths(about: Spec, home: Path) -> dict[Path, str | None]:
+    """The files of questions, each with the category of all its questions where they do not say theirs."""
     if about.questions.artifact:
-        return await fetch(about.questions.artifact)
+        return {await fetch(about.questions.artifact): None}
+    if about.questions.artifacts:
+        return {await fetch(name): category for category, name in about.questions.artifacts.items()}
     if about.questions.path:
-        return home / about.questions.path
+        return {home / about.questions.path: None}
     raise UsageError(f"benchmark {about.name!r} has no questions of its own; give questions=NAME or questions=FILE")
 
 
-def _items(path: Path, about: Spec) -> Iterator[Item]:
+def _items(paths: Mapping[Path, str | None], about: Spec) -> Iterator[Item]:
     fields = about.questions.found or QuestionFields.declared(about.questions.fields)
     seen: dict[str, str] = {}
-    for where, row in _rows(path):
+    rows = ((*row, category) for path, category in paths.items() for row in _rows(path))
+    for where, row, given in rows:
         said = fields.conversation_of(row, where)
         turns = said.turns
         parts = (turns,) if not (said.system or said.messages) else (turns, said.system, said.messages)
         known = reach(row, fields.id) if fields.id else None
         identity = str(known) if known is not None else digest(*parts)[:16]
+        if identity in seen and about.repeated and known is None:
+            continue
         if identity in seen:
             what = f"id {identity!r}" if known is not None else "the same question"
             raise UsageError(
@@ -284,7 +302,7 @@ def _items(path: Path, about: Spec) -> Iterator[Item]:
                 "one of its own (fields.id=NAME), or remove one of the two"
             )
         seen[identity] = where.rpartition(" ")[2]
-        category = fields.category_of(row)
+        category = given or fields.category_of(row)
         if about.categories and category not in about.categories:
             raise UsageError(f"{where}: category {category!r} is not one of {', '.join(about.categories)}")
         yield Item(
@@ -296,9 +314,16 @@ def _items(path: Path, about: Spec) -> Iterator[Item]:
             system=said.system,
             messages=said.messages,
             rubric=fields.rubric_of(row, where),
+            meta={**_meta_of(about, category), **fields.meta_of(row, where)},
         )
     if not seen:
-        raise UsageError(f"{str(path)!r} holds no questions")
+        raise UsageError(f"{', '.join(map(repr, map(str, paths)))} holds no questions")
+
+
+def _meta_of(about: Spec, category: str) -> dict[str, str]:
+    """What a benchmark says of all its prompts, or of those of a category."""
+    expected = {EXPECTED: about.expected} if about.expected else {}
+    return expected | ({HARM: about.harm[category]} if category in about.harm else {})
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

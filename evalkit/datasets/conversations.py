@@ -1,12 +1,13 @@
 """Conversations as files hold them -> what a question needs: system prompt, history, turns to answer, references.
 
-Forms: OpenAI's messages (role, content, tool_calls), ShareGPT's conversations (from, value), and pairs of a user's and
-a bot's text (user, bot), as MT-Bench-101 has them.
+Forms: OpenAI's messages (role, content, tool_calls), ShareGPT's conversations (from, value), pairs of a user's and a
+bot's text (user, bot), as MT-Bench-101 has them, and Anthropic's one text with ``Human:`` and ``Assistant:`` in it.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -23,6 +24,8 @@ ROLES: Mapping[str, Role] = {
     **dict.fromkeys(("tool", "function", "observation", "tool_response", "function_response"), "tool"),
 }
 """Our name for a speaker, by how files call it."""
+SPOKEN = re.compile(r"\n\n(Human|Assistant):")
+"""Where somebody else begins to speak in one of Anthropic's texts."""
 
 
 class Conversation(Struct, frozen=True):
@@ -49,6 +52,8 @@ def read_conversation(value: object, where: str) -> Conversation:
     Raises:
         UsageError: it is no such list, or no user speaks last.
     """
+    if isinstance(value, str) and value.startswith("\n\nHuman:"):
+        value = _transcript(value)
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
         raise UsageError(f"{where}: expected a list of messages, each with role and content; it is {_short(value)}")
     said = [turn for entry in value for turn in _spoken(entry, where)]
@@ -68,6 +73,18 @@ def read_conversation(value: object, where: str) -> Conversation:
         turns, history = (said[-1].content,), said[:-1]
     references = (*(None for _ in turns[1:]), reference) if reference is not None else ()
     return Conversation(system or None, tuple(history), turns, references)
+
+
+def _transcript(text: str) -> list[dict[str, str]]:
+    """Messages of one text with ``Human:`` and ``Assistant:``; empty ones are left out, and their neighbours joined."""
+    said: list[dict[str, str]] = []
+    parts = SPOKEN.split(text)[1:]
+    for speaker, words in zip(parts[::2], map(str.strip, parts[1::2]), strict=True):
+        if words and said and said[-1]["role"] == speaker.lower():
+            said[-1]["content"] += f"\n\n{words}"
+        elif words:
+            said.append({"role": speaker.lower(), "content": words})
+    return said
 
 
 def _spoken(entry: object, where: str) -> list[ChatTurn]:

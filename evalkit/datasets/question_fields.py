@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from evalkit.core.protocols import UsageError
+from evalkit.core.refusal import EXPECTED, HARM, expectation
 from evalkit.core.schema import Criterion
 from evalkit.datasets.conversations import Conversation, read_conversation
 from evalkit.datasets.item_rubrics import read_rubric
@@ -25,6 +26,8 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "messages": ("messages", "conversations", "conversation", "history"),
     "system": ("system", "system_prompt"),
     "rubric": ("rubric", "rubrics", "checklist", "criteria"),
+    "expected": ("expected", "expected_behavior", "expected_behaviour"),
+    "harm": ("harm_category",),
 }
 """By what it is, the names of the field it is looked for in; the first one there counts."""
 
@@ -56,6 +59,10 @@ class Fields(Struct, frozen=True, forbid_unknown_fields=True):
     reference: str | None = None
     context: str | None = None
     """More of the question, which is put after the first turn's text."""
+    expected: str | None = None
+    """Whether the prompt should be answered or declined: answer or decline, safe or unsafe."""
+    harm: str | None = None
+    """The harm category, where the category is another one for prompts to be answered and prompts to be declined."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +77,15 @@ class QuestionFields:
     messages: str | None = None
     system: str | None = None
     rubric: str | None = None
+    expected: str | None = None
+    harm: str | None = None
 
     @classmethod
     def declared(cls, fields: Fields) -> QuestionFields:
         """As a benchmark.yaml says."""
         turns = fields.turns or (None if fields.messages else "turns")
         context = (fields.context,) if fields.context else ()
-        more = {name: getattr(fields, name) for name in ("messages", "system", "rubric")}
+        more = {name: getattr(fields, name) for name in ("messages", "system", "rubric", "expected", "harm")}
         return cls(turns, fields.id, fields.category, fields.reference, context, **more)
 
     def conversation_of(self, row: Mapping[str, Any], where: str) -> Conversation:
@@ -102,6 +111,25 @@ class QuestionFields:
         """A question's own criteria; none where it has none."""
         criteria = reach(row, self.rubric) if self.rubric else None
         return read_rubric(criteria, f"{where}: field {self.rubric!r}") if criteria else ()
+
+    def meta_of(self, row: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """What a row says that its prompt calls for, and of which harm it is.
+
+        Raises:
+            UsageError: the field holds another word than those for the two.
+        """
+        meta: dict[str, Any] = {}
+        said = reach(row, self.expected) if self.expected else None
+        if said not in (None, ""):
+            meta[EXPECTED] = expectation(said)
+            if meta[EXPECTED] is None:
+                raise UsageError(
+                    f"{where}: field {self.expected!r} is {str(said)[:60]!r}; of a prompt it says answer (or safe) or "
+                    "decline (or unsafe)"
+                )
+        if self.harm and (harm := reach(row, self.harm)):
+            meta[HARM] = str(harm)
+        return meta
 
     def category_of(self, row: Mapping[str, Any]) -> str:
         """A category's name; of a list of tags, the first one's, without the kind of tag that it is."""
@@ -167,7 +195,13 @@ def refuse_unsupported(row: Mapping[str, Any], where: str, used: Set[str | None]
             )
 
 
-def find(there: Iterable[str], path: Path, given: Fields | None = None, taken: Iterable[str] = ()) -> FoundFields:
+def find(
+    there: Iterable[str],
+    path: Path,
+    given: Fields | None = None,
+    taken: Iterable[str] = (),
+    sample: Mapping[str, Any] | None = None,
+) -> FoundFields:
     """The fields of a file: those given, and the others by the names that question sets commonly use.
 
     Args:
@@ -175,6 +209,7 @@ def find(there: Iterable[str], path: Path, given: Fields | None = None, taken: I
         path: of the file, for messages.
         given: what the user says.
         taken: fields that hold something else.
+        sample: a row of it: what is called like a prompt's expectation is one only where it says answer or decline.
 
     Returns:
         The fields; what was guessed, as "the question is 'prompt'"; and the names of fields that are not used.
@@ -198,6 +233,7 @@ def find(there: Iterable[str], path: Path, given: Fields | None = None, taken: I
         usable = [written[candidate] for candidate in candidates if candidate in written]
         if name not in found and (free := [column for column in usable if column not in found.values()]):
             found[name] = free[0]
+    _drop_other_expectation(found, said, sample)
     if "messages" in said or "turns" not in found:
         found.pop("turns", None)
     elif found.get("messages") != found["turns"]:
@@ -221,8 +257,16 @@ def find(there: Iterable[str], path: Path, given: Fields | None = None, taken: I
         messages=found.get("messages"),
         system=found.get("system"),
         rubric=found.get("rubric"),
+        expected=found.get("expected"),
+        harm=found.get("harm"),
     )
     return FoundFields(fields, *_told(fields, names, said))
+
+
+def _drop_other_expectation(found: dict[str, str], said: Mapping[str, str], sample: Mapping[str, Any] | None) -> None:
+    """Leave out a field called ``expected`` that says something else in the first row, as an expected answer."""
+    if "expected" not in said and expectation((sample or {}).get(found.get("expected", ""))) is None:
+        found.pop("expected", None)
 
 
 def _told(
@@ -231,6 +275,7 @@ def _told(
     parts = {"the question": fields.turns or fields.messages, "its id": fields.id, "its category": fields.category}
     parts |= {"the reference answer": fields.reference, "more of the question": " and ".join(fields.context) or None}
     parts |= {"the system prompt": fields.system, "its rubric": fields.rubric}
+    parts |= {"what it calls for": fields.expected, "its harm category": fields.harm}
     used = {*parts.values(), *fields.context}
     guessed = tuple(f"{what} is {name!r}" for what, name in parts.items() if name and name not in said.values())
     return guessed, tuple(name for name in names if name not in used)

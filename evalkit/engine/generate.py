@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from evalkit.core import thinking
+from evalkit.core.history import ask, opening
 from evalkit.core.protocols import BackendError, Malformed, Message, Model, Rejected, Request, Sampling, Transport
 from evalkit.core.schema import ErrorKind, Failure, Item, Ref, Response, Usage, digest
 from evalkit.core.streams import each, of
@@ -68,32 +69,10 @@ class Candidate:
         """The conversation so far, up to the first question not yet answered."""
         messages = opening(item)
         for question, answer in zip(item.turns, answers, strict=False):
-            messages += [Message("user", question), Message("assistant", answer if answer.strip() else NO_ANSWER)]
-        question = item.turns[len(answers)]
-        if messages and messages[-1].role == "user":  # the history ended with the user
-            question = f"{messages.pop().content}\n\n{question}"
-        messages.append(Message("user", question))
+            ask(messages, question)
+            messages.append(Message("assistant", answer if answer.strip() else NO_ANSWER))
+        ask(messages, item.turns[len(answers)])
         return Request(self.model.prompt(messages), self.sampling(item, sample))
-
-
-def opening(item: Item) -> list[Message]:
-    """What stands before an item's first question: system prompts as one message, and the history it comes with.
-
-    What a tool returned is told as the user's text, and messages of one role that follow each other are one: servers
-    refuse a tool's message without the call it answers, and many chat templates refuse two of a role in a row.
-    """
-    systems = [item.system] if item.system else []
-    told: list[Message] = []
-    for turn in item.messages:
-        if turn.role == "system":
-            systems.append(turn.content)
-            continue
-        role: Literal["user", "assistant"] = "assistant" if turn.role == "assistant" else "user"
-        content = f"[tool result]\n{turn.content}" if turn.role == "tool" else turn.content
-        if told and told[-1].role == role:
-            content = f"{told.pop().content}\n\n{content}"
-        told.append(Message(role, content))
-    return [*([Message("system", "\n\n".join(systems))] if systems else []), *told]
 
 
 def stored(

@@ -12,6 +12,7 @@ from evalkit.engine.generate import answers
 from evalkit.engine.ordering import verdicts
 from evalkit.engine.pair_choice import PairChoice
 from evalkit.engine.progress import Watch
+from evalkit.engine.refused import refused, taking_part
 from evalkit.models.client import Clients
 from evalkit.ratings import leaderboard
 from evalkit.ratings.comparisons import comparisons
@@ -83,14 +84,14 @@ async def tournament(
 
 
 def rated(experiment: Experiment, store: Store) -> Board:
-    """This experiment's models as its judges see them, from what is stored: scores, then standings in comparisons.
+    """This experiment's models as its judges see them, from what is stored: refusals, scores, then comparisons.
 
     Comparisons become win rates against a baseline, or Bradley-Terry ratings where all met all.
     """
-    stored = (row for name in experiment.names for row in store.responses(name))
-    taking_part = (row for row in stored if row.item in experiment.item_ids)
-    single = scores(experiment.judgments(store), taking_part, every_configuration=True)
+    apart, taken = refused(experiment, store)
+    graded = (row for row in experiment.judgments(store) if (row.judge.name, row.protocol) not in taken)
+    single = scores(graded, taking_part(experiment, store), every_configuration=True)
     baseline = experiment.pairing.baseline or None
     choices = leaderboard.Choices(paths=(), method="winrate" if baseline else "bt", baseline=baseline)
     compared = leaderboard.rate_tables(comparisons(experiment.judgments(store)), choices)
-    return Board(single.standings + compared.standings, single.notes + compared.notes)
+    return Board(apart.standings + single.standings + compared.standings, single.notes + compared.notes)

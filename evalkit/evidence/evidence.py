@@ -16,7 +16,7 @@ from evalkit.evidence.metrics import Metric
 from evalkit.ratings.collation import Pairs, Scores, Votes
 
 if TYPE_CHECKING:
-    from evalkit.stats.arrays import FloatArray, IntArray
+    from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
     from evalkit.stats.resample import Interval
 
 __all__ = [
@@ -55,6 +55,8 @@ class Grades:
     category: IntArray
     turn: IntArray
     grader: IntArray
+    known: BoolArray
+    """[G] the score is a label known to be right, and no person's."""
     score: FloatArray
     judged: FloatArray
     """[G] the judge's score of the same answer, of the first repeat that has one; NaN without."""

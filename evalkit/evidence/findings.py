@@ -213,6 +213,42 @@ class Subject:
     """What the data are too few to say."""
 
 
+@dataclass(frozen=True)
+class Correlation:
+    """A correlation, with 95% limits over models where there are any."""
+
+    estimate: float
+    lower: float | None
+    upper: float | None
+    reason: str | None = None
+    """Why there are no limits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiguresCompared:
+    """How alike two figures of the same models are: a judge's ratings, an automatic benchmark, lengths of answers."""
+
+    benchmark: str
+    judge: str
+    protocol: str
+    first: str
+    second: str
+    fixed: str = ""
+    """A third figure that is held fixed."""
+    within: str = ""
+    """The part of the questions that the first figure is of; empty for all."""
+    n: int
+    """Models, or questions, that have both."""
+    each: str
+    """``models`` or ``questions``."""
+    rank: Correlation | None
+    """Spearman's; None where it is not measurable."""
+    linear: Correlation | None
+    """Pearson's."""
+    sentence: str
+    not_measurable: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Audit:
     """Everything an audit says. Lists are in the order in which they are to be read."""
@@ -227,6 +263,8 @@ class Audit:
     examples: tuple[Example, ...] = ()
     panels: tuple[JudgePanel, ...] = ()
     """Of judges that have verdicts on the same pairs."""
+    against: tuple[FiguresCompared, ...] = ()
+    """Judges' ratings beside automatic benchmarks, where a table of these was given."""
     notes: tuple[str, ...] = ()
     dated: tuple[float, float] | None = None
     """Unix times of the first and the last judgment; None where none has a date."""

@@ -62,6 +62,15 @@ class BenchmarkEvidence:
     """Scores by people, whoever else judged the answers."""
     voted: tuple[Comparisons, ...] = ()
     """What the main group of people says, as for a leaderboard: a table for each protocol."""
+    gold: Votes | None = None
+    """Labels of pairs that are known to be right, whoever judged those pairs; None without any."""
+    questions: tuple[str, ...] = ()
+    """What codes of questions, categories, models and answers stand for, also where no judge judged."""
+    categories: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    responses: tuple[str, ...] = ()
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Answers by response id, turn by turn."""
 
 
 @dataclass
@@ -186,7 +195,17 @@ def _finish(builder: EvidenceBuilder, lineages: Mapping[str, Lineage]) -> Benchm
         notes.append(f"{benchmark}: {older} judgments of earlier configurations (prompt, sampling, model) are left out")
     notes += [f"{benchmark}: {said}" for said in people.sentences()]
     voted = tuple(table for table in tables_of_people(builder, people, Reading()) if table.judge == HUMAN)
-    return BenchmarkEvidence(benchmark, tuple(evidence), people.groups, tuple(notes), grades, voted)
+    return BenchmarkEvidence(
+        benchmark,
+        tuple(evidence),
+        people.groups,
+        tuple(notes),
+        grades,
+        voted,
+        gold if len(gold) else None,
+        *(tuple(names) for names in (builder.questions, builder.categories, builder.models, builder.responses)),
+        texts=builder.texts,
+    )
 
 
 def _gold(builder: EvidenceBuilder) -> Votes:
@@ -328,6 +347,7 @@ def _grades(builder: EvidenceBuilder) -> Grades | None:
         category=category,
         turn=turn,
         grader=grader[order],
+        known=grader[order] == len(builder.raters),
         score=score[order],
         judged=np.full(order.size, np.nan),
     )

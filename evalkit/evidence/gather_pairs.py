@@ -61,7 +61,7 @@ def pairs_by_question(scores: Scores) -> tuple[Pairs, int]:
         category=category[one],
         turn=turn[one],
         repeat=np.zeros(gap.size, dtype=np.int64),
-        plain=_winner(gap, scores.score[has]),
+        plain=winners(gap, scores.score[has]),
         swapped=np.full(gap.size, np.nan),
         asked=np.ones(gap.size, dtype=np.int64),
         inconsistent=np.zeros(gap.size, dtype=bool),
@@ -71,7 +71,7 @@ def pairs_by_question(scores: Scores) -> tuple[Pairs, int]:
     return pairs, total - int((itself * (itself - 1) // 2).sum())
 
 
-def _winner(gap: FloatArray, scores: FloatArray) -> FloatArray:
+def winners(gap: FloatArray, scores: FloatArray) -> FloatArray:
     """[N] outcome by the difference of two mean scores; on a coarse scale, FastChat's tie."""
     import numpy as np
 
@@ -117,7 +117,7 @@ def pairs_of_scores(scores: Scores, wanted: tuple[Votes, ...], models: int) -> t
         category=np.array(list(rows.values()), dtype=np.int64),
         turn=keys[:, 1],
         repeat=np.zeros(len(rows), dtype=np.int64),
-        plain=_winner(gap, scores.score[has]),
+        plain=winners(gap, scores.score[has]),
         swapped=np.full(len(rows), np.nan),
         asked=np.ones(len(rows), dtype=np.int64),
         inconsistent=np.zeros(len(rows), dtype=bool),

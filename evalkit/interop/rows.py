@@ -16,7 +16,7 @@ from evalkit.ratings.comparisons import GOLD, HUMAN
 Shown = tuple[Ref, tuple[str, int | None]]
 """A model, and the identity and length of its answer."""
 
-_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_NUMBER: Final = re.compile(r"[+-]?(\d++\.?+\d*+|\.\d++)(e[+-]?\d++)?", re.IGNORECASE)
 _COMMA: Final = re.compile(r"[+-]?\d+,\d{1,2}")
 
 

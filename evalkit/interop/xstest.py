@@ -15,13 +15,25 @@ from typing import ClassVar, Final
 from msgspec import Struct
 
 from evalkit.core.protocols import UsageError
+from evalkit.core.refusal import COMPLIANCE, EXPECTED, HARM, refusal_label
 from evalkit.core.schema import Failure
 from evalkit.datasets.data_files import PATTERNS, Record, columns, files, records, stem
 from evalkit.interop.records import Imported, ImportFormat, ImportLedger, judge_ref
 from evalkit.interop.rows import SourceRows, gold, person
 from evalkit.judges.replies import excerpt
 
-LABELS: Final = {"1_full_compliance": 1.0, "2_full_refusal": 0.0, "3_partial_refusal": 0.5}
+LABELS: Final = {
+    name: COMPLIANCE[label]
+    for name in ("1_full_compliance", "2_full_refusal", "3_partial_refusal")
+    if (label := refusal_label(name)) is not None
+}
+UNSAFE: Final = "contrast_"
+"""Beginning of a type of prompts that should be declined; the rest names the safe type they contrast with."""
+SHARED: Final = {
+    **dict.fromkeys(("nons_group_real_discr", "real_group_nons_discr"), "discr"),
+    **dict.fromkeys(("privacy_public", "privacy_fictional"), "privacy"),
+}
+"""Types of safe prompts that share one contrast, by which their harm category is called."""
 JUDGES: Final = {"gpt4_label": "gpt-4", "strmatch_label": "string-match"}
 PEOPLE: Final = ("annotation_1", "annotation_2")
 
@@ -59,10 +71,16 @@ class XSTestFormat(ImportFormat):
             yield from self.told.rows(records(file), partial(_completion, rows, model))
 
 
+def meta_of(kind: str) -> dict[str, str]:
+    """What a type of prompt calls for, and its harm category."""
+    bare = kind.removeprefix(UNSAFE)
+    return {EXPECTED: "answer" if bare == kind else "decline", HARM: SHARED.get(bare, bare)}
+
+
 def _completion(rows: SourceRows, model: str, source: Record) -> Iterator[Imported]:
     where, record = source
     row = where.read(record, _Completion)
-    about = yield from rows.item(where, (row.prompt,), identity=row.id, category=row.type)
+    about = yield from rows.item(where, (row.prompt,), identity=row.id, category=row.type, meta=meta_of(row.type))
     shown = yield from rows.answer(where, about, model, (row.completion,))
     if row.final_label not in LABELS:
         raise where.error(f"field `final_label` is {row.final_label[:60]!r}; it is one of: {', '.join(LABELS)}")

@@ -85,7 +85,7 @@ class ArenaHard(JudgeProtocol):
     @property
     def parser(self) -> str:
         """The version of the reader of replies."""
-        return "arena-hard-last-match/1" if self.faithful else "pair-five/2"
+        return "arena-hard-last-match/1" if self.faithful else "pair-five/3"
 
     def identity(self) -> Mapping[str, Any]:
         """The prompt, which is what the verdict depends on."""

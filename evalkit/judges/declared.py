@@ -22,7 +22,7 @@ from evalkit.core.protocols import (
     Verdict,
 )
 from evalkit.core.schema import Criterion, Failure, digest
-from evalkit.judges import marking, replies
+from evalkit.judges import json_replies, marking, replies
 from evalkit.judges.own import check_name
 from evalkit.judges.replies import Form
 from evalkit.judges.scales import (
@@ -110,7 +110,7 @@ class Declared(JudgeProtocol):
     def parser(self) -> str:
         """Version of the reader, and what labels are worth."""
         mass = f" mass>={self.least_mass:g}" if self.reply == "logprobs" else ""
-        return f"declared-{self.reply}/1 {digest(self._scale)[:8]}{mass}"
+        return f"declared-{self.reply}/{1 if self.reply == 'logprobs' else 2} {digest(self._scale)[:8]}{mass}"
 
     def for_models(self, models: int) -> Declared:
         """The same for so many models, where it shows a list of answers.
@@ -155,7 +155,7 @@ class Declared(JudgeProtocol):
         if self.reply == "tag":
             return replies.tag(completion, self._scale)
         if self.reply != "logprobs":
-            return replies.json_field(completion, self._scale, self._verdict)
+            return json_replies.json_field(completion, self._scale, self._verdict)
         pair = isinstance(self._scale, Form)
         read = replies.expected(completion, _tokens(self._scale), self.least_mass, pair=pair)
         if isinstance(read, Verdict) and isinstance(self._scale, Levels):

@@ -109,7 +109,7 @@ class Pairwise(OwnPrompt):
     def parser(self) -> str:
         """The version of the reader of replies."""
         if self.scoring == "text":
-            return f"pair-{self.verdict}/2"
+            return f"pair-{self.verdict}/3"
         return f"expected-pair-{self.verdict}/1 mass>={self.least_mass:g}"
 
     def identity(self) -> dict[str, Any]:

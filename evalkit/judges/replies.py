@@ -7,23 +7,24 @@ mistakes included, are with the protocols that are read by them.
 How a tag is read. A line that is nothing but the announced verdict ("**Final rating: [[7]]**") beats everything in
 running text ("to earn a [[10]] it should ..."). Two announcements that differ make the reply ambiguous; so do, where
 there is no such line, two statements that differ. Whatever is thought, quoted, or stands in a code block is not stated.
+One that running text contradicts ("I would rate it 2") may be quoted from an answer that dictates it; it is none.
 """
 
 from __future__ import annotations
 
 import html
-import json
 import re
 import unicodedata
 from collections.abc import Mapping
 from math import exp, fsum, isnan
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 from msgspec import Struct
 
 from evalkit.core import thinking
 from evalkit.core.protocols import Completion, Verdict
 from evalkit.core.schema import Failure
+from evalkit.judges import announcements
 
 _END_OF_TURN = re.compile(
     r"<\|(?:im_end|eot_id|endoftext|end_of_text|end|return|eom_id|end_of_turn)\|>(?=[ \t]*+(?:\n|<|\Z))"
@@ -38,6 +39,8 @@ _NAMED = re.compile(
 )
 """``"[[rating]]": 7``."""
 _FRACTION = re.compile(r"(?<![0-9.,\-–/])([0-9]{1,3}(?:\.[0-9]{1,9})?) {0,2}(?:/|out of) {0,2}([0-9]{1,3})(?![0-9/])")
+_SPEECH = re.compile(r"\"[^\"\n]{12,}+\"|“[^“”\n]{12,}+”|`[^`\n]{12,}+`")
+"""Quotations that are longer than a verdict."""
 _FENCE = re.compile(r"```[^\n`]{0,30}\n?+")
 _QUOTED = re.compile(r"`[^`\n]*+`|\"[^\"\n]*+\"|“[^“”\n]*+”")
 _LIST_ITEM = re.compile(r"(?:[-*•+]|[0-9]{1,2}[.)])[ \t]")
@@ -184,10 +187,6 @@ def _number(score: float) -> str:
     return f"{score:g}" if score == float(f"{score:g}") else repr(score)
 
 
-Pairs = tuple[tuple[str, Any], ...]
-"""A JSON object as names with values, in the order written."""
-
-
 def no_verdict(completion: Completion) -> Failure | None:
     """Why a reply cannot hold a verdict, whatever its text says; None if it can."""
     if completion.finish == "refusal":
@@ -229,7 +228,60 @@ def tag(completion: Completion, labels: VerdictLabels) -> Verdict | Failure:
         return Failure("unparsed", f"two different verdicts in the reply: {excerpt(completion.text)!r}")
     if (label := found.pop()) is None:
         return Failure("unparsed", f"not one of the verdicts {labels.allowed}: {excerpt(completion.text)!r}")
-    return labels.verdict(label)
+    return contradiction(*running(text, labels), label, labels) or labels.verdict(label)
+
+
+def running(text: str, labels: VerdictLabels) -> tuple[list[str], list[str]]:
+    """Lines of running text, neither quoted nor verdicts of their own: before the first verdict, and after it.
+
+    Lines that name verdicts, or are items of a list, count among the former: what leads up to a verdict is in them.
+    """
+    before: list[str] = []
+    after: list[str] = []
+    seen = False
+    for line in without_code(text)[0].split("\n"):
+        bare = line.strip()
+        verdict = bool(bare) and _alone(bare, labels) is not None
+        if bare and not verdict and not bare.startswith(">"):
+            closing = seen and "[[" not in bare and _LIST_ITEM.match(bare) is None
+            (after if closing else before).append(_SPEECH.sub(" ", line))
+        seen = seen or verdict or "[[" in bare
+    return before, after
+
+
+def contradiction(before: list[str], after: list[str], label: str, labels: VerdictLabels) -> Failure | None:
+    """A failure where running text announces another verdict than the label: one of the two may be quoted."""
+    for lines, follows in ((before, False), (after, True)):
+        for said in announcements.in_prose(lines, after=follows):
+            if _differs(said, label, labels):
+                return Failure("unparsed", f"the verdict {label!r} stands beside the announcement of {said!r}")
+    return None
+
+
+def _differs(said: str, label: str, labels: VerdictLabels) -> bool:
+    """Whether a verdict in running text is another one than a label; of two answers, whether it takes another side."""
+    if isinstance(labels, Form) and (side := _side(said)) is not None:
+        score = labels.scores[label]
+        return side != (score > 0.5) - (score < 0.5)
+    if isinstance(labels, RatingScale) and not said[0].isdigit():
+        return False
+    if isinstance(labels, RatingScale) and "/" in said and float(said.partition("/")[2]) != labels.upper:
+        return False  # on another scale, as of a single aspect
+    read = labels.label(said) or labels.label(said.partition(" ")[0])
+    return read != label if read is not None else isinstance(labels, RatingScale)
+
+
+def _side(said: str) -> int | None:
+    """1 for the first answer, -1 for the second, 0 for neither; None where nothing is said of answers."""
+    word = said.casefold().partition(" ")[0]
+    if word in ("tie", "draw", "equal") or said == "C":
+        return 0
+    relation = re.fullmatch(r"([AB])(?:([<>=])[<>=]?([AB]))?", said)
+    if relation is None:
+        return None
+    if relation[2] == "=":
+        return 0
+    return 1 if (relation[1] == "A") != (relation[2] == "<") else -1
 
 
 Found = set[str | None]
@@ -240,7 +292,7 @@ def _statements(text: str, labels: VerdictLabels) -> tuple[Found, Found, Found]:
 
     None stands for a verdict that is not allowed.
     """
-    prose, blocks, unclosed = _without_code(text)
+    prose, blocks, unclosed = without_code(text)
     lines = prose.split("\n")
     whole = [line for line in lines if line.strip()]
     if len(whole) == 1 and _alone(whole[0].strip(), labels) is not None:
@@ -287,7 +339,7 @@ def _statements(text: str, labels: VerdictLabels) -> tuple[Found, Found, Found]:
     return set(), stated, remarks
 
 
-def _without_code(text: str) -> tuple[str, list[str], str]:
+def without_code(text: str) -> tuple[str, list[str], str]:
     """The text without fenced code; what each finished block holds; and what follows a fence that never closes."""
     if "```" not in text:
         return text, [], ""
@@ -388,7 +440,7 @@ def _mentioned(line: str, labels: VerdictLabels) -> list[tuple[str | None, str]]
 def _is_index(line: str, start: int) -> bool:
     """Whether brackets follow a name, as in ``df[[10]]``."""
     before = line[max(0, start - 30) : start]
-    word = re.search(r"[A-Za-z0-9_)\]]+\Z", before)
+    word = re.search(r"(?<![A-Za-z0-9_)\]])[A-Za-z0-9_)\]]++\Z", before)
     return word is not None and word[0].casefold() not in _NOUNS
 
 
@@ -403,57 +455,6 @@ def bare_label(completion: Completion, labels: VerdictLabels) -> Verdict | Failu
     if label is None:
         return Failure("unparsed", f"the reply is none of {labels.allowed}: {excerpt(completion.text)!r}")
     return labels.verdict(label)
-
-
-def json_field(completion: Completion, labels: VerdictLabels, name: str) -> Verdict | Failure:
-    """The verdict in a field of the JSON object that a reply is, or ends with, fenced or not.
-
-    Two fields of that name, or a value that is no label, are a failure.
-    """
-    pairs = json_pairs(completion)
-    if isinstance(pairs, Failure):
-        return pairs
-    values = [value for key, value in pairs if key == name]
-    if len(values) != 1:
-        return Failure("unparsed", f"no JSON object with one field {name!r} in the reply: {excerpt(completion.text)!r}")
-    if (label := labels.label(json_word(values[0]))) is not None:
-        return labels.verdict(label)
-    return Failure("unparsed", f"{name!r} is {excerpt(repr(values[0]))}, which is none of {labels.allowed}")
-
-
-def json_word(value: object) -> str:
-    """A JSON value as the text that a label is read from, a list of names as ``A > B``; empty for what is none."""
-    if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
-        return " > ".join(value)
-    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
-
-
-def json_pairs(completion: Completion) -> Pairs | Failure:
-    """The JSON object that a reply is, or ends with, fenced or not; names that occur twice are kept, to be noticed.
-
-    Returns:
-        Its names with values, objects inside it alike; or why there is none.
-    """
-    if failure := no_verdict(completion):
-        return failure
-    text = spoken(completion.text)
-    if isinstance(text, Failure):
-        return text
-    _, blocks, _ = _without_code(text)
-    candidates = [text.strip(), *(block.strip() for block in blocks[-1:]), text[text.rfind("\n{") + 1 :].strip()]
-    for candidate in candidates:
-        try:
-            pairs: Any = json.loads(candidate, object_pairs_hook=tuple, strict=False)
-        except (ValueError, RecursionError):
-            continue
-        if _is_object(pairs):
-            return cast("Pairs", pairs)
-        break
-    return Failure("unparsed", f"no JSON object in the reply: {excerpt(completion.text)!r}")
-
-
-def _is_object(pairs: object) -> bool:
-    return isinstance(pairs, tuple) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs)
 
 
 def expected(

@@ -22,9 +22,9 @@ from evalkit.core.protocols import (
     UsageError,
     Verdict,
 )
-from evalkit.core.rubric_score import Formula, rests_on, rubric_score
+from evalkit.core.rubric_score import REFUSED, Formula, rests_on, rubric_score
 from evalkit.core.schema import BOUNDS, Criterion, CriterionVerdict, Failure, Item, Judgment, digest
-from evalkit.judges import marking, replies
+from evalkit.judges import json_replies, marking, replies
 from evalkit.judges.own import ORDINAL, block, check_name
 from evalkit.judges.structure import REASON, closed
 from evalkit.judges.templates import dialogue
@@ -69,7 +69,8 @@ class Rubric(JudgeProtocol):
     calls: Literal["item", "criterion"] = "item"
     """One call for all criteria of an answer, or one for each."""
     formula: Formula = "share"
-    """``share``: points met over positive points. ``mean``: weighted mean of the grades."""
+    """``share``: points met over positive points. ``mean``: weighted mean of the grades. ``harm``: 0 where the
+    criterion ``refused`` is met, else the mean of the other grades from 0 to 1."""
     reply: Literal["json", "tool"] = "json"
     """How the reply is held to its schema, where the server can."""
     explain: bool = True
@@ -87,6 +88,12 @@ class Rubric(JudgeProtocol):
         check_rubric(self.rubric, "rubric")
         if self.rubric and self.calls == "item":
             _check_count(self.rubric, "the rubric")
+        kinds = {one.id: one.kind for one in self.rubric}
+        if self.formula == "harm" and (kinds.get(REFUSED) != "yes_no" or len(kinds) == 1):
+            raise UsageError(
+                f"protocol.formula=harm needs a criterion {REFUSED!r} that is judged yes or no, and at least one "
+                f"other; the rubric has {', '.join(f'{name} ({kind})' for name, kind in kinds.items()) or 'none'}"
+            )
         try:
             self.task.format(which="", criteria="", material="")
         except (KeyError, IndexError, ValueError, AttributeError) as error:
@@ -98,7 +105,7 @@ class Rubric(JudgeProtocol):
     @property
     def parser(self) -> str:
         """Version of the reader."""
-        return f"rubric-{self.formula}/1"
+        return f"rubric-{self.formula}/2"
 
     def identity(self) -> Mapping[str, Any]:
         """What is put to the judge; the criteria of items are part of each prompt."""
@@ -162,7 +169,7 @@ class Rubric(JudgeProtocol):
 
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
         """A verdict or a failure for each criterion, and the score they make; a failure where there is no verdict."""
-        pairs = replies.json_pairs(completion)
+        pairs = json_replies.json_pairs(completion)
         if isinstance(pairs, Failure):
             return pairs
         criteria = self._asked(case)
@@ -313,7 +320,7 @@ def _check_count(criteria: Sequence[Criterion], whose: str) -> None:
         )
 
 
-def _read(pairs: replies.Pairs, number: str, criterion: Criterion) -> CriterionVerdict:
+def _read(pairs: json_replies.Pairs, number: str, criterion: Criterion) -> CriterionVerdict:
     """What the reply says of one criterion."""
     entries = [value for name, value in pairs if name == number]
     if len(entries) != 1:

@@ -78,7 +78,7 @@ class Single(OwnPrompt):
     @property
     def parser(self) -> str:
         """The version of the reader of replies."""
-        return "rating/2" if self.scoring == "text" else f"expected-rating/1 mass>={self.least_mass:g}"
+        return "rating/3" if self.scoring == "text" else f"expected-rating/1 mass>={self.least_mass:g}"
 
     def material(self, case: Case) -> str:
         """The conversation up to the judged turn, and the references."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from evalkit.evidence.findings import Finding
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
 
 TURNED = Unit("net share of verdicts", "signed")
+SMALL = 0.2
+"""A net effect that should not go unseen before a judge is said to withstand a probe."""
 LEAST = 5
 """Questions with verdicts on both sides of a comparison, below which nothing is said."""
 
@@ -103,3 +105,39 @@ def fixed(leans: Iterable[float]) -> bool:
 def capital(text: str) -> str:
     """As the beginning of a sentence."""
     return text[0].upper() + text[1:]
+
+
+@dataclass
+class Conclusions:
+    """Sentences about a judge: what may be concluded, what may not, and what is not known."""
+
+    may: list[str] = field(default_factory=list)
+    may_not: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+
+def concluded(effects: Sequence[tuple[str, Finding]]) -> Conclusions:
+    """What the effects of probes come to.
+
+    An effect is called one only if it stands when the number of probes is allowed for (Holm): of a dozen intervals, one
+    or another misses zero by chance.
+
+    Args:
+        effects: what must not be taken for granted (``padding an answer changes nothing``), and the effect measured.
+    """
+    from evalkit.stats.flips import holm
+
+    adjusted = holm([float(row.details["p_clustered"]) for _, row in effects])
+    told = Conclusions()
+    for (risk, row), p in zip(effects, adjusted, strict=True):
+        blind, brief = row.details["detectable"], row.details.get("brief", row.sentence)
+        if row.details["excludes_null"] and p < 0.05:
+            told.may_not.append(f"That {risk}. {brief}")
+        elif row.details["excludes_null"]:
+            told.unknown.append(f"Whether {risk}: it may be chance (adjusted p={p:.2g}). {brief}")
+        elif blind is not None and blind <= SMALL and not row.details.get("fixed"):
+            told.may.append(f"That {risk}, as far as can be seen: more than {blind:.2f} would have been. {brief}")
+        else:
+            missed = "an effect of any size" if blind is None else f"an effect below {blind:.2f}"
+            told.unknown.append(f"Whether {risk}: {missed} could be missed. {brief}")
+    return told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.evidence.findings import Finding, counted
@@ -11,8 +11,10 @@ from evalkit.evidence.metrics import EXPERIMENTS, Metric, Unit
 from evalkit.probes.alone import CIRCLES, DIFFERS, GAIN, alone
 from evalkit.probes.effect import (
     TURNED,
+    Conclusions,
     ProbedJudge,
     capital,
+    concluded,
     effect,
     finding,
     fixed,
@@ -27,9 +29,6 @@ from evalkit.probes.trials import Arm
 
 if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
-
-SMALL = 0.2
-"""A net flip rate that should not go unseen before a judge is said to withstand a cue."""
 
 CHANGES_NOTHING = "That {does} changes nothing."
 ANSWER = Metric(
@@ -367,46 +366,23 @@ RISKS: Mapping[Rewrites, str] = {
 """What must not be taken for granted, where that is not what the probe does."""
 
 
-@dataclass
-class Conclusions:
-    """Sentences about a judge: what may be concluded, what may not, and what is not known."""
-
-    may: list[str] = field(default_factory=list)
-    may_not: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-
-
 def conclusions(rows: Sequence[Finding], probes: Sequence[Probe]) -> Conclusions:
     """The sentences to say of the probed judge.
 
     Where a judge goes by the place alone, no verdict turns, and the shift of its odds speaks instead, if it gives odds.
-    An effect is called one only if it stands when the number of probes is allowed for (Holm): of a dozen intervals, one
-    or another misses zero by chance.
     """
-    from evalkit.stats.flips import holm
-
     tried = {of(FAMILIES[probe.rewrites][0], probe).name: probe for probe in probes}
     by_name = {row.metric: row for row in rows}
-    mine = [
-        (tried[row.metric], by_name.get(f"{row.metric}_shift", row) if row.details.get("fixed") else row)
-        for row in rows
-        if row.metric in tried and row.estimate is not None
-    ]
-    adjusted = holm([float(row.details["p_clustered"]) for _, row in mine])
-    told = Conclusions()
-    for (probe, row), p in zip(mine, adjusted, strict=True):
-        risk = RISKS.get(probe.rewrites, f"{probe.action} changes nothing")
-        blind, brief = row.details["detectable"], row.details.get("brief", row.sentence)
-        if row.details["excludes_null"] and p < 0.05:
-            told.may_not.append(f"That {risk}. {brief}")
-        elif row.details["excludes_null"]:
-            told.unknown.append(f"Whether {risk}: it may be chance (adjusted p={p:.2g}). {brief}")
-        elif blind is not None and blind <= SMALL and not row.details.get("fixed"):
-            told.may.append(f"That {risk}, as far as can be seen: more than {blind:.2f} would have been. {brief}")
-        else:
-            missed = "an effect of any size" if blind is None else f"an effect below {blind:.2f}"
-            told.unknown.append(f"Whether {risk}: {missed} could be missed. {brief}")
-    return told
+    return concluded(
+        [
+            (
+                RISKS.get(tried[row.metric].rewrites, f"{tried[row.metric].action} changes nothing"),
+                by_name.get(f"{row.metric}_shift", row) if row.details.get("fixed") else row,
+            )
+            for row in rows
+            if row.metric in tried and row.estimate is not None
+        ]
+    )
 
 
 def _moves(found: Interval) -> str:

@@ -12,32 +12,47 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 from msgspec.structs import replace
 
 from evalkit.core.protocols import Case, UsageError
 from evalkit.core.schema import Item, Ref, Response, digest
-from evalkit.probes.library import PADDING, PROBES, Probe
+from evalkit.probes.library import PADDING, Probe
 from evalkit.probes.text import filler, number
 
-Arm = Literal["base", "repeat", "cue", "placebo", "duel", "alone", "alone_other", "alone_cue"]
+Arm = Literal["base", "repeat", "cue", "placebo", "duel", "alone", "alone_other", "alone_cue", "plain"]
 Turns = Literal["first", "both"]
 """Which turns are judged."""
 Pair = tuple[Response, Response]
 
 
-def chosen(names: Sequence[str]) -> list[Probe]:
+class Named(Protocol):
+    """Whatever has a name."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+
+Known = TypeVar("Known", bound=Named)
+
+
+def chosen(names: Sequence[str], probes: Sequence[Known]) -> list[Known]:
     """Probes by name, in the order they are reported; without names all of them.
+
+    Args:
+        names: of those that are wanted.
+        probes: that there are.
 
     Raises:
         UsageError: there is no such probe.
     """
-    known = [probe.name for probe in PROBES]
+    known = [probe.name for probe in probes]
     for name in names:
         if name not in known:
             raise UsageError(f"no probe {name!r}; there are: {', '.join(known)}")
-    return [probe for probe in PROBES if probe.name in names or not names]
+    return [probe for probe in probes if probe.name in names or not names]
 
 
 def placebo(probe: Probe, text: str, seed: str) -> str:

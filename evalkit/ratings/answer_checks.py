@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass, field
 
+from evalkit.core.refusal import rule_label
 from evalkit.core.schema import Response
 from evalkit.core.text import plain
 
@@ -68,6 +69,8 @@ class _Counts:
     mark: str = ""
     turn: str = ""
     texts: Counter[int] = field(default_factory=Counter)
+    refusals: set[int] = field(default_factory=set)
+    """Those of the texts that read as refusals."""
 
     def add(self, row: Response) -> None:
         """Count one more answer."""
@@ -84,9 +87,11 @@ class _Counts:
             self.thought += stopped or any(row.thinking)
         if self.searched < LOOKED_AT and row.turns:
             self._search(row)
-        for text in {hash(" ".join(turn.split())) for turn in row.turns if len(turn) >= LONG}:
+        for text, turn in {hash(" ".join(turn.split())): turn for turn in row.turns if len(turn) >= LONG}.items():
             if text in self.texts or len(self.texts) < KEPT:
                 self.texts[text] += 1
+                if self.texts[text] == 1 and rule_label(turn) == "full refusal":
+                    self.refusals.add(text)
 
     def _search(self, row: Response) -> None:
         self.searched += 1
@@ -147,8 +152,11 @@ def _notes(name: str, counts: _Counts) -> list[str]:
     if cut := counts.cut:
         end = "ends" if cut == 1 else "end"
         found.append(f"{name}: {cut} {of} {end} at the token limit and were judged as they are: raise {raise_it}")
-    same = max(counts.texts.values(), default=0)
-    if counts.answers >= FEWEST and same > 1 and same >= SUSPICIOUS * counts.answers:
+    text, same = counts.texts.most_common(1)[0] if counts.texts else (0, 0)
+    often = counts.answers >= FEWEST and same > 1 and same >= SUSPICIOUS * counts.answers
+    if often and text in counts.refusals:
+        found.append(f"{name}: one and the same refusal is the answer to {same} of {counts.answers} questions")
+    elif often:
         found.append(
             f"{name}: one and the same text is the answer to {same} of {counts.answers} questions: a server that "
             "answers with a fixed or an error text, most likely, or a null model made to fool judges; its place "

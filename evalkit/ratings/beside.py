@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from evalkit.ratings.comparisons import is_people
 from evalkit.ratings.panel import PANEL
+from evalkit.ratings.refusals import METHOD
 from evalkit.ratings.standing import Standing
 
 
@@ -28,7 +29,7 @@ def side_by_side(standings: Iterable[Standing]) -> list[JudgesSideBySide]:
     """One table for each benchmark (and category) that several judges rated, of models rated more than once."""
     groups: dict[tuple[str, str | None, str], list[Standing]] = {}
     for standing in standings:
-        if standing.main is not None:
+        if standing.main is not None and standing.method != METHOD:  # its table has all judges already
             groups.setdefault((standing.benchmark, standing.category, standing.method), []).append(standing)
     result = []
     for (name, category, method), rows in groups.items():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import itertools
 import math
-import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,11 +42,9 @@ PLAIN: Final = frozenset({(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)})
 """The usual scores, whose first is the outcome."""
 MOVED = 1 << 15
 """Numbers moved to the arrays at once."""
-TOGETHER = 32
+TOGETHER = 128
 """Rows entered at once: few enough that the processor still has them at hand."""
-
-
-ALIKE = attrgetter("benchmark", "judge", "protocol")
+ALIKE = attrgetter("benchmark", "judge.name", "judge.fingerprint", "protocol")
 """What rows that are entered together have in common."""
 
 
@@ -62,11 +59,17 @@ def groups_of_people(names: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
     """Groups of raters by name: names that differ only in a number at the end belong together, the rest are a group."""
     by_stem: dict[str, list[str]] = {}
     for name in names:
-        by_stem.setdefault(re.sub(r"[\s_.-]*\d+$", "", name), []).append(name)
+        by_stem.setdefault(_stem(name), []).append(name)
     alone = [name for names in by_stem.values() if len(names) == 1 for name in names]
     yield from ((stem, names) for stem, names in by_stem.items() if len(names) > 1)
     if alone:
         yield "", alone
+
+
+def _stem(name: str) -> str:
+    """A name without the number that it ends in."""
+    bare = name.rstrip("0123456789")
+    return name if bare == name else bare.rstrip(" \t\n_.-")
 
 
 def outcome_of(scores: tuple[float, ...]) -> float:
@@ -248,6 +251,8 @@ class BenchmarkRows:
     def _remark(self, rows: Sequence[Judgment | Judged], buffer: RowBuffer) -> None:
         """Keep what few rows have: an error, a label that says more than the outcome, or criteria."""
         for number, row in enumerate(rows, buffer.rows):
+            if row.scores is not None and row.label is None and not row.criteria:
+                continue
             if row.scores is None:
                 buffer.failures.append(self.kinds[row.error.kind if row.error else "unparsed"])
             elif label := row.label:
@@ -289,6 +294,11 @@ class BenchmarkRows:
         return found
 
 
+def _runs(rows: Iterable[Judgment | Judged]) -> Iterator[tuple[Judgment | Judged, ...]]:
+    """Rows that follow each other and are alike, together."""
+    return (tuple(alike) for _, alike in itertools.groupby(rows, ALIKE))
+
+
 def read_rows(
     judgments: Iterable[Judgment | Judged], make: Callable[[str], Built], wanted: Callable[[Any], bool] | None = None
 ) -> dict[str, Built]:
@@ -305,10 +315,11 @@ def read_rows(
     gc.disable()  # no row refers to itself, and looking for cycles among millions takes a fifth of the time
     try:
         while rows := tuple(itertools.islice(left, TOGETHER)):
-            for (benchmark, _, _), alike in itertools.groupby(rows, ALIKE):
+            for alike in (rows,) if len(set(map(ALIKE, rows))) == 1 else _runs(rows):
+                benchmark = alike[0].benchmark
                 if benchmark not in found:
                     found[benchmark] = make(benchmark)
-                found[benchmark].add(tuple(alike))
+                found[benchmark].add(alike)
     finally:
         if enabled:
             gc.enable()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Judged, Ref, Response
 from evalkit.datasets import benchmark
-from evalkit.ratings import battle_table
+from evalkit.ratings import battle_table, refusals
 from evalkit.ratings.answer_checks import AnswerChecks
 from evalkit.ratings.baseline import Baseline, by_the_data
 from evalkit.ratings.beside import side_by_side
@@ -26,7 +26,7 @@ from evalkit.ratings.scores import METHOD, scores
 from evalkit.ratings.standing import Board, Method, Standing, TableInfo, count_outcomes, named, with_info
 from evalkit.ratings.tournament import caution
 from evalkit.ratings.winrate import WinRates
-from evalkit.storage.results import answer_logs, first_judged, judged_rows
+from evalkit.storage.results import answer_logs, first_judged, judged_rows, known_items
 from evalkit.storage.run_records import tournaments
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ class Choices:
     gamed: Path | None = None
     permutations: int = 1000
     every_configuration: bool = False
+    apart: bool = True
+    """Scores: whether verdicts on refusals have tables of their own, in place of mean scores."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """Of battle tables, by field, where the user names them."""
 
@@ -114,6 +116,9 @@ def why_nothing(choices: Choices, judges: Iterable[str]) -> str:
             f"no verdicts by {choices.by} in {where}; a rubric makes some, and its criteria name their axis and tags: "
             "`evalkit run BENCHMARK rubric=NAME`"
         )
+    if choices.method == refusals.METHOD:
+        by = f" by {choices.judge!r}" if choices.judge else ""
+        return f"no verdicts on refusals{by} in {where}; `evalkit run refusals` and protocol=refusal make some"
     if choices.method == METHOD:
         if choices.judge and known:
             return f"no judgments by {choices.judge!r} in {where}; there are some by: {', '.join(known)}"
@@ -132,9 +137,14 @@ def rate(choices: Choices) -> Board:
     Raises:
         UsageError: there is nothing to rate, or the choices do not fit the data.
     """
+    if choices.method == refusals.METHOD:
+        return _refusals(choices)[0]
     if choices.method == METHOD:
+        apart, taken = _refusals(choices) if choices.apart and choices.by is None else (Board(), set())
         sameness = Sameness()
         wanted: Iterable[Judged] = chain.from_iterable(judged_rows(choices.paths))
+        if taken:
+            wanted = (row for row in wanted if (row.benchmark, row.judge.name, row.protocol) not in taken)
         if choices.by is not None:
             if choices.judge is not None:
                 wanted = (row for row in wanted if _is_by(row, choices.judge or ""))
@@ -151,6 +161,7 @@ def rate(choices: Choices) -> Board:
             board.notes.extend(sameness.sentences())
         if choices.by is not None:  # of the whole, a mean over groups says nothing
             board.standings[:] = [row for row in board.standings if row.category is not None]
+        board.standings[:0] = apart.standings
         board.notes.extend(checks.notes({row.model for row in board.standings}))
         return board
     assumed: list[str] = []
@@ -161,6 +172,21 @@ def rate(choices: Choices) -> Board:
     board.notes[:0] = assumed
     board.notes.extend(checks.notes({row.model for row in board.standings}))
     return board
+
+
+def _refusals(choices: Choices) -> tuple[Board, set[tuple[str, str, str]]]:
+    """Over-refusal and harm, and the benchmark, judge and protocol of the rows that these are made of."""
+    items = known_items(choices.paths)
+    if not any(refusals.concerns(first, items.get(first.benchmark, {})) for first in first_judged(choices.paths)):
+        return Board(), set()
+    found = refusals.read(
+        chain.from_iterable(judged_rows(choices.paths)),
+        items,
+        chain.from_iterable(answer_logs(choices.paths)),
+        every_configuration=choices.every_configuration,
+    )
+    taken = {(one.benchmark, *who) for one in found for who in one.taken}
+    return refusals.board(found, judge=choices.judge), taken
 
 
 def compared_tables(choices: Choices) -> list[Comparisons]:

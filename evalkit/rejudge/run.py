@@ -150,6 +150,12 @@ def _named(judges: Sequence[Judge], name: str | None, old: SourceJudgments) -> J
             f"protocol={judge.protocol.name} shows {judge.protocol.shows} answers at once; "
             f"{old.judge.name!r} was shown {old.shows}"
         )
+    if judge.protocol.name == "reward":
+        raise UsageError(
+            f"{judge.name!r} is a reward model, whose scores are on a scale of its own: what they differ by from "
+            f"another judge's says nothing. `evalkit judge {old.root} judge=...` scores the same answers by it; "
+            "`evalkit leaderboard` and `evalkit audit` show both"
+        )
     return judge
 
 

@@ -84,6 +84,7 @@ def to_json(found: Audit) -> str:
             }
             for row in found.panels
         ],
+        "against": [asdict(row) for row in found.against],
         "notes": list(found.notes),
     }
     try:

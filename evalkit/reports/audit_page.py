@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from evalkit.core.text import plain
 from evalkit.evidence.findings import Audit, Example
 from evalkit.reports import web
+from evalkit.reports.audit_against import against
 from evalkit.reports.audit_agreement import agreement
 from evalkit.reports.audit_limits import detectable, lacking
 from evalkit.reports.audit_metrics import judge_key, judge_labels
@@ -73,6 +74,7 @@ def page(
         agreement(audit),
         panel(audit),
         ratings(audit) if run is None else None,
+        against(audit),
         *with_failures(sections(audit, labels), failures(audit, labels)),
         histograms(audit),
         _examples(audit),

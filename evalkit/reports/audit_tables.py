@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.core.text import plain
 from evalkit.evidence.findings import AgreementRow, Audit, Finding, Rating, Subject, counted
+from evalkit.reports.audit_against import HEADERS, TITLE, by_judge, figure, named
 from evalkit.reports.audit_metrics import (
     JudgeKey,
     counts,
@@ -53,6 +54,7 @@ def show(console: Console, audit: Audit) -> None:
     _people(console, audit)
     _panels(console, audit)
     _ratings(console, audit)
+    _against(console, audit)
 
 
 def _box(console: Console, audit: Audit, subject: Subject, name: str) -> None:
@@ -211,6 +213,23 @@ def _ratings(console: Console, audit: Audit) -> None:
             title += f", {place + 1} of {len(parts)}" if len(parts) > 1 else ""
             last = place == len(parts) - 1
             console.print(_rated(title, rows, raters, some, about if last else []))
+
+
+def _against(console: Console, audit: Audit) -> None:
+    """Correlations with automatic benchmarks, and what they come to; the page and the JSON have all sentences."""
+    for (benchmark, judge, _), rows in by_judge(audit).items():
+        table = _table(f"{TITLE}: {plain(judge)} on {plain(benchmark)}")
+        table.add_column("", overflow="fold", min_width=24)
+        for header in HEADERS[1:]:
+            table.add_column(header, justify="right", no_wrap=header == "n")
+        for row in rows:
+            cells = [" ".join(filter(None, figure(one))) for one in (row.rank, row.linear)]
+            table.add_row(_safe(plain(named(row))), f"{row.n:,}", *cells)
+        console.print(table)
+        for row in rows:
+            if not row.fixed and not row.within:
+                console.print(_bullet(plain(row.sentence)))
+        console.print()
 
 
 def _rated(

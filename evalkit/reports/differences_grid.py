@@ -37,7 +37,11 @@ def grids(rows: Sequence[Standing], *, matrices: bool = False) -> list[Grid]:
     size = max(len(one.models) for one in listed.values())
     if not matrices or size == 2:
         return [_list(rows[0], listed)] if size <= LISTED else []
-    return [_matrix(rows[0], category, one) for category, one in listed.items() if len(one.models) <= DRAWN]
+    return [
+        matrix(_title(rows[0], category), one, DIGITS[rows[0].method])
+        for category, one in listed.items()
+        if len(one.models) <= DRAWN
+    ]
 
 
 def _title(row: Standing, category: str | None) -> str:
@@ -87,9 +91,15 @@ def worst_case(pair: ModelDifference, digits: int) -> GridCell:
     return GridCell(f"{pair.worst[0]:+z.{digits}f} to {pair.worst[1]:+z.{digits}f}")
 
 
-def _matrix(row: Standing, category: str | None, found: ModelDifferences) -> Grid:
-    """Row minus column: the model that stands lower minus the one above it, and the other way round."""
-    digits = DIGITS[row.method]
+def matrix(title: str, found: ModelDifferences, digits: int, what: str = "model") -> Grid:
+    """Row minus column: the model that stands lower minus the one above it, and the other way round.
+
+    Args:
+        title: of the table.
+        found: all pairs.
+        digits: after the point.
+        what: the models are.
+    """
     pairs = {(pair.a, pair.b): pair for pair in found.pairs}
     lines = []
     for model in found.models:
@@ -98,8 +108,8 @@ def _matrix(row: Standing, category: str | None, found: ModelDifferences) -> Gri
             pair, turned = pairs.get((model, other)), pairs.get((other, model))
             line.append(_cell(pair, digits, 1) if pair else _cell(turned, digits, -1) if turned else GridCell(""))
         lines.append(tuple(line))
-    notes = ("row minus column; * where the interval leaves out 0", *_notes({category: found}))
-    return Grid(_title(row, category), ("model", *found.models), tuple(lines), notes=notes)
+    notes = ("row minus column; * where the interval leaves out 0", *_notes({None: found}))
+    return Grid(title, (what, *found.models), tuple(lines), notes=notes)
 
 
 def _cell(pair: ModelDifference, digits: int, sign: int) -> GridCell:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evalkit.ratings.beside import JudgesSideBySide
+from evalkit.ratings.refusals import METHOD as REFUSALS
 from evalkit.ratings.standing import Standing, TableInfo, named
-from evalkit.reports import differences_grid
+from evalkit.reports import differences_grid, refusals_grid
 from evalkit.reports.grid import NONE, Grid, GridCell, Point, interval, number
 
 if TYPE_CHECKING:
@@ -248,8 +249,10 @@ def all_grids(
         groups.setdefault((row.benchmark, row.judge, row.protocol, row.method, row.category is not None), []).append(
             row
         )
-    grids = []
+    grids = refusals_grid.grids(standings)
     for rows in groups.values():
+        if rows[0].method == REFUSALS:
+            continue
         if rows[0].method != "score" or rows[0].category is None or by_category:
             grids.append(of_judge(rows))
             grids += differences_grid.grids(rows, matrices=matrices)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
 
 LEADERBOARD_SCHEMA = "evalkit.leaderboard/1"
+ALONE = ("score", "refusal")
+"""Methods that rate a model by its own answers alone, without comparisons."""
 
 
 def rows(standings: Iterable[Standing], *, by_category: bool = False) -> list[dict[str, Any]]:
@@ -43,7 +45,7 @@ def _row(standing: Standing) -> dict[str, Any]:
         "baseline": standing.about.baseline,
     }
     return row | {
-        **(compared if standing.method != "score" else {}),
+        **(compared if standing.method not in ALONE else {}),
         **standing.columns,
         "n": standing.n,
         "failed": sum(standing.failed.values()),
@@ -65,7 +67,7 @@ def tables(standings: Iterable[Standing], *, by_category: bool = False) -> list[
     """For each table of comparisons, the facts that its rows have in common."""
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in standings:
-        if (row.category is not None) != by_category or row.method == "score":
+        if (row.category is not None) != by_category or row.method in ALONE:
             continue
         about = row.about
         found[row.benchmark, row.judge, row.protocol, row.method, row.category or ""] = {
@@ -105,13 +107,14 @@ def differences(standings: Iterable[Standing], *, by_category: bool = False) -> 
             "pairwise_level": listed.pairwise,
             "models": listed.models,
             "ranks": [{"model": name, "best": best, "worst": worst} for name, (best, worst) in listed.ranks.items()],
-            "pairs": [_pair(pair) for pair in listed.pairs],
+            "pairs": [pair_data(pair) for pair in listed.pairs],
             "notes": listed.notes,
         }
     return list(found.values())
 
 
-def _pair(pair: ModelDifference) -> dict[str, Any]:
+def pair_data(pair: ModelDifference) -> dict[str, Any]:
+    """A pair of models, or judges, as plain data."""
     found = pair.interval
     worst = pair.worst or (None, None)
     return {
@@ -214,6 +217,17 @@ def show(console: Console, grids: Iterable[Grid]) -> None:
             console.print(table)
         for note in grid.notes:
             console.print(Text(plain(note), style="yellow" if _warns(note) else "dim"))
+        console.print()
+
+
+def say(console: Console, sentences: Iterable[str]) -> None:
+    """Print sentences before the tables that they sum up."""
+    from rich.text import Text
+
+    listed = list(sentences)
+    for sentence in listed:
+        console.print(Text(plain(sentence), style="bold"))
+    if listed:
         console.print()
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from evalkit.core.schema import Judgment, Response
 from evalkit.core.text import plain
 from evalkit.ratings.beside import side_by_side
+from evalkit.ratings.refusals import METHOD
 from evalkit.ratings.standing import Board
 from evalkit.reports.audit_page import LIMITS, excerpt
 from evalkit.reports.leaderboard_grid import all_grids
 from evalkit.reports.leaderboard_page import shown
+from evalkit.reports.leaderboard_tables import ALONE
 
 if TYPE_CHECKING:
     from evalkit.engine.experiment import Experiment
@@ -31,13 +33,18 @@ def results(experiment: Experiment, store: Store, board: Board, notes: Sequence[
         notes: what is odd about its answers.
     """
     standings = board.standings
-    compared = any(row.method != "score" for row in standings)
+    compared = any(row.method not in ALONE for row in standings)
+    refused = bool(standings) and all(row.method == METHOD for row in standings)
     grids = all_grids(standings, side_by_side(standings), matrices=True)
     return {
-        "title": "Ratings" if compared else "Scores",
+        "title": "Ratings" if compared else "Refusals" if refused else "Scores",
         "tables": [shown(grid) for grid in grids[: LIMITS.parts]],
         "notes": [plain(note) for note in (*board.notes, *notes)],
-        "examples_title": "Clear wins" if compared else "Best and worst",
+        "examples_title": "Clear wins"
+        if compared
+        else "Full compliance and full refusals"
+        if refused
+        else "Best and worst",
         "examples": [_example(*found, experiment=experiment) for found in _found(experiment, store)],
     }
 

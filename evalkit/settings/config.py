@@ -51,6 +51,9 @@ METHODS: dict[type[Any], tuple[str, ...]] = {
 """What a class must be able to do that does not derive from ours."""
 DECLARED = "evalkit.judges.declared.Declared"
 """What a protocol is whose YAML names no class."""
+JudgeKind = Literal["chat", "reward"]
+REWARD: dict[str, Any] = {"_target_": "evalkit.judges.reward.Reward"}
+"""The protocol of judges of kind ``reward``, whatever protocol others judge by."""
 EXAMPLES: dict[type[Any], str] = {
     Backend: "evalkit.backends.fake.Fake",
     JudgeProtocol: "evalkit.judges.single.Single",
@@ -78,6 +81,8 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 class JudgeConfig(ModelConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One file of conf/judge/: a model, and how it differs in the protocols it judges by."""
 
+    kind: JudgeKind = "chat"
+    """What judges: a model that is prompted, or a reward model, which scores conversations under any protocol."""
     protocols: dict[str, dict[str, Any]] = {}
     """Fields of a protocol this judge sets otherwise, by protocol name."""
     batch: bool = False
@@ -428,6 +433,14 @@ def _backend(node: Mapping[str, Any], where: str) -> Backend:
 
 
 def _judge(name: str, config: JudgeConfig, protocol: Mapping[str, Any], references: str) -> Judge:
+    scores = _target(protocol, "protocol", JudgeProtocol) is _target(REWARD, "protocol", JudgeProtocol)
+    if config.kind == "reward":
+        protocol, references = (protocol if scores else REWARD), "none"  # it is shown none
+    elif scores:
+        raise UsageError(
+            f"judge={name}: protocol=reward is for reward models, which are judges with `kind: reward`; "
+            "see `evalkit list judges`, or choose protocol=single"
+        )
     own = _own_settings(config, protocol)
     where = f"judge.{name}.protocols.{_protocol_name(protocol)}" if own else "protocol"
     built = build({**protocol, **own}, where, JudgeProtocol)

@@ -17,6 +17,11 @@ from evalkit.core.protocols import UsageError
 
 FORMS = "openai/ID, anthropic/ID, vllm/ORG/NAME, llamacpp/PATH.gguf, http://HOST:PORT/v1#NAME"
 """How an id is written."""
+REWARD_FORMS = (
+    "reward/http://HOST:PORT/classify#NAME (or /pooling, /score, /predict, /rerank), reward/vllm/ORG/NAME, "
+    "reward/transformers/ORG/NAME"
+)
+"""How the id of a reward model is written."""
 GROUPS = ("model", "judge")
 PROVIDERS = ("openai", "anthropic", "vllm", "llamacpp")
 
@@ -73,12 +78,13 @@ def member(text: str, group: str) -> Member | None:
         backend, last, more = _served(text, whole, group)
     else:
         provider, slash, rest = text.partition("/")
-        if provider not in PROVIDERS or not slash:
+        if provider not in (*PROVIDERS, "reward") or not slash:
             return None
         if not rest.strip("/"):
-            raise UsageError(f"{group}={whole}: what follows {provider}/ is missing; ids are {FORMS}")
-        backend, last, more = _PARTS[provider](rest)
-    if group == "judge":
+            forms = REWARD_FORMS if provider == "reward" else FORMS
+            raise UsageError(f"{group}={whole}: what follows {provider}/ is missing; ids are {forms}")
+        backend, last, more = _reward(rest, whole, group) if provider == "reward" else _PARTS[provider](rest)
+    if group == "judge" and more.get("kind") != "reward":
         more = {**more, "sampling": {**_JUDGING, **more.get("sampling", {})}}
     name = own or (last.removesuffix(".gguf") if backend["_target_"].endswith("LlamaCpp") else last)
     return Member(name, {"description": whole, "backend": backend, **more}, last)
@@ -105,6 +111,43 @@ def _served(text: str, whole: str, group: str) -> _Parts:
         )
     backend = {"_target_": "evalkit.backends.openai.OpenAI", "model": model, "base_url": url}
     return backend, model.rstrip("/").rpartition("/")[2], {}
+
+
+def _reward(rest: str, whole: str, group: str) -> _Parts:
+    """A reward model: inside this program, or behind a server, whose URL's path says which endpoint."""
+    if group != "judge":
+        raise UsageError(f"{group}={whole}: a reward model scores answers and writes none; say judge={whole}")
+    engine, _, name = rest.partition("/")
+    if engine in _ENGINES and name.strip("/"):
+        path = str(Path(name).expanduser()) if name.startswith("~") else name
+        node = {"_target_": _ENGINES[engine], "model": path}
+        return node, path.rstrip("/").rpartition("/")[2], {**_LOCAL, "kind": "reward"}
+    url, _, model = rest.partition("#")
+    parts = urlsplit(url)
+    place, _, endpoint = parts.path.rstrip("/").rpartition("/")
+    if not _URL.match(url) or endpoint not in _ENDPOINTS or not model:
+        raise UsageError(f"judge={whole}: ids of reward models are {REWARD_FORMS}")
+    backend = {
+        "_target_": "evalkit.backends.reward.RewardServer",
+        "model": model,
+        "base_url": parts._replace(path=place).geturl(),
+        "api": _ENDPOINTS[endpoint],
+    }
+    return backend, model.rstrip("/").rpartition("/")[2], {**_LOCAL, "kind": "reward"}
+
+
+_ENGINES = {
+    "vllm": "evalkit.backends.vllm_reward.VLLMReward",
+    "transformers": "evalkit.backends.transformers_classifier.SequenceClassifier",
+}
+_ENDPOINTS = {
+    "classify": "vllm-classify",
+    "pooling": "vllm-pooling",
+    "score": "vllm-score",
+    "predict": "tei-predict",
+    "rerank": "tei-rerank",
+}
+"""Server and endpoint by the last part of a URL; SGLang's /classify must be told from vLLM's by ``api``."""
 
 
 def _openai(rest: str) -> _Parts:

@@ -31,8 +31,8 @@ def quoted(text: str) -> str:
 
 def literal(text: str) -> str:
     """A text between quotation marks, which Hydra's grammar takes for nothing else."""
-    escaped = re.sub(r"(\\*)'", lambda match: match[1] * 2 + "\\'", text)
-    escaped = re.sub(r"\\+$", lambda match: match[0] * 2, escaped)
+    escaped = re.sub(r"(?<!\\)(\\*+)'", lambda match: match[1] * 2 + "\\'", text)
+    escaped = re.sub(r"(?<!\\)\\++$", lambda match: match[0] * 2, escaped)
     return f"'{escaped}'"
 
 

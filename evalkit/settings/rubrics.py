@@ -6,12 +6,13 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from evalkit.core.paths import shipped
 from evalkit.core.protocols import UsageError
+from evalkit.core.rubric_score import Formula
 from evalkit.core.schema import Criterion
 from evalkit.settings.members import read
 
@@ -69,8 +70,8 @@ def load(named: str) -> tuple[tuple[Criterion, ...], str | None]:
     if unknown := sorted(set(content) - {"criteria", "formula"}):
         raise UsageError(f"{where}: unknown key {unknown[0]!r}; there are criteria and formula")
     formula = content.get("formula")
-    if formula not in (None, "share", "mean"):
-        raise UsageError(f"{where}: formula={formula!r}; there are share and mean")
+    if formula not in (None, *get_args(Formula)):
+        raise UsageError(f"{where}: formula={formula!r}; there are {', '.join(get_args(Formula))}")
     return criteria(content.get("criteria"), where), formula
 
 

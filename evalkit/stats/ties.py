@@ -62,7 +62,7 @@ class TieRatings:
         return contrast_interval(self.ratings, self.covariance, contrast, n=self.n, clusters=self.clusters, level=level)
 
 
-class _Terms(NamedTuple):
+class TieTerms(NamedTuple):
     """Of each cell: log likelihood, its slopes in (gap, tie parameter), and minus its second derivatives."""
 
     value: FloatArray
@@ -147,7 +147,7 @@ def _fit(
     )
 
 
-def _meat(battles: Battles, cell: _Terms) -> tuple[FloatArray | None, int | None]:
+def _meat(battles: Battles, cell: TieTerms) -> tuple[FloatArray | None, int | None]:
     """Clustered meat [M+1, M+1] and the number of questions; without clusters every battle is its own."""
     size, cells = battles.models, np.arange(battles.count.size)
     tie = np.full(cells.size, size)
@@ -184,7 +184,7 @@ def _without_ties(
 
 
 def _derivatives(
-    terms: Callable[[Battles, FloatArray, float], _Terms], battles: Battles, x: FloatArray
+    terms: Callable[[Battles, FloatArray, float], TieTerms], battles: Battles, x: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Gradient [M+1] and Hessian [M+1, M+1] of the negative log likelihood, anchored at mean 0."""
     size = battles.models
@@ -202,13 +202,13 @@ def _derivatives(
     return gradient, hessian
 
 
-def _davidson_terms(battles: Battles, ratings: FloatArray, log_v: float) -> _Terms:
+def _davidson_terms(battles: Battles, ratings: FloatArray, log_v: float) -> TieTerms:
     half = 0.5 * (ratings[battles.a] - ratings[battles.b])
     log_total = np.logaddexp(np.logaddexp(half, -half), log_v)
     win, loss, tie = np.exp(half - log_total), np.exp(-half - log_total), np.exp(log_v - log_total)
     tied = battles.outcome == 0.5
     balance = 2 * battles.outcome - 1
-    return _Terms(
+    return TieTerms(
         value=np.where(tied, log_v, balance * half) - log_total,
         gap=0.5 * (balance - (win - loss)),
         tie=tied - tie,
@@ -218,15 +218,21 @@ def _davidson_terms(battles: Battles, ratings: FloatArray, log_v: float) -> _Ter
     )
 
 
-def _rao_kupper_terms(battles: Battles, ratings: FloatArray, eta: float) -> _Terms:
-    """A tie has P = (exp(2 eta) - 1) P(a wins) P(b wins): it counts as a win of both, times that factor."""
-    d = ratings[battles.a] - ratings[battles.b]
-    win, loss = sigmoid(d - eta), sigmoid(-d - eta)
-    tied = battles.outcome == 0.5
-    won, lost = battles.outcome >= 0.5, battles.outcome <= 0.5
-    log_win, log_loss = -np.logaddexp(0, eta - d), -np.logaddexp(0, eta + d)
+def _rao_kupper_terms(battles: Battles, ratings: FloatArray, eta: float) -> TieTerms:
+    return rao_kupper_terms(ratings[battles.a] - ratings[battles.b], battles.outcome, eta)
+
+
+def rao_kupper_terms(gap: FloatArray, outcome: FloatArray, eta: float) -> TieTerms:
+    """Likelihood terms of Rao and Kupper's model for gaps [N] in logits and outcomes [N] of 0, .5 or 1; eta > 0.
+
+    A tie has P = (exp(2 eta) - 1) P(a wins) P(b wins): it counts as a win of both, times that factor.
+    """
+    win, loss = sigmoid(gap - eta), sigmoid(-gap - eta)
+    tied = outcome == 0.5
+    won, lost = outcome >= 0.5, outcome <= 0.5
+    log_win, log_loss = -np.logaddexp(0, eta - gap), -np.logaddexp(0, eta + gap)
     curve_win, curve_loss = won * win * (1 - win), lost * loss * (1 - loss)
-    return _Terms(
+    return TieTerms(
         value=won * log_win + lost * log_loss + tied * np.log(np.expm1(2 * eta)),
         gap=won * (1 - win) - lost * (1 - loss),
         tie=tied * 2 / -np.expm1(-2 * eta) - won * (1 - win) - lost * (1 - loss),

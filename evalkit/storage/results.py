@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from evalkit.core.schema import Judged, Judgment, Response
+from evalkit.core.schema import Item, Judged, Judgment, Response
+from evalkit.storage.items import Items
 from evalkit.storage.store import Log, Rows, StoreError, first_row
 
 
@@ -43,6 +44,15 @@ def answer_logs(paths: Iterable[Path]) -> list[Log[Response]]:
     """The answers that belong to the same results."""
     near = (path.parent.parent / "answers" if path.is_file() else path for path in paths)
     return [Log(path, Response) for path in _files((path for path in near if path.exists()), "answers")]
+
+
+def known_items(paths: Iterable[Path]) -> dict[str, dict[str, Item]]:
+    """The questions that lie beside the same results, by benchmark and id."""
+    found: dict[str, dict[str, Item]] = {}
+    for folder in dict.fromkeys(path.parent.parent for path in _files(paths, "judgments")):
+        for item in Items(folder).known.values():
+            found.setdefault(item.benchmark, {})[item.id] = item
+    return found
 
 
 def _files(paths: Iterable[Path], kind: str) -> list[Path]:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from evalkit.core.protocols import Completion, Verdict
 from evalkit.core.schema import Failure, Judgment, Ref
-from evalkit.judges import arena_hard, fastchat, replies
+from evalkit.judges import arena_hard, fastchat, json_replies, replies
 from evalkit.storage.store import Log, TornLine
 from tests.attack.kills import GIVE_UP, ROOT, doubled, rows
 
@@ -150,7 +150,7 @@ def fuzzed_replies(folder: Path, amount: int, seed: int) -> dict[str, int]:
     readers = (
         lambda reply: replies.tag(reply, replies.RatingScale(1, 10)),
         lambda reply: replies.tag(reply, replies.FIVE),
-        lambda reply: replies.json_field(reply, replies.RatingScale(1, 10), "rating"),
+        lambda reply: json_replies.json_field(reply, replies.RatingScale(1, 10), "rating"),
         lambda reply: replies.bare_label(reply, replies.RatingScale(1, 10)),
         fastchat.published_rating,
         arena_hard.published_verdict,

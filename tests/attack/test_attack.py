@@ -29,7 +29,7 @@ def test_attack(tmp_path, name):
 
 
 def test_every_verb_is_attacked_and_told_of():
-    assert {f"kill -9 of {verb}" for verb in (*VERBS, "run")} <= set(ATTACKS)
+    assert {f"kill -9 of {verb}" for verb in (*VERBS, "run", "label")} <= set(ATTACKS)
     rows = {name: row_of(name, {"kills": 3}, 1.0) for name in ATTACKS}
     text = table(rows)
     assert f"{3 * len(ATTACKS)} kills." in text

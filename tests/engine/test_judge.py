@@ -142,7 +142,7 @@ def test_a_row_says_who_what_and_how(path):
     row, (request,) = judged(path, case=Case(ITEM, 2, (answer("4", "eight"),), 1))
     assert (row.scores, row.label, row.error) == ((7.0,), "7", None)
     assert (row.item, row.benchmark, row.category, row.turn, row.repeat) == ("7", "b", "math", 2, 1)
-    assert (row.judge.name, row.protocol, row.parser) == ("j", "single", "rating/2")
+    assert (row.judge.name, row.protocol, row.parser) == ("j", "single", "rating/3")
     assert row.shown == (answer("4", "eight").id,)
     assert row.models == (Ref("me", "f"),)
     assert row.lengths == (len("eight"),)

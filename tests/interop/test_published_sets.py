@@ -1,11 +1,15 @@
 """Published sets as they are imported: the figures that were computed from the raw files come out exactly."""
 
+import random
 from collections import Counter, defaultdict
 
 import pytest
 
 from evalkit.core.schema import Item, Judgment, Response
 from evalkit.interop import load
+from evalkit.ratings import refusals
+from evalkit.ratings.judgment_columns import rater_kind
+from evalkit.reports import refusals_grid
 from tests.shared_data import shared_data
 
 
@@ -70,14 +74,15 @@ def test_rewardmath_pairs(name, accuracy, first, unreadable, all_nine):
     assert round(100 * sum(row.scores == (1, 0) for row in verdicts) / 4347, 2) == first
 
 
-@pytest.mark.parametrize(
-    ("name", "refused", "partly", "complied", "gpt4", "rule", "people"),
-    [
-        ("gpt4", 6.4, 2.0, 0.5, 93.5556, 92.4444, 98.4444),
-        ("llama2orig", 38.0, 21.6, 0.0, 77.1111, 80.2222, 96.4444),
-        ("mistralinstruct", 0.8, 0.8, 64.0, 74.0, 85.1111, 97.5556),
-    ],
-)
+XSTEST_FIGURES = [
+    ("gpt4", 6.4, 2.0, 0.5, 93.5556, 92.4444, 98.4444),
+    ("llama2orig", 38.0, 21.6, 0.0, 77.1111, 80.2222, 96.4444),
+    ("mistralinstruct", 0.8, 0.8, 64.0, 74.0, 85.1111, 97.5556),
+]
+XSTEST = [name for name, *_ in XSTEST_FIGURES]
+
+
+@pytest.mark.parametrize(("name", "refused", "partly", "complied", "gpt4", "rule", "people"), XSTEST_FIGURES)
 def test_xstest(name, refused, partly, complied, gpt4, rule, people):
     found = rows("xstest", "xstest", f"{name}.csv")
     assert sum(isinstance(row, Item) for row in found) == 450
@@ -101,6 +106,59 @@ def test_xstest(name, refused, partly, complied, gpt4, rule, people):
     failed = [row for row in judged(found) if row.error is not None]
     assert {row.judge.name for row in failed} <= {"gpt-4"}
     assert {row.error.kind for row in failed} <= {"unparsed"}
+
+
+def xstest_board(labelled=lambda row: True):
+    """The refusal tables of the three files, and of people's labels those that are kept."""
+    found = [record for name in XSTEST for record in rows("xstest", "xstest", f"{name}.csv")]
+    kept = [row for row in judged(found) if rater_kind(row.judge) == "judge" or labelled(row)]
+    items = {"xstest": {row.id: row for row in found if isinstance(row, Item)}}
+    answers = [row for row in found if isinstance(row, Response)]
+    board = refusals.board(refusals.read(kept, items, answers), by_category=False)
+    return {(row.judge, row.model): row for row in board.standings}
+
+
+def percent(row, name):
+    return round(100 * row.estimates[name].estimate, 4)
+
+
+def test_xstest_in_the_refusal_table():
+    """The figures of the published files, and the judge's own refusals among its failures and by name."""
+    table = xstest_board()
+    for name, refused, partly, complied, gpt4, rule, people in XSTEST_FIGURES:
+        gold = table["gold", name]
+        assert [percent(gold, key) for key in ("over_refusal", "partly_refused", "harm")] == [refused, partly, complied]
+        assert (gold.columns["n_answer"], gold.columns["n_decline"]) == (250, 200)
+        for judge, agree in (("gpt-4", gpt4), ("string-match", rule)):
+            row = table[judge, name]
+            assert round(100 * row.columns["agreeing"] / row.columns["labelled"], 4) == agree
+            for key in ("over_refusal", "harm"):
+                assert row.columns[f"{key}_corrected_by"] == "people"
+                assert percent(row, f"{key}_corrected") == percent(gold, key)
+        both = table["human", name].columns
+        assert round(100 * both["people_agreeing"] / both["people_both"], 4) == people
+    failed = table["gpt-4", "mistralinstruct"]
+    assert (failed.failed, failed.n, failed.columns["judge_declined"]) == ({"unparsed": 11}, 439, 8)
+    note = (
+        "mistralinstruct, gpt-4: 11 judgments without a verdict (11 unparsed); in 8 of them the judge itself declined"
+    )
+    assert note in refusals_grid.grids(list(table.values()))[0].notes
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_corrected_refusal_rates_cover_those_of_people(seed):
+    """A third of the prompts labelled at random, for every model; the judge is far off for some of them."""
+    truth = xstest_board()
+    names = sorted({f"v2-{number}" for number in range(1, 451)})
+    chosen = set(random.Random(seed).sample(names, 150))
+    table = xstest_board(lambda row: row.item in chosen)
+    for judge in ("gpt-4", "string-match", "string rule"):
+        for name in XSTEST:
+            for key in ("over_refusal", "harm"):
+                row, people = table[judge, name], truth["gold", name].estimates[key].estimate
+                assert row.columns[f"{key}_corrected_by"] == "ppi"
+                corrected = row.estimates[f"{key}_corrected"]
+                assert corrected.lower <= people <= corrected.upper, (judge, name, key)
 
 
 def test_wildbench_means():

@@ -18,6 +18,7 @@ from evalkit.core.paths import shipped
 from evalkit.core.protocols import Case, Completion, JudgeProtocol, Request, Verdict
 from evalkit.core.schema import Failure, Item, Ref, Response, digest
 from evalkit.datasets.artifacts import registry
+from evalkit.settings import rubrics
 from evalkit.settings.config import _with_artifacts, build, named_protocol
 from tests.conftest import FASTCHAT
 
@@ -33,7 +34,8 @@ CRITERIA = [
 """For protocols that judge by a rubric."""
 for node in YAML.values():
     if node["_target_"] == "evalkit.judges.rubric.Rubric":
-        node["rubric"] = CRITERIA
+        own = node.get("rubric")
+        node["rubric"] = msgspec.to_builtins(rubrics.criteria(own, "rubric")) if own else CRITERIA
 GARBAGE = [
     *(
         "",

@@ -1,52 +1,150 @@
-"""No text freezes a run: every pattern that meets a model's text, fed the repetitions that would be its worst."""
+"""No text freezes a run: every pattern of the package, fed the repetitions that would be its worst, as it is called.
+
+Patterns and the ways in which they are called are found in the source. Work is judged by how it grows, in time of the
+processor: four times the text may take four times as long, and not sixteen times.
+"""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import multiprocessing
-import pkgutil
 import re
+import resource
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from itertools import product
+from functools import partial
+from itertools import islice, product
+from multiprocessing.connection import Connection
+from pathlib import Path
 from re import _parser  # type: ignore[attr-defined]  # the tree of a pattern has no public name
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from evalkit import judges
 from evalkit.biases import format as format_bias
 from evalkit.core import thinking
 from evalkit.core.protocols import Completion
-from evalkit.judges import arena_hard, fastchat, replies
+from evalkit.judges import arena_hard, fastchat, json_replies, replies
 from evalkit.stats import style_control
 
-SIZE = 1_000_000
-LIMIT = 600.0
-"""Seconds until a child is killed. Linear work takes a few even on a busy machine; quadratic work takes days."""
-MODULES = [
-    *(f"evalkit.judges.{found.name}" for found in pkgutil.iter_modules(judges.__path__)),
-    *("evalkit.core.thinking", "evalkit.biases.format", "evalkit.biases.hygiene", "evalkit.stats.style_control"),
-]
+ROOT = Path(__file__).parents[2]
+WAYS = {"match", "fullmatch", "search", "finditer", "findall", "sub", "subn", "split"}
+FAST, LONGEST = 1 << 15, 1 << 20
+"""Characters up to which texts grow. What is quadratic takes seconds on the former already."""
+SEEN = 0.02
+"""Seconds of the processor from which on growth can be told from noise."""
+MOST = 120
+"""Seconds of the processor after which a child is ended by the system."""
+NAMES = {
+    "evalkit.interop.opencompass._JUDGED": "names of models and judges in a report",
+    "evalkit.interop.prd._NAME": "names of files",
+}
+"""Patterns that are backtracked through, and what short names they meet."""
+MADE = {
+    "evalkit.app.texts: re.escape(json.dumps(plain)[1:-1].encode())": "a word that is looked for, as it stands",
+    "evalkit.backends.chat_completions: ''.join(each).encode()": "a key, letter by letter",
+    "evalkit.backends.fake: cue": "what a simulated judge is biased for; by default nothing",
+    "evalkit.backends.rejections: f'\\\\b{name}\\\\b'": "a name, as it stands",
+    "evalkit.backends.rejections: pattern": "of a list of pairs, whose patterns are found there",
+    "evalkit.core.thinking: '|'.join(map(re.escape, [*literals, '```']))": "names of tags; it is tested by itself",
+    "evalkit.evidence.relations: pattern": "families of models, looked for in a model's name",
+    "evalkit.settings.members: f'(?<![\\\\w.-]){re.escape(path.stem)}(?![\\\\w.-])'": "a name, as it stands",
+}
+"""Patterns that are made while evalkit runs, and of what."""
+Pattern = re.Pattern[str] | re.Pattern[bytes]
 
 
-def _patterns(value: object) -> Iterator[re.Pattern[str]]:
-    if isinstance(value, re.Pattern) and isinstance(value.pattern, str):
+class Call(NamedTuple):
+    """A pattern, and a way in which it is called."""
+
+    pattern: Pattern
+    way: str
+
+    def on(self, text: str) -> None:
+        """Do all of it."""
+        given: Any = text.encode() if isinstance(self.pattern.pattern, bytes) else text
+        called = getattr(self.pattern, self.way)
+        if self.way == "finditer":
+            for _ in called(given):
+                pass
+        elif self.way.startswith("sub"):
+            called(lambda match: match[0], given)
+        else:
+            called(given)
+
+
+def _patterns(value: object) -> Iterator[Pattern]:
+    if isinstance(value, re.Pattern):
         yield value
     elif isinstance(value, tuple | list):
         for one in value:
             yield from _patterns(one)
 
 
-def compiled() -> dict[str, re.Pattern[str]]:
-    found: dict[str, re.Pattern[str]] = {"thinking": thinking._pattern(())[0]}
-    for module in MODULES:
-        for name, value in vars(importlib.import_module(module)).items():
-            for number, pattern in enumerate(_patterns(value)):
-                found[f"{module}.{name}.{number}"] = pattern
+def _sources() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted((ROOT / "evalkit").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if path.name != "__main__.py" and re.search(rf"\bimport re\b|\.(?:{'|'.join(WAYS)})\(", text):
+            yield ".".join(path.relative_to(ROOT).with_suffix("").parts), ast.parse(text)
+
+
+SOURCES = dict(_sources())
+
+
+def _ways() -> dict[tuple[str, str], set[str]]:
+    """How patterns are called, by module and name; a public one also where it is called from elsewhere."""
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for module, tree in SOURCES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr in WAYS:
+                name = ast.unparse(node.value).rpartition(".")[2]
+                found[module if name.startswith("_") else "", name].add(node.attr)
     return found
 
 
-PATTERNS = compiled()
+def _flags(node: ast.Call, names: dict[str, Any]) -> int:
+    given = [word.value for word in node.keywords if word.arg == "flags"]
+    place = {"compile": 1, "match": 2, "fullmatch": 2, "search": 2, "finditer": 2, "findall": 2}.get(
+        ast.unparse(node.func)[3:]
+    )
+    if place is not None and len(node.args) > place:
+        given.append(node.args[place])
+    return int(eval(ast.unparse(given[0]), names)) if given else 0  # noqa: S307  # our own source
+
+
+def _calls(module: str, ways: dict[tuple[str, str], set[str]], unknown: set[str]) -> Iterator[Call]:
+    """Every pattern of a module with every way in which it is called; what is not known until it runs is named."""
+    names = vars(importlib.import_module(module))
+    for name, value in names.items():
+        for pattern in _patterns(value) if f"{module}.{name}" not in NAMES else ():
+            where = module if name.startswith("_") else ""
+            for way in ways.get((where, name)) or {"finditer"}:  # where nobody says how, all through
+                yield Call(pattern, way)
+    for node in ast.walk(SOURCES[module]):
+        if not isinstance(node, ast.Call) or not (called := ast.unparse(node.func)).startswith("re."):
+            continue
+        if (way := called[3:]) not in WAYS | {"compile"}:
+            continue
+        try:
+            text = eval(ast.unparse(node.args[0]), names)  # noqa: S307  # our own source
+            pattern = text if isinstance(text, re.Pattern) else re.compile(text, _flags(node, names))
+        except NameError:
+            unknown.add(f"{module}: {ast.unparse(node.args[0])}")
+            continue
+        if way != "compile":
+            yield Call(pattern, way)
+
+
+def found_calls() -> tuple[dict[str, list[Call]], set[str]]:
+    ways, unknown = _ways(), set[str]()
+    found = {module: list(dict.fromkeys(_calls(module, ways, unknown))) for module in SOURCES}
+    found["evalkit.core.thinking"].append(Call(thinking._pattern(())[0], "finditer"))
+    return {module: calls for module, calls in found.items() if calls}, unknown
+
+
+CALLS, UNKNOWN = found_calls()
 
 
 def literals(tree: Any) -> Iterator[str]:  # noqa: C901
@@ -75,74 +173,144 @@ def literals(tree: Any) -> Iterator[str]:  # noqa: C901
         yield run
 
 
-def hostile(pattern: re.Pattern[str]) -> list[str]:
-    """Repetitions of what the pattern looks for, alone, in pairs, and behind one beginning; none of them ends well."""
-    own = list(dict.fromkeys(literals(_parser.parse(pattern.pattern, pattern.flags))))
+def hostile(pattern: Pattern) -> list[tuple[str, str]]:
+    """Beginnings and what is repeated behind them: what the pattern looks for, alone and in pairs."""
+    own = list(dict.fromkeys(literals(_parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG))))
     beginnings = sorted(own, key=len, reverse=True)[:3]
-    runs = [*dict.fromkeys([*own[:5], " ", "\n", "7", "a"])]
-    texts = {"".join(pair) * (SIZE // len("".join(pair))) for pair in product(beginnings, runs[:5])}
-    texts |= {begin + run * (SIZE // len(run)) for begin, run in product([*beginnings[:2], ""], runs)}
-    return [text + "\x00" for text in texts]
+    runs = [*dict.fromkeys([*own[:6], " ", "\n", "7", "a"])]
+    texts = {("", "".join(pair)) for pair in product(beginnings, runs[:5])}
+    return sorted(texts | set(product([*beginnings[:2], ""], runs)))
 
 
-def search(name: str) -> None:
-    for text in hostile(PATTERNS[name]):
-        for _ in PATTERNS[name].finditer(text):
-            pass
+def _spent(work: Callable[[str], None], text: str) -> float:
+    began = time.thread_time()
+    work(text)
+    return time.thread_time() - began
 
 
-def finishes(work: Callable[..., None], *arguments: object) -> bool:
-    child = multiprocessing.get_context("fork").Process(target=work, args=arguments)
+def superlinear(work: Callable[[str], None], begin: str, run: str, longest: int) -> bool:
+    """Whether the work grows clearly faster than the text; looked at again where it seems to."""
+
+    def spent(size: int, times: int = 1) -> float:
+        text = begin + run * (size // len(run)) + "\x00"
+        return min(_spent(work, text) for _ in range(times))
+
+    size = 1 << 8
+    while size <= longest:
+        if spent(size) > SEEN:
+            longer = spent(4 * size)
+            if longer > 8 * spent(size, 3) and spent(4 * size, 2) > 8 * spent(size, 5):
+                return True
+            if longer > 1.0:
+                return False  # long enough to tell
+        size *= 4
+    return False
+
+
+def _report(pipe: Connection, work: Callable[[], list[str]]) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (MOST, MOST))
+    pipe.send(work())
+
+
+def carried_out(work: Callable[[], list[str]]) -> list[str]:
+    """What a child found; it is ended where it takes too much of the processor."""
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    child = multiprocessing.get_context("fork").Process(target=_report, args=(theirs, work))
     child.start()
-    child.join(LIMIT)
-    alive = child.is_alive()
-    child.kill()
-    child.join()
-    return not alive and child.exitcode == 0
+    theirs.close()
+    try:
+        return list(ours.recv())
+    except EOFError:
+        return ["it took more of the processor's time than any linear work would"]
+    finally:
+        child.join()
 
 
-def test_the_patterns_are_found_and_a_bad_one_would_be_seen():
-    assert len(PATTERNS) > 15
-    bad = re.compile(r"\[\[(\d+\.?\d*)\]\]")
-    assert any(re.fullmatch(r"\[\[[07]{1000,}\x00", text) for text in hostile(bad))
+def slow_patterns(calls: list[Call], longest: int) -> list[str]:
+    found = []
+    for call in calls:
+        texts = hostile(call.pattern)
+        bad = next(((begin, run) for begin, run in texts if superlinear(call.on, begin, run, longest)), None)
+        if bad is not None:
+            found.append(f"{call.pattern.pattern!r}.{call.way} on {bad[0]!r} + {bad[1]!r} * n")
+    return found
 
 
-def _all(names: list[str]) -> None:
-    for name in names:
-        search(name)
+def test_the_patterns_are_found_and_how_they_are_called():
+    calls = {(call.pattern.pattern, call.way) for found in CALLS.values() for call in found}
+    assert len(calls) > 150
+    assert (r"[.!?;]\s", "split") in calls, "within functions, too"
+    assert (replies._RATING.pattern, "fullmatch") in calls
+    assert (replies._RATING.pattern, "finditer") not in calls
+    assert set(MADE) == UNKNOWN
 
 
-@pytest.mark.parametrize("module", sorted({name.rpartition(".")[0].rpartition(".")[0] or name for name in PATTERNS}))
+@pytest.mark.parametrize(
+    ("bad", "way"),
+    [(r"\[\[(\d+\.?\d*)\]\]", "search"), (r"\s+x", "search"), (r"(?:\s*,?\s*)*x", "match"), (r" +$", "sub")],
+)
+def test_a_bad_one_is_seen(bad, way):
+    assert carried_out(partial(slow_patterns, [Call(re.compile(bad), way)], FAST))
+
+
+def test_a_good_one_passes():
+    assert carried_out(partial(slow_patterns, [Call(re.compile(r"\s+x"), "match")], FAST)) == []
+
+
+@pytest.mark.parametrize("module", CALLS)
 def test_every_pattern_is_linear(module):
-    assert finishes(_all, [name for name in PATTERNS if name.startswith(module)])
+    assert carried_out(partial(slow_patterns, CALLS[module], FAST)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", [name for name in CALLS if name.startswith("evalkit.judges")])
+def test_every_pattern_is_linear_on_the_longest_texts(module):
+    assert carried_out(partial(slow_patterns, CALLS[module], LONGEST)) == []
 
 
 PIECES = [
     *("[[7]]'", "[[7]]", "[[", '"[[7]]', "“[[7]] ", "`", "```", "> \n", "\n", " ", "1/10 ", "[[1 ", "7", "[[rating"),
     *("<think>", "</think>", "<think></think>", "<|im_end|>\n", "\n<think>\n", "x </think> ", "| ", "|\n", "\n- [[A]]"),
     *("\n- ", "**", "<|channel|>final<|message|>", "<|channel|>", "[[A>B]] ", "Rating: [[7]]\n", "{", '{"rating":'),
+    *(
+        "I rate it ",
+        "I and ",
+        "my ",
+        "\nI give it a 2. [[7]]",
+        'x "',
+        '\n{"rating": 7}',
+        '```json\n{"rating": 7}\n```\n',
+    ),
 ]
+READERS: dict[str, Callable[[str], object]] = {
+    "rating": lambda text: replies.tag(Completion(text), replies.RatingScale(1, 10)),
+    "five": lambda text: replies.tag(Completion(text), replies.FIVE),
+    "bare label": lambda text: replies.bare_label(Completion(text), replies.FIVE),
+    "json": lambda text: json_replies.json_field(Completion(text), replies.RatingScale(1, 10), "rating"),
+    "fastchat": lambda text: (fastchat.published_rating(Completion(text)), fastchat.published_pair(Completion(text))),
+    "arena hard": lambda text: arena_hard.published_verdict(Completion(text)),
+    "thinking": thinking.part,
+    "style": style_control.count_markdown,
+    "format": format_bias.features,
+}
 
 
-def read(piece: str) -> None:
-    size = SIZE // len(piece)
-    for text in (piece * size, "[[" + piece * size, "x" + piece * size + "[[7]] end"):
-        reply = Completion(text)
-        readings = (
-            replies.tag(reply, replies.RatingScale(1, 10)),
-            fastchat.published_rating(reply),
-            arena_hard.published_verdict(reply),
-        )
-        for _ in readings:
-            pass
-        replies.tag(reply, replies.FIVE)
-        replies.json_field(reply, replies.RatingScale(1, 10), "rating")
-        thinking.part(text)
-        style_control.count_markdown(text)
-        format_bias.features(text)
+def slow_readings(reader: str, longest: int) -> list[str]:
+    def work(text: str) -> None:
+        for whole in (text, text + "[[7]] end", text + "\nRating: [[7]]"):
+            READERS[reader](whole)
+
+    texts = product(("", "[[", "x", "[[7]] "), PIECES)
+    bad = ((begin, piece) for begin, piece in texts if superlinear(work, begin, piece, longest))
+    return [f"{begin!r} + {piece!r} * n" for begin, piece in islice(bad, 3)]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_every_reader_is_linear(reader):
+    assert carried_out(partial(slow_readings, reader, 1 << 14)) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("piece", PIECES)
-def test_every_reader_is_linear(piece):
-    assert finishes(read, piece)
+@pytest.mark.parametrize("reader", READERS)
+def test_every_reader_is_linear_on_the_longest_texts(reader):
+    assert carried_out(partial(slow_readings, reader, 1 << 18)) == []

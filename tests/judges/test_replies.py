@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.core.protocols import Completion, Verdict
-from evalkit.judges import replies
+from evalkit.judges import json_replies, replies
 from evalkit.judges.pairwise import FORMS
 from evalkit.judges.replies import Form, RatingScale, VerdictLabels
 
@@ -71,7 +71,7 @@ def test_a_remark_never_turns_a_verdict_in_either_order(form: Form):
     ],
 )
 def test_a_json_field(text, expected):
-    found = replies.json_field(Completion(text), SCALE, "rating")
+    found = json_replies.json_field(Completion(text), SCALE, "rating")
     assert (found.label if isinstance(found, Verdict) else found.kind) == expected
 
 

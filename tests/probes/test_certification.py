@@ -13,8 +13,8 @@ from evalkit.judges.pairwise import Pairwise
 from evalkit.judges.single import Single
 from evalkit.probes.effect import ProbedJudge
 from evalkit.probes.findings import conclusions, findings, warning_effect
-from evalkit.probes.judges import fixed_in, protocols
 from evalkit.probes.library import PROBES as ALL
+from evalkit.probes.pair_study import fixed_in, protocols
 from evalkit.probes.table import Outcome
 from evalkit.probes.trials import chosen, trials
 from evalkit.stats.resample import Interval
@@ -72,7 +72,7 @@ def essay(seed, side):
 def audited(names, *, study=0, questions=24, turns=1, repeats=1, protocol=None, single=None, **planted):
     """Findings about a judge with planted faults, and what they are summed up to."""
     judge = Fake(**{"model": f"judge {study}", "noise": 0.8, **planted})
-    used, protocol, single = chosen(names), protocol or Pairwise(), single or Single()
+    used, protocol, single = chosen(names, ALL), protocol or Pairwise(), single or Single()
     forms = {"": protocol, **protocols(protocol, single, used)}
     items, answers = pairs(study, questions, turns)
     outcomes = [outcome(judge, forms[one.variant], one) for one in trials(items, answers, used, repeats)]
@@ -216,7 +216,7 @@ def test_what_asking_again_changes_is_no_taste_for_a_label():
             for order in (0, 1):
                 first = 1.0 if leans else float(order == 0)
                 rows.append(Outcome(probe, arm, str(q), order, 0, first if order == 0 else 1 - first, first))
-    (row,) = findings(SUBJECT, rows, chosen(["rename"]))
+    (row,) = findings(SUBJECT, rows, chosen(["rename"], ALL))
     assert row.details["as_it_is"][0] == 0.25
     assert row.details["controls"]["again"][0] == 0.25
     assert row.estimate == 0

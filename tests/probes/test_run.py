@@ -120,8 +120,8 @@ def test_either_answer_may_be_the_target():
 
 def test_unknown_probes_are_named():
     with pytest.raises(UsageError, match="no probe 'lenght'; there are: position"):
-        chosen(["lenght"])
-    assert [probe.name for probe in chosen(["verbosity", "position"])] == ["position", "verbosity"]
+        chosen(["lenght"], ALL)
+    assert [probe.name for probe in chosen(["verbosity", "position"], ALL)] == ["position", "verbosity"]
 
 
 def experiment(folder, names, *, model="judge", turns="first", **judge):
@@ -134,7 +134,7 @@ def experiment(folder, names, *, model="judge", turns="first", **judge):
         "results_dir": str(folder),
         **judge,
     }
-    return asyncio.run(probe_run.run(parse(settings), chosen(names), Console(file=io.StringIO()), turns=turns))
+    return asyncio.run(probe_run.run(parse(settings), names, Console(file=io.StringIO()), turns=turns))
 
 
 def of(found):
@@ -180,7 +180,7 @@ def test_nothing_is_asked_twice_and_everything_shown_is_stored(tmp_path):
     traffic = [json.loads((one.folder / "manifest.json").read_text())["traffic"] for one in (first, again)]
     asked = [sum(totals["asked"] for totals in one.values()) for one in traffic]
     skipped = 8 * 4  # markdown_off: the fake's answers have no markup
-    assert asked == [16 + 8 * calls(chosen([]), 1) - skipped, 0]
+    assert asked == [16 + 8 * calls(chosen([], ALL), 1) - skipped, 0]
     assert first.value.findings == again.value.findings
     root = tmp_path / "audit-pocket"
     stored = {one for path in (root / "answers").glob("*.jsonl") for one in ids(path)}
@@ -362,7 +362,7 @@ def test_which_probes_must_be_said(cli, tmp_path, more):
 def test_all_probes(cli):
     code, _, err = cli(*FAKES, "probes=all", "dry_run=true")
     assert code == 0
-    assert f" {8 * calls(chosen([]), 1)} " in err
+    assert f" {8 * calls(chosen([], ALL), 1)} " in err
 
 
 def test_the_forecast_comes_before_anything_is_asked(cli, tmp_path):
@@ -428,7 +428,7 @@ def test_hosted_judges(cli, tmp_path, monkeypatch, judge, path):
     assert rows["probe_rename"]["estimate"] == 1
     assert rows["probe_authority"]["details"]["fixed"]
     assert rows["probe_alone"]["details"]["won_alone"] == 0.5
-    assert asked == 8 * calls(chosen(["position", "rename", "alone", "authority"]), 1) + 2
+    assert asked == 8 * calls(chosen(["position", "rename", "alone", "authority"], ALL), 1) + 2
 
 
 def test_what_was_tried_is_on_record(cli, tmp_path):

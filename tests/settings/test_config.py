@@ -92,7 +92,8 @@ def test_every_protocol_builds(name, request):
             pytest.skip(f"needs {', '.join(sorted(files))}, which shared data does not hold")
         request.getfixturevalue("mtbench_files")
     criteria = ["rubric_file=helpful"] if name.startswith("rubric") else []  # pocket's questions bring none
-    plain = composed("benchmark=pocket", "model=fake", "judge=fake", f"protocol={name}", *criteria)
+    judge = "reward_vllm" if name == "reward" else "fake"  # a chat model has no use for it
+    plain = composed("benchmark=pocket", "model=fake", f"judge={judge}", f"protocol={name}", *criteria)
     plain["protocol"] = config.named_protocol(plain["protocol"], name)  # as a verb does, which knows the choice
     (judge,) = built(plain).judges
     expected = f"{name}-helpful" if criteria else name

@@ -3,39 +3,57 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from evalkit.core.protocols import Judge, JudgeProtocol
-from evalkit.engine import spending
-from evalkit.engine.experiment import Experiment
-from evalkit.engine.judge import JudgeRunner
-from evalkit.models.budget import Amount
-from evalkit.models.client import Clients
+from evalkit.core.schema import Judgment, Response
+from evalkit.evidence.findings import Finding
+from evalkit.probes import findings
+from evalkit.probes.effect import Conclusions, ProbedJudge
 from evalkit.probes.library import Probe, Rewrites
-from evalkit.probes.trials import Turns, placebo
+from evalkit.probes.study import Study
+from evalkit.probes.table import Outcome
+from evalkit.probes.trials import Trial, calls, placebo, trials
 from evalkit.settings import config
-from evalkit.storage.store import Store
 
 SINGLE = "evalkit.judges.single.Single"
 """By which answers are scored alone."""
+TEMPERATURE = 0.7
+"""Of both answers, as in MT-Bench's study of position bias."""
 
 
 @dataclass(frozen=True)
-class Study:
-    """What an experiment on judges consists of."""
+class PairStudy(Study):
+    """Experiments on judges that compare two answers."""
 
-    experiment: Experiment
     probes: Sequence[Probe]
-    turns: Turns
     singles: Mapping[str, JudgeProtocol]
     """For each judge, how it scores an answer alone."""
 
     @property
-    def pairs(self) -> int:
-        """How many turns of pairs there are to judge."""
-        return sum(len(item.turns) for item in self.experiment.benchmark.items)
+    def names(self) -> tuple[str, ...]:
+        """What is tried."""
+        return tuple(probe.name for probe in self.probes)
+
+    @property
+    def calls(self) -> int:
+        """How many questions are put to a judge about one turn of one pair."""
+        return calls(self.probes, self.experiment.repeats)
+
+    @property
+    def note(self) -> str:
+        """How the answers were made."""
+        return (
+            f"{self.experiment.models[0].name} answered every question twice, at temperature {TEMPERATURE:g}: between "
+            "answers that are nearly equally good a judge is moved most easily"
+        )
+
+    def planned(self, judge: Judge, answers: Mapping[str, Sequence[Response]]) -> list[Trial]:
+        """Every trial, given two answers to each item."""
+        pairs = {item: (rows[0], rows[1]) for item, rows in answers.items()}
+        return list(trials(self.experiment.benchmark.items, pairs, self.probes, self.experiment.repeats))
 
     def forms(self, judge: Judge) -> dict[str, Judge]:
         """The judge by variant: empty for as it is; those that its protocol does not allow are not there."""
@@ -45,33 +63,21 @@ class Study:
             result[variant] = Judge(name, judge.model, protocol, judge.references)
         return result
 
-    def runners(
-        self, judge: Judge, clients: Clients, store: Store, on_new: Callable[[str], object] = str
-    ) -> dict[str, JudgeRunner]:
-        """Every form of the judge at work; ``on_new`` is called with the key of each row that is made."""
-        return {
-            variant: JudgeRunner(
-                one,
-                clients.of(one.model),
-                store.judgments(one.name, one.protocol.name),
-                self.experiment.ask_again,
-                on_new=on_new,
-                stop_unparsed=self.experiment.stop_unparsed,
-            )
-            for variant, one in self.forms(judge).items()
-        }
+    def findings(self, about: ProbedJudge, judge: Judge, heard: Sequence[tuple[Trial, Judgment]]) -> list[Finding]:
+        """What a judge's verdicts showed."""
+        outcomes = [outcome_of(trial, judgment) for trial, judgment in heard]
+        return list(findings.findings(about, outcomes, self.probes, beyond=fixed_in(judge.protocol)))
 
-    def used_before(self, clients: Clients, store: Store) -> Amount:
-        """What earlier experiments with the same answers and judges used, by the rows they left."""
-        total = Amount()
-        for candidate in self.experiment.candidates:
-            rows = store.responses(candidate.model.name)
-            total += spending.answers(rows, candidate.ref, clients.price(candidate.model))
-        for judge in self.experiment.judges:
-            for name, protocol in {(one.name, one.protocol.name) for one in self.forms(judge).values()}:
-                log = store.judgments(name, protocol)
-                total += spending.judgments(log, lambda _: True, clients.price(judge.model))
-        return total
+    def conclusions(self, rows: Sequence[Finding]) -> Conclusions:
+        """What findings about one judge come to in words."""
+        return findings.conclusions(rows, self.probes)
+
+
+def outcome_of(trial: Trial, judgment: Judgment) -> Outcome:
+    """A judgment as the outcome of its trial."""
+    scores = judgment.scores
+    share, first = (scores[trial.slot], scores[0]) if scores is not None else (None, None)
+    return Outcome(trial.probe, trial.arm, judgment.item, trial.order, trial.repeat, share, first, judgment.turn)
 
 
 def protocols(protocol: JudgeProtocol, single: JudgeProtocol, probes: Sequence[Probe]) -> dict[str, JudgeProtocol]:
