@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,7 @@ from evalkit.reports import (
 from evalkit.reports.audit_verdict import verdict
 from evalkit.reports.grid import Grid
 from evalkit.storage import frames
-from evalkit.storage.results import answer_logs, judged_rows, judgment_logs
+from evalkit.storage.results import answer_logs, judged_rows, judgment_files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -292,8 +291,7 @@ class Results:
         Returns:
             Columns as of `evalkit.storage.frames.judgments`.
         """
-        logs: Sequence[Any] = judgment_logs(self.paths) if words else judged_rows(self.paths)
-        return frames.judgments(row for log in logs for row in log)
+        return frames.judgments(judgment_files(self.paths), words=words)
 
     def answers(self) -> DataFrame:
         """Every answer, one row a turn; columns as of `evalkit.storage.frames.answers`."""
