@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.api.plots import drawn
 from evalkit.api.tables import on_disk
-from evalkit.core.protocols import UsageError
+from evalkit.core.protocols import Bias, UsageError
 from evalkit.decisions import compare_tables
 from evalkit.decisions.compare import Comparison, compare, labels_of
 from evalkit.evidence.findings import AgreementRow, Audit
@@ -369,13 +370,20 @@ class Results:
             found, sides = compare(a, b, paths, by_category=by_category, judge=judge, votes=labels)
         return ComparedModels(tuple(found), tuple(sides.notes))
 
-    def audit(self, *, human: str | Path | TableLike | None = None, judge: str | None = None) -> AuditResult:
+    def audit(
+        self,
+        *,
+        human: str | Path | TableLike | None = None,
+        judge: str | None = None,
+        biases: Sequence[Bias] = (),
+    ) -> AuditResult:
         """Audit the judges: position, length, format, own family, agreement with people.
 
         Args:
             human: votes or scores of people: a file, results, or a table in memory (pandas, polars, pyarrow, or a list
                 of dicts) with ``item, model_a, model_b, winner`` or ``item, model, score``.
             judge: only this one.
+            biases: of your own to look for, besides all that there are: objects with ``metrics`` and ``findings``.
 
         Raises:
             UsageError: there is nothing to audit, or the votes cannot be read.
@@ -383,7 +391,7 @@ class Results:
         from evalkit.audit.analyse import audit
 
         with on_disk(human) as votes:
-            return AuditResult(audit(self.paths, votes, judge))
+            return AuditResult(audit(self.paths, votes, judge, own=biases))
 
     def plot(
         self,

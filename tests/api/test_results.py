@@ -380,3 +380,46 @@ def test_cards_from_python(folder, tmp_path):
     assert ek.verify(card, folder)
     assert ek.verify(card.save(tmp_path / "card.json"), folder).holds
     assert [one.facts.protocol for one in results.cite()] == ["pairwise", "single"]
+
+
+def test_a_bias_of_your_own_is_part_of_an_audit(folder):
+    from collections.abc import Iterator
+    from dataclasses import dataclass
+    from typing import ClassVar
+
+    from evalkit.evidence.findings import Finding
+    from evalkit.evidence.metrics import POINTS, SCALE, Metric
+
+    metric = Metric(
+        name="my_judgments",
+        label="Judgments that were looked at",
+        unit=POINTS,
+        topic=SCALE,
+        question="How many judgments are there?",
+        needs="judgments",
+    )
+
+    @dataclass(frozen=True)
+    class Counts:
+        metrics: ClassVar = (metric,)
+        times: int = 2
+
+        def findings(self, evidence) -> Iterator[Finding]:
+            yield Finding(
+                judge=evidence.judge,
+                protocol=evidence.protocol,
+                benchmark=evidence.benchmark,
+                measure=metric,
+                estimate=float(self.times),
+                n=1,
+                sentence="Counted.",
+            )
+
+    found = ek.load(folder).audit(biases=[Counts(times=7)]).findings
+    assert found[found.metric == "my_judgments"].estimate.unique().tolist() == [7.0]
+    assert "my_judgments" not in set(ek.load(folder).audit().findings.metric)
+
+
+def test_what_is_no_bias_is_told(folder):
+    with pytest.raises(ek.UsageError, match="is no bias: it has no method `findings`"):
+        ek.load(folder).audit(biases=["position"])
