@@ -348,6 +348,7 @@ class Results:
         judge: str | None = None,
         by_category: bool = False,
         human: str | Path | TableLike | None = None,
+        judges: bool = False,
     ) -> ComparedModels:
         """Say whether A is better than B, paired by question, as ``evalkit compare`` does.
 
@@ -357,6 +358,7 @@ class Results:
             judge: only this one.
             by_category: on each category of questions, too.
             human: votes or scores of people, by which differences are corrected: a file or a table in memory.
+            judges: A and B are judges, even where models have these names, too.
 
         Raises:
             UsageError: nothing is known of one of them, or they have nothing in common.
@@ -367,7 +369,7 @@ class Results:
             rows, folders = read_votes(votes) if votes is not None else ([], [])
             paths = [*self.paths, *folders]
             labels = labels_of(rows) if rows else None
-            found, sides = compare(a, b, paths, by_category=by_category, judge=judge, votes=labels)
+            found, sides = compare(a, b, paths, by_category=by_category, judge=judge, votes=labels, judges=judges)
         return ComparedModels(tuple(found), tuple(sides.notes))
 
     def audit(

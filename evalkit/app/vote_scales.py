@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from evalkit.core.protocols import UsageError, Verdict
+from evalkit.core.rubric_score import Formula
 from evalkit.core.schema import Criterion
 from evalkit.judges.replies import AB_TIE, MARGIN, SCALE8, RatingScale
 
@@ -36,6 +37,8 @@ class VoteScale:
     buttons: tuple[VoteButton, ...]
     verdicts: Mapping[str, Verdict]
     """By label; empty for a rubric, whose score follows from its criteria."""
+    formula: Formula = "share"
+    """Of a rubric: how its criteria make a score."""
 
     def verdict(self, label: str) -> Verdict:
         """What a choice amounts to.

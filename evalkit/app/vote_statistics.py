@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Final, Literal
 
@@ -179,13 +179,19 @@ def _series(
     if wanted == "agreement":
         agreed = [float(_sign(_first_by_name(row)) == _sign(verdicts[task])) for task, row in rows if task in verdicts]
         return [("people agree with the judge", agreed, max(population, len(agreed)))]
+    return [(name, values, size) for name, values, size, _ in _series_of_pairs([row for _, row in rows], population)]
+
+
+def _series_of_pairs(rows: Sequence[Judgment], population: int) -> list[tuple[str, list[float], int, tuple[str, ...]]]:
+    """Name, values, how many there can be and models of each pair of models."""
     pairs: dict[tuple[str, ...], list[Judgment]] = {}
-    for _, row in rows:
+    for row in rows:
         if len(row.models) == 2:
             pairs.setdefault(tuple(sorted(model.name for model in row.models)), []).append(row)
     size = population if len(pairs) == 1 else 0
     return [
-        (f"{one} preferred to {other}", outcomes(several, one), size) for (one, other), several in sorted(pairs.items())
+        (f"{one} preferred to {other}", outcomes(several, one), size, (one, other))
+        for (one, other), several in sorted(pairs.items())
     ]
 
 
@@ -213,6 +219,31 @@ def precision_of(name: str, values: list[float], population: int, points: float,
         more = max(1, math.ceil(n * (((upper - lower) / 2 / target) ** 2 - 1)))
         more = min(more, size - n) if size is not None else more
     return Precision(name, n, estimate, lower, upper, reached, more)
+
+
+@dataclass
+class PairsKnownWell:
+    """Tells which pairs of models need no more votes, whenever it is asked.
+
+    Votes on a pair stay a random sample of its questions, and its limits hold at all times at once: so it may be left
+    as soon as they are narrow enough.
+    """
+
+    wanted: Literal["winrate", "ranking"]
+    points: float
+    """Half of the width that is wanted, in percentage points."""
+    _seen: dict[tuple[str, ...], tuple[int, bool]] = field(default_factory=dict)
+    """By pair: votes at the last look, and whether it was known."""
+
+    def __call__(self, votes: Mapping[str, Mapping[str, Judgment]]) -> set[tuple[str, ...]]:
+        """These pairs, by the first vote on each question."""
+        for name, values, _, models in _series_of_pairs([row for _, row in first_votes(votes)], 0):
+            seen, known = self._seen.get(models, (0, False))
+            if not known and len(values) != seen and len(values) >= FIRST_LOOK:
+                found = precision_of(name, values, 0, self.points, decided=self.wanted == "ranking")
+                known = found.reached
+            self._seen[models] = len(values), known
+        return {models for models, (_, known) in self._seen.items() if known}
 
 
 def looks(n: int) -> list[int]:

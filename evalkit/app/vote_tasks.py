@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any, Final
+
+import msgspec
 
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Criterion, Item, Response, digest
@@ -38,9 +40,18 @@ class VoteTask:
         turned = int(digest("sides", annotator, self.id)[:8], 16) % 2
         return self.answers[::-1] if turned else self.answers
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Who wrote the answers, in alphabetical order."""
+        return tuple(sorted(answer.model.name for answer in self.answers))
+
     def criteria(self) -> tuple[Criterion, ...]:
-        """Those of the item's own rubric."""
+        """Those of the item's own rubric, or of the one that takes its place."""
         return self.item.rubric
+
+    def judged_by(self, criteria: tuple[Criterion, ...]) -> VoteTask:
+        """The same by other criteria."""
+        return replace(self, item=msgspec.structs.replace(self.item, rubric=criteria))
 
 
 def tasks_of(paths: Iterable[Path], shows: int) -> list[VoteTask]:

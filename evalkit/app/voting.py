@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -54,6 +54,10 @@ def check_annotator(name: str) -> str:
     return name
 
 
+KnownPairs = Callable[[Mapping[str, Mapping[str, Judgment]]], Collection[tuple[str, ...]]]
+"""Pairs of models, each in alphabetical order, whose number is known well enough; by votes of annotators on tasks."""
+
+
 @dataclass
 class Voting:
     """The votes of some annotators on a plan's tasks.
@@ -61,10 +65,12 @@ class Voting:
     Args:
         plan: who is asked what.
         scale: how they vote.
+        known: tells which pairs of models need no more votes but those that everybody is asked; None: nobody tells.
     """
 
     plan: VotePlan
     scale: VoteScale
+    known: KnownPairs | None = None
     votes: dict[str, dict[str, Judgment]] = field(default_factory=dict)
     """By annotator and task; skips among them."""
     _logs: dict[tuple[Path, str], Log[Judgment]] = field(default_factory=dict)
@@ -105,9 +111,11 @@ class Voting:
             if annotator not in self._orders:
                 self._orders[annotator] = tuple(self.plan.order(annotator))
             voted = {task for votes in self.votes.values() for task in votes}
+            known = self.known(self.votes) if self.known is not None else ()
             held = {task for (name, task), shown in self._shown.items() if name != annotator and now - shown < LEASE}
             for task in self._orders[annotator]:
-                if task.id in own or (task.id not in shared and (task.id in voted or task.id in held)):
+                taken = task.id in voted or task.id in held or task.models in known
+                if task.id in own or (task.id not in shared and taken):
                     continue
                 self._shown[annotator, task.id] = now
                 return task
@@ -124,10 +132,14 @@ class Voting:
         return task.id in self._shared
 
     def left(self, annotator: str) -> int:
-        """How many are left for an annotator, if nobody else votes meanwhile."""
+        """How many are left for an annotator, if nobody else votes meanwhile and no further pair becomes known."""
         own = self.votes.get(annotator, {})
         voted = {task for votes in self.votes.values() for task in votes}
-        return sum(task not in own and (task in self._shared or task not in voted) for task in self._tasks)
+        known = self.known(self.votes) if self.known is not None else ()
+        return sum(
+            name not in own and (name in self._shared or (name not in voted and task.models not in known))
+            for name, task in self._tasks.items()
+        )
 
     def record(self, annotator: str, task: VoteTask, form: VoteForm) -> Judgment:
         """Store a vote; the same one again is not stored again, another one takes its place.
@@ -165,6 +177,7 @@ class Voting:
             "comment": form.comment[:LONGEST_COMMENT],
             "acceptable": list(form.acceptable),
             "asked": "all" if self.is_shared(task) else "one",
+            "chosen": "" if self.known is None else "undecided",
         }
         row = Judgment(
             key=digest("vote", annotator, self.scale.protocol, task.id),
@@ -189,7 +202,7 @@ class Voting:
             return row
         if self.scale.name == "rubric":
             verdicts = _criteria(task, form)
-            graded = rubric_score(verdicts, "share")
+            graded = rubric_score(verdicts, self.scale.formula)
             if graded is None:
                 raise UsageError("these criteria have no positive points, so they allow no score")
             return replace(row, error=None, scores=(graded,), label=f"{graded:.4g}", criteria=verdicts)

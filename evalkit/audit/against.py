@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from evalkit.stats.arrays import BoolArray
     from evalkit.stats.resample import Interval
 
-FEWEST = 6
-"""Models, or questions, below which there may be no limits for want of them."""
 ANSWERS = "length of answers"
 PROMPTS = "length of prompts"
 
@@ -50,13 +48,12 @@ def against(
         for name, figures in table.columns.items()
     ]
     lengths = _Figures(ANSWERS, _answer_lengths(evidence))
-    halves = list(_halves(evidence, prompts))
+    halves = [(within, _Figures(ratings.name, of)) for within, of in _halves(evidence, prompts)]
     found: list[FiguresCompared | None] = []
     for column in columns:
         found.append(_compared(evidence, ratings, column))
         found.append(_compared(evidence, ratings, column, fixed=lengths))
-        for half in halves:
-            found.append(_compared(evidence, half, column, within=half.name.partition(", ")[2]))
+        found += [_compared(evidence, half, column, within=within) for within, half in halves]
     if lengths.of:
         found += [_compared(evidence, one, lengths) for one in (ratings, *columns)]
     if (by_question := _by_question(evidence, prompts)) is not None:
@@ -98,12 +95,15 @@ class _Place:
 
     def row(self, rank: Interval, linear: Interval) -> FiguresCompared:
         """The two correlations, and what they come to in words."""
+        from evalkit.stats.correlations import FEWEST
+
         names = f"{self.first} and {self.second}"
         start = f"Over {self.n:,} {self.each}"
-        if self.fixed:
-            start += f", the {self.fixed} held fixed"
+        start += f", on {self.within}" if self.within else f", the {self.fixed} held fixed" if self.fixed else ""
         numbers = f"rank correlation {signed(rank)}, linear {signed(linear)}"
-        return self._made(_correlation(rank), _correlation(linear), f"{start}, {names} {_said(rank)}: {numbers}.")
+        few = f"whether {names} go together cannot be told from so few"
+        said = few if rank.n - bool(self.fixed) < FEWEST else f"{names} {_said(rank)}"
+        return self._made(_correlation(rank), _correlation(linear), f"{start}, {said}: {numbers}.")
 
     def lacking(self, reason: str) -> FiguresCompared:
         """Why there are none."""
@@ -136,9 +136,7 @@ def _correlation(interval: Interval) -> Correlation:
 
 def _said(rank: Interval) -> str:
     """What a rank correlation says: only limits on one side of 0 say anything."""
-    if rank.lower is None or rank.upper is None:
-        if rank.n < FEWEST:
-            return "cannot be told from chance, as they are so few"
+    if rank.lower is None or rank.upper is None:  # a correlation of 1 or -1, which leaves no spread to go by
         return "rank all alike" if rank.estimate > 0 else "rank all the other way round"
     if rank.lower > 0:
         return "go together"
@@ -164,8 +162,8 @@ def _answer_lengths(evidence: Evidence) -> dict[str, float]:
     return {evidence.models[code]: float(table[codes == code, 4].mean()) for code in np.unique(codes).tolist()}
 
 
-def _halves(evidence: Evidence, prompts: Mapping[str, int]) -> Iterator[_Figures]:
-    """What the judge says of each model on the shorter and on the longer half of the prompts."""
+def _halves(evidence: Evidence, prompts: Mapping[str, int]) -> Iterator[tuple[str, dict[str, float]]]:
+    """What the judge says of each model on the shorter and on the longer half of the prompts, each half in words."""
     import numpy as np
 
     known = np.array([prompts.get(name, -1) for name in evidence.questions], dtype=np.int64)
@@ -179,8 +177,7 @@ def _halves(evidence: Evidence, prompts: Mapping[str, int]) -> Iterator[_Figures
         figures = _outcomes(evidence, chosen & (known >= 0))
         if figures:
             comparison = "up to" if name == "shorter" else "more than"
-            label = f"{name} prompts ({comparison} {middle:,.0f} characters)"
-            yield _Figures(f"ratings by {evidence.judge}, {label}", figures)
+            yield f"{name} prompts ({comparison} {middle:,.0f} characters)", figures
 
 
 def _outcomes(evidence: Evidence, chosen: BoolArray) -> dict[str, float]:

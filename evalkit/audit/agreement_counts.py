@@ -352,7 +352,27 @@ def _row(verdicts: PairedVerdicts, about: AgreementRow) -> AgreementRow:
         length_only=float(np.nansum(rule)) / size if rule is not None and size else None,
         length_only_total=round(size) if size else None,
         length_only_kappa=length_kappa(verdicts)[0],
+        beyond_length=_beyond_length(verdicts) if about.category is None and about.turn is None else None,
     )
+
+
+def _beyond_length(verdicts: PairedVerdicts) -> tuple[float, float, float] | None:
+    """Agreement less that of the rule that goes by length, on the same votes, with limits clustered by question."""
+    import numpy as np
+
+    from evalkit.stats.resample import question_bootstrap
+
+    if verdicts.longer_agree is None:
+        return None
+    both = verdicts.where(np.isfinite(verdicts.longer_agree))
+    if both.longer_agree is None or not both.total.any():
+        return None
+    cluster = np.unique(both.question, return_inverse=True)[1]
+    more, votes = (
+        np.bincount(cluster, part).astype(np.float64) for part in (both.agree - both.longer_agree, both.total)
+    )
+    found = question_bootstrap(more, votes, pooled=True, limits=(-1.0, 1.0), resamples=2000)
+    return None if found.lower is None or found.upper is None else (found.estimate, found.lower, found.upper)
 
 
 def length_kappa(verdicts: PairedVerdicts) -> tuple[float | None, int]:

@@ -34,7 +34,7 @@ KAPPA = Metric(
     question="How much more often than by chance does the judge say what people say ({title})?",
     chance=0.0,
     needs="votes of people on the pairs judged",
-    source=f"Cohen 1960, each pair counted both ways round; {BY_SETUP}",
+    source=f"Cohen 1960, Educational and Psychological Measurement 20:37, pairs counted both ways round; {BY_SETUP}",
 )
 HETEROGENEITY = Metric(
     name="agreement_heterogeneity_{setup}",
@@ -71,6 +71,7 @@ SCORES = Metric(
     question="Do judge and people put the same answers in the same order?",
     chance=0.0,
     needs="scores by people of the answers judged",
+    source="Spearman 1904, American Journal of Psychology 15:72",
 )
 ALPHA = Metric(
     name="agreement_human_alpha",
@@ -271,6 +272,7 @@ def _tested(
             "passed": found.passed,
             "epsilon": headline,
             "edge_over_chance": edge,
+            "p_falls_short": found.p_falls_short,
             "false_discovery_rate": found.rate,
             "winning_rates": {f"{epsilon:g}": one.winning_rate for epsilon, one in others.items()},
             "contests": [

@@ -56,6 +56,7 @@ def audit(
     only: Callable[[Judged], bool] | None = None,
     columns: Mapping[str, str] | None = None,
     table: ModelTable | None = None,
+    reference: str | None = None,
     own: Sequence[Bias] = (),
 ) -> Audit:
     """Audit every judge in results folders and judgments files.
@@ -68,6 +69,7 @@ def audit(
         only: judgments to look at; people's votes and gold labels always are.
         columns: of the votes, by field, where the user names them.
         table: figures of the same models by automatic benchmarks, to set the judges' ratings beside.
+        reference: a judge whose verdicts on criteria of a rubric stand in people's place.
         own: biases of the caller's to look for, besides all that there are.
 
     Raises:
@@ -82,7 +84,9 @@ def audit(
     votes, imported = read_votes(human, columns, notes.append) if human is not None else ([], [])
     rows = _Rows(listed, imported, only)
     answers = (row for log in answer_logs([*listed, *imported]) for row in log)
-    found = gather(rows, answers, votes=votes, kin=relations(run_records(listed)), judge=judge)
+    found = gather(rows, answers, votes=votes, kin=relations(run_records(listed)), judge=judge, reference=reference)
+    if reference is not None and reference not in rows.judges:
+        raise UsageError(f"--reference {reference}: no such judge; there are: {', '.join(sorted(rows.judges))}")
     if not any(gathered.evidence for gathered in found):
         raise UsageError(_nothing(listed, judge, sorted(rows.judges), rows.people))
     if human is not None and not any(gathered.people or gathered.grades for gathered in found):

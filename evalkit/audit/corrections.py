@@ -29,6 +29,7 @@ JUDGE = Metric(
     question="How often does a model win by the judge alone?",
     needs="verdicts on pairs",
     axis="win rate",
+    source="Share, limits clustered by question; Miller 2024, arXiv:2411.00640, section 2.2",
 )
 HUMAN = Metric(
     name="win_rate_human",
@@ -38,6 +39,7 @@ HUMAN = Metric(
     question="How often does a model win by people alone?",
     needs="votes of people on some of the pairs judged",
     axis="win rate",
+    source="Share, limits clustered by question; Miller 2024, arXiv:2411.00640, section 2.2",
 )
 CORRECTED = Metric(
     name="win_rate_corrected",

@@ -37,12 +37,14 @@ SPEARMAN = Metric(
     question="Do judge and people rank the models alike?",
     chance=0.0,
     needs="votes or scores of people on three models or more",
+    source="Spearman 1904, American Journal of Psychology 15:72",
 )
 KENDALL = replace(
     SPEARMAN,
     name="agreement_kendall",
     label="Ranking of models, Kendall",
     question="For how many more pairs of models than not do judge and people agree which one is better?",
+    source="Kendall 1938, Biometrika 30:81",
 )
 SOFT_PAIRWISE = Metric(
     name="ranking_soft_pairwise",

@@ -34,6 +34,7 @@ FAILED = Metric(
     topic=HYGIENE,
     question="How many judgments have no verdict?",
     needs="judgments",
+    source="Stored with each judgment (docs/replies.md)",
 )
 OF_A_KIND = Metric(
     name="hygiene_{kind}",
@@ -42,6 +43,7 @@ OF_A_KIND = Metric(
     topic=HYGIENE,
     question="How many judgments failed because the judge's reply was {kind}: {means}?",
     needs="judgments that failed",
+    source="Stored with each judgment (docs/replies.md)",
 )
 OF_KIND = {kind: OF_A_KIND.of(kind=kind, title=kind.capitalize(), means=means) for kind, means in MEANS.items()}
 CONSTANT_ANSWERS = Metric(

@@ -43,6 +43,7 @@ SLOPE = Metric(
     question="At equal ability, how much does one standard deviation of length move the judge?",
     needs="verdicts on answers of known and different length",
     axis="logits per SD of length",
+    source="Length as a covariate of Bradley-Terry; Chatbot Arena's style control, 2024-08-28",
 )
 PREFER_LONGER = Metric(
     name="length_prefer_longer",
@@ -51,6 +52,7 @@ PREFER_LONGER = Metric(
     topic=LENGTH,
     question="Where the judge names a winner, how often is it the longer answer?",
     needs="verdicts that name a winner, between answers of different length",
+    source="AlpacaEval's leaderboard of evaluators: probability to prefer the longer",
 )
 HUMAN_PREFER_LONGER = Metric(
     name="length_human_prefer_longer",
@@ -59,6 +61,7 @@ HUMAN_PREFER_LONGER = Metric(
     topic=LENGTH,
     question="Where judge and people name a winner, how often do people name the longer answer?",
     needs="votes of people on the pairs judged, and the lengths of the answers",
+    source="AlpacaEval's leaderboard of evaluators: probability to prefer the longer",
 )
 VERBOSITY = Metric(
     name="length_verbosity_bias",

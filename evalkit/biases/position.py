@@ -108,6 +108,7 @@ BY_GAP = Metric(
     safe=ORDER_SAFE,
     stands_in_for=(LOGIT.name, FAIRNESS.name, FIRST.name),
     needs="three models or more, in varying orders",
+    source="Order effect that changes with the gap in quality; Shi et al. 2024, arXiv:2406.07791",
 )
 STABILITY = Metric(
     name="position_repeat_stability",
@@ -116,6 +117,7 @@ STABILITY = Metric(
     topic=POSITION,
     question="Asked the very same thing again, how often does the judge repeat its most frequent verdict?",
     needs="repeats of the same showing (repeats=3)",
+    source="Repetition stability; Shi et al. 2024, arXiv:2406.07791",
 )
 SHARES = (CONSISTENCY, FIRST, LAST, FAIRNESS)
 EFFECTS = (*SHARES, LOGIT, WITHIN_PAIRS)
@@ -127,9 +129,6 @@ NEAR = 0.05
 """How far consistency between orders may lie below the agreement of repeats and still be noise."""
 FEWEST_EACH = 4
 """Questions of a category from which it is compared with others."""
-PERMUTATIONS = 4000
-CELLS = 1 << 22
-"""Numbers held at a time while permuting."""
 FEWEST = 8
 """Questions of a category from which its position effect is given; below, the limits of so few are too narrow."""
 
@@ -212,14 +211,13 @@ def _on_average_only(evidence: Evidence, lean: Lean) -> str | None:
 def _between_categories(evidence: Evidence, lean: Lean) -> dict[str, Any] | None:
     """Whether the lean differs between categories by more than chance, and which way each leans.
 
-    Exchanging questions between categories at random gives the null distribution (a permutation test, so its level is
-    exact however few pairs are inconsistent). Two distances are looked at, that of all categories together and that of
-    the one farthest from the rest, as an effect may be in one of them alone; what counts is the rarer. Categories
-    of fewer than ``FEWEST_EACH`` questions take no part.
+    A permutation test of the questions' mean leans, so that its level is exact however few pairs are inconsistent.
+    Categories of fewer than ``FEWEST_EACH`` questions take no part.
     """
     import numpy as np
 
     from evalkit.stats.arrays import totals
+    from evalkit.stats.heterogeneity import exchanged
 
     question, place = np.unique(lean.question, return_inverse=True)
     if not question.size:
@@ -232,37 +230,12 @@ def _between_categories(evidence: Evidence, lean: Lean) -> dict[str, Any] | None
     if used.size < 2 or np.ptp(mean[keep]) == 0:
         return None
     mean, category = mean[keep], np.searchsorted(used, category[keep])
-    size = np.bincount(category)
-
-    member = (category[:, None] == np.arange(used.size)).astype(np.float64)
-
-    def apart(values: FloatArray) -> FloatArray:
-        """How far categories are apart [..., 2]: all together, and the one that is farthest from the rest."""
-        lean = (values - mean.mean()) @ member / np.sqrt(size)
-        alone = np.abs(lean) / np.sqrt(1 - size / mean.size)
-        return np.stack([(lean**2).sum(axis=-1), alone.max(axis=-1)], axis=-1)
-
-    rng = np.random.default_rng(0)
-    rows = max(1, min(PERMUTATIONS, CELLS // mean.size))
-    drawn = [apart(mean)[None]]
-    for start in range(0, PERMUTATIONS, rows):
-        drawn.append(apart(rng.permuted(np.tile(mean, (min(rows, PERMUTATIONS - start), 1)), axis=1)))
-    # by either distance, how many are as far apart; the smaller one counts, and has a distribution of its own
-    reached = np.concatenate(drawn).round(9)
-    rarer = np.min([_as_large(column) for column in reached.T], axis=0)
-    means = totals(category, mean, used.size) / size
+    means = totals(category, mean, used.size) / np.bincount(category)
     return {
-        "p_value": float((rarer <= rarer[0]).mean()),
+        "p_value": exchanged(mean, category),
         "questions": int(mean.size),
         "leans": {evidence.categories[code]: float(value) for code, value in zip(used, means, strict=True)},
     }
-
-
-def _as_large(values: FloatArray) -> IntArray:
-    """[N] how many of the values are as large as each, itself included."""
-    import numpy as np
-
-    return values.size - np.searchsorted(np.sort(values), values, side="left")
 
 
 def _joined(evidence: Evidence) -> Iterator[Finding]:

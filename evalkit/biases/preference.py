@@ -68,16 +68,16 @@ class Preference:
         """Yield what differences of scores say of preferences; nothing for a judge with a known scale."""
         if evidence.scores is None or evidence.protocol in KNOWN:
             return
-        means = _means(evidence.scores)
+        means = _means(evidence.scores, (evidence.gold, evidence.votes))
         yield from _scale(evidence, means)
         yield from _best(evidence, means)
 
 
-def _means(scores: Scores) -> dict[tuple[int, int, int], float]:
-    """Mean score over repeats by question, turn and answer; an answer without any score is not there."""
+def _means(scores: Scores, labels: tuple[Votes, ...]) -> dict[tuple[int, int, int], float]:
+    """Mean score over repeats by question, turn and answer, of labelled questions; without one, it is not there."""
     import numpy as np
 
-    has = np.isfinite(scores.score)
+    has = np.isfinite(scores.score) & np.isin(scores.question, np.concatenate([votes.question for votes in labels]))
     columns = (scores.question[has], scores.turn[has], scores.response[has])
     keys, place = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
     place = place.reshape(-1)

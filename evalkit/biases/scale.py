@@ -28,6 +28,7 @@ ENTROPY = Metric(
     topic=SCALE,
     question="How evenly does the judge use the levels of its scale?",
     needs="scores of single answers, on a scale of few levels",
+    source="Evenness; Pielou 1966, Journal of Theoretical Biology 13:131",
 )
 TOP_BOX = Metric(
     name="scale_top_box",
@@ -36,6 +37,7 @@ TOP_BOX = Metric(
     topic=SCALE,
     question="How many scores are the highest that the judge gave, so that it sees no difference among them?",
     needs="scores of single answers, on a scale of few levels",
+    source="Share, limits clustered by question; Miller 2024, arXiv:2411.00640, section 2.2",
 )
 MEAN = Metric(
     name="scale_mean",
@@ -44,6 +46,7 @@ MEAN = Metric(
     topic=SCALE,
     question="What does the judge give on average?",
     needs="scores of single answers",
+    source="Mean, limits clustered by question; Miller 2024, arXiv:2411.00640, section 2.2",
 )
 TIES = Metric(
     name="scale_ties",
@@ -52,6 +55,7 @@ TIES = Metric(
     topic=SCALE,
     question="How often do two models get the very same score on the same question?",
     needs="scores of several models on the same question",
+    source="On ties of scores: Liu et al. 2023 (G-Eval), arXiv:2303.16634",
 )
 ICC = Metric(
     name="scale_icc",
@@ -70,6 +74,7 @@ MEAN_EXCESS = Metric(
     topic=SCALE,
     question="On the same answers, does the judge score higher than people do?",
     needs="scores by people of the answers judged",
+    source="Paired difference; Miller 2024, arXiv:2411.00640, section 4.2",
 )
 KS = Metric(
     name="scale_ks",

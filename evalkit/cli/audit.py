@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
             f"--map {field}={column}: {field!r} is a field of votes, and there are none; --human FILE brings some"
             + ("; of --against FILE, --map model=COLUMN names the models" if table is not None else "")
         )
-    found = audit(given.paths, given.human, given.judge, columns=columns, table=table)
+    found = audit(given.paths, given.human, given.judge, columns=columns, table=table, reference=given.reference)
     if form == "figure":
         from evalkit.reports.audit_drawn import figures
         from evalkit.reports.figure_files import save_all
@@ -77,6 +77,7 @@ def add_options(audit: argparse.ArgumentParser) -> None:
     add("--against", type=Path, metavar="FILE", help=figures)
     add("--map", action="append", metavar="FIELD=COLUMN", help=MAP_HELP)
     add("--judge", metavar="NAME", help="only this judge")
+    add("--reference", metavar="JUDGE", help="a judge whose verdicts on criteria of a rubric stand in people's place")
     add("--format", choices=["table", "json", "html", "md", "latex"], help="default: table, or what FILE ends in")
     add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)
     kinds = "agreement, ratings, scores, position, length, or another topic"

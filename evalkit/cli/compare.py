@@ -35,7 +35,15 @@ def main(arguments: Sequence[str]) -> int:
         rows, folders = read_votes(options.human, parse_map(options.map), messages.note)
         votes = labels_of(rows) if rows else None
         paths += folders
-    found, what = compare(options.a, options.b, paths, by_category=bool(options.by), judge=options.judge, votes=votes)
+    found, what = compare(
+        options.a,
+        options.b,
+        paths,
+        by_category=bool(options.by),
+        judge=options.judge,
+        votes=votes,
+        judges=options.judges,
+    )
     if form == "figure":
         from evalkit.reports.figure_files import save_all
 
@@ -76,6 +84,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=RESULTS)
     add("--by", choices=["category"], help="also on each category of questions")
     add("--judge", metavar="NAME", help="only by this judge")
+    add("--judges", action="store_true", help="A and B are judges, where models have these names, too")
     add("--human", type=Path, metavar="FILE", help="people's votes or grades, which correct the judge's difference")
     add("--map", action="append", metavar="FIELD=COLUMN", help=MAP_HELP)
     add("--format", choices=list(dict.fromkeys(FORMATS.values())), help="default: table, or what FILE ends in")

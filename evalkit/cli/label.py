@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from evalkit.app.access import Access
+    from evalkit.app.vote_scales import VoteScale
+    from evalkit.app.vote_statistics import PairsKnownWell
+    from evalkit.core.schema import Criterion
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -30,7 +34,6 @@ def main(arguments: Sequence[str]) -> int:
 
     server.require()
     from evalkit.app.label_pages import LabelPages
-    from evalkit.app.vote_scales import scale
     from evalkit.app.vote_tasks import VotePlan, from_table, is_table, tasks_of
     from evalkit.app.voting import Voting, check_annotator
     from evalkit.cli.pages import open_pages
@@ -40,19 +43,20 @@ def main(arguments: Sequence[str]) -> int:
 
         note(f"{write_votes([given.path], given.votes):,} votes in {given.votes}")
         return DONE
-    ballot = scale(given.scale, given.grades)
+    ballot, criteria = _ballot(given)
     annotators = tuple(dict.fromkeys(check_annotator(name) for name in given.annotator or [_user()]))
     path = from_table(given.path, given.into) if is_table(given.path) else given.path
     tasks = tasks_of([path], ballot.shows)
     if ballot.name == "rubric":
+        tasks = [task.judged_by(criteria) if criteria else task for task in tasks]
         tasks = [task for task in tasks if task.criteria()]
         if not tasks:
-            raise UsageError(f"no question in {str(path)!r} has a rubric; choose another --scale")
+            raise UsageError(f"no question in {str(path)!r} has a rubric; give one with --rubric, or another --scale")
     share = _share(given.overlap)
     if not 0 < given.until <= 50:
         raise UsageError(f"--until {given.until:g} is not possible; give percentage points, more than 0 and at most 50")
     plan = VotePlan(tuple(tasks), 1.0 if given.pilot else share)
-    voting = Voting(plan, ballot)
+    voting = Voting(plan, ballot, _known(given, ballot))
 
     def routes(access: Access) -> list[BaseRoute]:
         pages = LabelPages(voting, (path,), access, annotators, given.for_, given.until, given.pilot)
@@ -71,6 +75,50 @@ def main(arguments: Sequence[str]) -> int:
     return DONE
 
 
+def _known(given: argparse.Namespace, ballot: VoteScale) -> PairsKnownWell | None:
+    """What leaves out pairs of models that are known well enough; None where questions come in random order.
+
+    Raises:
+        UsageError: the number asked for, or the scale, leaves nothing to choose.
+    """
+    from evalkit.app.vote_statistics import PairsKnownWell
+
+    if given.choose == "random":
+        return None
+    if given.for_ == "agreement" or ballot.shows != 2:
+        what = "--for agreement" if ballot.shows == 2 else f"--scale {ballot.name}"
+        raise UsageError(f"--choose undecided chooses among pairs of models; with {what} there is nothing to choose")
+    return PairsKnownWell(given.for_, given.until)
+
+
+def _ballot(given: argparse.Namespace) -> tuple[VoteScale, tuple[Criterion, ...]]:
+    """The scale, and the criteria of a rubric that takes the place of the questions' own.
+
+    Raises:
+        UsageError: there is no such scale or rubric, or the two do not go together.
+    """
+    import msgspec
+
+    from evalkit.app.vote_scales import scale
+    from evalkit.core.schema import digest
+
+    if given.rubric is None:
+        return scale(given.scale or "abt", given.grades), ()
+    if given.scale not in (None, "rubric"):
+        raise UsageError(f"--rubric {given.rubric} goes with --scale rubric, not with --scale {given.scale}")
+    from evalkit.settings import rubrics
+
+    criteria, formula = rubrics.load(given.rubric)
+    for doubt in rubrics.doubts(criteria):
+        note(f"rubric {given.rubric}: {doubt}")
+    if formula != "mean" and all(one.points <= 0 for one in criteria):
+        raise UsageError(f"rubric {given.rubric}: no criterion has positive points, so there is nothing to score")
+    ballot = scale("rubric")
+    # Other criteria under the same name are another question to people: their votes are kept apart.
+    name = f"{ballot.protocol}_{Path(given.rubric).stem}_{digest(msgspec.to_builtins(criteria))[:6]}"
+    return replace(ballot, protocol=name, formula="mean" if formula == "mean" else "share"), criteria
+
+
 def add_options(label: argparse.ArgumentParser) -> None:
     """The options of labelling."""
     from evalkit.cli.pages import add_server_options
@@ -79,7 +127,9 @@ def add_options(label: argparse.ArgumentParser) -> None:
     path = "a results folder with answers, or a table with question, answer_a, answer_b (CSV, JSONL, XLSX, ...)"
     add("path", nargs="?", type=Path, default=Path("results"), metavar="QUESTIONS-OR-RESULTS", help=path)
     scales = "A, B or tie; 1 to 8; four margins a side; grades of single answers; a rubric's criteria (default: abt)"
-    add("--scale", choices=["abt", "8", "4", "grade", "rubric"], default="abt", help=scales)
+    add("--scale", choices=["abt", "8", "4", "grade", "rubric"], help=scales)
+    rubric = "criteria to vote by, a file or `evalkit list rubrics`, in place of the questions' own"
+    add("--rubric", metavar="NAME|FILE", help=rubric)
     add("--grades", default="1-10", metavar="LOW-HIGH", help="grade: the lowest and the highest (default: 1-10)")
     who = "who votes; may be given several times, each gets a link (default: the user of this machine)"
     add("--annotator", action="append", metavar="NAME", help=who)
@@ -92,6 +142,8 @@ def add_options(label: argparse.ArgumentParser) -> None:
     add(
         "--until", type=float, default=5.0, metavar="POINTS", help="how well: plus or minus so many points (default: 5)"
     )
+    choose = "which pair of models comes next: any, or those whose number is not known well yet (default: random)"
+    add("--choose", choices=["random", "undecided"], default="random", help=choose)
     add(
         "--into",
         type=Path,

@@ -67,6 +67,10 @@ def add_options(board: argparse.ArgumentParser) -> None:
     add("--strong-weight", type=float, metavar="W", help="how often A>>B counts (default: 1; Arena-Hard: 3)")
     add("--difficulties", type=Path, metavar="CSV", help="lc: difficulty of each instruction, by item id or text")
     add("--gamed", type=Path, metavar="CSV", help="lc: the baseline against longer and shorter versions of itself")
+    points = (
+        "also compare answers by their scores: points of difference that make odds of e (`evalkit audit` fits them)"
+    )
+    add("--temperature", type=float, metavar="T", help=points)
     add("--permutations", type=int, metavar="N", help="elo: random orders (default: 1000; 0: the order stored)")
     add("--format", choices=list(dict.fromkeys(FORMATS.values())), help="default: table, or what FILE ends in")
     add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)
@@ -90,7 +94,8 @@ def run(options: argparse.Namespace, console: Console, note: Note) -> None:
     kind = figure_of(options.figure, form, KINDS)
     one_thread()
     found = leaderboard.kinds(options.paths, options.judge)
-    method = options.method or leaderboard_figures.method_of(kind, found)
+    usual = leaderboard_figures.method_of(kind, found) if options.temperature is None else "bt"
+    method = options.method or usual
     for name, methods in leaderboard.APPLIES_TO.items():
         if getattr(options, name) not in (None, False) and method not in methods:
             flag = name.replace("_", "-")
@@ -111,7 +116,7 @@ def run(options: argparse.Namespace, console: Console, note: Note) -> None:
     text = _ratings(options, method, form, console, note, found.judges)
     if text is not None:
         write(text, options.output, note)
-    if options.method is None and found.single and found.pairwise:
+    if options.method is None and options.temperature is None and found.single and found.pairwise:
         note("there are pairwise judgments too; --method bt, winrate, lc or elo rates those")
 
 

@@ -67,10 +67,11 @@ def _line(members: list[Metric]) -> str:
     names = f"`{metric.name}`"
     if len(members) > 1:
         names += ": " + ", ".join(f"`{member.name}`" for member in members)
-    unbiased = "" if metric.unbiased is None else f"{metric.unbiased:g}"
+    unbiased = "none: descriptive" if metric.unbiased is None else f"{metric.unbiased:g}"
     if metric.chance is not None:
         unbiased = f"{metric.chance:g} by chance"
-    cells = (names, metric.label, metric.question, metric.unit.name, unbiased, metric.needs, metric.source)
+    source = "; ".join(dict.fromkeys(member.source for member in members))
+    cells = (names, metric.label, metric.question, metric.unit.name, unbiased, metric.needs, source)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

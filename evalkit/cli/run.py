@@ -39,6 +39,7 @@ keys:
   judged_turns=last           judge only the last answer of questions with several turns
   repeats=N                   put each case to each judge N times
   dry_run=true                print calls, tokens, cost and time; ask nothing
+  detect=0.2                  with it: how many questions, repeats and judges find a difference of that size
   show=prompt                 print one prompt as the judge would be sent it; ask nothing
   budget=USD                  stop before the request that could pass it (exit code 3); budget.tokens=N likewise
   judge.batch=true            use the provider's batch API, at half the price

@@ -5,19 +5,30 @@ Every sentence here has a condition under which it is said, and no other is said
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.core.protocols import UsageError
 from evalkit.datasets.benchmark import in_order
-from evalkit.decisions.pairing import AGAINST_BASELINE, PREFERENCE, SCORE, CommonVerdicts, pairings
+from evalkit.decisions.pair_judges import AnswerPair, agreement_of, pair_judges
+from evalkit.decisions.pairing import (
+    AGAINST_BASELINE,
+    AGREEMENT,
+    PREFERENCE,
+    SCORE,
+    WINS,
+    CommonVerdicts,
+    comparisons_of,
+    pairings,
+)
 from evalkit.decisions.people import CorrectedDifference, PeopleSaid, corrected, file_labels, stored_labels
 from evalkit.decisions.sources import Sides, sides
 from evalkit.ratings.differences import sign_test
 
 if TYPE_CHECKING:
+    from evalkit.ratings.comparisons import Comparisons
     from evalkit.stats.resample import Interval
 
 SAME = 1e-9
@@ -91,26 +102,39 @@ class Comparison:
         found, a, b = self.interval, self.verdicts.a, self.verdicts.b
         if found is None:
             return f"{a} and {b} have no question in common."
+        topic = self._topic()
         if found.lower is None or found.upper is None or self.excluded is None:
-            return f"{a} minus {b} is {_number(found.estimate, self)}; no interval: {found.reason}."
+            return f"{a} minus {b}{topic} is {_number(found.estimate, self)}; no interval: {found.reason}."
         beyond = f"Differences larger than {_size(self.excluded, self)} are excluded"
         if self.apart:
             low, high = sorted((abs(found.lower), abs(found.upper)))
             return (
-                f"{a} {self._verb(found.estimate > 0)} {b} by {_size(abs(found.estimate), self)} {self.unit} (95% "
+                f"{self._claim(found.estimate > 0)} by {_size(abs(found.estimate), self)} {self.unit} (95% "
                 f"{_size(low, self)} to {_size(high, self)}). {beyond}."
             )
         smallest = found.detectable()
         found_if = f"; one of {_size(smallest, self)} would have been found 8 times in 10" if smallest else ""
         return (
-            f"No difference was found between {a} and {b}: {_number(found.estimate, self)} {self.unit} (95% "
+            f"No difference was found between {a} and {b}{topic}: {_number(found.estimate, self)} {self.unit} (95% "
             f"{_number(found.lower, self)} to {_number(found.upper, self)}). {beyond}{found_if}."
         )
 
-    def _verb(self, higher: bool) -> str:
+    def _claim(self, higher: bool) -> str:
+        """Which of the two has more of what is compared."""
+        a, b, kind = self.verdicts.a, self.verdicts.b, self.verdicts.kind
+        often = "more often" if higher else "less often"
+        if kind == WINS:
+            return f"{a} prefers {self.verdicts.about} {often} than {b} does,"
+        if kind == AGREEMENT:
+            return f"{a} prefers whom people prefer {often} than {b} does,"
         if not self.verdicts.judge:
-            return "scores higher than" if higher else "scores lower than"
-        return "is better than" if higher else "is worse than"
+            return f"{a} scores {'higher' if higher else 'lower'} than {b}"
+        return f"{a} is {'better' if higher else 'worse'} than {b}"
+
+    def _topic(self) -> str:
+        """What of two judges of pairs is compared."""
+        topics = {WINS: f" in how often they prefer {self.verdicts.about}", AGREEMENT: " in agreement with people"}
+        return topics.get(self.verdicts.kind, "")
 
     def about_failures(self) -> str | None:
         """What failures leave open, by name."""
@@ -125,7 +149,13 @@ class Comparison:
             text = f"failed and not compared: {mine} of {a}, {other} of {b}"
         if uneven:
             text += f"; failures are uneven: {a if mine > other else b} fails more often than chance would make it"
-        if self.worst is not None:
+        if self.worst is not None and self.verdicts.kind == WINS:
+            low, high = sorted(self.worst)
+            text += (
+                f"; whatever the failed verdicts would have been, the difference would be between "
+                f"{_number(low, self)} and {_number(high, self)}"
+            )
+        elif self.worst is not None:
             low, high = self.worst
             text += (
                 f"; if every failure were the worst for {a}, the difference would be {_number(low, self)}, and if "
@@ -165,6 +195,7 @@ def compare(
     by_category: bool = False,
     judge: str | None = None,
     votes: Callable[[str, str], PeopleSaid | None] | None = None,
+    judges: bool = False,
 ) -> tuple[list[Comparison], Sides]:
     """Every comparison of A with B that the stored judgments allow.
 
@@ -175,13 +206,14 @@ def compare(
         by_category: also on every category.
         judge: only this one.
         votes: what people said of two models beyond what is stored.
+        judges: A and B are judges, even where models have these names, too.
 
     Raises:
         UsageError: there is nothing to compare.
     """
-    what = sides(a, b, paths)
+    what = sides(a, b, paths, judges_wanted=judges)
     found = list(pairings(what, judge))
-    result = []
+    result: list[Comparison] = []
     for one in found:
         alone = all(other.people for other in found)
         if one.people and not alone:
@@ -189,17 +221,53 @@ def compare(
         people = None
         if one.judge and not one.people:
             people = (votes(one.a, one.b) if votes else None) or stored_labels(found, one)
-        result.append(comparison(one, None, people=people))
-        if by_category:
-            names = in_order(one.benchmark, [one.categories[code] for code in sorted(set(one.category.tolist()))])
-            for name in names:
-                part = one.where(one.category == one.categories.index(name))
-                result.append(comparison(part, name))
+        result += _with_categories(one, people, by_category=by_category)
+    if what.judges:
+        tables = comparisons_of(what)
+        said = _people_of_file(votes) if votes else None
+        for one in pair_judges(tables, a, b, said):
+            result += _with_categories(one, None, by_category=by_category)
+        what = replace(what, notes=(*what.notes, *_agreements(tables, a, b)))
     if not result:
-        kind = "judges have no score of the same answer" if what.judges else "models were judged by no judge together"
-        more = "; two judges of pairs: `evalkit rejudge` compares them case by case" if what.judges else ""
-        raise UsageError(f"{a!r} and {b!r} cannot be compared: the two {kind} in {_where(what)}{more}")
+        kind = (
+            "judges have no verdict on the same answers" if what.judges else "models were judged by no judge together"
+        )
+        raise UsageError(f"{a!r} and {b!r} cannot be compared: the two {kind} in {_where(what)}")
     return result, what
+
+
+def _with_categories(one: CommonVerdicts, people: PeopleSaid | None, *, by_category: bool) -> Iterator[Comparison]:
+    """The comparison on all cells, then on those of each category."""
+    yield comparison(one, None, people=people)
+    if by_category:
+        for name in in_order(one.benchmark, [one.categories[code] for code in sorted(set(one.category.tolist()))]):
+            yield comparison(one.where(one.category == one.categories.index(name)), name)
+
+
+def _people_of_file(votes: Callable[[str, str], PeopleSaid | None]) -> Callable[[AnswerPair], float | None]:
+    """What the labels of a file say of a pair of answers: 1 where its first model is better."""
+    known: dict[tuple[str, str], PeopleSaid | None] = {}
+
+    def outcome(pair: AnswerPair) -> float | None:
+        models = pair.first, pair.second
+        if models not in known:
+            known[models] = votes(*models)
+        said = known[models]
+        gap = None if said is None else said.by_cell.get((pair.question, pair.turn))
+        return None if gap is None else 0.5 if abs(gap) <= SAME else float(gap > 0)
+
+    return outcome
+
+
+def _agreements(tables: Sequence[Comparisons], a: str, b: str) -> Iterator[str]:
+    """How often two judges of pairs say the same, a sentence for each benchmark."""
+    for benchmark, protocol, found, ties_a, ties_b in agreement_of(tables, a, b):
+        share = found.clustered
+        limits = "" if share is None or share.lower is None else f" (95% {share.lower:.1%} to {share.upper:.1%})"
+        yield (
+            f"{benchmark} ({protocol}): {a} and {b} give the same verdict on {found.agree / found.total:.1%}{limits} "
+            f"of {found.total:,} pairs of answers; {a} sees a tie in {ties_a:.1%}, {b} in {ties_b:.1%}"
+        )
 
 
 def _where(what: Sides) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from evalkit.core.protocols import UsageError
 from evalkit.decisions.compare import MOST_MOVED, Answers, Comparison
-from evalkit.decisions.pairing import SCORE
+from evalkit.decisions.pairing import AGAINST_BASELINE, AGREEMENT, PREFERENCE, SCORE, WINS
 from evalkit.ratings.differences import sign_test
 from evalkit.ratings.standing import named
 from evalkit.reports.audit_figures import Figure, Forest, Mark
@@ -34,6 +34,7 @@ def _row(one: Comparison) -> dict[str, Any]:
         "judge": verdicts.judge or None,
         "protocol": verdicts.protocol,
         "category": one.category,
+        "about": verdicts.about or None,
         "of": verdicts.kind,
         "unit": one.unit,
         "difference": interval.estimate if interval else None,
@@ -138,7 +139,7 @@ def grids(
 
 
 def _table(group: Sequence[Comparison]) -> Grid:
-    whole = group[0]
+    whole, several = group[0], len({one.verdicts.about for one in group}) > 1
     verdicts = whole.verdicts
     digits = 3 if verdicts.kind == SCORE else 1
     failures = any(sum(one.failed) for one in group)
@@ -146,9 +147,7 @@ def _table(group: Sequence[Comparison]) -> Grid:
         "",
         "difference",
         "t",
-        "better",
-        "equal",
-        "worse",
+        *(("better", "equal", "worse") if verdicts.judge else ("higher", "equal", "lower")),
         "questions",
         *(("failed", "at worst") if failures else ()),
     )
@@ -156,7 +155,7 @@ def _table(group: Sequence[Comparison]) -> Grid:
     for one in group:
         t, total = t_statistic(one), max(one.questions, 1)
         line = [
-            GridCell(one.category or "all"),
+            GridCell(_line_name(one, several=several)),
             signed(one.interval, digits),
             NONE if t is None else GridCell(f"{t:z.1f}"),
             *(GridCell(f"{100 * count / total:.0f}%") for count in (one.better, one.equal, one.worse)),
@@ -168,20 +167,28 @@ def _table(group: Sequence[Comparison]) -> Grid:
             line.append(NONE if ends is None else GridCell(f"{ends[0]:+z.{digits}f} to {ends[1]:+z.{digits}f}"))
         lines.append(tuple(line))
     by = f" by {verdicts.judge} ({verdicts.protocol})" if verdicts.judge else f" ({verdicts.protocol})"
-    what = {SCORE: "scores", "preference": "preferences", "win rate": "win rates against the baseline"}[verdicts.kind]
-    said = [whole.sentence(), whole.about_people(), whole.about_failures()]
+    what = {
+        SCORE: "scores",
+        PREFERENCE: "preferences",
+        AGAINST_BASELINE: "win rates against the baseline",
+        WINS: "how often each prefers a model",
+        AGREEMENT: "how often each prefers whom people prefer",
+    }[verdicts.kind]
+    wholes = [one for one in group if one.category is None]
+    said = [text for one in wholes for text in (one.sentence(), one.about_people(), one.about_failures())]
     notes = [text for text in said if text]
     without: dict[str, list[str]] = {}
-    for one in group[1:]:
-        if one.interval is not None and one.interval.reason:
+    for one in group:
+        if one.category is not None and one.interval is not None and one.interval.reason:
             without.setdefault(one.interval.reason, []).append(one.category or "")
     notes += [f"no interval of {named(names)}: {reason}" for reason, names in without.items()]
-    notes.append("95% intervals, paired by question" + (", each category by itself" if len(group) > 1 else ""))
+    alone = ", each line by itself" if several else ", each category by itself" if len(group) > 1 else ""
+    notes.append(f"95% intervals, paired by question{alone}")
     return Grid(
         f"{verdicts.benchmark}: {verdicts.a} minus {verdicts.b}, {what}{by}",
         headers,
         tuple(lines),
-        breaks=frozenset({1} if len(group) > 1 else ()),
+        breaks=frozenset({1} if len(group) > len(wholes) == 1 else ()),
         notes=tuple(notes),
     )
 
@@ -199,7 +206,8 @@ def figures(found: Sequence[Comparison]) -> list[Figure]:
     result: list[Figure] = []
     for group in grouped(found):
         whole = group[0]
-        marks = {one.category or "all": one.interval for one in group if one.interval is not None}
+        several = len({one.verdicts.about for one in group}) > 1
+        marks = {_line_name(one, several=several): one.interval for one in group if one.interval is not None}
         if not marks:
             continue
         by = f" by {whole.verdicts.judge} ({whole.verdicts.protocol})" if whole.verdicts.judge else ""
@@ -227,6 +235,12 @@ def grouped(found: Sequence[Comparison]) -> list[list[Comparison]]:
     return list(groups.values())
 
 
+def _line_name(one: Comparison, *, several: bool) -> str:
+    """What a line of a table is about: a category, a model, or either within the other."""
+    about = one.verdicts.about if several or one.verdicts.kind == WINS else ""
+    return ", ".join(part for part in (about, one.category) if part) or "all"
+
+
 def _moved(one: Comparison, answers: Answers, asked: Mapping[str, Sequence[str]], *, full: bool) -> Grid:
     verdicts = one.verdicts
     digits = 2 if verdicts.kind == SCORE else 0
@@ -250,7 +264,8 @@ def _moved(one: Comparison, answers: Answers, asked: Mapping[str, Sequence[str]]
     lead = ("question", *(("asked",) if known else ()))
     lead += (f"{verdicts.a} says", f"{verdicts.b} says") if models else ()
     return Grid(
-        f"{verdicts.benchmark}: questions that moved most between {verdicts.a} and {verdicts.b}",
+        f"{verdicts.benchmark}: questions that moved most between {verdicts.a} and {verdicts.b}"
+        + (f", wins of {verdicts.about}" if verdicts.kind == WINS else ""),
         (*lead, verdicts.a, verdicts.b, "difference"),
         tuple(lines),
         left=len(lead),

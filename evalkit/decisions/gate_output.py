@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree
 
@@ -96,31 +97,46 @@ def _escaped(text: str) -> str:
     return re.sub(r"[\\|\[\]`*_#]", r"\\\g<0>", plain(text)).replace("&", "&amp;").replace("<", "&lt;")
 
 
-def to_junit(found: GateDecision) -> str:
-    """The decision as JUnit XML: a failed gate is a failed test, an undecided one an error."""
+def to_junit(found: GateDecision, when: datetime | None = None) -> str:
+    """The decision as JUnit XML: a failed gate is a failed test, an undecided one an error.
+
+    Valid by both schemas that readers go by: Jenkins' junit-10.xsd and that of Ant's JUnitReport.
+
+    Args:
+        found: the decision.
+        when: it was made, in UTC; now unless given.
+    """
     verdicts = found.verdicts
     name = xml_text(f"{verdicts.a} is not worse than {verdicts.b} by more than {found.margin:g}")
-    counts = {
-        "tests": "1",
-        "failures": str(int(found.verdict == "fail")),
-        "errors": str(int(found.verdict == "inconclusive")),
-        "skipped": "0",
-        "time": "0",
-    }
-    root = ElementTree.Element("testsuites", {"name": "evalkit gate", **counts})
-    suite = ElementTree.SubElement(root, "testsuite", {"name": xml_text(f"evalkit.{verdicts.benchmark}"), **counts})
-    case = ElementTree.SubElement(
-        suite, "testcase", {"classname": xml_text(f"evalkit.{verdicts.benchmark}"), "name": name, "time": "0"}
+    group = xml_text(f"evalkit.{verdicts.benchmark}")
+    root = ElementTree.Element("testsuites")
+    suite = ElementTree.SubElement(
+        root,
+        "testsuite",
+        {
+            "name": group,
+            "package": "evalkit",
+            "id": "0",
+            "timestamp": (when or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S"),
+            "hostname": "localhost",
+            "tests": "1",
+            "failures": str(int(found.verdict == "fail")),
+            "errors": str(int(found.verdict == "inconclusive")),
+            "skipped": "0",
+            "time": "0",
+        },
     )
-    told = "\n".join([found.line(), *remarks(found)])
+    ElementTree.SubElement(suite, "properties")
+    case = ElementTree.SubElement(suite, "testcase", {"classname": group, "name": name, "time": "0"})
+    told = xml_text("\n".join([found.line(), *remarks(found)]))
     if found.verdict != "pass":
         tag = "failure" if found.verdict == "fail" else "error"
         problem = ElementTree.SubElement(
             case, tag, {"message": xml_text(found.line()), "type": f"evalkit.gate.{found.verdict}"}
         )
-        problem.text = xml_text(told)
-    out = ElementTree.SubElement(case, "system-out")
-    out.text = xml_text(told)
+        problem.text = told
+    ElementTree.SubElement(suite, "system-out").text = told
+    ElementTree.SubElement(suite, "system-err")
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode")
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
 
 SCORE, PREFERENCE, AGAINST_BASELINE = "score", "preference", "win rate"
-"""What is compared: scores; which of the two is preferred; how often each beats a third."""
+"""What is compared of models: scores; which of the two is preferred; how often each beats a third."""
+WINS, AGREEMENT = "wins", "agreement with people"
+"""What is compared of judges of pairs: how often each prefers a model; how often each prefers whom people prefer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,8 @@ class CommonVerdicts:
     pooled: bool
     people: bool = False
     """The judge is people."""
+    about: str = ""
+    """Of two judges of pairs: the model whose wins are compared, or "people"."""
 
     @property
     def declared(self) -> bool:
@@ -70,21 +74,12 @@ def pairings(sides: Sides, judge: str | None = None) -> Iterator[CommonVerdicts]
         sides: what is compared.
         judge: only this one, and people.
     """
-
-    def wanted() -> Iterator[Judged]:
-        for row in sides.judged():
-            if judge is None or row.judge.name == judge or row.judge.fingerprint == "human":
-                yield row
-
-    configurations = any("@" in name for pair in sides.pairs for name in pair) and not sides.renamed
-    scored = [table for table, _ in score_tables(wanted(), sides.answers(), every_configuration=configurations)]
+    scored = score_tables_of(sides, judge)
     if sides.judges:
         for a, b in sides.pairs:
             yield from _of_judges(scored, a, b)
         return
-    compared = comparisons(wanted(), every_configuration=configurations)
-    files = sides.files()
-    compared += [one for one in battle_table.read(files) if judge in (None, one.judge)] if files else []
+    compared = comparisons_of(sides, judge)
     for a, b in sides.pairs:
         yield from (_of_scores(table, a, b) for table in scored if {a, b} <= set(table.models))
         for table in compared:
@@ -93,6 +88,30 @@ def pairings(sides: Sides, judge: str | None = None) -> Iterator[CommonVerdicts]
                 found = found if found is not None else _against_baseline(table, a, b)
                 if found is not None:
                     yield found
+
+
+def _wanted(sides: Sides, judge: str | None) -> Iterator[Judged]:
+    for row in sides.judged():
+        if judge is None or row.judge.name == judge or row.judge.fingerprint == "human":
+            yield row
+
+
+def _configurations(sides: Sides) -> bool:
+    """Whether names are those of single configurations."""
+    return any("@" in name for pair in sides.pairs for name in pair) and not sides.renamed
+
+
+def score_tables_of(sides: Sides, judge: str | None = None) -> list[ScoreTable]:
+    """Scores by every judge, or by this one and people."""
+    rows = _wanted(sides, judge)
+    return [table for table, _ in score_tables(rows, sides.answers(), every_configuration=_configurations(sides))]
+
+
+def comparisons_of(sides: Sides, judge: str | None = None) -> list[Comparisons]:
+    """Verdicts on pairs by every judge, or by this one and people; those of battle tables too."""
+    found = comparisons(_wanted(sides, judge), every_configuration=_configurations(sides))
+    files = sides.files()
+    return found + ([one for one in battle_table.read(files) if judge in (None, one.judge)] if files else [])
 
 
 def judged_twice(sides: Sides, of: CommonVerdicts) -> CommonVerdicts | None:

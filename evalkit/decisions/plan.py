@@ -64,7 +64,7 @@ class StudyPlan:
         )  # fmt: skip
         more = best.questions - known.n
         have = f"there are {known.n}, so {more:,} more" if more > 0 else f"the {known.n} there are suffice"
-        price = "" if best.cost is None else f", about ${best.cost:.2f}"
+        price = "" if best.cost is None else f", about ${best.cost:.2f} of judging"
         said = [
             f"To find a difference of {self.detect:g} {self.unit} {self.power:.0%} of the time (95% interval, paired): "
             f"{best.questions:,} questions, {verdicts} on each ({have}); {best.judgments:,} judgments{price}."
@@ -76,7 +76,9 @@ class StudyPlan:
         return said
 
 
-def plan(paths: Iterable[Path], detect: float, *, power: float = 0.8, judge: str | None = None) -> list[StudyPlan]:
+def plan(
+    paths: Iterable[Path], detect: float, *, power: float = 0.8, judge: str | None = None, price: float | None = None
+) -> list[StudyPlan]:
     """A plan for each benchmark and protocol that is stored.
 
     Args:
@@ -84,6 +86,7 @@ def plan(paths: Iterable[Path], detect: float, *, power: float = 0.8, judge: str
         detect: size of the difference: points of a score, or percentage points of preference.
         power: chance to find it.
         judge: only by this judge.
+        price: US dollars of a judgment; as stored judgments cost unless given.
 
     Raises:
         UsageError: nothing to plan from, or options that make no sense.
@@ -98,7 +101,7 @@ def plan(paths: Iterable[Path], detect: float, *, power: float = 0.8, judge: str
     result, reasons = [], []
     for (benchmark, protocol, shows), stored in sorted(_read(listed, judge).items()):
         try:
-            result.append(_planned(benchmark, protocol, shows, stored, detect, power))
+            result.append(_planned(benchmark, protocol, shows, stored, detect, power, price))
         except NotMeasurable as error:
             reasons.append(f"{benchmark} ({protocol}): {error.reason}")
     if not result:
@@ -165,7 +168,9 @@ def _differences(stored: _Stored, shows: int) -> Iterator[tuple[float, str, str,
                 yield one - other, f"{a}\n{b}", item, judge
 
 
-def _planned(benchmark: str, protocol: str, shows: int, stored: _Stored, detect: float, power: float) -> StudyPlan:
+def _planned(
+    benchmark: str, protocol: str, shows: int, stored: _Stored, detect: float, power: float, price: float | None
+) -> StudyPlan:
     import numpy as np
 
     from evalkit.stats.errors import NotMeasurable
@@ -180,7 +185,8 @@ def _planned(benchmark: str, protocol: str, shows: int, stored: _Stored, detect:
     judges = tuple(str(name) for name in codes[2][0])
     # Judgments of one question by one judge once: of a pair both orders, of scores both models and all turns.
     once = sum(len(turns) for turns in stored.values.values()) / len(stored.values) * (1 if shows == 2 else 2)
-    price = sum(stored.costs) / len(stored.costs) if stored.costs else None
+    if price is None and stored.costs:
+        price = sum(stored.costs) / len(stored.costs)
     designs = []
     for count in JUDGES if found.judges is not None else (1,):
         for repeats in REPEATS if found.repeats is not None else (1,):

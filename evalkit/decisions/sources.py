@@ -104,19 +104,22 @@ class Sides:
         return _differing(self.places)
 
 
-def sides(a: str, b: str, paths: Iterable[Path]) -> Sides:
+def sides(a: str, b: str, paths: Iterable[Path], *, judges_wanted: bool = False) -> Sides:
     """Find out what two names mean.
 
     Args:
         a: a model, a judge, a results folder or file, or a run's folder.
         b: the same kind of thing.
         paths: where names are looked for.
+        judges_wanted: they are judges, even where models have these names, too.
 
     Raises:
         UsageError: they are not known, or not comparable.
     """
+    paths = list(dict.fromkeys(paths))
+    if judges_wanted:
+        return _two_judges(a, b, paths)
     one, other = _place(a), _place(b)
-    paths = list(paths)
     if (one is None) != (other is None) and len(paths) == 1:
         models, _ = _known(paths)
         one, other = (
@@ -127,11 +130,13 @@ def sides(a: str, b: str, paths: Iterable[Path]) -> Sides:
         return _two_places(one, other)
     listed = tuple(SourcePlace(path, path.name) for path in dict.fromkeys(paths))
     models, judges = _known([place.path for place in listed])
+    both = {a, b} <= models and {a, b} <= judges
+    notes = (f"{a} and {b} are models and judges here: --judges compares the judges",) if both else ()
     for kind, known in (("models", models), ("judges", judges)):
         if a in known and b in known:
             if a == b:
                 raise UsageError(f"{a!r} cannot be compared with itself; name two {kind}, or two results folders")
-            return Sides(((a, b),), kind == "judges", listed)
+            return Sides(((a, b),), kind == "judges", listed, notes=notes)
     for name, place in ((a, one), (b, other)):
         if place is not None:
             raise UsageError(
@@ -144,6 +149,20 @@ def sides(a: str, b: str, paths: Iterable[Path]) -> Sides:
             where = ", ".join(str(place.path) for place in listed)
             raise UsageError(f"{name!r} is no model and no judge in {where}, and no results folder; {hint}")
     raise UsageError(f"{a!r} and {b!r} are a model and a judge; compare two models, or two judges")
+
+
+def _two_judges(a: str, b: str, paths: list[Path]) -> Sides:
+    """Two judges, whatever models have their names."""
+    _, judges = _known(paths)
+    where = ", ".join(map(str, paths))
+    for name in (a, b):
+        if name not in judges:
+            near = difflib.get_close_matches(name, judges, n=3)
+            hint = f"did you mean {named(near)}?" if near else f"judges: {named(sorted(judges), 12)}"
+            raise UsageError(f"{name!r} is no judge in {where}; {hint}")
+    if a == b:
+        raise UsageError(f"{a!r} cannot be compared with itself; name two judges")
+    return Sides(((a, b),), True, tuple(SourcePlace(path, path.name) for path in paths))
 
 
 def _place(name: str) -> SourcePlace | None:

@@ -42,9 +42,15 @@ class StoppingRule:
                 f"{where} chooses among all pairs of models, and here each meets the baseline only; leave out either "
                 "baseline or until"
             )
-        if single := [judge.protocol.name for judge in judges if judge.protocol.shows != 2]:
+        if single := [judge for judge in judges if judge.protocol.shows != 2]:
+            name, protocol = single[0].name, single[0].protocol.name
             raise UsageError(
-                f"{where} chooses pairs, and protocol {single[0]} grades each answer by itself; add protocol=pairwise"
+                f"{where} chooses pairs, and "
+                + (
+                    f"judge {name!r} is a reward model, which scores each answer by itself; leave it or until out"
+                    if protocol == "reward"
+                    else f"protocol {protocol} grades each answer by itself; add protocol=pairwise"
+                )
             )
         if batch := [judge.name for judge in judges if judge.batch]:
             raise UsageError(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNVARIED",
+    "CriterionLabels",
     "Evidence",
     "Grades",
     "Lineage",
@@ -76,6 +77,31 @@ class Grades:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class CriterionLabels:
+    """Verdicts of people, or of a reference judge, on criteria that the judge has a verdict on too, one row each.
+
+    Levels are 0 (not met, worst grade) to 1 (met, best grade).
+    """
+
+    names: tuple[str, ...]
+    """Of criteria."""
+    people: tuple[str, ...]
+    """Who said so."""
+    by_people: bool
+    """False: it is a reference judge."""
+    criterion: IntArray
+    question: IntArray
+    person: IntArray
+    judged: FloatArray
+    """[C] the judge's level."""
+    said: FloatArray
+    """[C] the person's."""
+
+    def __len__(self) -> int:
+        return int(self.said.size)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Evidence:
     """Everything a bias may look at. See the module text for how columns are coded."""
 
@@ -111,6 +137,8 @@ class Evidence:
     """What the main group is called."""
     grades: Grades | None = None
     """People's scores of single answers, where there are any."""
+    criteria: CriterionLabels | None = None
+    """Of grading by a rubric: what people say of its criteria, where they do."""
     failed_by_category: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     judgments_by_category: Mapping[str, int] = field(default_factory=dict)
     failed_by_question: Mapping[str, Mapping[int, int]] = field(default_factory=dict)

@@ -96,6 +96,8 @@ class AgreementRow:
     """How many those are."""
     length_only_kappa: float | None = None
     """Kappa of that rule."""
+    beyond_length: tuple[float, float, float] | None = None
+    """By how much the judge agrees with people more often than that rule, on the same votes, and its 95% limits."""
     correct: float | None = None
     """Where the other side names a winner, ties of the judge included: the share of verdicts that name the same one.
 

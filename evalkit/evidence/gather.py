@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from evalkit.core.protocols import UsageError
-from evalkit.core.schema import Judged, Judgment, Response
-from evalkit.evidence.evidence import Evidence, Grades, Lineage
+from evalkit.core.schema import Judged, Judgment, Ref, Response
+from evalkit.evidence.evidence import CriterionLabels, Evidence, Grades, Lineage
 from evalkit.evidence.findings import counted
 from evalkit.evidence.gather_pairs import matched_votes, pairs_by_question, pairs_of_scores
 from evalkit.evidence.relations import inferred_lineage
 from evalkit.ratings.collation import Group, Scores, Votes, collate, joined, people_of, votes_of
 from evalkit.ratings.comparisons import HUMAN, Comparisons, Reading, tables_of_people
-from evalkit.ratings.judgment_columns import GOLD, BenchmarkRows, RowBuffer, rater_kind, read_rows
+from evalkit.ratings.judgment_columns import GOLD, BenchmarkRows, Codes, RowBuffer, rater_kind, read_rows
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 NAN = float("nan")
 LARGEST = 1e50
 """Score, up or down: products of sums of squares are still numbers."""
+
+
+CriterionKey = tuple[str, int, str, str]
+"""Item, turn, response id and criterion."""
 
 
 class Vote(NamedTuple):
@@ -82,6 +86,17 @@ class EvidenceBuilder(BenchmarkRows):
     unanswered: Counter[str] = field(default_factory=Counter)
     """Answers that failed, by kind of error."""
     unanswered_by_model: Counter[str] = field(default_factory=Counter)
+    criteria: dict[Ref, dict[CriterionKey, tuple[float, str]]] = field(default_factory=dict)
+    """Of gradings by rubrics, the first repeat: by judge or person, level and kind of each criterion with a verdict."""
+
+    def _remark(self, rows: Sequence[Judgment | Judged], buffer: RowBuffer) -> None:
+        super()._remark(rows, buffer)
+        for row in rows:
+            if row.criteria and row.repeat == 0:
+                said = self.criteria.setdefault(row.judge, {})
+                for one in row.criteria:
+                    if one.level is not None:
+                        said[row.item, row.turn, row.shown[0], one.id] = one.level, one.kind
 
     def add_answer(self, answer: Response) -> None:
         """Keep the text of an answer that was judged, or count it as failed."""
@@ -119,6 +134,7 @@ def gather(
     votes: Iterable[Vote | Grade] = (),
     kin: Mapping[str, Lineage] | None = None,
     judge: str | None = None,
+    reference: str | None = None,
 ) -> list[BenchmarkEvidence]:
     """Evidence of every benchmark, judge and protocol.
 
@@ -128,20 +144,24 @@ def gather(
         votes: of the plain format; they belong to the benchmark that has their items.
         kin: family and training of models, by name; inferred from names otherwise.
         judge: only this one (people and gold labels always).
+        reference: a judge whose verdicts on criteria of a rubric stand in people's place.
 
     Raises:
         UsageError: a score is too large to be calculated with.
     """
 
     def asked_for(row: Judgment | Judged) -> bool:
-        return row.judge.name == judge or rater_kind(row.judge) != "judge"
+        return row.judge.name in (judge, reference) or rater_kind(row.judge) != "judge"
 
     builders = read_rows(judgments, EvidenceBuilder, None if judge is None else asked_for)
     for answer in answers:
         if answer.benchmark in builders:
             builders[answer.benchmark].add_answer(answer)
     unmatched = _enter_votes(votes, builders)
-    result = [_finish(builder, kin or {}) for _, builder in sorted(builders.items())]
+    result = [_finish(builder, kin or {}, reference) for _, builder in sorted(builders.items())]
+    if judge is not None:  # the reference was read for comparison only
+        mine = ((one, tuple(found for found in one.evidence if found.judge == judge)) for one in result)
+        result = [replace(one, evidence=evidence) for one, evidence in mine]
     if unmatched and result:
         first = result[0]
         said = counted(unmatched, "vote is", "votes are")
@@ -169,7 +189,7 @@ def _enter_votes(votes: Iterable[Vote | Grade], builders: Mapping[str, EvidenceB
     return unmatched
 
 
-def _finish(builder: EvidenceBuilder, lineages: Mapping[str, Lineage]) -> BenchmarkEvidence:
+def _finish(builder: EvidenceBuilder, lineages: Mapping[str, Lineage], reference: str | None) -> BenchmarkEvidence:
     """Evidence of the newest configuration of every judge and protocol, and the groups of people."""
     benchmark = builder.benchmark
     newest = {key: buffer for key, buffer in builder.newest().items() if key[0] != GOLD}
@@ -184,6 +204,8 @@ def _finish(builder: EvidenceBuilder, lineages: Mapping[str, Lineage]) -> Benchm
         built, stale, strange = _evidence(builder, buffer, people.groups, gold, lineages)
         if grades is not None and built.scores is not None:
             built = replace(built, grades=_graded(grades, built.scores, built.responses, built.texts))
+        if buffer.judge in builder.criteria:
+            built = replace(built, criteria=_criteria(builder, buffer.judge, reference))
         evidence.append(built)
         older += stale
         if strange:
@@ -202,9 +224,42 @@ def _finish(builder: EvidenceBuilder, lineages: Mapping[str, Lineage]) -> Benchm
         tuple(notes),
         grades,
         voted,
-        gold if len(gold) else None,
-        *(tuple(names) for names in (builder.questions, builder.categories, builder.models, builder.responses)),
+        gold=gold if len(gold) else None,
+        questions=tuple(builder.questions),
+        categories=tuple(builder.categories),
+        models=tuple(builder.models),
+        responses=tuple(builder.responses),
         texts=builder.texts,
+    )
+
+
+def _criteria(builder: EvidenceBuilder, judge: Ref, reference: str | None) -> CriterionLabels | None:
+    """What people, or a reference judge, say of criteria that a judge has a verdict on; None if nothing."""
+    import numpy as np
+
+    names, judged = Codes(), builder.criteria[judge]
+    others = [
+        who for who in builder.criteria if (rater_kind(who) != "judge" if reference is None else who.name == reference)
+    ]
+    rows = [
+        (names[key[3]], builder.questions[key[0]], number, judged[key][0], level)
+        for number, who in enumerate(others)
+        for key, (level, kind) in builder.criteria[who].items()
+        if who != judge and key in judged and judged[key][1] == kind
+    ]
+    if not rows:
+        return None
+    codes = np.array([row[:3] for row in rows], dtype=np.int64)
+    levels = np.array([row[3:] for row in rows], dtype=np.float64)
+    return CriterionLabels(
+        names=tuple(names),
+        people=tuple(who.name for who in others),
+        by_people=reference is None,
+        criterion=codes[:, 0],
+        question=codes[:, 1],
+        person=codes[:, 2],
+        judged=levels[:, 0],
+        said=levels[:, 1],
     )
 
 

@@ -32,6 +32,7 @@ DIFFERS = Metric(  # descriptive, as the next one is: no judge is expected to be
     topic=EXPERIMENTS,
     question="How many pairs of answers come out otherwise when each answer is scored by itself?",
     needs="`evalkit audit judge=NAME probes={probe}`",
+    source="Jeong et al. 2024, arXiv:2406.12319",
 )
 CIRCLES = Metric(
     name="probe_{probe}_circles",
@@ -41,6 +42,7 @@ CIRCLES = Metric(
     question="How often do verdicts on three answers go in a circle, as scores never can?",
     chance=0.25,
     needs="`evalkit audit judge=NAME probes={probe}`",
+    source="Circular triads; Kendall & Babington Smith 1940, Biometrika 31:324",
 )
 NO_PLACEBO = "neutral text of equal length is padding too"
 NO_AGAIN = "asking either way again favours neither answer"

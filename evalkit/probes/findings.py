@@ -40,6 +40,7 @@ ANSWER = Metric(
     unbiased=0.0,
     risk=CHANGES_NOTHING,
     needs="`evalkit audit judge=NAME probes={probe}`",
+    source="{source}",
 )
 ANSWER_SHIFT = Metric(
     name="probe_{probe}_shift",
@@ -51,6 +52,7 @@ ANSWER_SHIFT = Metric(
     risk=CHANGES_NOTHING,
     stands_in_for=("probe_{probe}",),
     needs="a judge that gives odds: `evalkit audit judge=NAME probes={probe}`",
+    source="{source}",
 )
 PLACE = replace(
     ANSWER,
@@ -65,6 +67,7 @@ PLACE_FLIPS = Metric(
     topic=EXPERIMENTS,
     question="Does swapping the places change more verdicts than asking again does?",
     needs="`evalkit audit judge=NAME probes={probe}`",
+    source="{source}",
 )
 PLACE_SHIFT = replace(
     ANSWER_SHIFT,
@@ -99,7 +102,8 @@ FAMILIES: Mapping[Rewrites, tuple[Metric, ...]] = {
 
 def of(family: Metric, probe: Probe) -> Metric:
     """The metric of one probe."""
-    return family.of(probe=probe.name, title=probe.name.replace("_", " ").capitalize(), does=probe.action)
+    title = probe.name.replace("_", " ").capitalize()
+    return family.of(probe=probe.name, title=title, does=probe.action, source=probe.source)
 
 
 def metrics(probes: Iterable[Probe]) -> list[Metric]:

@@ -42,6 +42,8 @@ class Probe:
 
     The verdict is expected to move towards the rewritten answer.
     """
+    source: str = ""
+    """Where this way to move a judge is described."""
 
 
 def appended(*texts: str) -> Callable[[str, str], str]:
@@ -162,6 +164,7 @@ CONSTANT = (
 
 PADDING: Final = Probe(
     name="padding",
+    source="Zheng et al. 2023, arXiv:2306.05685, section 3.3 (verbosity)",
     action="stretching an answer with empty words",
     control="repeat",
     preserves="words",
@@ -171,12 +174,25 @@ PADDING: Final = Probe(
 
 PROBES: Final = (
     # Nothing is written: the second order is the probe.
-    Probe(name="position", action="showing an answer first", rewrites="order", control="repeat"),
+    Probe(
+        name="position",
+        source="Wang et al. 2023, arXiv:2305.17926",
+        action="showing an answer first",
+        rewrites="order",
+        control="repeat",
+    ),
     # The answer shown first is called B, the second A: does a lean go with the place, or with the name? The purpose of
     # ``rename`` in MT-Bench's study of position bias (Zheng et al. 2023, table 2).
-    Probe(name="rename", action="swapping the labels of the two places", rewrites="labels", control="repeat"),
+    Probe(
+        name="rename",
+        source="Zheng et al. 2023, arXiv:2306.05685, table 2 (rename)",
+        action="swapping the labels of the two places",
+        rewrites="labels",
+        control="repeat",
+    ),
     Probe(
         name="verbosity",
+        source="Zheng et al. 2023, arXiv:2306.05685, section 3.3 (repetitive list)",
         action="padding an answer with a list that says nothing new",
         control="repeat",
         prepends=True,
@@ -185,6 +201,7 @@ PROBES: Final = (
     PADDING,
     Probe(
         name="markdown_on",
+        source="Chen et al. 2024, arXiv:2402.10669 (beauty bias)",
         action="dressing an answer in a heading, a list and bold type",
         control="repeat",
         preserves="words",
@@ -193,6 +210,7 @@ PROBES: Final = (
     ),
     Probe(
         name="markdown_off",
+        source="Chen et al. 2024, arXiv:2402.10669 (beauty bias)",
         action="stripping an answer of its markup",
         control="repeat",
         preserves="words",
@@ -200,6 +218,7 @@ PROBES: Final = (
     ),
     Probe(
         name="authority",
+        source="Chen et al. 2024, arXiv:2402.10669 (authority bias)",
         action="adding a made-up citation",
         rewrite=appended(
             "Source: Marlow & Teague (2019), Handbook of Verified Answers, 4th edition, p. 212.",
@@ -209,11 +228,13 @@ PROBES: Final = (
     ),
     Probe(
         name="bandwagon",
+        source="Koo et al. 2023, arXiv:2309.17012 (bandwagon effect)",
         action="saying that 90% of people prefer it",
         rewrite=appended("90% of people believe that this answer is the better one."),
     ),
     Probe(
         name="distraction",
+        source="Koo et al. 2023, arXiv:2309.17012 (attentional bias)",
         action="adding an idle remark",
         control="repeat",
         rewrite=appended(
@@ -224,6 +245,7 @@ PROBES: Final = (
     ),
     Probe(
         name="sentiment",
+        source="Ye et al. 2024, arXiv:2410.02736 (sentiment bias)",
         action="wrapping an answer in cheerful words",
         rewrite=appended(
             "What a wonderful question! It made me so happy to help, and I hope this brightens your whole day!"
@@ -231,6 +253,7 @@ PROBES: Final = (
     ),
     Probe(
         name="identity",
+        source="Ye et al. 2024, arXiv:2410.02736 (diversity bias)",
         action="saying who its author is",
         prepends=True,
         rewrite=prepended(
@@ -243,6 +266,7 @@ PROBES: Final = (
     # A claim of who wrote the answer, drawn from names that say nothing of who did.
     Probe(
         name="model_name",
+        source="Koo et al. 2023, arXiv:2309.17012 (compassion fade)",
         action="labelling an answer with the name of a well-known model",
         prepends=True,
         rewrite=prepended(
@@ -252,6 +276,7 @@ PROBES: Final = (
     # Does a warning in the instruction remove the lean towards a place, or turn it round?
     Probe(
         name="aware",
+        source="Own definition: a warning beside neutral text",
         action="telling the judge to beware of its biases",
         rewrites="instruction",
         rewrite=lambda text, _seed: text + WARNING,
@@ -260,13 +285,20 @@ PROBES: Final = (
     # amplify a taste that scoring hardly shows (Jeong et al. 2024, arXiv 2406.12319).
     Probe(
         name="alone",
+        source="Jeong et al. 2024, arXiv:2406.12319",
         action="scoring answers alone rather than ranking them in pairs",
         rewrites="alone",
         control="repeat",
     ),
-    Probe(name="injection", action="telling the judge what to decide", rewrite=lambda text, _seed: text + ORDER),
+    Probe(
+        name="injection",
+        source="Shi et al. 2024, arXiv:2403.17710",
+        action="telling the judge what to decide",
+        rewrite=lambda text, _seed: text + ORDER,
+    ),
     Probe(
         name="null_model",
+        source="Zheng et al. 2024, arXiv:2410.07137",
         action="replacing an answer with a constant text that answers nothing",
         preserves="nothing",
         rewrite=lambda _text, _seed: CONSTANT,

@@ -22,6 +22,7 @@ from evalkit.ratings.elo import EloRatings
 from evalkit.ratings.judgment_columns import rater_kind
 from evalkit.ratings.lc import LengthControlledWinRates, read_difficulties, read_gamed
 from evalkit.ratings.panel import PANEL, pooled
+from evalkit.ratings.score_pairs import scores_as_pairs
 from evalkit.ratings.scores import METHOD, scores
 from evalkit.ratings.standing import Board, Method, Standing, TableInfo, count_outcomes, named, with_info
 from evalkit.ratings.tournament import caution
@@ -46,6 +47,7 @@ APPLIES_TO = {
     "difficulties": ("lc",),
     "gamed": ("lc",),
     "permutations": ("elo",),
+    "temperature": ("winrate", "lc", "bt", "elo"),
 }
 """The methods that each choice means something to."""
 
@@ -73,6 +75,8 @@ class Choices:
     difficulties: Path | None = None
     gamed: Path | None = None
     permutations: int = 1000
+    temperature: float | None = None
+    """Points of difference between two scores that make odds of e: scores of single answers count as comparisons."""
     every_configuration: bool = False
     apart: bool = True
     """Scores: whether verdicts on refusals have tables of their own, in place of mean scores."""
@@ -126,8 +130,8 @@ def why_nothing(choices: Choices, judges: Iterable[str]) -> str:
     if choices.judge and known:
         return f"no pairwise judgments by {choices.judge!r} in {where}; there are judgments by: {named(known, 12)}"
     return (
-        f"no pairwise judgments in {where}; --method score rates single grading, and `evalkit run BENCHMARK "
-        "protocol=pairwise` compares answers"
+        f"no pairwise judgments in {where}; --method score rates single grading, --temperature T makes comparisons of "
+        "its scores, and `evalkit run BENCHMARK protocol=pairwise` compares answers"
     )
 
 
@@ -252,8 +256,9 @@ def _tables(choices: Choices, assumed: list[str], checks: AnswerChecks) -> list[
                     voter = voter or (rater_kind(row.judge) == "person" and row.judge.name == choices.judge != HUMAN)
                     yield row
 
+    rows = judgments() if choices.temperature is None else scores_as_pairs(judgments(), choices.temperature)
     tables = comparisons(
-        judgments(),
+        rows,
         aggregate=choices.aggregate,
         strong_weight=choices.strong_weight,
         every_configuration=choices.every_configuration,

@@ -20,8 +20,9 @@ interval and never on a point estimate:
   otherwise it is not known. Nor is it where the interval excludes it, but models that are no kin are as far off, or so
   many effects were looked at that one would be.
 - a category: its upper limit of S2 agreement is below that of all categories together.
-- warnings of a bias and of a category hold together: Holm's adjustment over all that one box looks at, so that an
-  unbiased judge gets one of them in at most 5% of audits. ``VerdictBox.looked_at`` says how many there were.
+- all warnings hold together (``audit_warnings``): a judge that deserves none gets one in at most 5% of audits. What an
+  interval alone would deny, but not with all that one box looks at, is not known. ``VerdictBox.looked_at`` says how
+  many there were.
 - order matters little: no effect is found, nearly all verdicts survive the swap (or as many as survive asking again),
   and the categories do not differ (``biases/position``). Where fewer survive, it is not known: a noisy judge without a
   bias has that too; only where even fewer survive than noise leaves
@@ -37,16 +38,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import Any
 
-from evalkit.audit.agreement_statistics import ADVANTAGE, KAPPA, WINNING_RATE
+from evalkit.audit.agreement_statistics import KAPPA, WINNING_RATE
 from evalkit.audit.rankings_compared import SPEARMAN
 from evalkit.biases.hygiene import CONSTANT_ANSWERS, TEMPLATE_MARKERS
-from evalkit.biases.position import BY_CATEGORY, CONSISTENCY, ON_AVERAGE, STEADY
+from evalkit.biases.position import BY_CATEGORY, CONSISTENCY, ON_AVERAGE, ORDER_RISK, STEADY
 from evalkit.biases.scale import TIES
 from evalkit.evidence.evidence import UNVARIED
-from evalkit.evidence.findings import AgreementRow, Audit, Finding, Subject, counted
+from evalkit.evidence.findings import Audit, Finding, Subject, counted
 from evalkit.evidence.metrics import Form
 from evalkit.reports.audit_metrics import excludes_null, judge_key, models, null_of, p_value, placebo_spread, topics
-from evalkit.reports.audit_verdict_people import VerdictBox, categories_below, gold, people
+from evalkit.reports.audit_verdict_people import AGREES, VerdictBox, gold, gold_candidates, people, people_candidates
+from evalkit.reports.audit_warnings import LEVEL, Candidate, Warnings, p_below
 
 LOST = 0.02
 SHOWN = 2
@@ -57,12 +59,11 @@ ALIKE = 0.8
 """Rank correlation from which two rankings are much the same."""
 POWER = (1.96 + 0.84) / 1.96
 """Of half an interval of 95%: what is found four times in five."""
-SLIGHT = 0.2
-"""Kappa up to which agreement beyond chance is slight at most (Landis & Koch 1977, Biometrics 33:159)."""
+KAPPAS = tuple(KAPPA.of(setup=setup, title=setup.upper()).name for setup in ("s1", "s2"))
+SLIGHT = 0.1
+"""Kappa below which agreement is hardly beyond chance; people's own with one another may be .2 where pairs are hard."""
 FEWEST_MODELS = 5
 """Models from which a ranking like people's is worth saying: of four, one in 24 orders is theirs by chance."""
-LEVEL = 0.05
-"""Of all warnings of a box together."""
 
 
 def verdict(audit: Audit, subject: Subject) -> VerdictBox:
@@ -74,15 +75,17 @@ def verdict(audit: Audit, subject: Subject) -> VerdictBox:
         result.unknown = list(subject.unknown)
         _failures(result, subject)
     else:
-        adjusted, result.looked_at = _adjusted(mine, categories_below(audit, subject))
+        of_people = [*people_candidates(audit, subject), *gold_candidates(audit, subject)]
+        warnings = Warnings([*_bias_candidates(mine), *_other_candidates(mine), *of_people])
+        result.looked_at = warnings.looked_at
         _attackers(result, mine)
-        people(result, audit, subject, adjusted)
-        gold(result, audit, subject)
-        _stand_in(result, mine)
-        _ranking(result, mine)
-        _flat(result, mine)
-        neither = _biases(result, mine, adjusted)
-        _steadiness(result, mine, neither)
+        people(result, audit, subject, warnings)
+        gold(result, audit, subject, warnings)
+        _stand_in(result, mine, warnings)
+        _ranking(result, mine, warnings)
+        _flat(result, mine, warnings)
+        neither = _biases(result, mine, warnings)
+        _steadiness(result, mine, neither, warnings)
         _failures(result, subject)
     result.unknown += _unmeasured(audit, mine)
     return result
@@ -93,8 +96,8 @@ def looked_at(result: VerdictBox) -> str:
     if not result.looked_at:
         return ""
     return (
-        f"{counted(result.looked_at, 'possible warning')} about biases and categories looked at; an unbiased judge "
-        "would get any of them in at most 5% of audits."
+        f"{counted(result.looked_at, 'possible warning')} looked at; a judge that deserves none would get any of them "
+        "in at most 5% of audits."
     )
 
 
@@ -129,39 +132,64 @@ def _claims(mine: Sequence[Finding]) -> dict[str, list[Finding]]:
     return result
 
 
-def _adjusted(mine: Sequence[Finding], below: Sequence[tuple[AgreementRow, float]]) -> tuple[dict[int, float], int]:
-    """By the identity of each row that might give a warning, its p-value by Holm's adjustment; over how many tests.
+def _bias_candidates(mine: Sequence[Finding]) -> Iterator[Candidate]:
+    """Warnings of biases, under the identity of their rows; of a lean that differs between categories, of its details.
 
-    A row whose lean differs between categories counts twice; the second is under the identity of its details. Rows of
-    one claim that come with the very same test, as the shares of inconsistent pairs that lean first and second, count
-    once.
+    Rows of one claim that come with the very same test, as the shares of inconsistent pairs that lean first and second,
+    are one test: the larger p-value counts for all.
     """
-    from evalkit.stats.flips import holm
-
-    found: dict[int, float] = {}
-    same: dict[int, int] = {}
-    tested: dict[tuple[str, float], int] = {}
     for rows in _claims(mine).values():
+        same: dict[float, list[Finding]] = {}
         for row in rows:
-            null = null_of(row)
-            if null is not None and row.lower is not None and row.upper is not None:
-                own = row.details.get("p_value")
-                first = tested.setdefault((row.measure.risk, own), id(row)) if own is not None else id(row)
-                same[id(row)] = first
-                p = p_value(row.estimate or 0.0, row.lower, row.upper, null, row.questions)
-                found[first] = max(found.get(first, 0.0), p)
+            claim = row.measure.risk
             between = row.details.get(BY_CATEGORY)
             if between:
-                found[id(between)] = between["p_value"]
-    found |= {id(row): p for row, p in below}
-    adjusted = dict(zip(found, holm(list(found.values())), strict=True))
-    return adjusted | {row: adjusted[first] for row, first in same.items()}, len(found)
+                yield Candidate(id(between), BY_CATEGORY, between["p_value"])
+            if null_of(row) is None or row.lower is None or row.upper is None:
+                continue
+            own = row.details.get("p_value")
+            if own is None:
+                yield Candidate(id(row), claim, _p_of_null(row))
+            else:
+                same.setdefault(own, []).append(row)
+        for alike in same.values():
+            p = max(_p_of_null(row) for row in alike)
+            for row in alike:
+                yield Candidate(id(row), row.measure.risk, p)
 
 
-def _stand_in(result: VerdictBox, mine: Sequence[Finding]) -> None:
+def _p_of_null(row: Finding) -> float:
+    null = null_of(row)
+    assert null is not None
+    assert row.lower is not None
+    assert row.upper is not None
+    return p_value(row.estimate or 0.0, row.lower, row.upper, null, row.questions)
+
+
+def _other_candidates(mine: Sequence[Finding]) -> Iterator[Candidate]:
+    """Warnings about an annotator's place, the ranking, the scale, and an order that decides more than noise would."""
+    for row in mine:
+        if row.category is not None or row.estimate is None:
+            continue
+        if row.metric == WINNING_RATE.name and isinstance(row.details.get("p_falls_short"), float):
+            yield Candidate(id(row), AGREES, row.details["p_falls_short"])
+        if row.lower is None or row.upper is None:
+            continue
+        limits = row.estimate, row.lower, row.upper, row.questions
+        if row.metric in KAPPAS:
+            yield Candidate(id(row), AGREES, p_below(SLIGHT, *limits))
+        elif row.metric == SPEARMAN.name:
+            yield Candidate(id(row), AGREES, p_below(ALIKE, *limits))
+        elif row.metric == TIES.name:
+            yield Candidate(id(row), TIES.name, 1 - p_below(OFTEN, *limits))
+        elif row.metric == CONSISTENCY.name:
+            yield Candidate(id(row), ORDER_RISK, p_below(row.details.get("by_chance", 0.0), *limits))
+
+
+def _stand_in(result: VerdictBox, mine: Sequence[Finding], warnings: Warnings) -> None:
     """The alternative annotator test, and whether it can say anything here."""
     measured = {row.metric: row for row in mine if row.estimate is not None and row.category is None}
-    found, by_item = measured.get(WINNING_RATE.name), measured.get(ADVANTAGE.name)
+    found = measured.get(WINNING_RATE.name)
     if found is None:
         return
     people = found.details.get("contests") or ()
@@ -170,24 +198,21 @@ def _stand_in(result: VerdictBox, mine: Sequence[Finding]) -> None:
     told += f"{len(people)} annotators" if people else "annotators"
     told += f" at epsilon {epsilon:g}" if epsilon is not None else ""
     told += "; 50% passes."
-    kappas = [measured.get(KAPPA.of(setup=setup, title=setup.upper()).name) for setup in ("s1", "s2")]
-    beyond = [row for row in kappas if row is not None]
+    beyond = [measured[name] for name in KAPPAS if name in measured]
     chance = next((row for row in beyond if row.lower is None or row.lower <= 0), None)
-    rules = {_goes_by_length(row) for row in beyond}
-    lengthy = next((one for one in ("as well", "perhaps") if one in rules), "")
     edge = found.details.get("edge_over_chance")
     if chance is not None:
         limits = "" if chance.lower is None else f" (95% {chance.lower:z.2f} to {chance.upper:z.2f})"
         why = f"it does not clearly agree with people beyond chance (kappa {chance.estimate:z.2f}{limits})."
-        if chance.upper is not None and chance.upper > SLIGHT:
-            result.unknown.append(f"Whether it may take an annotator's place in a panel: {why}")
-        else:
+        if warnings.hold(id(chance)) or chance.lower is None:
             result.may_not.append(f"That it may take an annotator's place in a panel: {why}")
-    elif "more than length" in result.denied or lengthy == "as well":
+        else:
+            result.unknown.append(f"Whether it may take an annotator's place in a panel: {why}")
+    elif "more than length" in result.denied:
         result.may_not.append(
             "That it may take an annotator's place in a panel: a rule that goes by length agrees with people as well."
         )
-    elif lengthy:
+    elif any(_goes_by_length(row) for row in beyond):
         result.unknown.append(
             "Whether it may take an annotator's place in a panel: a rule that goes by length may agree with people as "
             "well."
@@ -202,21 +227,19 @@ def _stand_in(result: VerdictBox, mine: Sequence[Finding]) -> None:
             result.unknown.append(f"Whether it may take an annotator's place in a panel. {told}")
         else:
             result.may.append(f"It may take an annotator's place in a panel. {told}")
-    elif by_item is not None and by_item.lower is not None and by_item.lower > 0.5:  # as good, but on too few items
-        result.unknown.append(f"Whether it may take an annotator's place in a panel. {told}")
-    else:
+    elif warnings.hold(id(found)):
         result.may_not.append(f"That it may take an annotator's place in a panel. {told}")
+    else:  # it does not pass, but perhaps for the want of items
+        result.unknown.append(f"Whether it may take an annotator's place in a panel. {told}")
 
 
-def _goes_by_length(row: Finding) -> str:
-    """Whether the kappa of a rule that goes by length is as high as the judge's, or may be."""
+def _goes_by_length(row: Finding) -> bool:
+    """Whether the kappa of a rule that goes by length may be as high as the judge's."""
     rule = row.details.get("length_only")
-    if not isinstance(rule, int | float) or row.lower is None or row.estimate is None or rule < row.lower:
-        return ""
-    return "as well" if rule >= row.estimate else "perhaps"
+    return isinstance(rule, int | float) and row.lower is not None and rule >= row.lower
 
 
-def _ranking(result: VerdictBox, mine: Sequence[Finding]) -> None:
+def _ranking(result: VerdictBox, mine: Sequence[Finding], warnings: Warnings) -> None:
     ranked = [row for row in mine if row.metric == SPEARMAN.name]
     found = next((row for row in ranked if row.category is None and row.estimate is not None), None)
     if found is None or found.lower is None:
@@ -233,19 +256,19 @@ def _ranking(result: VerdictBox, mine: Sequence[Finding]) -> None:
             result.unknown.append(f"Whether people would rank the models as it does: {why}. {_brief(found)}.")
         else:
             result.may.append(f"It ranks these models much as people do. {_brief(found)}.")
-    elif found.upper is not None and found.upper < ALIKE:
+    elif found.upper is not None and found.upper < ALIKE and warnings.hold(id(found)):
         result.may_not.append(f"That people would rank the models as it does. {_brief(found)}.")
     else:
         result.unknown.append(f"Whether people would rank the models as it does. {_brief(found)}.")
 
 
-def _flat(result: VerdictBox, mine: Sequence[Finding]) -> None:
+def _flat(result: VerdictBox, mine: Sequence[Finding], warnings: Warnings) -> None:
     for row in mine:
-        if row.metric == TIES.name and row.category is None and row.lower is not None and row.lower > OFTEN:
+        if row.metric == TIES.name and row.category is None and warnings.hold(id(row)):
             result.may_not.append(f"That answers with the same score are equally good. {_brief(row)}.")
 
 
-def _biases(result: VerdictBox, mine: Sequence[Finding], adjusted: Mapping[int, float]) -> str:
+def _biases(result: VerdictBox, mine: Sequence[Finding], warnings: Warnings) -> str:
     """What each claim that a bias puts at risk is worth: one line a claim, whichever metrics there are.
 
     Returns:
@@ -254,12 +277,8 @@ def _biases(result: VerdictBox, mine: Sequence[Finding], adjusted: Mapping[int, 
     neither = ""
     for risk, rows in _claims(mine).items():
         title = rows[0].measure.topic.title
-        found = [
-            row
-            for row in rows
-            if row.details.get("excludes_null", excludes_null(row)) and adjusted.get(id(row), 1.0) < LEVEL
-        ]
-        between, differs = _between(result, rows, adjusted, found=bool(found))
+        found = [row for row in rows if row.details.get("excludes_null", excludes_null(row)) and warnings.hold(id(row))]
+        between, differs = _between(result, rows, warnings, found=bool(found))
         apart = [row for row in rows if row not in found and excludes_null(row)]
         quiet = [row for row in rows if row not in found and row not in apart]
         if found:
@@ -298,14 +317,12 @@ def _biases(result: VerdictBox, mine: Sequence[Finding], adjusted: Mapping[int, 
     return neither
 
 
-def _between(
-    result: VerdictBox, rows: Sequence[Finding], adjusted: Mapping[int, float], *, found: bool
-) -> tuple[bool, bool]:
+def _between(result: VerdictBox, rows: Sequence[Finding], warnings: Warnings, *, found: bool) -> tuple[bool, bool]:
     """Say that an effect differs between categories, if that is news. Returns whether it may, and whether it does."""
     spread = next((row.details[BY_CATEGORY] for row in rows if row.details.get(BY_CATEGORY)), None)
     if spread is None:
         return False, False
-    differs = adjusted.get(id(spread), 1.0) < LEVEL
+    differs = warnings.hold(id(spread))
     values = spread["leans"].values()
     if differs and not (found and (min(values) >= 0 or max(values) <= 0)):  # more here than there says the same
         p = max(spread["p_value"], 0.001)
@@ -339,14 +356,14 @@ def _detectable(row: Finding) -> float:
     return POWER * (row.upper - row.lower) / 2
 
 
-def _steadiness(result: VerdictBox, mine: Sequence[Finding], neither: str) -> None:
+def _steadiness(result: VerdictBox, mine: Sequence[Finding], neither: str, warnings: Warnings) -> None:
     for row in mine:
         if row.metric == CONSISTENCY.name and row.category is None and row.estimate is not None:
             if row.lower is not None and row.lower >= STEADY:
                 result.may.append(f"Its verdicts mostly hold in both orders. {_brief(row)}, n={row.n:,}.")
             elif row.upper is not None and row.upper < STEADY:
                 result.may_not.append(f"Much from a single pair. {_brief(row)}, n={row.n:,}.")
-                if neither and row.upper < row.details.get("by_chance", 0.0):
+                if neither and warnings.hold(id(row)):
                     result.may_not.append(f"That the order in which answers are shown matters little. {neither}.")
                     return
     if neither:

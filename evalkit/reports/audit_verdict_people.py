@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from evalkit.evidence.findings import AgreementRow, Audit, Subject
-from evalkit.reports.audit_metrics import p_value
 from evalkit.reports.audit_parts import PEOPLE
+from evalkit.reports.audit_warnings import Candidate, Warnings, p_below
 
 MARGIN = 0.05
 CHANCE = 0.5
 """Agreement by chance where both sides see a winner."""
-LEVEL = 0.05
-"""Of all warnings of a box together."""
 WEAKEST = 2
 """Categories that are named."""
 
 
 Claim = Literal["more than length", "as good as a person"]
+LENGTH: Claim = "more than length"
+AGREES = "agrees with people"
+"""What warnings about its agreement with people have in common: they share one part of the level (audit_warnings)."""
 
 
 @dataclass
@@ -47,28 +48,50 @@ def _with_people(audit: Audit, subject: Subject) -> list[AgreementRow]:
     return [row for row in rows if row.judge != subject.judge or row.protocol in ("", subject.protocol)]
 
 
-def categories_below(audit: Audit, subject: Subject) -> list[tuple[AgreementRow, float]]:
-    """Categories whose agreement could be called weak, each with the p-value of its being that of all together."""
-    ours = [row for row in _with_people(audit, subject) if row.judge == subject.judge and row.setup == "S2"]
-    whole = next((row for row in ours if row.category is None), None)
-    if whole is None:
-        return []
-    every = whole.agree / whole.total
-    return [
-        (row, p_value(row.agree / row.total, row.lower, row.upper, every, row.questions))
-        for row in ours
-        if row.category is not None and row.lower is not None and row.upper is not None and row.questions != 1
-    ]
+def people_candidates(audit: Audit, subject: Subject) -> Iterator[Candidate]:
+    """Warnings about agreement with people, under the identity of their rows; what is more than length, under LENGTH.
+
+    Of categories, whose agreement might be called weak, each with the p-value of its being that of all together.
+    """
+    ours = [row for row in _with_people(audit, subject) if row.judge == subject.judge]
+    whole = {row.setup: row for row in ours if row.category is None}
+    for row in whole.values():
+        if row.alike is not None and row.alike[0].lower is not None and row.alike[0].upper is not None:
+            mine, theirs = row.alike
+            yield Candidate(id(mine), AGREES, _p(mine, _bar(theirs)))
+    sure = whole.get("S2")
+    if sure is None:
+        return
+    if sure.length_only is not None and sure.beyond_length is not None:
+        estimate, lower, upper = sure.beyond_length
+        p = p_below(MARGIN, estimate, lower, upper, sure.questions)
+        yield Candidate((LENGTH, id(sure)), AGREES, p)
+    every = sure.agree / sure.total
+    for row in ours:
+        known = row.lower is not None and row.upper is not None and row.questions != 1
+        if row.setup == "S2" and row.category is not None and known:
+            yield Candidate(id(row), "every category", _p(row, every))
 
 
-def people(result: VerdictBox, audit: Audit, subject: Subject, adjusted: Mapping[int, float]) -> None:
+def _p(row: AgreementRow, bound: float) -> float:
+    assert row.lower is not None
+    assert row.upper is not None
+    return p_below(bound, row.agree / row.total, row.lower, row.upper, row.questions)
+
+
+def _bar(theirs: AgreementRow) -> float:
+    """Agreement from which a judge is as good as one more person."""
+    return theirs.agree / theirs.total - MARGIN
+
+
+def people(result: VerdictBox, audit: Audit, subject: Subject, warnings: Warnings) -> None:
     """Does it vote like one more person, in every category, and does it see more than length?
 
     Args:
         result: Where the sentences go.
         audit: All that is known.
         subject: The judge.
-        adjusted: p-values of the categories of ``categories_below``, by their identity.
+        warnings: Which of ``people_candidates`` hold.
     """
     rows = _with_people(audit, subject)
     ours = [row for row in rows if row.judge == subject.judge]
@@ -76,19 +99,19 @@ def people(result: VerdictBox, audit: Audit, subject: Subject, adjusted: Mapping
     sure, every = whole.get("S2"), whole.get("S1")
     if sure is not None and sure.lower is not None:
         among = {row.category: row for row in rows if row.judge == PEOPLE and row.setup == "S2"}
-        below = [row for row in ours if row.setup == "S2" and adjusted.get(id(row), 1.0) < LEVEL]
+        below = [row for row in ours if row.setup == "S2" and row.category and warnings.hold(id(row))]
         result.may_not += _weak(sure, below, among)
         if sure.length_only is not None and sure.length_only >= sure.lower:
             said = (
                 f"it sees more than length: always preferring the longer answer agrees with people in "
                 f"{sure.length_only:.1%} of {_known(sure)}, the judge in {_share(sure)}."
             )
-            if sure.length_only >= sure.agree / sure.total:
+            if warnings.hold((LENGTH, id(sure))):
                 result.may_not.append(f"That {said}")
-                result.denied.add("more than length")
-            else:  # more often than that rule, but not clearly so
+                result.denied.add(LENGTH)
+            else:  # no less often than that rule by more than chance, nor more often
                 result.unknown.append(f"Whether {said}")
-    _one_more(result, sure, every)
+    _one_more(result, sure, every, warnings)
 
 
 def _known(row: AgreementRow) -> str:
@@ -97,7 +120,7 @@ def _known(row: AgreementRow) -> str:
     return f"the {row.length_only_total:,} of these votes where both lengths are known"
 
 
-def _one_more(result: VerdictBox, sure: AgreementRow | None, every: AgreementRow | None) -> None:
+def _one_more(result: VerdictBox, sure: AgreementRow | None, every: AgreementRow | None, warnings: Warnings) -> None:
     """As good as a person? Where both see a winner, and, lest a judge look better for being seldom sure, at all.
 
     Judge and people are compared on the same pairs, those with several votes.
@@ -112,14 +135,14 @@ def _one_more(result: VerdictBox, sure: AgreementRow | None, every: AgreementRow
         return
     ours, theirs = every.alike
     told = f"it agrees with people in {_share(ours)} (among people {_plain(theirs)})"
-    standing, better = [_standing(ours, theirs)], False
+    standing, better = [_standing(ours, theirs, warnings)], False
     if sure is not None and sure.alike is not None:
         mine, them = sure.alike
         told = (
             f"ties aside, it agrees with people in {_share(mine)} of {ours.total:,} (among people {_plain(them)}); "
             f"with ties, {_share(ours)} ({_plain(theirs)})"
         )
-        standing.append(_standing(mine, them))
+        standing.append(_standing(mine, them, warnings))
         better = mine.lower is not None and mine.lower > CHANCE
     said = f"where several voted, {told}."
     if ours.undecided:
@@ -134,23 +157,33 @@ def _one_more(result: VerdictBox, sure: AgreementRow | None, every: AgreementRow
         result.unknown.append(f"Whether it is as good as a person: {said}{coin}")
 
 
-def _standing(mine: AgreementRow, theirs: AgreementRow) -> int:
+def _standing(mine: AgreementRow, theirs: AgreementRow, warnings: Warnings) -> int:
     """1: the judge agrees with people about as much as they do with one another, or more; -1: less; 0: not known."""
-    bar = theirs.agree / theirs.total - MARGIN
     if mine.lower is None or mine.upper is None:
         return 0
-    return -1 if mine.upper < bar else int(mine.lower >= bar)
+    return -1 if warnings.hold(id(mine)) else int(mine.lower >= _bar(theirs))
 
 
-def gold(result: VerdictBox, audit: Audit, subject: Subject) -> None:
-    """Against right answers: better than a coin? A judge that is seldom sure must not look better for it."""
-    rows = [
+def _with_gold(audit: Audit, subject: Subject) -> list[AgreementRow]:
+    return [
         row
         for row in audit.agreement
         if (row.judge, row.other, row.category, row.turn) == (subject.judge, "gold", None, None)
         and row.benchmark in ("", subject.benchmark)
         and row.protocol in ("", subject.protocol)
     ]
+
+
+def gold_candidates(audit: Audit, subject: Subject) -> Iterator[Candidate]:
+    """The warning that what it prefers is the worse answer, under the identity of its row."""
+    for row in _with_gold(audit, subject):
+        if row.setup == "S2" and row.total and row.lower is not None and row.upper is not None:
+            yield Candidate(id(row), "gold", _p(row, CHANCE))
+
+
+def gold(result: VerdictBox, audit: Audit, subject: Subject, warnings: Warnings) -> None:
+    """Against right answers: better than a coin? A judge that is seldom sure must not look better for it."""
+    rows = _with_gold(audit, subject)
     every = next((row for row in rows if row.setup == "S1" and row.total), None)
     for row in rows:
         if row.setup == "S2" and row.total and row.lower is not None and row.upper is not None:
@@ -160,9 +193,9 @@ def gold(result: VerdictBox, audit: Audit, subject: Subject) -> None:
                     f"; it names none, or another in each order, on {every.total - row.total:,} of {every.total:,} "
                     f"pairs, so that it is right on {every.agree / every.total:.1%} of all"
                 )
-            if row.lower > 0.5:
+            if row.lower > CHANCE:
                 result.may.append(f"It tells better answers from worse: {said}.")
-            elif row.upper < 0.5:
+            elif warnings.hold(id(row)):
                 result.may_not.append(f"That the answer it prefers is the better one: {said}.")
             else:
                 result.unknown.append(f"Whether it tells better answers from worse: {said}.")

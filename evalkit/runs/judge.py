@@ -23,6 +23,7 @@ from evalkit.engine.session import Session, SessionResult
 from evalkit.engine.spending import used_before
 from evalkit.models.budget import Amount
 from evalkit.ratings.standing import Board
+from evalkit.runs.difference_forecast import show_difference_forecast
 from evalkit.runs.run import Members, carry_out
 from evalkit.settings import config
 from evalkit.storage.items import Items
@@ -70,7 +71,10 @@ async def judge_async(
             return used_before(experiment, session.clients, session.store)
 
         if settings.dry_run:
-            session.show_forecast(await forecast(experiment, session.clients, session.store), used)
+            estimates = await forecast(experiment, session.clients, session.store)
+            session.show_forecast(estimates, used)
+            if settings.detect is not None:
+                show_difference_forecast(console, experiment, estimates, results, settings.detect)
             return SessionResult(None)
         with downloads(console):
             session.store = await bring_baselines(experiment, session.store, results)

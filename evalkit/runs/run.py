@@ -30,6 +30,7 @@ from evalkit.ratings.standing import Board
 from evalkit.ratings.tournament import TournamentOutcome, after_choosing
 from evalkit.reports import leaderboard_tables, run_report, tournament_table
 from evalkit.reports.leaderboard_grid import all_grids
+from evalkit.runs.difference_forecast import show_difference_forecast
 from evalkit.settings import config, rubrics
 from evalkit.storage.items import Items
 
@@ -100,6 +101,8 @@ async def run_async(
             title = "dry run: nothing was asked" + ("; if all pairs met" if experiment.rule else "")
             session.show_forecast(estimates, used, title)
             _show_tournament_forecast(experiment, session)
+            if settings.detect is not None:
+                show_difference_forecast(console, experiment, estimates, results, settings.detect)
             return SessionResult(None)
         with downloads(console):
             session.store = await bring_baselines(experiment, session.store, results)

@@ -139,6 +139,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     results_dir: str = "results"
     run: RunConfig = RunConfig()
     dry_run: bool = False
+    detect: float | None = None
+    """For a forecast: the size of a difference that is to be found."""
     show: Literal["prompt"] | None = None
     """Print one rendered prompt of each judge, and ask nothing."""
     ask_again: tuple[ErrorKind, ...] = ("transport",)
@@ -219,7 +221,14 @@ def _check_protocol_fields(judges: Mapping[str, Any], protocol: Any) -> None:
 
 
 def _check_rule(config: Config) -> None:
-    """Refuse settings of a tournament that say nothing, or contradict it."""
+    """Refuse settings of a tournament, or of a forecast, that say nothing, or contradict it."""
+    if config.detect is not None and not 0 < config.detect < float("inf"):
+        raise UsageError(f"detect={config.detect:g}: the size of a difference, above 0, as detect=0.2")
+    if config.detect is not None and not config.dry_run:
+        raise UsageError(
+            f"detect={config.detect:g} belongs to a forecast; add dry_run=true, or read what is stored with "
+            f"`evalkit plan --detect {config.detect:g}`"
+        )
     given = {"max_judgments": config.max_judgments, "gap": config.gap}
     for name, value in given.items():
         if value is not None and config.until is None:

@@ -125,7 +125,7 @@ class AdaptiveRanking:
         self._whole = whole
         self._population = questions if whole else None
         self._process = CapitalProcess.begun(self.first.size, population=self._population, stakes=STAKES)
-        self._waiting: list[tuple[int, float, float]] = []
+        self._waiting: dict[int, list[tuple[float, float]]] = {}
         self._values: list[list[tuple[float, float]]] = [[] for _ in range(self.first.size)]
         self._won = np.zeros(self.first.size)
         self._units = np.zeros(self.first.size)
@@ -151,7 +151,7 @@ class AdaptiveRanking:
             if not self._whole:
                 return
         least, most = (0.0, 1.0) if value is None else (value, value)
-        self._waiting.append((pair, least, most))
+        self._waiting.setdefault(pair, []).append((least, most))
         self._values[pair].append((least, most))
         self._stale.add(pair)
         if value is not None:
@@ -162,17 +162,12 @@ class AdaptiveRanking:
     @property
     def process(self) -> CapitalProcess:
         """The bets on each pair, [P] sequences, after all units so far."""
-        while self._waiting:  # of each pair the first that waits, all of them at once
-            first: dict[int, tuple[float, float]] = {}
-            rest = []
-            for pair, least, most in self._waiting:
-                if pair in first:
-                    rest.append((pair, least, most))
-                else:
-                    first[pair] = least, most
-            least_most = np.array(list(first.values()))
-            self._process = self._process.after(np.array(list(first)), least_most[:, 0], least_most[:, 1])
-            self._waiting = rest
+        if self._waiting:
+            pairs = np.array(list(self._waiting))
+            most = max(map(len, self._waiting.values()))
+            values = np.array([rows + [(np.nan, np.nan)] * (most - len(rows)) for rows in self._waiting.values()])
+            self._process = self._process.after(pairs, values[..., 0], values[..., 1])
+            self._waiting = {}
         return self._process
 
     @property

@@ -63,6 +63,18 @@ class AlternativeAnnotator:
     epsilon: float
     rate: float
 
+    @property
+    def p_falls_short(self) -> float:
+        """One-sided p of the hypothesis that at least half of the annotators are better by less than epsilon.
+
+        Not to pass the test shows little where items are few; only a small value here shows that the judge falls short.
+        That more than half are better by epsilon is a partial conjunction, tested by Bonferroni's rule over the
+        annotators that may be left out (Benjamini & Heller 2008, Biometrics 64:1215).
+        """
+        against = sorted(1 - contest.p_value for contest in self.contests)
+        fewest = int(PASS * len(against)) + 1
+        return min(1.0, (len(against) - fewest + 1) * against[fewest - 1])
+
 
 def alternative_annotator(
     judge: Sequence[Hashable | None] | FloatArray,

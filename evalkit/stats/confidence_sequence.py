@@ -135,7 +135,7 @@ def log_e_values(
 
 @dataclass(frozen=True)
 class CapitalProcess:
-    """Evidence of many sequences that grow one value at a time, that each one's mean is above or below a given one.
+    """Evidence of many sequences that grow value by value, that each one's mean is above or below a given one.
 
     Each value costs the same however many were before it. Values lie in [0, 1].
     """
@@ -174,34 +174,46 @@ class CapitalProcess:
         )
 
     def after(self, sequences: IntArray, least: FloatArray, most: FloatArray | None = None) -> CapitalProcess:
-        """The same with one more value of each of some different sequences.
+        """The same with further values of some different sequences.
 
         Args:
             sequences: [k] which.
-            least: [k] the values; or, where one is not known, the least that it can be, by which the mean is above.
-            most: [k] the most that it can be, by which the mean is below; None: the same.
+            least: [k] the next value of each, or [k, L] its next values in their order, NaN behind the last where it
+                has fewer; where a value is not known, the least that it can be, by which the mean is above.
+            most: likewise the most that it can be, by which the mean is below; None: the same.
         """
-        x = np.stack((least, 1 - (least if most is None else most)), axis=-1)  # [k, side]
+        x = np.stack((least, 1 - (least if most is None else most)), axis=-1)
+        if x.ndim == 2:
+            x = x[:, None]  # [k, L, side]
+        there = np.isfinite(x[..., 0])
+        x = np.where(there[..., None], x, 0.0)
         tested = np.array((self.mean, 1 - self.mean))
-        sums = self.total[sequences]
+        sums = _running(self.total[sequences], x)
         means = np.broadcast_to(tested, x.shape)
         if self.population is not None:
-            left = self.population - self.count[sequences]
-            if (left <= 0).any():
+            left = self.population - self.count[sequences][:, None] - np.arange(x.shape[1])
+            if (there & (left <= 0)).any():
                 raise ValueError(f"a population of {self.population} does not yield {self.population + 1} values")
-            means = (self.population * tested - sums) / left[:, None]
-        capital = self.log_capital[sequences] + _gains(x[..., None], means[..., None], self.stakes)
-        evidence = np.logaddexp.reduce(capital, axis=-1) - np.log(len(self.stakes))
+            means = (self.population * tested - sums[:, :-1]) / np.maximum(left, 1)[..., None]
+        gains = np.where(there[..., None, None], _gains(x[..., None], means[..., None], self.stakes), 0.0)
+        capital = _running(self.log_capital[sequences], gains)[:, 1:]
+        evidence = np.logaddexp.reduce(capital, axis=-1) - np.log(len(self.stakes))  # [k, L, side]
         if self.population is not None:
-            evidence = np.where(sums + x > self.population * (tested + ROUNDING), np.inf, evidence)
+            evidence = np.where(sums[:, 1:] > self.population * (tested + ROUNDING), np.inf, evidence)
         count, total = self.count.copy(), self.total.copy()
         log_capital, now, peak = self.log_capital.copy(), self.log_evidence.copy(), self.log_peak.copy()
-        count[sequences] += 1
-        total[sequences] += x
-        log_capital[sequences] = capital
-        now[sequences] = evidence
-        peak[sequences] = np.maximum(peak[sequences], evidence)
+        count[sequences] += there.sum(axis=1)
+        total[sequences] = sums[:, -1]
+        log_capital[sequences] = capital[:, -1]
+        now[sequences] = evidence[:, -1]
+        peak[sequences] = np.maximum(peak[sequences], evidence.max(axis=1))
         return CapitalProcess(self.mean, self.population, self.stakes, count, total, log_capital, now, peak)
+
+
+def _running(start: FloatArray, steps: FloatArray) -> FloatArray:
+    """Sums [k, 1 + L, ...] of what each sequence began with [k, ...] and its steps [k, L, ...] so far."""
+    result: FloatArray = np.cumsum(np.concatenate((start[:, None], steps), axis=1), axis=1)
+    return result
 
 
 def _scaled(values: npt.ArrayLike, limits: tuple[float, float], *, ndim: int) -> FloatArray:

@@ -106,10 +106,17 @@ def mcnemar(one: int, other: int) -> float:
     return 1.0 if n == 0 else float(min(1.0, 2 * bdtr(min(one, other), n, 0.5)))
 
 
-def holm(values: Sequence[float]) -> list[float]:
-    """p-values that allow for how many there are (Holm 1979)."""
-    result, highest = [0.0] * len(values), 0.0
-    for rank, at in enumerate(sorted(range(len(values)), key=lambda index: values[index])):
-        highest = max(highest, min(1.0, (len(values) - rank) * values[at]))
+def holm(values: Sequence[float], weights: Sequence[float] | None = None) -> list[float]:
+    """p-values that allow for how many there are (Holm 1979, Scandinavian Journal of Statistics 6:65).
+
+    Args:
+        values: p-values, however they depend on each other.
+        weights: Part of the level that each starts with, positive; all alike unless given.
+    """
+    weight = [1.0] * len(values) if weights is None else list(weights)
+    result, highest, left = [0.0] * len(values), 0.0, sum(weight)
+    for at in sorted(range(len(values)), key=lambda index: values[index] / weight[index]):
+        highest = max(highest, min(1.0, left / weight[at] * values[at]))
         result[at] = highest
+        left -= weight[at]
     return result

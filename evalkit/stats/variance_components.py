@@ -110,3 +110,17 @@ def questions_to_detect(variance: float, size: float, *, power: float = 0.8, lev
         free = max(n - 1, 3.0)
         n = max(4.0, variance * ((t_quantile(tail, free) + t_quantile(power, free)) / size) ** 2)
     return math.ceil(n)
+
+
+def size_to_detect(variance: float, questions: int, *, power: float = 0.8, level: float = 0.95) -> float:
+    """Size of the difference that a paired t test of this level finds on so many questions with this power.
+
+    Args:
+        variance: Of a question's difference.
+        questions: How many; with fewer than 4, what 4 would find.
+        power: Chance to find it.
+        level: Of the interval that leaves out 0.
+    """
+    n = max(4, questions)
+    quantiles = t_quantile(0.5 + level / 2, n - 1.0) + t_quantile(power, n - 1.0)
+    return quantiles * math.sqrt(variance / n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -18,9 +19,10 @@ from msgspec.structs import replace
 from evalkit.app.label_pages import LabelPages
 from evalkit.app.vote_files import write_votes
 from evalkit.app.vote_scales import ABT, EIGHT, FOUR, scale
-from evalkit.app.vote_statistics import agreement_lines, precisions, summary
+from evalkit.app.vote_statistics import PairsKnownWell, agreement_lines, precisions, summary
 from evalkit.app.vote_tasks import VotePlan, from_table, tasks_of
 from evalkit.app.voting import VoteForm, Voting, check_annotator, first_votes
+from evalkit.cli import label
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Criterion, Judgment
 from evalkit.datasets.data_files import records
@@ -31,6 +33,12 @@ from evalkit.storage.results import judgment_logs
 from evalkit.storage.store import Log
 from tests.app.browser import chromium, client
 from tests.app.planted import ATTACK, results
+from tests.ratings.rows import judged
+
+
+def pair_vote(one, other, outcome, item, **changes):
+    """A vote on two models."""
+    return judged(one, other, (outcome, 1 - outcome), item, judge="zoe", fingerprint="human", **changes)
 
 
 @pytest.fixture
@@ -128,6 +136,115 @@ def test_criteria_of_a_rubric(folder):
     (row,) = stored(folder, "zoe")
     assert [one.value for one in row.criteria] == [1.0, 1.0, 3.0]
     assert row.scores == pytest.approx(((3 - 1 + 0.5) / 4,))
+
+
+def planted_pairs(folder):
+    """Votes until nothing is left: zoe always prefers one of a pair of models, and alternates on the others."""
+    tasks = tasks_of([folder], 2)
+    plan = VotePlan(tuple(tasks), 0.0)
+    return tasks, plan
+
+
+def test_pairs_of_models_that_are_known_are_asked_no_more(folder):
+    tasks, plan = planted_pairs(folder)
+    pairs = sorted({task.models for task in tasks})
+    taken = Voting(plan, ABT, lambda votes: {pairs[0]} if sum(map(len, votes.values())) >= 3 else set())
+    asked = []
+    while (task := taken.next_task("zoe")) is not None:
+        asked.append(task)
+        row = taken.record("zoe", task, VoteForm("A"))
+        assert json.loads(row.raw)["chosen"] == "undecided"
+    assert pairs[0] not in {task.models for task in asked[3:]}
+    assert {task.id for task in tasks if task.models != pairs[0]} <= {task.id for task in asked}
+    assert taken.left("zoe") == 0
+
+
+def test_what_everybody_is_asked_is_asked_of_known_pairs_too(folder):
+    tasks, _ = planted_pairs(folder)
+    taken = Voting(VotePlan(tuple(tasks), 1.0), ABT, lambda votes: {task.models for task in tasks})
+    assert taken.next_task("zoe") is not None
+
+
+def test_a_pair_is_known_once_its_limits_are_narrow_enough_and_stays_so():
+    def votes(outcomes):
+        rows = [pair_vote("x", "y", outcome, f"q{n}", created=float(n)) for n, outcome in enumerate(outcomes)]
+        return {"zoe": {row.item: row for row in rows}}
+
+    ranked = PairsKnownWell("ranking", 5.0)
+    assert ranked(votes([1.0] * 6)) == set()
+    assert ranked(votes([1.0] * 40)) == {("x", "y")}
+    assert ranked(votes([1.0] * 40 + [0.0] * 40)) == {("x", "y")}  # as its limits held at that time
+    assert PairsKnownWell("ranking", 5.0)(votes([1.0, 0.0] * 40)) == set()
+    assert PairsKnownWell("winrate", 5.0)(votes([1.0, 0.0] * 40)) == set()
+    assert PairsKnownWell("winrate", 30.0)(votes([1.0, 0.0] * 40)) == {("x", "y")}
+
+
+@pytest.mark.parametrize("given", [["--for", "agreement"], ["--scale", "grade"]])
+def test_choosing_needs_pairs_of_models(given):
+    parser = argparse.ArgumentParser()
+    label.add_options(parser)
+    options = parser.parse_args([*given, "--choose", "undecided"])
+    with pytest.raises(UsageError, match="there is nothing to choose"):
+        label._known(options, label._ballot(options)[0])
+
+
+RUBRIC = """\
+formula: {formula}
+criteria:
+  - {{id: right, text: "Is it right?", points: 3}}
+  - {{text: "How clear?", kind: 1-5}}
+"""
+
+
+def ballot_of(*arguments):
+    """What a command line of `evalkit label` asks people to vote by."""
+    parser = argparse.ArgumentParser()
+    label.add_options(parser)
+    return label._ballot(parser.parse_args(list(arguments)))
+
+
+@pytest.mark.parametrize(("formula", "score"), [("share", (3 + 0.5) / 4), ("mean", (3 * 1 + 0.5) / 4)])
+def test_a_rubric_from_a_file_takes_the_place_of_the_questions_own(folder, tmp_path, formula, score):
+    file = tmp_path / "own.yaml"
+    file.write_text(RUBRIC.format(formula=formula))
+    ballot, criteria = ballot_of("--rubric", str(file))
+    assert (ballot.formula, ballot.shows) == (formula, 1)
+    assert re.fullmatch(r"human_rubric_own_[0-9a-f]{6}", ballot.protocol)
+    tasks = [task.judged_by(criteria) for task in tasks_of([folder], ballot.shows)]
+    taken = Voting(VotePlan(tuple(tasks), 1.0), ballot)
+    task = taken.next_task("zoe")
+    row = taken.record("zoe", task, VoteForm(criteria={"right": "1", "2": "3"}))
+    assert [(one.id, one.value) for one in row.criteria] == [("right", 1.0), ("2", 3.0)]
+    assert row.scores == pytest.approx((score,))
+    assert row.protocol == ballot.protocol
+    again = Voting(VotePlan(tuple(tasks), 1.0), ballot)  # the server is started again
+    assert list(again.votes["zoe"]) == [task.id]
+    # Other criteria under the same name are another question to people.
+    file.write_text(RUBRIC.format(formula=formula).replace("right?", "true?"))
+    other, _ = ballot_of("--rubric", str(file), "--scale", "rubric")
+    assert other.protocol != ballot.protocol
+
+
+def test_shipped_rubrics_go_by_name():
+    ballot, criteria = ballot_of("--rubric", "helpful")
+    assert ballot.protocol.startswith("human_rubric_helpful_")
+    assert criteria
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--rubric", "helpfull"], "did you mean 'helpful'?"),
+        (["--rubric", "none.yaml"], "none.yaml"),
+        (["--rubric", "helpful", "--scale", "8"], "goes with --scale rubric, not with --scale 8"),
+        (["--rubric", "bad.yaml"], "no criterion has positive points"),
+    ],
+)
+def test_mistakes_with_rubrics_are_told(tmp_path, monkeypatch, arguments, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.yaml").write_text('criteria: [{text: "Is it rude?", points: -1}]\n')
+    with pytest.raises(UsageError, match=re.escape(told)):
+        ballot_of(*arguments)
 
 
 def test_the_same_form_again_is_one_vote_and_another_choice_takes_its_place(folder):

@@ -76,3 +76,33 @@ def test_more_votes_are_foretold_about_rightly():
             )
             ratios.append((60 + half.more) / need)
     assert 0.5 < float(np.median(ratios)) < 2.0
+
+
+def needed(values: np.ndarray, points: float, draw: np.random.Generator, *, decided: bool) -> int:
+    """Votes on one pair of models until its number is known."""
+    most = 4000
+    times = [*range(8, 400, 8), *range(400, most, 40)]
+    limits = confidence_sequence(draw.choice(values, most), times=times)
+    for n, lower, upper in zip(times, limits.lower.tolist(), limits.upper.tolist(), strict=True):
+        if known_well(lower, upper, points, decided=decided):
+            return n
+    return most
+
+
+def saved(pairs: list[np.ndarray], points: float, draw: np.random.Generator, *, decided: bool) -> float:
+    """Part of the votes in random order that leaving out known pairs of models saves; even ones are not ranked."""
+    pairs = [values for values in pairs if not decided or abs(values.mean() - 0.5) > 0.04]
+    each = np.array([needed(values, points, draw, decided=decided) for values in pairs])
+    order = draw.integers(0, len(pairs), 2 * len(pairs) * each.max())
+    last = max(np.flatnonzero(order == pair)[count - 1] for pair, count in enumerate(each)) + 1
+    return float(1 - each.sum() / last)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("votes", "points", "decided", "least"),
+    [(mtbench, 10.0, False, 0.25), (mtbench, 5.0, True, 0.6), (tulu, 5.0, True, 0.3)],
+)
+def test_leaving_out_known_pairs_saves_votes(votes, points, decided, least):
+    draw = np.random.default_rng(3)
+    assert np.mean([saved(votes(), points, draw, decided=decided) for _ in range(4)]) >= least

@@ -88,8 +88,10 @@ def test_prompts_that_change_the_ranking_are_told_apart():
     short, long = found["ratings", "arc", "", "shorter"], found["ratings", "arc", "", "longer"]
     assert short.rank.estimate > 0.8
     assert long.rank.estimate < -0.8
-    assert "shorter prompts (up to 245 characters)" in short.sentence
-    assert "longer prompts (more than 245 characters)" in long.sentence
+    assert "on shorter prompts (up to 245 characters), ratings by gpt4 and arc go together" in short.sentence
+    assert (
+        "on longer prompts (more than 245 characters), ratings by gpt4 and arc go against each other" in long.sentence
+    )
 
 
 def test_scores_that_fall_with_the_prompt_are_found_and_others_are_not():
@@ -107,8 +109,13 @@ def test_scores_that_fall_with_the_prompt_are_found_and_others_are_not():
 def test_few_models_have_no_limits_and_the_sentence_says_so():
     found = compared(study(lambda m, q: m, models=4), {"arc": column([1, 3, 2, 4])})["ratings", "arc", "", ""]
     assert found.rank.lower is None
-    assert "cannot be told from chance, as they are so few" in found.sentence
+    assert "whether ratings by gpt4 and arc go together cannot be told from so few" in found.sentence
     assert "needs at least 5 models; with 4" in found.sentence
+    five = column([1, 3, 2, 5, 4])
+    found = compared(study(lambda m, q: m, models=5, lengths=[3, 1, 2, 5, 4]), {"arc": five, "same": column(range(5))})
+    assert "are not shown to go together" in found["ratings", "arc", "", ""].sentence
+    assert "rank all alike" in found["ratings", "same", "", ""].sentence
+    assert "cannot be told from so few" in found["ratings", "arc", "length of answers", ""].sentence
     two = compared(study(lambda m, q: m, models=2), {"arc": column([1, 3])})["ratings", "arc", "", ""]
     assert two.not_measurable == "needs at least 3 models that have both figures; there are 2"
     assert two.sentence.startswith("How alike ratings by gpt4 and arc are is not measurable: needs")

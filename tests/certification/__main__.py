@@ -1,14 +1,20 @@
-"""Coverage, false warnings and power of the statistics, as a Markdown table.
+"""Coverage, false warnings and power of the statistics, as a Markdown page.
 
-python -m tests.certification --repetitions 200 --into docs/certification.md
+python -m tests.certification --repetitions 200 --seed 20 --state cells.jsonl --into docs/certification.md
+
+What was measured is kept in the state file, so that the command may be stopped and given again; only what is missing is
+measured then. After the statistics have changed, begin with a new file.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +43,35 @@ a model nearly never loses are those of the luckier data sets."""
 STATEMENTS = """\
 How often each is made; Q questions, so that 84 questions of four models are 504 pairs. Warnings about what is not there
 should be at most .05, those about what was planted as many as possible. A warning is whatever stands below "You may
-not", but for "Much from a single pair", which is true of a noisy judge."""
+not", but for "Much from a single pair", which is true of a noisy judge. Where fewer data sets than {repetitions} were
+drawn, their number stands in brackets."""
+LEAST, MOST = 0.93, 0.98
+"""What a nominal 95% must cover."""
+
+
+class Cells:
+    """What was measured, by cell and part, kept in a file."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._known: dict[str, object] = {}
+        if path is not None and path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                key, value = json.loads(line)
+                self._known[key] = value
+
+    def get(self, *key: object) -> object:
+        """What was measured; None where nothing was yet."""
+        return self._known.get(json.dumps(key))
+
+    def measure(self, key: tuple[object, ...], how: Callable[[], object]) -> None:
+        """Measure and keep it, unless it is known."""
+        name = json.dumps(key)
+        if name not in self._known:
+            self._known[name] = how()
+            if self._path is not None:
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps([name, self._known[name]]) + "\n")
 
 
 def covered(metric: Metric, questions: int, repetitions: int, seed: int) -> dict[str, float]:
@@ -70,29 +104,36 @@ def said(metric: Metric, questions: int, repetitions: int, seed: int) -> float:
     return float(np.mean([bool(metric.measure(rng, questions)) for _ in range(repetitions)]))
 
 
-def audited(kind: Audits, questions: int, repetitions: int, seed: int) -> dict[str, float]:
-    """How often audits make each statement."""
-    rng = np.random.default_rng([seed, questions, zlib.crc32(kind.setting.encode())])
-    made = [kind.made(rng, questions) for _ in range(repetitions)]
-    return {name: float(np.mean([one[name] for one in made])) for name in made[0]}
+def audited(kind: Audits, questions: int, number: int, seed: int) -> dict[str, bool]:
+    """Which statements the audit of one data set makes."""
+    return kind.made(np.random.default_rng([seed, questions, zlib.crc32(kind.setting.encode()), number]), questions)
 
 
-LEAST, MOST = 0.93, 0.98
-"""What a nominal 95% must cover."""
+def measured(cells: Cells, only: str, repetitions: int, seed: int, until: float = float("inf")) -> None:
+    """Measure what is not known yet, until this time of the monotonic clock."""
+    for key, how in _parts(only, repetitions, seed):
+        if time.monotonic() > until:
+            return
+        cells.measure(key, how)
 
 
-def table(repetitions: int, seed: int, only: str = "", questions: tuple[int, ...] = ()) -> str:
-    """The whole page.
+def _parts(only: str, repetitions: int, seed: int) -> Iterator[tuple[tuple[object, ...], Callable[[], object]]]:
+    """Coverage and statements, a cell each; then audits, one data set of each cell, then the next."""
+    listed = [(covered, row) for row in certified()] + [(said, row) for row in warnings()]
+    for how, row in listed:
+        for q in row.questions if only in f"{row.name} {row.setting}" else ():
+            yield (row.name, row.setting, q, repetitions, seed), partial(how, row, q, repetitions, seed)
+    for number in range(repetitions):
+        for kind in audits():
+            for q in kind.questions if only in f"audits {kind.setting}" else ():
+                yield ("audits", kind.setting, q, number, seed), partial(audited, kind, q, number, seed)
 
-    Args:
-        repetitions: Data sets a cell.
-        seed: Of the draws.
-        only: Metrics whose name and setting contain this.
-        questions: Numbers of questions; those of each metric unless given.
-    """
+
+def page(cells: Cells, only: str, repetitions: int, seed: int) -> str:
+    """The whole page, of what was measured."""
     rows = [row for row in certified() if only in f"{row.name} {row.setting}"]
-    found = [_row(row, questions or row.questions, repetitions, seed) for row in rows]
-    low, high = ([line for row in found for line in row[place]] for place in (1, 2))
+    found = [_row(cells, row, repetitions, seed) for row in rows]
+    low, high, missing = ([line for row in found for line in row[place]] for place in (1, 2, 3))
     head = HEAD.format(
         day=f"{datetime.now(UTC):%Y-%m-%d}",
         seed=seed,
@@ -101,31 +142,38 @@ def table(repetitions: int, seed: int, only: str = "", questions: tuple[int, ...
         most=f"{MOST:.0%}",
         error=f"{np.sqrt(0.95 * 0.05 / repetitions):.3f}",
     )
-    cells = sum(len(questions or row.questions) for row in rows)
+    number = sum(len(row.questions) for row in rows) - len(missing)
     parts = [
         head,
-        f"## Coverage\n\nOf {cells} cells, {cells - len(low) - len(high)} are inside.\n",
+        f"## Coverage\n\nOf {number} cells, {number - len(low) - len(high)} are inside.\n",
         "| metric | planted | fewest questions | more | most | least width | |\n|---|---|---|---|---|---|---|",
         *(row[0] for row in found),
+        *([f"\n## Not measured yet\n\n{'; '.join(missing)}."] if missing else []),
         f"\n## Cells that cover less than {LEAST:.0%}\n",
         *([f"- {line}" for line in low] or ["None."]),
         f"\n## Cells that cover more than {MOST:.0%}\n\n{ABOVE}\n",
         *([f"- {line}" for line in high] or ["None."]),
-        f"\n## Statements\n\n{STATEMENTS}\n\n| statement | planted | made |\n|---|---|---|",
-        *_statements(only, questions, repetitions, seed),
+        f"\n## Statements\n\n{STATEMENTS.format(repetitions=repetitions)}\n",
+        "| statement | planted | made |\n|---|---|---|",
+        *_statements(cells, only, repetitions, seed),
     ]
     return "\n".join(parts) + "\n"
 
 
-def _row(metric: Metric, questions: tuple[int, ...], repetitions: int, seed: int) -> tuple[str, list[str], list[str]]:
-    """A line of the table, and its cells that cover too little and too much."""
-    low, high, shown, widths = [], [], [], []
-    for q in questions:
-        cell = covered(metric, q, repetitions, seed)
+def _row(cells: Cells, metric: Metric, repetitions: int, seed: int) -> tuple[str, list[str], list[str], list[str]]:
+    """A line of the table, and its cells that cover too little and too much, and those that were not measured."""
+    low, high, missing, shown, widths = [], [], [], [], []
+    for q in metric.questions:
+        about = f"{metric.name}, {metric.setting}, Q={q}"
+        cell = cells.get(metric.name, metric.setting, q, repetitions, seed)
+        if not isinstance(cell, dict):
+            missing.append(about)
+            shown.append("")
+            continue
         widths.append(cell["least"])
         shown.append(_coverage(cell))
         given = round(repetitions * cell["given"])
-        about = f"{metric.name}, {metric.setting}, Q={q}: {cell['coverage']:.3f} of {given}"
+        about += f": {cell['coverage']:.3f} of {given}"
         about += f" (truth below {cell['below']:.3f}, above {cell['above']:.3f})"
         if cell["coverage"] < LEAST:
             low.append(about + ("" if _by_chance(cell["coverage"], given) else ", beyond chance"))
@@ -133,25 +181,30 @@ def _row(metric: Metric, questions: tuple[int, ...], repetitions: int, seed: int
             high.append(about)
     least = np.nanmin([*widths, np.inf])
     held = "held out" if metric.held_out else ""
-    line = f"| {metric.name} | {metric.setting} | {' | '.join(shown)} | {least:.2g} | {held} |"
-    print(line, flush=True)
-    return line, low, high
+    width = f"{least:.2g}" if np.isfinite(least) else ""
+    return f"| {metric.name} | {metric.setting} | {' | '.join(shown)} | {width} | {held} |", low, high, missing
 
 
-def _statements(only: str, questions: tuple[int, ...], repetitions: int, seed: int) -> Iterator[str]:
+def _statements(cells: Cells, only: str, repetitions: int, seed: int) -> Iterator[str]:
     for metric in warnings():
         if only in f"{metric.name} {metric.setting}":
-            cells = [(q, said(metric, q, repetitions, seed)) for q in questions or metric.questions]
-            told = ", ".join(f"Q={q}: {share:.3f}" for q, share in cells)
-            print(line := f"| {metric.name} | {metric.setting} | {told} |", flush=True)
-            yield line
+            made = {q: cells.get(metric.name, metric.setting, q, repetitions, seed) for q in metric.questions}
+            told = ", ".join(f"Q={q}: {share:.3f}" for q, share in made.items() if isinstance(share, float))
+            yield f"| {metric.name} | {metric.setting} | {told or 'not measured yet'} |"
     for kind in audits():
         if only in f"audits {kind.setting}":
-            made = {q: audited(kind, q, repetitions, seed) for q in questions or kind.questions}
             for name in (*kind.statements, SAME):
-                told = ", ".join(f"Q={q}: {shares[name]:.3f}" for q, shares in made.items())
-                print(line := f"| an audit: {name} | {kind.setting} | {told} |", flush=True)
-                yield line
+                told = ", ".join(_made(cells, kind, name, q, repetitions, seed) for q in kind.questions)
+                yield f"| an audit: {name} | {kind.setting} | {told} |"
+
+
+def _made(cells: Cells, kind: Audits, name: str, questions: int, repetitions: int, seed: int) -> str:
+    """How often audits of this many questions make a statement."""
+    found = [cells.get("audits", kind.setting, questions, number, seed) for number in range(repetitions)]
+    made = [bool(one[name]) for one in found if isinstance(one, dict)]
+    if not made:
+        return f"Q={questions}: not measured yet"
+    return f"Q={questions}: {np.mean(made):.3f}" + (f" ({len(made)})" if len(made) < repetitions else "")
 
 
 def _coverage(cell: dict[str, float]) -> str:
@@ -169,15 +222,22 @@ def _by_chance(coverage: float, number: int) -> bool:
 
 
 def main() -> None:
-    """Print the table, and write it where asked to."""
-    parser = argparse.ArgumentParser(prog="python -m tests.certification", description=__doc__)
+    """Measure what is missing, print the page, and write it where asked to."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.certification", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repetitions", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--only", default="", help="metrics whose name and setting contain this")
-    parser.add_argument("--questions", type=int, nargs="+", default=(), help="instead of each metric's own")
+    parser.add_argument("--state", type=Path, help="a file that keeps what was measured, for the next time")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="measure no longer than this")
     parser.add_argument("--into", type=Path)
     options = parser.parse_args()
-    text = table(options.repetitions, options.seed, options.only, tuple(options.questions))
+    cells = Cells(options.state)
+    until = time.monotonic() + 60 * options.minutes
+    measured(cells, options.only, options.repetitions, options.seed, until)
+    text = page(cells, options.only, options.repetitions, options.seed)
+    print(text, end="")
     if options.into:
         options.into.write_text(text, encoding="utf-8")
 

@@ -411,8 +411,8 @@ def audits() -> list[Audits]:
     both = replace(FAIR, position_by_category=(2.0,) * 4 + (-2.0,) * 4)
     return [
         Audits("no bias; 4 models, 3 people", FAIR, (8, 20, 84), (ANY,)),
-        Audits("no bias; 6 models, ties", six, (20,), (ANY,)),
-        Audits("no bias; 2 models, questions much alike", two, (84,), (ANY,)),
+        Audits("no bias; 6 models, ties", six, (8, 20), (ANY,)),
+        Audits("no bias; 2 models, questions much alike", two, (20, 84), (ANY,)),
         Audits("+1.5 logits for the first in one of eight categories", one, (84,), (ORDER, ANY)),
         Audits("+2 logits in four categories, -2 in four", both, (84,), (ORDER, ANY)),
         Audits("+0.7 logits for the first", replace(FAIR, position=0.7), (40,), (ORDER,)),

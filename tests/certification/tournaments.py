@@ -1,6 +1,8 @@
 """Replays of full designs: how often a tournament claims something wrong, and what it saves.
 
-python -m tests.certification.tournaments --replays 1000 --only prd
+python -m tests.certification.tournaments --replays 1000 --only prd --state replays.jsonl
+
+With ``--state`` what was replayed is kept in a file, and the same command goes on from there.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,8 +25,10 @@ from evalkit.interop.prd import PRDFormat
 from evalkit.stats.adaptive_ranking import AdaptiveRanking, Goal
 from tests.shared_data import shared_data
 
-AT_ONCE = 16
-"""Units between two choices."""
+AT_ONCE, SHARE = 32, 8
+"""Units between two choices: 32, those of 64 requests in flight with both orders; of very many pairs, an eighth."""
+CHUNK = 50
+"""Replays after which they are written down."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +72,13 @@ def replay(design: Design, goal: str, rng: np.random.Generator, *, whole: bool) 
         # Where a pair lacks a question, one that it has is drawn in its place: its mean is that of those it has.
         order = np.stack([_present(row, drawn, rng) for row in design.units])
     ranking = AdaptiveRanking(design.models, questions, Goal.read(goal), whole=whole)
-    place, seconds = np.zeros(pairs, dtype=int), 0.0
-    while True:
-        began = time.process_time()
-        chosen = ranking.choose(AT_ONCE)
+    place, began = np.zeros(pairs, dtype=int), time.process_time()
+    while chosen := ranking.choose(max(AT_ONCE, pairs // SHARE)):
         for pair in chosen:
             value = design.units[pair, order[pair, place[pair]]]
             place[pair] += 1
             ranking.add(pair, None if math.isnan(value) else float(value))
-        seconds += time.process_time() - began
-        if not chosen:
-            break
+    seconds = time.process_time() - began
     found = ranking.ranking()  # peaks of e-values stay: what was ever claimed is claimed still
     lead = np.zeros((design.models, design.models))
     lead[ranking.first, ranking.second] = design.means - 0.5
@@ -188,12 +188,17 @@ DESIGNS: dict[str, Callable[[], Design]] = {
     "simulated 50": simulated,
     "even": even,
 }
-GOALS = ("order", "top1", "top3", "ranks:1")
+GOALS = ("order", "top1")
 
 
-def summary(design: Design, goal: str, replays: int, *, whole: bool, seed: int = 1) -> dict[str, float]:
-    """Means over replays."""
-    found = [replay(design, goal, np.random.default_rng([seed, number]), whole=whole) for number in range(replays)]
+def summary(design: Design, goal: str, replays: int, *, whole: bool, state: State | None = None) -> dict[str, float]:
+    """Means over replays, each with a seed of its own."""
+    kept = State(None) if state is None else state
+    key = design.name, goal, whole
+    while (number := len(kept.replays[key])) < replays:
+        seeds = range(number, min(replays, number + CHUNK))
+        kept.keep(key, [replay(design, goal, np.random.default_rng([1, seed]), whole=whole) for seed in seeds])
+    found = kept.replays[key][:replays]
     return {
         "replays": replays,
         "wrong": float(np.mean([one.wrong for one in found])),
@@ -204,6 +209,26 @@ def summary(design: Design, goal: str, replays: int, *, whole: bool, seed: int =
     }
 
 
+class State:
+    """Replays so far, by design, goal and what claims are about, in a file of JSON lines or in memory alone."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.replays: dict[tuple[str, str, bool], list[Replay]] = defaultdict(list)
+        self._path = path
+        if path is not None and path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                row = json.loads(line)
+                self.replays[row["design"], row["goal"], row["whole"]] += [Replay(*one) for one in row["replays"]]
+
+    def keep(self, key: tuple[str, str, bool], found: list[Replay]) -> None:
+        """Add replays, and write them down."""
+        self.replays[key] += found
+        if self._path is not None:
+            row = dict(zip(("design", "goal", "whole"), key, strict=True))
+            with self._path.open("a", encoding="utf-8") as out:
+                out.write(json.dumps(row | {"replays": [astuple(one) for one in found]}) + "\n")
+
+
 HEADER = """\
 # Tournaments, replayed
 
@@ -211,16 +236,16 @@ HEADER = """\
 Wrong: replays in which any claim on a pair, at any time, contradicts the whole design; at most 5% are promised.
 Follows wrong: replays in which a pair that follows by transitivity is the other way round in the whole design, which no
 claim on a pair is: there the design is not transitive. Saved: judgments of all pairs that were not asked. Time: of
-choosing and learning, a unit, with {at_once} units between two choices.
+processor, of choosing and learning, a unit, with {at_once} units between two choices, or an eighth of the pairs.
 
 | design | models x questions | claims about | until | wrong | follows wrong | goal reached | saved | ms a unit |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
-def row(design: Design, goal: str, replays: int, *, whole: bool) -> str:
+def row(design: Design, goal: str, replays: int, *, whole: bool, state: State) -> str:
     """One row of the table."""
-    got = summary(design, goal, replays, whole=whole)
+    got = summary(design, goal, replays, whole=whole, state=state)
     about = "these questions" if whole else "questions like these"
     return (
         f"| {design.name} | {design.models} x {design.units.shape[1]} | {about} | {goal} | {got['wrong']:.1%} | "
@@ -234,16 +259,18 @@ def main() -> None:
     parser.add_argument("--replays", type=int, default=1000)
     parser.add_argument("--only", default="", help="designs whose name holds this")
     parser.add_argument("--goals", default=",".join(GOALS))
+    parser.add_argument("--state", type=Path, help="file in which replays are kept, to go on from")
     parser.add_argument("--into", type=Path)
     options = parser.parse_args()
+    state = State(options.state)
     chosen = [make for name, make in DESIGNS.items() if options.only in name]
     text = HEADER.format(date=f"{datetime.now(UTC):%Y-%m-%d}", replays=options.replays, at_once=AT_ONCE)
     print(text, end="", flush=True)
-    for make in chosen:
-        design = make()
-        for goal in options.goals.split(","):
+    for goal in options.goals.split(","):
+        for make in chosen:
+            design = make()
             for whole in (False, True):
-                line = row(design, goal, options.replays, whole=whole)
+                line = row(design, goal, options.replays, whole=whole, state=state)
                 print(line, end="", flush=True)
                 text += line
     if options.into:

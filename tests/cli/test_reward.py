@@ -119,6 +119,10 @@ def test_a_model_that_writes_text_is_told_at_once(cli, tmp_path, server):
             ("judge", "in", "judge=reward/http://h:1/classify#m", "judge.m.backend.api=vllm-clasify"),
             "did you mean 'vllm-classify'",
         ),
+        (
+            ("run", "pocket", "model=fake,smollm2", "judge=reward/http://h:1/classify#m", "until=order"),
+            "'m' is a reward model, which scores each answer by itself",
+        ),
         (("audit", "judge=reward/http://h:1/classify#m", "probes=verbosity"), "a judge that compares two answers"),
     ],
 )

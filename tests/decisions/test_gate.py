@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import re
 from xml.etree import ElementTree
 
 import msgspec
@@ -205,32 +207,78 @@ def test_exit_codes_and_forms_agree(tmp_path, cli, monkeypatch, gap, code, tag):
     assert {"verdict", "difference", "lower", "upper", "margin", "n", "more_items"} <= data.keys()
     assert data["verdict"] == {0: "pass", 4: "fail", 5: "inconclusive"}[code]
     case = ElementTree.parse(tmp_path / "j.xml").getroot().find("testsuite/testcase")
-    assert [child.tag for child in case if child.tag != "system-out"] == ([tag] if tag else [])
+    assert [child.tag for child in case] == ([tag] if tag else [])
     assert data["verdict"] in summary.read_text()
     line = cli("gate", "new", "old", str(folder), "--margin", margin).out.splitlines()[0]
     assert line == data["sentence"]
 
 
 JUNIT = {
-    "testsuites": ({"name", "tests", "failures", "errors", "skipped", "time"}, {"testsuite"}),
-    "testsuite": ({"name", "tests", "failures", "errors", "skipped", "time"}, {"testcase"}),
-    "testcase": ({"classname", "name", "time"}, {"failure", "error", "system-out"}),
-    "failure": ({"message", "type"}, set()),
-    "error": ({"message", "type"}, set()),
-    "system-out": (set(), set()),
+    # Element: attributes it must have, further ones it may have, children in the order that Ant's schema asks for.
+    "testsuites": (set(), set(), ["testsuite"]),
+    "testsuite": (
+        {"name", "package", "id", "timestamp", "hostname", "tests", "failures", "errors", "time"},
+        {"skipped"},
+        ["properties", "testcase", "system-out", "system-err"],
+    ),
+    "properties": (set(), set(), []),
+    "testcase": ({"classname", "name", "time"}, set(), ["failure", "error"]),
+    "failure": ({"message", "type"}, set(), []),
+    "error": ({"message", "type"}, set(), []),
+    "system-out": (set(), set(), []),
+    "system-err": (set(), set(), []),
 }
-"""Attributes and children of the elements, as the schema that CI systems share (Jenkins' junit-10.xsd) has them."""
+"""What both Jenkins' junit-10.xsd and the schema of Ant's JUnitReport allow: Ant's allows no attributes of testsuites
+and no output within a test case, and Jenkins' no ``skipped`` of testsuites."""
+SCHEMAS = os.environ.get("EVALKIT_JUNIT_XSD", "")
+NASTY = 'new"<&>\x00\x1b[31m]]>\ufffe'
+PATTERNS = {
+    "tests": r"\d+",
+    "failures": r"\d+",
+    "errors": r"\d+",
+    "skipped": r"\d+",
+    "id": r"\d+",
+    "time": r"\d{1,3}(\.\d{0,3})?",
+    "timestamp": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d",
+}
 
 
-def test_junit_is_well_formed_whatever_the_names(tmp_path):
-    rows = planted(-2.0, names=('new"<&>\x00\x1b[31m]]>\ufffe', "old"))
-    found, _ = gate('new"<&>\x00\x1b[31m]]>\ufffe', "old", [store(tmp_path, rows)])
-    root = ElementTree.fromstring(to_junit(found).split("\n", 1)[1])
+def junit(tmp_path, gap, new="new"):
+    found, _ = gate(new, "old", [store(tmp_path, planted(gap, names=(new, "old")))])
+    return found, to_junit(found)
+
+
+@pytest.mark.parametrize(("gap", "verdict"), [(0.4, "pass"), (-2.0, "fail"), (-0.25, "inconclusive")])
+@pytest.mark.parametrize("new", ["new", NASTY])
+def test_junit_has_the_form_that_its_schemas_ask_for(tmp_path, gap, verdict, new):
+    found, text = junit(tmp_path, gap, new)
+    assert found.verdict == verdict
+    root = ElementTree.fromstring(text.split("\n", 1)[1])
     for element in root.iter():
-        attributes, children = JUNIT[element.tag]
-        assert set(element.attrib) <= attributes
-        assert {child.tag for child in element} <= children
-    assert root.find("testsuite").get("failures") == "1"
+        must, may, children = JUNIT[element.tag]
+        assert must <= set(element.attrib) <= must | may, element.tag
+        places = [children.index(child.tag) for child in element]
+        assert places == sorted(set(places)), element.tag
+        for name, value in element.items():
+            assert re.fullmatch(PATTERNS.get(name, r"(?s).+"), value), (name, value)
+    suite = root.find("testsuite")
+    counted = {tag: len(suite.findall(f"testcase/{tag}")) for tag in ("failure", "error")}
+    assert counted == {"failure": int(suite.get("failures")), "error": int(suite.get("errors"))}
+    assert sum(counted.values()) == int(verdict != "pass")
+    assert found.line()[:4] in suite.findtext("system-out")
+
+
+@pytest.mark.skipif(not SCHEMAS, reason="needs schemas; EVALKIT_JUNIT_XSD=FILE:FILE")
+@pytest.mark.parametrize("gap", [0.4, -2.0, -0.25])
+def test_junit_is_valid_by_published_schemas(tmp_path, gap):
+    schema = pytest.importorskip("xmlschema")
+    _, text = junit(tmp_path, gap, NASTY)
+    for path in SCHEMAS.split(os.pathsep):
+        schema.XMLSchema(path).validate(text)
+
+
+def test_names_do_no_harm_to_markdown(tmp_path):
+    found, _ = junit(tmp_path, -2.0, NASTY)
     assert "<&" not in to_markdown(found)
 
 

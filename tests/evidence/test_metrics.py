@@ -163,6 +163,16 @@ def test_the_page_of_metrics_is_up_to_date():
     assert (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8") == markdown(EVERY)
 
 
+def test_every_row_of_the_page_has_all_its_cells():
+    lines = [line for line in markdown(EVERY).splitlines() if line.startswith("| `")]
+    assert len(lines) > 50
+    for line in lines:
+        cells = [cell.strip() for cell in line.replace("\\|", "").strip("|").split("|")]
+        assert len(cells) == 7
+        assert all(cells), line
+        assert "{" not in cells[-1], "the source of a family is that of its members"
+
+
 def test_an_unbiased_value_comes_with_what_is_at_risk():
     about = {"label": "L", "unit": LOGITS, "topic": POSITION, "question": "Is it so?"}
     with pytest.raises(ValueError, match="give `risk` too"):

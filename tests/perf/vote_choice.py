@@ -5,7 +5,8 @@ when pairs are drawn at random and the votes alone count, when the judge's verdi
 are also drawn in proportion to the true spread of the residuals within what the judge's verdict tells apart: verdict,
 consistency and which models. No rule that chooses by those can do better.
 
-``python tests/perf/vote_choice.py VOTES`` with results that hold people's votes and a judge's verdicts.
+``python tests/perf/vote_choice.py VOTES`` with results that hold people's votes and a judge's verdicts;
+``python tests/perf/vote_choice.py --replay`` for what leaving out known pairs of models saves on public votes.
 """
 
 from __future__ import annotations
@@ -16,11 +17,28 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from evalkit.ratings.judgment_columns import outcome_of, rater_kind
 from evalkit.storage.results import judged_rows
 
 
+def replay(draws: int = 20) -> None:
+    """Votes saved by ``--choose undecided``, on public votes drawn again."""
+    from tests.app.test_replays import mtbench, saved, tulu
+
+    for votes in (mtbench, tulu):
+        for points, decided in ((10.0, False), (5.0, False), (5.0, True)):
+            draw = np.random.default_rng(3)
+            part = np.mean([saved(votes(), points, draw, decided=decided) for _ in range(draws)])
+            print(
+                f"{votes.__name__}: {'ranking' if decided else f'win rates within {points:g}'}: {part:.0%} fewer votes"
+            )
+
+
 def main() -> None:
+    if sys.argv[1:] == ["--replay"]:
+        replay()
+        return
     people, judge = defaultdict(list), defaultdict(list)
     for log in judged_rows([Path(sys.argv[1])]):
         for row in log:

@@ -285,7 +285,8 @@ def test_how_many_votes_the_rule_was_tried_on_is_printed():
     assert any(cell.text == "0.692" and cell.small.endswith("0.372") for cell in shown)
     wide = terminal(found, width=150)
     assert "kappa*" in wide
-    weak = replace(row("j", "S2", 0.6, protocol="p"), length_only=0.7, length_only_total=900)
+    less = {"length_only": 0.7, "length_only_total": 900, "beyond_length": (-0.1, -0.14, -0.06)}
+    weak = replace(row("j", "S2", 0.6, protocol="p"), **less)
     (line,) = [one for one in verdict(Audit(agreement=(weak,)), SUBJECT).may_not if "length" in one]
     assert "the 900 of these votes where both lengths are known" in line
     same = replace(weak, length_only_total=1000)

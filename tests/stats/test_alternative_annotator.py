@@ -141,3 +141,21 @@ def test_raises():
     nobody = [None] * 40
     with pytest.raises(NotMeasurable, match="somebody else labelled too, but has 0"):
         alternative_annotator(["a"] * 40, [["a"] * 40, nobody, nobody])
+
+
+def test_only_a_judge_that_is_worse_by_more_than_epsilon_is_shown_to_fall_short():
+    truth, said = people(np.random.default_rng(3), 300, 4, 0.9)
+    guess = np.random.default_rng(4).integers(3, size=300).tolist()
+    assert alternative_annotator(guess, said, epsilon=0.1).p_falls_short < 1e-6
+    assert alternative_annotator(truth.tolist(), said, epsilon=0.1).p_falls_short > 0.99
+    few = alternative_annotator(guess[:30], [row[:30] for row in said], epsilon=0.5)
+    assert not few.passed
+    assert few.p_falls_short > 0.05
+
+
+def test_falling_short_of_more_than_half_by_hand():
+    """Of four annotators three must be better: the third smallest p-value, twice for the one that is left out."""
+    _, said = people(np.random.default_rng(5), 60, 4, 0.8)
+    found = alternative_annotator(np.random.default_rng(6).integers(3, size=60).tolist(), said, epsilon=0.2)
+    against = sorted(1 - contest.p_value for contest in found.contests)
+    assert found.p_falls_short == pytest.approx(min(1.0, 2 * against[2]))

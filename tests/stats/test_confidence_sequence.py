@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -142,6 +144,24 @@ def test_growing_one_value_at_a_time_is_the_same():
         assert process.count.tolist() == [30] * 3
         assert process.total[:, 0] == pytest.approx(values.sum(axis=1))
         assert (process.log_evidence <= process.log_peak + 1e-12).all()
+
+
+@pytest.mark.parametrize("population", [None, 40])
+def test_growing_by_several_values_at_once_is_the_same(population):
+    values, _ = values_of("two orders", np.random.default_rng(9), (3, 12))
+    single = CapitalProcess.begun(4, population=population)
+    for row, size in ((0, 12), (1, 5), (2, 1)):
+        for value in values[row, :size]:
+            single = single.after(np.array([row]), np.array([value]))
+    ragged = np.where(np.arange(12) < np.array([12, 5, 1])[:, None], values, np.nan)
+    begun = CapitalProcess.begun(4, population=population)
+    for cuts in ([0, 12], [0, 3, 12]):
+        several = begun
+        for start, stop in itertools.pairwise(cuts):
+            several = several.after(np.arange(3), ragged[:, start:stop])
+        for name in ("count", "total", "log_capital", "log_evidence", "log_peak"):
+            assert getattr(several, name) == pytest.approx(getattr(single, name), rel=1e-12), name
+    assert single.count.tolist() == [12, 5, 1, 0]
 
 
 def test_growing_through_a_whole_population_knows_its_mean():

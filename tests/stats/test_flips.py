@@ -92,3 +92,15 @@ def test_mcnemar_is_the_exact_binomial(one, other):
 def test_holm():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([]) == []
+
+
+def test_weighted_holm_by_hand():
+    """At weights 2 to 1 to 1, of 4: .01 x 4/2, then .03 x 2/1, then .04 x 1/1, and never less than the one before."""
+    assert holm([0.03, 0.01, 0.04], [1, 2, 1]) == pytest.approx([0.06, 0.02, 0.06])
+    assert holm([0.01, 0.04, 0.03], [0.5, 0.5, 0.5]) == pytest.approx(holm([0.01, 0.04, 0.03]))
+
+
+def test_weights_do_not_raise_the_chance_of_a_false_rejection():
+    rng, weights = np.random.default_rng(5), [4.0, 1.0, 1.0, 0.5]
+    false = [min(holm(rng.random(4).tolist(), weights)) < 0.05 for _ in range(4000)]
+    assert 0.035 < np.mean(false) < 0.062

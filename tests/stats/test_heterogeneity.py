@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2_contingency
 
 from evalkit.stats.errors import NotMeasurable
-from evalkit.stats.heterogeneity import heterogeneity
+from evalkit.stats.heterogeneity import PERMUTATIONS, exchanged, heterogeneity
 
 
 def drawn(rng, shares, questions=12, votes=8, spread=0.0):
@@ -87,3 +87,36 @@ def test_needs_groups_of_questions():
         heterogeneity(np.ones(4), np.ones(4), one, np.arange(4))
     with pytest.raises(NotMeasurable, match="two categories"):
         heterogeneity(np.ones(4), np.ones(4), np.arange(4), np.arange(4))
+
+
+def test_exchanged_units_of_equal_groups_are_as_far_apart_as_often_as_promised():
+    """With few values other than 0, as leans are, and groups of unequal size."""
+    rng, groups = np.random.default_rng(1), np.repeat([0, 1, 2, 3], [4, 8, 12, 16])
+    p = np.array([exchanged(rng.choice([-1.0, 0, 0, 0, 1], 40), groups, seed=seed) for seed in range(300)])
+    for level in (0.05, 0.2, 0.5):
+        assert (p <= level).mean() <= level + 3 * (level * (1 - level) / 300) ** 0.5
+    assert (p <= 0.5).mean() > 0.35
+
+
+@pytest.mark.parametrize("shift", [(3, 0, 0, 0, 0, 0, 0, 0), (1, 1, 1, 1, -1, -1, -1, -1)])
+def test_one_group_apart_is_found_and_so_are_all(shift):
+    rng, groups = np.random.default_rng(2), np.arange(80) % 8
+    assert exchanged(np.array(shift)[groups] + rng.normal(size=80), groups) < 0.01
+
+
+def test_exchanging_two_groups_by_hand():
+    """Of the 70 ways to choose four of eight, two are as far apart as the lowest four and the highest."""
+    values, groups = np.arange(8.0), np.repeat([0, 1], 4)
+    assert exchanged(values, groups) == pytest.approx(2 / 70, rel=0.25)
+    assert exchanged(values[::-1].copy(), groups) == pytest.approx(2 / 70, rel=0.25)
+
+
+def test_what_no_permutation_reaches_is_as_rare_as_they_are_many():
+    values = np.repeat([0.0, 1.0], 100)
+    assert exchanged(values, np.repeat([0, 1], 100)) == pytest.approx(1 / (PERMUTATIONS + 1))
+    assert exchanged(np.zeros(10), np.arange(10) % 2) == 1
+
+
+def test_exchanged_needs_groups():
+    with pytest.raises(ValueError, match="two groups"):
+        exchanged(np.ones(3), np.zeros(3, dtype=np.int64))
