@@ -48,17 +48,16 @@ def main(arguments: Sequence[str]) -> int:
     add("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=RESULTS)
     where = "the folder to write to; a tracker keeps its runs there, offline (default: where it is set up to)"
     add("-o", "--output", type=Path, metavar="DIR", help=where)
-    some = parser.add_argument_group("of numbers, logs and trackers").add_argument
-    some("--judge", metavar="NAME", help="only by this judge")
-    some("--protocol", metavar="NAME", help="only under this protocol")
-    some("--method", choices=["score", "winrate", "lc", "bt", "elo"], help="how models are rated (default: what fits)")
-    some("--organization", metavar="NAME", help="every_eval_ever: who provides the numbers")
+    add("--judge", metavar="NAME", help="only by this judge")
+    add("--protocol", metavar="NAME", help="only under this protocol")
+    add("--method", choices=["score", "winrate", "lc", "bt", "elo"], help="how models are rated (default: what fits)")
+    add("--organization", metavar="NAME", help="every_eval_ever: who provides the numbers")
     relationship = "every_eval_ever: of who evaluates to who made the models: first_party, third_party, collaborative"
-    some("--relationship", metavar="WORD", help=f"{relationship} or other (default)")
-    some("--dataset", metavar="ORG/NAME", help="eval_results: the benchmark's dataset on the hub")
-    some("--task", metavar="ID", help="eval_results: the task within it (default: the benchmark's name)")
-    some("--source", metavar="URL", help="eval_results: where the results can be seen")
-    some("--project", metavar="NAME", help="a tracker's project or experiment (default: evalkit)")
+    add("--relationship", metavar="WORD", help=f"{relationship} or other (default)")
+    add("--dataset", metavar="ORG/NAME", help="eval_results: the benchmark's dataset on the hub")
+    add("--task", metavar="ID", help="eval_results: the task within it (default: the benchmark's name)")
+    add("--source", metavar="URL", help="eval_results: where the results can be seen")
+    add("--project", metavar="NAME", help="a tracker's project or experiment (default: evalkit)")
     given = parse(parser, arguments)
     if given.format in TRACKERS:
         return _tracked(given)
