@@ -34,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     from evalkit.reports.output import one_thread
 
     one_thread()
+    from evalkit.core.text import plain
     from evalkit.publish.claim_card import claim
     from evalkit.reports.output import write
 
@@ -49,6 +50,6 @@ def main(arguments: Sequence[str]) -> int:
         baseline=options.baseline,
         human=options.human,
     )
-    messages.note(card.sentence)
+    messages.note(plain(card.sentence))
     write(card.to_json(), options.output, messages.note)
     return messages.DONE

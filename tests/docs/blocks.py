@@ -256,7 +256,7 @@ class Project:
             for group, usual in (("model", "zephyr"), ("judge", "gpt4")):
                 if not any(one.startswith(f"{group}=") for one in words):
                     changed.append(f"{group}={self.stand_in(folder, group, usual)}")
-        return changed if own else [*changed, f"--config-dir={folder}"]
+        return changed if own or not folder.exists() else [*changed, f"--config-dir={folder}"]
 
     def stand_in(self, folder: Path, group: str, name: str) -> str:
         """Write the YAML of a stand-in, unless the page has one of its own. Returns what it is chosen by."""

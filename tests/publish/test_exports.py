@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -65,10 +66,16 @@ def test_ratings_have_no_ends_of_a_scale(tmp_path):
 
 
 def test_records_keep_to_the_collection_s_own_schema(tmp_path):
-    validate = pytest.importorskip("every_eval_ever.validate")  # needs Python 3.12
-    export("every_eval_ever", planted.singles(tmp_path / "results"), tmp_path / "out", organization="lab")
-    for path in (tmp_path / "out").rglob("*.json"):
-        assert validate.validate_file(path).valid
+    pytest.importorskip("every_eval_ever")  # needs Python 3.12
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((resources.files("every_eval_ever") / "schemas/eval.schema.json").read_text())
+    validator = jsonschema.Draft7Validator(schema)
+    for results in (planted.singles(tmp_path / "one"), planted.pairs(tmp_path / "two")):
+        export("every_eval_ever", results, tmp_path / "out" / results.name, organization="lab")
+    files = list((tmp_path / "out").rglob("*.json"))
+    assert len(files) == 4
+    for path in files:
+        assert [error.message for error in validator.iter_errors(json.loads(path.read_text()))] == []
 
 
 def test_eval_results_are_read_by_the_hub_s_client(tmp_path):
