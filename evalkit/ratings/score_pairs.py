@@ -38,8 +38,8 @@ def scores_as_pairs(judgments: Iterable[Judged], temperature: float) -> Iterator
         answers[place][row.models[0].name, row.shown[0]] = row
     for rows in answers.values():
         listed = list(rows.values())
-        for place, second in enumerate(listed):
-            for first in listed[:place]:
+        for number, second in enumerate(listed):
+            for first in listed[:number]:
                 if first.models[0].name != second.models[0].name:
                     yield _pair(first, second, temperature)
 
