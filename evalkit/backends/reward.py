@@ -173,7 +173,7 @@ class RewardServer(Backend):
         said = endpoint.scrubbed(detail)
         path, message = PATHS[self.api], said.message[:4000]
         where = f"{endpoint.reached} answered {status} at {path}: {provider.clean(message)}"
-        absent = status in (404, 405, 501) and not re.search(r"model\b.*\bexist", message, re.IGNORECASE)
+        absent = status in (404, 405, 501) and not re.search(r"model\b.{0,200}\bexist", message, re.IGNORECASE)
         if absent or (status in (400, 424, 500) and _WRONG_KIND.search(message)):
             return Misconfigured(f"{where} - {_REMEDIES[self.api.partition('-')[0]]}; check backend.api and base_url")
         if status == 424:  # of Text Embeddings Inference: it took the request and lost it
