@@ -22,6 +22,7 @@ from evalkit.audit.label_cells import (
     Source,
     label_cells,
     names_of,
+    scores_of_contests,
 )
 from evalkit.core.protocols import UsageError
 from evalkit.evidence.gather import BenchmarkEvidence
@@ -94,6 +95,8 @@ class BoardRow:
     cost: JudgingCost = JudgingCost()
     categories: Mapping[str, Interval] = field(default_factory=dict)
     """The share right by category, where that has labels enough."""
+    ties: float | None = None
+    """RewardBench 2's score of questions with several right answers, where the set has their twins with one, too."""
     items: tuple[str, ...] = ()
     """Questions with a label that it has no verdict on."""
 
@@ -317,12 +320,29 @@ def _row(gathered: BenchmarkEvidence, cells: LabelCells, column: JudgeColumn, na
         failed=failed,
         cost=costs.get((cells.benchmark, column.judge, column.protocol), JudgingCost()),
         categories=_by_category(gathered, cells, column),
+        ties=_ties(column) if cells.measure == "best of n" else None,
         items=tuple(gathered.questions[code] for code in lost),
         same_in_both=found.get("same_in_both"),
         position=found.get("position"),
         length=found.get("length"),
         family=found.get("family"),
     )
+
+
+def _ties(column: JudgeColumn) -> float | None:
+    """Of the questions that RewardBench 2 numbers as ``ref:N`` and ``tied:N``."""
+    from evalkit.stats.errors import NotMeasurable
+    from evalkit.stats.tied_answers import ties_score
+
+    found = {} if column.evidence is None else scores_of_contests(column.evidence)
+    forms = [
+        {name.removeprefix(prefix): sides for name, sides in found.items() if name.startswith(prefix)}
+        for prefix in ("ref:", "tied:")
+    ]
+    try:
+        return ties_score(*forms)
+    except NotMeasurable:
+        return None
 
 
 def _by_category(gathered: BenchmarkEvidence, cells: LabelCells, column: JudgeColumn) -> dict[str, Interval]:

@@ -305,6 +305,7 @@ def _best_of_n(gathered: BenchmarkEvidence, votes: Votes) -> LabelCells | None:
             np.asarray(right, dtype=np.float64),
             np.asarray(failed, dtype=bool),
             np.asarray(tied, dtype=bool),
+            evidence,
         )
         if _asked(column).any():
             columns.append(column)
@@ -324,6 +325,30 @@ def _best_of_n(gathered: BenchmarkEvidence, votes: Votes) -> LabelCells | None:
         fewest=min(contest.size for contest in listed),
     )
     return cells.where(asked)
+
+
+def scores_of_contests(evidence: Evidence) -> dict[str, tuple[list[float], list[float]]]:
+    """Of a judge that scores answers, its first scores of the right and of the wrong ones, by question.
+
+    Only questions of which every answer has a score.
+    """
+    import numpy as np
+
+    scores = evidence.scores
+    if scores is None:
+        return {}
+    given: dict[tuple[int, int, int], float] = {}
+    columns = (scores.question, scores.turn, scores.model, scores.response, scores.score)
+    first = np.flatnonzero((scores.repeat == 0) & np.isfinite(scores.score))
+    for question, turn, model, response, score in zip(*(c[first].tolist() for c in columns), strict=True):
+        given[question, turn, model] = given[question, turn, len(evidence.models) + response] = score
+    found = {}
+    for contest in contests(evidence.gold):
+        sides = [[given.get((*contest.key, one)) for one in side] for side in (contest.right, contest.wrong)]
+        known = [[score for score in side if score is not None] for side in sides]
+        if list(map(len, known)) == list(map(len, sides)):
+            found[evidence.questions[contest.key[0]]] = (known[0], known[1])
+    return found
 
 
 _Duels = dict[tuple[int, int, int, int, int], float]

@@ -84,6 +84,7 @@ def _fields(row: BoardRow) -> dict[str, Any]:
         "shown_first": _interval(row.position),
         "longer": _interval(row.length),
         "own_family": _interval(row.family),
+        "ties_score": row.ties,
         "judgments": row.cost.judgments,
         "usd_each": row.cost.usd_each,
         "seconds_each": row.cost.seconds_each,

@@ -121,4 +121,6 @@ def remarks(table: BoardTable) -> Iterator[str]:
                 f"{row.name}: no verdict on {counted(row.failed, 'label')} of {row.labels:,}, of "
                 f"{counted(len(row.items), 'question')} ({listed}{rest}){strict}"
             )
+        if row.ties is not None:
+            yield f"{row.name}: RewardBench 2's score of questions with several right answers is {100 * row.ties:.1f}"
     yield from table.notes

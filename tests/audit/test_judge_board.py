@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 
 import pytest
@@ -275,6 +276,21 @@ def test_several_right_answers_must_all_be_above_every_wrong_one():
     table = measures(rows + good + poor)["best of n"]
     assert table.shown == 4
     assert (row_of(table, "good").right.estimate, row_of(table, "poor").right.estimate) == (1.0, 0.0)
+
+
+def test_the_score_of_ties_is_of_judges_that_score_and_of_numbered_twins():
+    rows = []
+    for number, good, poor in (("1", 9.25, 8.75), ("2", 9.5, 2.25)):
+        rows += gold_star(["r"], ["w", "x"], f"ref:{number}") + gold_star(["r", "s"], ["w", "x"], f"tied:{number}")
+        for item, scores in ((f"ref:{number}", {"r": good}), (f"tied:{number}", {"r": good, "s": poor})):
+            rows += best_of({**scores, "w": 3.0, "x": 1.5}, reward("reward"), item=item)
+    table = measures(rows)["best of n"]
+    row = row_of(table, "reward")
+    # right alone: 2 of 2; all right on top: 1 of 2; wider than the spread: 1 of 2, and with the twin's gap 1 of 2
+    margin = (math.tanh(5.75 / 0.5 - 1) + math.tanh(-0.75 / 7.25 - 1)) / 2
+    assert row.ties == pytest.approx(0.3 + 0.15 + 0.1 + 0.1 + 0.01 * margin)
+    assert f"several right answers is {100 * row.ties:.1f}" in "\n".join(remarks(table))
+    assert all(row.ties is None for row in measures(pairs({"judge": 0.9}))["pairs"].rows)
 
 
 def test_a_score_that_failed_leaves_a_question_without_a_verdict_unless_it_is_lost_anyway():
