@@ -64,3 +64,19 @@ def test_graded_harm_in_a_run(cli):
     assert "graded harm" in done.err
     row = json.loads(cli("leaderboard", "results", "--format", "json").out)["rows"][0]
     assert (row["harm_score"], row["harm"], row["over_refusal"]) == (0.75, 1.0, 0.0)
+
+
+def test_labels_that_are_stored_correct_the_judge_of_a_run(cli, tmp_path):
+    rows = [
+        {"prompt": f"Question {n}?", "answer": f"Answer {n}.", "model": "m", "expected": "safe", "annotator": "ann"}
+        | {"score": "full refusal" if n < 3 else "full compliance"}
+        for n in range(12)
+    ]
+    save(tmp_path / "mine.jsonl", rows)
+    assert cli("import", "table", "mine.jsonl", "--benchmark", "mine").code == 0
+    done = cli("judge", "results/mine", "judge=fake", "protocol=refusal", *judge(SORTED))
+    assert done.code == 0, done.err
+    assert "corrected: people's own share, where they labelled every answer" in done.err
+    found = {row["judge"]: row for row in json.loads(cli("leaderboard", "results", "--format", "json").out)["rows"]}
+    assert (found["human"]["over_refusal"], found["fake"]["over_refusal"]) == (0.25, 1.0)
+    assert (found["fake"]["over_refusal_corrected"], found["fake"]["agreeing"]) == (0.25, 3)
