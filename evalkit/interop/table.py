@@ -19,6 +19,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from msgspec.structs import replace
+
 from evalkit.core.protocols import UsageError
 from evalkit.core.refusal import COMPLIANCE, refusal_label
 from evalkit.core.schema import Failure, Ref
@@ -39,6 +41,8 @@ QUESTION: Final = {
 """What it calls the fields of a question, and what question files call them."""
 OBVIOUS: Final = ("the question is 'question'", "the question is 'prompt'", "its id is 'id'", "its id is 'question_id'")
 """Guesses that nobody need be told."""
+IDS: Final = tuple(name for name in COLUMNS["question"] if name.endswith("_id"))
+"""Columns that are ids of questions and of nothing else."""
 CONVERSATIONS: Final = question_fields.NAMES["messages"]
 """Columns that hold a conversation whole, whose last words are the answer where no column has it."""
 PAIR: Final = ("model_a", "model_b", "winner", "answer_a", "answer_b")
@@ -227,6 +231,9 @@ def _layout(names: tuple[str, ...], file: Path, given: Mapping[str, str]) -> _La
     where = {name: column for name, column in found.items() if column and name in (*kept, "judge", "category", "turn")}
     taken = {column for name, column in where.items() if name != "category"}
     asked = Fields(**{QUESTION[name]: column for name, column in given.items() if name in QUESTION})
+    if asked.id is None and found["judge"] and "id" in map(spelt, names):  # beside a question's id, that of a verdict
+        others = (name for alias in IDS for name in names if spelt(name) == alias)
+        asked = replace(asked, id=next(others, None))
     question: QuestionFields | None = None
     guessed: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()

@@ -113,13 +113,26 @@ async def run_async(
         return await carry_out(session, experiment, judgments=experiment.cases)
 
 
-async def carry_out(session: Session, experiment: Experiment, *, judgments: int) -> SessionResult[Board]:
+def show_models(session: Session, board: Board, experiment: Experiment) -> Path | None:
+    """Print the ratings, leave them as JSON, and a page where the run came to its end. Returns the page."""
+    _show(session, board, experiment)
+    return _report(experiment, session, board) if session.outcome in ("done", "budget") else None
+
+
+async def carry_out(
+    session: Session,
+    experiment: Experiment,
+    *,
+    judgments: int,
+    show: Callable[[Session, Board, Experiment], Path | None] = show_models,
+) -> SessionResult[Board]:
     """Ask, rate, print the tables and leave the report, in an open session.
 
     Args:
         session: that is open.
         experiment: who answers, and who judges.
         judgments: how many there are to come.
+        show: prints what came of it, and says where a page about it is.
     """
     answers = len(experiment.benchmark.items) * len(experiment.models)
     rule, more = experiment.rule, None
@@ -133,10 +146,7 @@ async def carry_out(session: Session, experiment: Experiment, *, judgments: int)
             board = pipeline.rated(experiment, session.store)
         except EvalkitError:
             raise session.trouble from None
-    _show(session, board, experiment)
-    page = None
-    if session.outcome in ("done", "budget"):
-        page = _report(experiment, session, board)
+    page = show(session, board, experiment)
     session.show_closing(experiment.ask_again)
     if page is not None:
         session.console.print(f"report: {page}", markup=False, soft_wrap=True)
