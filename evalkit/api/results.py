@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.api.plots import drawn
 from evalkit.api.tables import on_disk
-from evalkit.core.protocols import UsageError
+from evalkit.core.protocols import Bias, UsageError
 from evalkit.decisions import compare_tables
 from evalkit.decisions.compare import Comparison, compare, labels_of
 from evalkit.evidence.findings import AgreementRow, Audit
+from evalkit.ratings import refusals
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.leaderboard import APPLIES_TO, METHODS, Choices, kinds, rate, usual_method, why_nothing
 from evalkit.ratings.scores import METHOD
@@ -28,7 +29,7 @@ from evalkit.reports import (
 from evalkit.reports.audit_verdict import verdict
 from evalkit.reports.grid import Grid
 from evalkit.storage import frames
-from evalkit.storage.results import answer_logs, judged_rows, judgment_logs
+from evalkit.storage.results import answer_logs, judged_rows, judgment_files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -292,8 +293,7 @@ class Results:
         Returns:
             Columns as of `evalkit.storage.frames.judgments`.
         """
-        logs: Sequence[Any] = judgment_logs(self.paths) if words else judged_rows(self.paths)
-        return frames.judgments(row for log in logs for row in log)
+        return frames.judgments(judgment_files(self.paths), words=words)
 
     def answers(self) -> DataFrame:
         """Every answer, one row a turn; columns as of `evalkit.storage.frames.answers`."""
@@ -313,7 +313,7 @@ class Results:
         """Rate the models.
 
         Args:
-            method: score, winrate, lc, bt or elo; None takes score where answers were graded singly, else bt.
+            method: score, winrate, lc, bt, elo or refusal; None takes score where answers were graded singly, else bt.
             judge: only this one; ``human`` for all people together.
             by_category: one table for each category of questions.
             **choices: further fields of `evalkit.ratings.leaderboard.Choices`, such as ``baseline``, ``ties``,
@@ -323,7 +323,9 @@ class Results:
             UsageError: there is nothing to rate, or the choices do not fit the data.
         """
         found = kinds(self.paths, judge)
-        chosen = self._choices(method or usual_method(found), judge, by_category, choices)
+        chosen = replace(
+            self._choices(method or usual_method(found), judge, by_category, choices), apart=method is None
+        )
         board = rate(chosen)
         if not board.standings:
             raise UsageError(why_nothing(chosen, found.judges))
@@ -331,7 +333,7 @@ class Results:
 
     def _choices(self, method: str, judge: str | None, by_category: bool, more: dict[str, Any]) -> Choices:
         """The choices, where each is known and means something to the method."""
-        methods = (METHOD, *METHODS)
+        methods = (METHOD, *METHODS, refusals.METHOD)
         if method not in methods:
             raise UsageError(f"method={method!r} is not possible; there are: {', '.join(methods)}")
         for name in more:
@@ -373,13 +375,20 @@ class Results:
             found, sides = compare(a, b, paths, by_category=by_category, judge=judge, votes=labels, judges=judges)
         return ComparedModels(tuple(found), tuple(sides.notes))
 
-    def audit(self, *, human: str | Path | TableLike | None = None, judge: str | None = None) -> AuditResult:
+    def audit(
+        self,
+        *,
+        human: str | Path | TableLike | None = None,
+        judge: str | None = None,
+        biases: Sequence[Bias] = (),
+    ) -> AuditResult:
         """Audit the judges: position, length, format, own family, agreement with people.
 
         Args:
             human: votes or scores of people: a file, results, or a table in memory (pandas, polars, pyarrow, or a list
                 of dicts) with ``item, model_a, model_b, winner`` or ``item, model, score``.
             judge: only this one.
+            biases: of your own to look for, besides all that there are: objects with ``metrics`` and ``findings``.
 
         Raises:
             UsageError: there is nothing to audit, or the votes cannot be read.
@@ -387,7 +396,7 @@ class Results:
         from evalkit.audit.analyse import audit
 
         with on_disk(human) as votes:
-            return AuditResult(audit(self.paths, votes, judge))
+            return AuditResult(audit(self.paths, votes, judge, own=biases))
 
     def plot(
         self,
