@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from evalkit.core.protocols import Bias, UsageError
 from evalkit.decisions import compare_tables
 from evalkit.decisions.compare import Comparison, compare, labels_of
 from evalkit.evidence.findings import AgreementRow, Audit
+from evalkit.ratings import refusals
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.leaderboard import APPLIES_TO, METHODS, Choices, kinds, rate, usual_method, why_nothing
 from evalkit.ratings.scores import METHOD
@@ -312,7 +313,7 @@ class Results:
         """Rate the models.
 
         Args:
-            method: score, winrate, lc, bt or elo; None takes score where answers were graded singly, else bt.
+            method: score, winrate, lc, bt, elo or refusal; None takes score where answers were graded singly, else bt.
             judge: only this one; ``human`` for all people together.
             by_category: one table for each category of questions.
             **choices: further fields of `evalkit.ratings.leaderboard.Choices`, such as ``baseline``, ``ties``,
@@ -322,7 +323,9 @@ class Results:
             UsageError: there is nothing to rate, or the choices do not fit the data.
         """
         found = kinds(self.paths, judge)
-        chosen = self._choices(method or usual_method(found), judge, by_category, choices)
+        chosen = replace(
+            self._choices(method or usual_method(found), judge, by_category, choices), apart=method is None
+        )
         board = rate(chosen)
         if not board.standings:
             raise UsageError(why_nothing(chosen, found.judges))
@@ -330,7 +333,7 @@ class Results:
 
     def _choices(self, method: str, judge: str | None, by_category: bool, more: dict[str, Any]) -> Choices:
         """The choices, where each is known and means something to the method."""
-        methods = (METHOD, *METHODS)
+        methods = (METHOD, *METHODS, refusals.METHOD)
         if method not in methods:
             raise UsageError(f"method={method!r} is not possible; there are: {', '.join(methods)}")
         for name in more:
