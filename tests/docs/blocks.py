@@ -244,6 +244,7 @@ class Project:
         if options and own is None:
             own = words[words.index("--config-dir") + 1]
         folder = Path(own or "stand-ins")
+        (self.folder / folder).mkdir(parents=True, exist_ok=True)
         changed = []
         for word in words:
             group, written, value = word.partition("=")
