@@ -89,7 +89,6 @@ HALO = _metric(
     "{title}: other criteria move along",
     "Does {does}, which one criterion is about, move the verdicts on the others?",
     risk="That {does} changes the verdict on that alone.",
-    source="Halo effect; Thorndike 1920, Journal of Applied Psychology 4:25",
 )
 AGAINST = _metric(
     "probe_{probe}",
@@ -104,7 +103,6 @@ SAYS_YES = _metric(
     "Does the judge say yes to a criterion and to its opposite more often than no to both?",
     VERDICTS,
     risk=TURNS_ROUND,
-    source="Acquiescence; Cronbach 1946, Educational and Psychological Measurement 6:475",
 )
 ANCHORS = _metric(
     "probe_{probe}",

@@ -423,9 +423,9 @@ def test_agreement_below_people_is_said():
 
 def test_length_alone_is_held_against_the_judge():
     row = agreement("gpt-4", "human", "S2", 0.8, 500)
-    blind = said(Audit(agreement=(replace(row, length_only=0.81),))).may_not
+    blind = said(Audit(agreement=(replace(row, length_only=0.81, beyond_length=(-0.01, -0.05, 0.03)),))).may_not
     assert any("sees more than length" in text and "81.0%" in text for text in blind)
-    near = said(Audit(agreement=(replace(row, length_only=0.79),)))  # below the judge, but within its interval
+    near = said(Audit(agreement=(replace(row, length_only=0.79, beyond_length=(0.01, -0.04, 0.06)),)))
     assert any("sees more than length" in text and "79.0%" in text for text in near.unknown)
     assert not near.may_not
     assert not said(Audit(agreement=(replace(row, length_only=0.6),))).may_not
