@@ -97,12 +97,9 @@ def parts(page: Path) -> Iterator[Block | Before]:
             text = "\n".join(one.removeprefix(match[1]) for one in lines[at + 1 : end]) + "\n"
             above = [one for one in lines[max(0, at - 4) : at] if one.strip()]
             last = above[-1] if above else ""
-            reason = re.fullmatch(
-                r"\s*<!-- (?:not run: (?=.)|(?=tests|run))(.+) -->", last
-            )  # .ci/run carries those two out
-            told = re.search(
-                r"(?:Put this into|and this into) `([^`]+)`:$", above[-2] if reason and len(above) > 1 else last
-            )
+            reason = re.fullmatch(r"\s*<!-- (?:not run: |(?=(?:tests|run) ))(.+) -->", last)  # CI runs those two
+            text_above = " ".join(above[:-1] if reason else above)  # the sentence may go over two lines
+            told = re.search(r"(?:Put this into|and this into) `([^`]+)`:$", text_above)
             yield Block(page, at + 1, match[2], text, told and told[1], reason and reason[1])
             at = end
         at += 1
@@ -244,6 +241,7 @@ class Project:
         if options and own is None:
             own = words[words.index("--config-dir") + 1]
         folder = Path(own or "stand-ins")
+        (self.folder / folder).mkdir(parents=True, exist_ok=True)
         changed = []
         for word in words:
             group, written, value = word.partition("=")
