@@ -133,7 +133,12 @@ def page(cells: Cells, only: str, repetitions: int, seed: int) -> str:
     """The whole page, of what was measured."""
     rows = [row for row in certified() if only in f"{row.name} {row.setting}"]
     found = [_row(cells, row, repetitions, seed) for row in rows]
-    low, high, missing = ([line for row in found for line in row[place]] for place in (1, 2, 3))
+    low, high = ([line for row in found for line in row[place]] for place in (1, 2))
+    missing = [
+        f"{row.name}, {row.setting} (Q={', '.join(map(str, at[3]))})"
+        for row, at in zip(rows, found, strict=True)
+        if at[3]
+    ]
     head = HEAD.format(
         day=f"{datetime.now(UTC):%Y-%m-%d}",
         seed=seed,
@@ -142,13 +147,13 @@ def page(cells: Cells, only: str, repetitions: int, seed: int) -> str:
         most=f"{MOST:.0%}",
         error=f"{np.sqrt(0.95 * 0.05 / repetitions):.3f}",
     )
-    number = sum(len(row.questions) for row in rows) - len(missing)
+    number = sum(len(row.questions) - len(at[3]) for row, at in zip(rows, found, strict=True))
     parts = [
         head,
         f"## Coverage\n\nOf {number} cells, {number - len(low) - len(high)} are inside.\n",
         "| metric | planted | fewest questions | more | most | least width | |\n|---|---|---|---|---|---|---|",
         *(row[0] for row in found),
-        *([f"\n## Not measured yet\n\n{'; '.join(missing)}."] if missing else []),
+        *(["\n## Not measured yet\n", *(f"- {line}" for line in missing)] if missing else []),
         f"\n## Cells that cover less than {LEAST:.0%}\n",
         *([f"- {line}" for line in low] or ["None."]),
         f"\n## Cells that cover more than {MOST:.0%}\n\n{ABOVE}\n",
@@ -160,21 +165,20 @@ def page(cells: Cells, only: str, repetitions: int, seed: int) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _row(cells: Cells, metric: Metric, repetitions: int, seed: int) -> tuple[str, list[str], list[str], list[str]]:
-    """A line of the table, and its cells that cover too little and too much, and those that were not measured."""
+def _row(cells: Cells, metric: Metric, repetitions: int, seed: int) -> tuple[str, list[str], list[str], list[int]]:
+    """A line of the table, its cells that cover too little and too much, and numbers of questions not measured yet."""
     low, high, missing, shown, widths = [], [], [], [], []
     for q in metric.questions:
         about = f"{metric.name}, {metric.setting}, Q={q}"
         cell = cells.get(metric.name, metric.setting, q, repetitions, seed)
         if not isinstance(cell, dict):
-            missing.append(about)
+            missing.append(q)
             shown.append("")
             continue
         widths.append(cell["least"])
         shown.append(_coverage(cell))
         given = round(repetitions * cell["given"])
         about += f": {cell['coverage']:.3f} of {given}"
-        about += f" (truth below {cell['below']:.3f}, above {cell['above']:.3f})"
         if cell["coverage"] < LEAST:
             low.append(about + ("" if _by_chance(cell["coverage"], given) else ", beyond chance"))
         if cell["coverage"] > MOST:

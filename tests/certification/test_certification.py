@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tests.certification.__main__ import covered, said
+from tests.certification.__main__ import Cells, covered, measured, page, said
 from tests.certification.metrics import certified, warnings
 from tests.certification.studies import Planted, study
 
@@ -48,6 +48,28 @@ def test_coverage(name):
     if got["given"]:
         assert got["least"] > 0
         assert enough(got["coverage"], round(40 * got["given"])), got
+
+
+def test_what_was_measured_is_kept_and_not_measured_again(tmp_path):
+    times, file = [], tmp_path / "cells.jsonl"
+    for _ in range(2):
+        cells = Cells(file)
+        cells.measure(("name", 8), lambda: times.append(1) or {"given": 0.5})
+        assert cells.get("name", 8) == {"given": 0.5}
+        assert cells.get("name", 20) is None
+    assert len(times) == 1
+
+
+def test_the_page_says_what_was_not_measured_yet_and_is_the_same_from_what_was_kept(tmp_path):
+    name, file = "paired difference, drop 0", tmp_path / "cells.jsonl"
+    none = page(Cells(), "paired difference drop 0", 3, 1)
+    assert f"## Not measured yet\n\n- {name} (Q=8, 20, 80)" in none
+    measured(Cells(file), "paired difference drop 0", 3, 1)
+    whole = page(Cells(file), "paired difference drop 0", 3, 1)
+    assert "Not measured yet" not in whole
+    assert "Of 6 cells" in whole
+    measured(Cells(file), "paired difference drop 0", 3, 1, until=0.0)
+    assert page(Cells(file), "paired difference drop 0", 3, 1) == whole
 
 
 def test_what_is_not_there_is_seldom_said_and_what_is_there_is_found():
