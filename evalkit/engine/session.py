@@ -270,6 +270,12 @@ class Session:
             for kind, message in stage.examples.items():
                 self.say(f"first of the {stage.name} {kind}: {' '.join(message.split())[:240]}")
         failed = {*watch.answers.failed, *watch.judgments.failed}
+        if "truncated" in watch.judgments.failed:  # asked as before, it would be cut as before
+            self.say(
+                "judgments were cut short at the judge's limit, and would be again: raise it, "
+                "judge.sampling.max_tokens=N, which makes it another judge, whose judgments are all asked for"
+            )
+            failed -= {"truncated"} - ask_again - set(watch.answers.failed)
         if final := sorted(failed - ask_again):
             self.say(
                 f"the same command does not ask again for what is {' or '.join(final)}; to do so, add "

@@ -46,8 +46,12 @@ def foreign_log(folder: Path, format_name: str) -> Log[Any]:
 
 
 def _showing(judged: Judgment) -> str:
-    """What a judge was shown, and who it is: several judgments of it are repeats."""
-    return digest(judged.item, judged.turn, judged.judge, judged.models, judged.shown)
+    """What a judge was asked, and who it is: several judgments of it are repeats.
+
+    Of two models other texts of theirs are further ones, too: verdicts on either count.
+    """
+    apart = () if len(set(judged.models)) == 2 else judged.shown
+    return digest(judged.item, judged.turn, judged.judge, judged.models, apart)
 
 
 class _Results:

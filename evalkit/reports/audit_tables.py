@@ -1,4 +1,4 @@
-"""Audit -> the terminal: first what may be concluded from each judge, then the findings, then agreement by category.
+"""Audit -> the terminal: judges beside each other, what may be concluded from each, findings, agreement by category.
 
 Everything that came from a model or a file is made inert before it is printed.
 """
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from evalkit.core.text import plain
 from evalkit.evidence.findings import AgreementRow, Audit, Finding, Rating, Subject, counted
+from evalkit.reports import leaderboard_tables
 from evalkit.reports.audit_against import HEADERS, TITLE, by_judge, figure, named
+from evalkit.reports.audit_judges import beside
 from evalkit.reports.audit_metrics import (
     JudgeKey,
     counts,
@@ -24,6 +26,7 @@ from evalkit.reports.audit_metrics import (
 )
 from evalkit.reports.audit_parts import PEOPLE, who
 from evalkit.reports.audit_verdict import looked_at, verdict
+from evalkit.reports.audit_verdict_people import VerdictBox
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,8 +46,11 @@ FOLDED = 24
 def show(console: Console, audit: Audit) -> None:
     """Print an audit's tables to a terminal."""
     labels = judge_labels(audit)
+    said = {judge_key(subject): verdict(audit, subject) for subject in audit.subjects}
+    if (together := beside(audit, said)) is not None:
+        leaderboard_tables.show(console, [together])
     for subject in audit.subjects:
-        _box(console, audit, subject, labels[judge_key(subject)])
+        _box(console, subject, said[judge_key(subject)], labels[judge_key(subject)])
         _findings(console, audit, judge_key(subject), labels)
         _agreement(console, audit, subject)
     shown = {judge_key(subject) for subject in audit.subjects}
@@ -57,12 +63,11 @@ def show(console: Console, audit: Audit) -> None:
     _against(console, audit)
 
 
-def _box(console: Console, audit: Audit, subject: Subject, name: str) -> None:
+def _box(console: Console, subject: Subject, said: VerdictBox, name: str) -> None:
     from rich.console import Group
     from rich.panel import Panel
     from rich.text import Text
 
-    said = verdict(audit, subject)
     what = "pairs of answers" if subject.shows == 2 else "answers, one by one"
     lost = sum(subject.failed.values())
     head = (

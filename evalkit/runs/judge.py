@@ -25,7 +25,7 @@ from evalkit.models.budget import Amount
 from evalkit.ratings.standing import Board
 from evalkit.runs.difference_forecast import show_difference_forecast
 from evalkit.runs.labelled import show_judges
-from evalkit.runs.run import Members, carry_out, show_models
+from evalkit.runs.run import Members, carry_out, prompt_languages, show_models
 from evalkit.settings import config
 from evalkit.storage.items import Items
 from evalkit.storage.store import Store
@@ -62,7 +62,7 @@ async def judge_async(
     experiment = dataclasses.replace(experiment, models=(), given=given.models, pairing=pairing)
     experiment = (members or Members()).joined(experiment)
     _check(experiment, settings.baseline)
-    for note in (*loaded.notes, *notes, *given.notes(pairwise=experiment.pairwise)):
+    for note in (*loaded.notes, *prompt_languages(experiment), *notes, *given.notes(pairwise=experiment.pairwise)):
         console.print(note, style="yellow", markup=False, soft_wrap=not console.is_terminal)
     results = given.root.parent
     async with config.session(settings, console, results, given.root.name) as session:

@@ -149,10 +149,22 @@ def test_scripted_failures(cli, tmp_path):
     assert again.code == 1
     assert NOTHING_ASKED in again.err
     (named,) = re.findall(r"does not ask again for what is malformed or .*; to do so, add (ask_again=\S+)", again.err)
-    assert named == "ask_again=malformed,refused,rejected,truncated,unparsed"
-    mended = cli(*POCKET, named)
+    assert named == "ask_again=malformed,refused,rejected,unparsed"  # what was cut would be cut again
+    mended = cli(*POCKET, named, "judge.sampling.max_tokens=999")
     assert mended.code == 0
     assert "ask_again" not in mended.err
+
+
+def test_what_was_cut_is_told_of_the_limit_and_a_higher_one_alone_asks_again(cli):
+    ended = cli(*POCKET, "judge.fake.backend.script=[length,length]", "judge.sampling.max_tokens=100")
+    assert ended.code == 1
+    said = " ".join(ended.err.split())
+    assert "cut short at the judge's limit, and would be again: raise it, judge.sampling.max_tokens=N" in said
+    assert "ask_again=" not in said
+    raised = cli(*POCKET, "judge.sampling.max_tokens=200")
+    assert raised.code == 0, raised.err
+    assert "16 requests" in raised.err
+    assert "max_tokens" not in raised.err
 
 
 def test_no_answer_at_all(cli):

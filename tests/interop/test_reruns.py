@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import json
 
 import pytest
 
@@ -77,3 +78,31 @@ def test_a_file_that_grew_or_moved_adds_what_is_new(tmp_path):
     moved = (source / "first.jsonl").rename(tmp_path / "moved.jsonl")
     assert bring(moved, tmp_path / "out") == 0
     assert bring(source / "second.jsonl", tmp_path / "out") == 5
+
+
+def texts(folder):
+    """Two files on the same questions: in the second, x has other answers, and loses."""
+    for name, said, winner in (("one", "right", "a"), ("two", "wrong", "b")):
+        save(
+            folder / f"{name}.jsonl",
+            (
+                {"id": i, "question": f"Question {i}?", "model_a": a, "model_b": b, "winner": won}
+                | {"answer_a": f"{said} {i}" if a == "x" else "so", "answer_b": f"{said} {i}" if b == "x" else "so"}
+                for i in range(4)
+                for a, b, won in (("x", "y", winner), ("y", "x", "b" if winner == "a" else "a"))
+            ),
+        )
+    return folder
+
+
+@pytest.mark.parametrize("names", [(), ("one", "two"), ("two", "one")], ids=lambda names: "-".join(names) or "folder")
+def test_verdicts_on_both_texts_count_where_a_second_file_has_another_answer(cli, tmp_path, names):
+    source = texts(tmp_path / "in")
+    for path in [source / f"{name}.jsonl" for name in names] or [source]:
+        import_results("table", path, tmp_path / "out", "b", Told(judge="j"))
+        assert import_results("table", path, tmp_path / "out", "b", Told(judge="j")).added.get("judgments", 0) == 0
+    found = board(cli, tmp_path / "out")
+    assert {model: row[:4] for model, row in found.items()} == {"x": ("4", "4", "0", "8"), "y": ("4", "4", "0", "8")}
+    told = cli("audit", str(tmp_path / "out"), "--format", "json").out
+    consistent = [row for row in json.loads(told)["findings"] if row["metric"] == "position_consistency"]
+    assert [row["estimate"] for row in consistent if row["category"] is None] == [1.0]

@@ -22,7 +22,7 @@ from evalkit.ratings.judgment_columns import outcome_of, rater_kind
 from evalkit.storage.results import judged_rows
 
 
-def replay(draws: int = 20) -> None:
+def replay(draws: int = 4) -> None:
     """Votes saved by ``--choose undecided``, on public votes drawn again."""
     from tests.app.test_replays import mtbench, saved, tulu
 
