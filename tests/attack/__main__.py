@@ -85,6 +85,14 @@ def table(rows: dict[str, str]) -> str:
         "those that finished their work asked together. Kills come while a command starts, asks, judges or writes.",
         "What a kill costs is what was under way at the time: two requests of each model and judge.",
     ]
+    planned = sum(attack.amount for name, attack in ATTACKS.items() if name.startswith("kill"))
+    if killed < planned:
+        lines += ["", f"This is a part: the long form has {planned} kills."]
+    if missing := [name for name in ATTACKS if name not in rows]:
+        lines += [
+            "",
+            f"Not carried out here yet, in their long form: {', '.join(missing)}; `--missing` goes on with them.",
+        ]
     return "\n".join(lines) + "\n"
 
 
