@@ -28,24 +28,30 @@ if TYPE_CHECKING:
     from evalkit.api.runs import judge as judge
     from evalkit.api.runs import run as run
     from evalkit.core.protocols import Backend as Backend
+    from evalkit.core.protocols import Bias as Bias
     from evalkit.core.protocols import Completion as Completion
     from evalkit.core.protocols import EvalkitError as EvalkitError
     from evalkit.core.protocols import Judge as Judge
     from evalkit.core.protocols import JudgeProtocol as JudgeProtocol
     from evalkit.core.protocols import Model as Model
     from evalkit.core.protocols import UsageError as UsageError
+    from evalkit.core.schema import Criterion as Criterion
+    from evalkit.judges.rubric import Rubric as Rubric
 
 __all__ = [
     "AuditResult",
     "Backend",
+    "Bias",
     "ComparedModels",
     "Completion",
+    "Criterion",
     "EvalkitError",
     "Judge",
     "JudgeProtocol",
     "Leaderboard",
     "Model",
     "Results",
+    "Rubric",
     "Run",
     "UsageError",
     "__version__",
@@ -59,6 +65,8 @@ __all__ = [
 _HOMES = {
     "evalkit.api.results": ("AuditResult", "ComparedModels", "Leaderboard", "Results", "load", "verify"),
     "evalkit.api.runs": ("Run", "arun", "judge", "run"),
+    "evalkit.core.schema": ("Criterion",),
+    "evalkit.judges.rubric": ("Rubric",),
 }
 
 

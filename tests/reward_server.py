@@ -27,6 +27,7 @@ STATUSES = {
         400,
         {"error": {"message": "This model is no embedding model: add --is-embedding"}},
     ),
+    "old": (400, {"error": {"message": "[{'type': 'missing', 'loc': ('body', 'input'), 'msg': 'Field required'}]"}}),
     "overloaded": (429, {"error": "Model is overloaded", "error_type": "Overloaded"}),
     "system": (400, {"error": {"message": "Conversation roles must alternate user/assistant/user/assistant/..."}}),
 }

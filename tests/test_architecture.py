@@ -33,6 +33,7 @@ ORDER = (
     "app",
     "api",
     "runs",
+    "trackers",
     "publish",
     "decisions probes rejudge",
     "settings",

@@ -17,8 +17,14 @@ def setting(key: str, value: Any) -> list[str]:
     """A setting as a command line has it; a dict is one setting for each of its innermost values.
 
     Raises:
-        UsageError: there is no way to write the value.
+        UsageError: there is no way to write the value, or the key is none of evalkit's: Hydra's own could call any
+            function, and settings may have been read from a file.
     """
+    if not re.fullmatch(r"[+~]{0,2}[\w.@/:-]+", key) or "hydra" in re.split(r"[./@:]", key.lstrip("+~")):
+        raise UsageError(
+            f"{key!r} is no setting of evalkit: give what docs/python.md and `evalkit run BENCHMARK --cfg job` show, "
+            "and nothing of Hydra's own"
+        )
     if isinstance(value, Mapping):
         return [inner for name, part in value.items() for inner in setting(f"{key}.{name}", part)]
     return [f"{key}={_written(key, value)}"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.api.plots import drawn
 from evalkit.api.tables import on_disk
-from evalkit.core.protocols import UsageError
+from evalkit.core.protocols import Bias, UsageError
 from evalkit.decisions import compare_tables
 from evalkit.decisions.compare import Comparison, compare, labels_of
 from evalkit.evidence.findings import AgreementRow, Audit
@@ -28,7 +28,7 @@ from evalkit.reports import (
 from evalkit.reports.audit_verdict import verdict
 from evalkit.reports.grid import Grid
 from evalkit.storage import frames
-from evalkit.storage.results import answer_logs, judged_rows, judgment_logs
+from evalkit.storage.results import answer_logs, judged_rows, judgment_files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -292,8 +292,7 @@ class Results:
         Returns:
             Columns as of `evalkit.storage.frames.judgments`.
         """
-        logs: Sequence[Any] = judgment_logs(self.paths) if words else judged_rows(self.paths)
-        return frames.judgments(row for log in logs for row in log)
+        return frames.judgments(judgment_files(self.paths), words=words)
 
     def answers(self) -> DataFrame:
         """Every answer, one row a turn; columns as of `evalkit.storage.frames.answers`."""
@@ -373,13 +372,20 @@ class Results:
             found, sides = compare(a, b, paths, by_category=by_category, judge=judge, votes=labels, judges=judges)
         return ComparedModels(tuple(found), tuple(sides.notes))
 
-    def audit(self, *, human: str | Path | TableLike | None = None, judge: str | None = None) -> AuditResult:
+    def audit(
+        self,
+        *,
+        human: str | Path | TableLike | None = None,
+        judge: str | None = None,
+        biases: Sequence[Bias] = (),
+    ) -> AuditResult:
         """Audit the judges: position, length, format, own family, agreement with people.
 
         Args:
             human: votes or scores of people: a file, results, or a table in memory (pandas, polars, pyarrow, or a list
                 of dicts) with ``item, model_a, model_b, winner`` or ``item, model, score``.
             judge: only this one.
+            biases: of your own to look for, besides all that there are: objects with ``metrics`` and ``findings``.
 
         Raises:
             UsageError: there is nothing to audit, or the votes cannot be read.
@@ -387,7 +393,7 @@ class Results:
         from evalkit.audit.analyse import audit
 
         with on_disk(human) as votes:
-            return AuditResult(audit(self.paths, votes, judge))
+            return AuditResult(audit(self.paths, votes, judge, own=biases))
 
     def plot(
         self,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from evalkit.core.protocols import UsageError, Verdict
+from evalkit.core.refusal import COMPLIANCE
 from evalkit.core.rubric_score import Formula
 from evalkit.core.schema import Criterion
 from evalkit.judges.replies import AB_TIE, MARGIN, SCALE8, RatingScale
@@ -94,7 +95,14 @@ FOUR: Final = _pair(
     ),
     {f"{side}:{word}": MARGIN.verdict(f"{side}:{word}") for side in "AB" for word in _MARGINS},
 )
-NAMES: Final = ("abt", "8", "4", "grade", "rubric")
+REFUSAL: Final = VoteScale(
+    "refusal",
+    "human_refusal",
+    1,
+    tuple(VoteButton(label, label.capitalize(), str(key)) for key, label in enumerate(reversed(tuple(COMPLIANCE)), 1)),
+    {label: Verdict((score,), label) for label, score in COMPLIANCE.items()},
+)
+NAMES: Final = ("abt", "8", "4", "grade", "rubric", "refusal")
 MOST_STEPS: Final = 11
 
 
@@ -102,13 +110,19 @@ def scale(name: str, grades: str = "1-10") -> VoteScale:
     """A scale by name.
 
     Args:
-        name: abt, 8, 4, grade or rubric.
+        name: abt, 8, 4, grade, rubric or refusal.
         grades: the lowest and the highest grade.
 
     Raises:
         UsageError: there is none of that name, or the grades are no range.
     """
-    known = {"abt": ABT, "8": EIGHT, "4": FOUR, "rubric": VoteScale("rubric", "human_rubric", 1, (), {})}
+    known = {
+        "abt": ABT,
+        "8": EIGHT,
+        "4": FOUR,
+        "refusal": REFUSAL,
+        "rubric": VoteScale("rubric", "human_rubric", 1, (), {}),
+    }
     if name in known:
         return known[name]
     if name != "grade":

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from evalkit.audit.example_texts import Questions, completed
 from evalkit.core.protocols import Bias, UsageError
@@ -42,6 +42,7 @@ __all__ = [
     "biases",
 ]
 
+Plugin = TypeVar("Plugin", bound="Bias | type[Bias]")
 GROUP = "evalkit.biases"
 """The entry points of biases in other packages."""
 
@@ -56,6 +57,7 @@ def audit(
     columns: Mapping[str, str] | None = None,
     table: ModelTable | None = None,
     reference: str | None = None,
+    own: Sequence[Bias] = (),
 ) -> Audit:
     """Audit every judge in results folders and judgments files.
 
@@ -68,6 +70,7 @@ def audit(
         columns: of the votes, by field, where the user names them.
         table: figures of the same models by automatic benchmarks, to set the judges' ratings beside.
         reference: a judge whose verdicts on criteria of a rubric stand in people's place.
+        own: biases of the caller's to look for, besides all that there are.
 
     Raises:
         UsageError: there is nothing to audit, or a file is malformed.
@@ -88,7 +91,7 @@ def audit(
         raise UsageError(_nothing(listed, judge, sorted(rows.judges), rows.people))
     if human is not None and not any(gathered.people or gathered.grades for gathered in found):
         notes.append(f"no vote in {str(human)!r} is on an item that was judged")
-    said = audited(found, notes)
+    said = audited(found, notes, own)
     rating_notes = dict(said.rating_notes)
     for name, until in tournaments(listed):
         if name in {row.benchmark for row in said.ratings}:
@@ -166,8 +169,8 @@ class _Rows:
         self.dated = (first, last) if last else None
 
 
-def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = ()) -> Audit:
-    """Audit evidence that was gathered already."""
+def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = (), own: Sequence[Bias] = ()) -> Audit:
+    """Audit evidence that was gathered already; biases of the caller's ``own`` are looked for last."""
     from evalkit.audit import corrections
     from evalkit.audit.agreement_counts import HUMAN as PEOPLE
     from evalkit.audit.agreement_counts import agreement_rows
@@ -178,7 +181,7 @@ def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = ()) -> Au
     from evalkit.audit.rankings_compared import compared, ratings
 
     said = [*notes]
-    plugins = biases()
+    plugins = [*biases(), *map(_declared, own)]
     subjects: list[Subject] = []
     findings: list[Finding] = []
     agreement: list[AgreementRow] = []
@@ -252,11 +255,7 @@ def biases() -> list[Bias]:
         except (ImportError, AttributeError) as error:
             raise UsageError(f"the bias {entry.name!r} ({entry.value}) cannot be imported: {error}") from error
     for kind in kinds:
-        if not getattr(kind, "metrics", ()):
-            raise UsageError(
-                f"the bias {kind.__module__}.{kind.__qualname__} declares no metrics; list what its findings "
-                "measure in a class attribute `metrics`, as evalkit/biases/scale.py does"
-            )
+        _declared(kind)
     headings = [topic.name for topic in TOPICS]
 
     def place(kind: type[Bias]) -> tuple[int, str]:
@@ -264,6 +263,23 @@ def biases() -> list[Bias]:
         return headings.index(topic) if topic in headings else len(headings), kind.__qualname__
 
     return [kind() for kind in sorted(dict.fromkeys(kinds), key=place)]
+
+
+def _declared(bias: Plugin) -> Plugin:
+    """The bias, or the class of one, which says what its findings measure.
+
+    Raises:
+        UsageError: it is none, or does not.
+    """
+    kind = bias if isinstance(bias, type) else type(bias)
+    if not hasattr(kind, "findings"):
+        raise UsageError(f"{bias!r} is no bias: it has no method `findings`, as evalkit/biases/scale.py does")
+    if not getattr(kind, "metrics", ()):
+        raise UsageError(
+            f"the bias {kind.__module__}.{kind.__qualname__} declares no metrics; list what its findings "
+            "measure in a class attribute `metrics`, as evalkit/biases/scale.py does"
+        )
+    return bias
 
 
 def _without_empty_limits(row: Finding) -> Finding:

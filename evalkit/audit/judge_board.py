@@ -110,7 +110,9 @@ class BoardTable:
     labels: int
     questions: int
     shown: int
-    """Answers among which the right one was to be found; 0 unless the measure is best of n."""
+    """Answers among which the right one was to be found, the most there are; 0 unless the measure is best of n."""
+    fewest: int
+    """And the fewest."""
     rows: tuple[BoardRow, ...]
     """Judges from the best down, then rules, then people."""
     differences: ModelDifferences | None
@@ -249,6 +251,7 @@ def _table(
         labels=int(cells.question.size),
         questions=int(np.unique(cells.question).size),
         shown=cells.shown,
+        fewest=cells.fewest,
         rows=told + (() if people is None else (people,)),
         differences=compared,
         needed=None,

@@ -78,6 +78,8 @@ class LabelCells:
     columns: tuple[JudgeColumn, ...]
     shown: int = 0
     """Answers of a best-of-n label, the most there are."""
+    fewest: int = 0
+    """And the fewest."""
 
     def where(self, keep: BoolArray) -> LabelCells:
         """Some of the labels, and the judges that were asked about any of those."""
@@ -251,6 +253,11 @@ class _Contest:
     duels: tuple[tuple[int, int], ...]
     """Right and wrong ones that a label compares."""
 
+    @property
+    def size(self) -> int:
+        """Answers among which the right ones are to be found."""
+        return len(self.right) + len(self.wrong)
+
 
 def contests(votes: Votes) -> list[_Contest]:
     """Questions of which some answers lose to none and beat two others or more; none unless half the questions are so.
@@ -313,7 +320,8 @@ def _best_of_n(gathered: BenchmarkEvidence, votes: Votes) -> LabelCells | None:
         vote=np.full(len(rows), -1, dtype=np.int64),
         longer=np.zeros(0),
         columns=tuple(columns),
-        shown=max(len(contest.right) + len(contest.wrong) for contest in listed),
+        shown=max(contest.size for contest in listed),
+        fewest=min(contest.size for contest in listed),
     )
     return cells.where(asked)
 

@@ -51,20 +51,10 @@ class _AnthropicBody(Struct):
     usage: _AnthropicUsage | None = None
     model: str | None = None
     error: Any = None
+    object: Any = None
 
 
 _DECODER = msgspec.json.Decoder(_AnthropicBody)
-_STATUS = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "overloaded_error": 529,
-}
-"""The HTTP status that goes with a type of error, for those that arrive with status 200."""
 
 
 @dataclass(kw_only=True)
@@ -222,9 +212,8 @@ def _decode(
         parsed = _DECODER.decode(raw)
     except (ValueError, RecursionError):
         parsed = _mended(raw, secret)
-    if parsed.error:
-        detail = Detail.of(parsed.error)
-        status = next((code for name, code in _STATUS.items() if name in detail.code), 500)
+    if error := chat_completions.error_in(raw, parsed.error, parsed.object):
+        status, detail = provider.status_meant(error), Detail.of(error)
         if refused := provider.refusal(status, detail):
             return refused
         raise fail(status, detail, {})

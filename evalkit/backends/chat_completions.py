@@ -18,7 +18,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 import msgspec
 from msgspec import Struct
 
-from evalkit.backends.provider import NO_KEY, Detail, refusal
+from evalkit.backends.provider import NO_KEY, Detail, refusal, status_meant
 from evalkit.core import secrets
 from evalkit.core.protocols import (
     Completion,
@@ -141,6 +141,7 @@ class _ChatBody(Struct):
     usage: _ChatUsage | None = None
     model: str | None = None
     error: Any = None
+    object: Any = None
 
 
 Structured = Literal["json", "tool", "none"]
@@ -311,8 +312,8 @@ def decode(
     raw = without(secret, raw)
     unusable(raw)
     parsed = _parse(raw, secret)
-    if parsed.error:
-        return _instead(parsed.error, fail)
+    if error := error_in(raw, parsed.error, parsed.object):
+        return _instead(error, fail)
     if not parsed.choices:
         malformed(raw, secret)
     choice = parsed.choices[0]
@@ -335,8 +336,8 @@ def decode_stream(events: list[bytes], fail: Callable[[int, Detail], EvalkitErro
     last = _ChatBody()
     for event in events:
         parsed = _parse(event, NO_KEY)
-        if parsed.error:
-            return _instead(parsed.error, fail)
+        if error := error_in(event, parsed.error, parsed.object):
+            return _instead(error, fail)
         last.usage = parsed.usage or last.usage
         last.model = parsed.model or last.model
         for choice in parsed.choices or ():
@@ -356,13 +357,28 @@ def arguments_text(arguments: object) -> str:
     return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 
+def error_in(raw: bytes, error: Any, kind: object) -> Any:
+    """The error object of a body: in a field of its own, or the body itself, as vLLM sends it; nothing without one.
+
+    Args:
+        raw: the body.
+        error: its field ``error``.
+        kind: its field ``object``.
+    """
+    if error or kind != "error":
+        return error
+    try:
+        return loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _instead(error: Any, fail: Callable[[int, Detail], EvalkitError]) -> Completion:
     """A content filter's refusal, or an error raised, for an error object in place of an answer.
 
     Some gateways send one with status 200, and llama.cpp has no status.
     """
-    code = str(error.get("code")) if isinstance(error, dict) else ""
-    status, detail = int(code) if code.isascii() and code.isdecimal() and len(code) == 3 else 500, Detail.of(error)
+    status, detail = status_meant(error), Detail.of(error)
     if refused := refusal(status, detail):
         return refused
     raise fail(status, detail)

@@ -226,6 +226,32 @@ class Detail:
         return cls(str(message), " ".join(map(str, codes)), str(inner.get("param") or ""))
 
 
+_STATUS = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit": 429,
+    "insufficient_quota": 429,
+    "overloaded_error": 529,
+}
+"""The HTTP status that goes with a type of error."""
+
+
+def status_meant(error: object) -> int:
+    """The HTTP status that an error object means which came with status 200; 500 where it says none."""
+    said = error if isinstance(error, dict) else {}
+    for name in ("code", "status", "status_code"):
+        code = str(said.get(name))
+        if code.isascii() and code.isdecimal() and 400 <= int(code[:9]) < 600:
+            return int(code)
+    code = Detail.of(error).code
+    return next((status for name, status in _STATUS.items() if name in code), 500)
+
+
 def refusal(status: int, detail: Detail) -> Completion | None:
     """What a content filter's error is read as: a refusal to answer. None for any other error."""
     if not rejections.filtered(status, detail.message, detail.code):

@@ -41,6 +41,10 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _WRONG_KIND = re.compile(r"model is not|is-embedding|is not an? \w+ model|does not support", re.IGNORECASE)
+_WANTS_TEXT = re.compile(
+    r"\binput\b[^.]{0,60}(?:required|missing)|(?:required|missing)[^.]{0,60}\binput\b", re.IGNORECASE
+)
+"""What a vLLM says that takes a text there and no conversation: those before 0.12."""
 _REMEDIES = {
     "vllm": "vLLM has it for models that it runs as classifiers or reward models: `vllm serve MODEL --runner pooling`; "
     "a model that writes text has none",
@@ -169,21 +173,30 @@ class RewardServer(Backend):
         said = endpoint.scrubbed(detail)
         path, message = PATHS[self.api], said.message[:4000]
         where = f"{endpoint.reached} answered {status} at {path}: {provider.clean(message)}"
-        absent = status in (404, 405, 501) and not re.search(r"model\b.*\bexist", message, re.IGNORECASE)
+        absent = status in (404, 405, 501) and not re.search(r"model\b.{0,200}\bexist", message, re.IGNORECASE)
         if absent or (status in (400, 424, 500) and _WRONG_KIND.search(message)):
             return Misconfigured(f"{where} - {_REMEDIES[self.api.partition('-')[0]]}; check backend.api and base_url")
         if status == 424:  # of Text Embeddings Inference: it took the request and lost it
             return Transport(where, status=status)
         if status in (400, 413, 422) and "api key" not in message.lower():
-            if rejections.no_system(message):
-                return rejections.rejected(where, message)
-            if _TOO_LONG.search(message):
-                return Rejected(
-                    "the conversation is longer than this model reads, and nothing is cut off: take a model or a "
-                    f"server setting with more room ({where})"
-                )
-            return Rejected(where)
+            return self._rejected(where, message)
         return provider.server_error(endpoint, status, detail, model=self.model, headers=headers)
+
+    def _rejected(self, where: str, message: str) -> EvalkitError:
+        """What a server means that does not take this request."""
+        if self._template is None and RENDERS[self.api] == "server" and _WANTS_TEXT.search(message):
+            return Misconfigured(
+                f"{where} - this server takes a text and no conversation: update vLLM, or have the conversation "
+                "rendered here by backend.chat_template=FILE"
+            )
+        if rejections.no_system(message):
+            return rejections.rejected(where, message)
+        if _TOO_LONG.search(message):
+            return Rejected(
+                "the conversation is longer than this model reads, and nothing is cut off: take a model or a server "
+                f"setting with more room ({where})"
+            )
+        return Rejected(where)
 
     async def close(self) -> None:
         """Close the connections to the server."""

@@ -149,7 +149,7 @@ def _answers(evidence: Evidence) -> Iterator[Finding]:
     from evalkit.stats.resample import wilson
     from evalkit.stats.shares import clustered_share
 
-    texts = _texts(evidence)
+    texts = judged_texts(evidence)
     if not texts:
         needs = "needs the texts of the answers"
         yield evidence.lacking(CONSTANT_ANSWERS, needs)
@@ -240,7 +240,7 @@ def _standing(evidence: Evidence, model: str) -> dict[str, Any]:
     return {"estimate": found.estimate, "lower": found.lower, "upper": found.upper, "above": above, "unit": unit}
 
 
-def _texts(evidence: Evidence) -> dict[str, list[tuple[int, str]]]:
+def judged_texts(evidence: Evidence) -> dict[str, list[tuple[int, str]]]:
     """Question and text of every judged answer, by candidate."""
     import numpy as np
 

@@ -19,8 +19,7 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         UsageError: there is nothing to audit, or a file cannot be read or written.
     """
-    before = ("", *arguments)
-    if any(re.match(r"[+~]*[\w.]+=", one) and last != "--map" for last, one in zip(before, arguments, strict=False)):
+    if asks(arguments):
         from evalkit.cli.probe import main as experiments
 
         return experiments(arguments)
@@ -58,6 +57,12 @@ def main(arguments: Sequence[str]) -> int:
     told = about(given.paths, given.human, found)
     present(found, form, given.output, console(stderr=False), note, about=told)
     return DONE
+
+
+def asks(arguments: Sequence[str]) -> bool:
+    """Whether there are settings, ``key=value``, for experiments on a live judge; what ``--map`` takes is none."""
+    before = ["", *arguments]
+    return any(re.match(r"[+~]*[\w.]+=", one) and last != "--map" for last, one in zip(before, arguments, strict=False))
 
 
 def add_options(audit: argparse.ArgumentParser) -> None:

@@ -15,10 +15,12 @@ from evalkit.cli.arguments import VERBS
 from evalkit.cli.grammar import Grammar, grammar
 from evalkit.core.paths import shipped
 
-FILES = re.compile(r"FILE|PATH|DIR|FOLDER|CSV|QUESTIONS-OR-RESULTS")
+FILES = re.compile(r"FILE|PATH|DIR|FOLDER|CSV|CARD|QUESTIONS-OR-RESULTS")
 """Placeholders in help texts that files stand for."""
 LISTS = {"model", "judge", "probes", "of", "ask_again", "unsupported"}
 """Keys that take several values, separated by commas."""
+LIVE = ("judge=", "probes=")
+"""Settings with which an audit asks a judge."""
 Word = tuple[str, str]
 
 
@@ -40,8 +42,8 @@ def offer(words: Sequence[str]) -> Offer:
     verb, *given = before
     if verb not in VERBS:
         return Offer([], files=False)
-    known = grammar(verb, live=verb == "audit" and any("=" in one for one in (*given, word)))
-    return _Line(known, verb, given, word).offer()
+    live = verb == "audit" and any(one.startswith(LIVE) for one in (*given, word))
+    return _Line(grammar(verb, live=live), verb, given, word).offer()
 
 
 def _beginning(word: str, choices: Iterable[Word]) -> list[Word]:

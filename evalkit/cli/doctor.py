@@ -71,6 +71,7 @@ def look(results: Path) -> Iterator[Check]:
         yield _package(package, needed_for, f"pip install {package}")
     yield _package("xllamacpp", "model=smollm2: models inside this program", "pip install 'evalkit[local]'")
     yield _package("vllm", "model=zephyr, judge=local: models on a GPU", "pip install 'evalkit[vllm]'")
+    yield _package("py3langid", "which language answers are in", "pip install 'evalkit[languages]'")
     for package in ("transformers", "torch"):
         yield _package(package, "judge=reward/transformers/...: reward models inside this program", REWARD_EXTRA)
     yield _gpu()

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 ONE_WAY = ("every_eval_ever", "eval_results", "inspect_ai", "parquet")
 """Formats that are written and not read back as results: evalkit.publish.exports has them."""
-_NUMBERS = ("every_eval_ever", "eval_results")
+TRACKERS = ("mlflow", "wandb", "trackio")
+_NUMBERS = ("every_eval_ever", "eval_results", *TRACKERS)
 CHOICES = {
     "judge": (*_NUMBERS, "inspect_ai"),
     "protocol": (*_NUMBERS, "inspect_ai"),
@@ -29,6 +30,7 @@ CHOICES = {
     "dataset": ("eval_results",),
     "task": ("eval_results",),
     "source": ("eval_results",),
+    "project": TRACKERS,
 }
 """The formats that each option means something to."""
 LOST = (
@@ -41,20 +43,26 @@ def main(arguments: Sequence[str]) -> int:
     """Read the command line and carry it out. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="evalkit export", epilog=LOST)
     add = parser.add_argument
-    add("format", metavar="FORMAT", help=", ".join([*interop.exportable(), *ONE_WAY]))
+    names = ", ".join([*interop.exportable(), *ONE_WAY])
+    add("format", metavar="FORMAT", help=f"{names}; or a tracker: {', '.join(TRACKERS)}")
     add("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=RESULTS)
-    add("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write to")
-    some = parser.add_argument_group("of numbers and logs (every_eval_ever, eval_results, inspect_ai)").add_argument
-    some("--judge", metavar="NAME", help="only by this judge")
-    some("--protocol", metavar="NAME", help="only under this protocol")
-    some("--method", choices=["score", "winrate", "lc", "bt", "elo"], help="how models are rated (default: what fits)")
-    some("--organization", metavar="NAME", help="every_eval_ever: who provides the numbers")
+    where = "the folder to write to; a tracker keeps its runs there, offline (default: where it is set up to)"
+    add("-o", "--output", type=Path, metavar="DIR", help=where)
+    add("--judge", metavar="NAME", help="only by this judge")
+    add("--protocol", metavar="NAME", help="only under this protocol")
+    add("--method", choices=["score", "winrate", "lc", "bt", "elo"], help="how models are rated (default: what fits)")
+    add("--organization", metavar="NAME", help="every_eval_ever: who provides the numbers")
     relationship = "every_eval_ever: of who evaluates to who made the models: first_party, third_party, collaborative"
-    some("--relationship", metavar="WORD", help=f"{relationship} or other (default)")
-    some("--dataset", metavar="ORG/NAME", help="eval_results: the benchmark's dataset on the hub")
-    some("--task", metavar="ID", help="eval_results: the task within it (default: the benchmark's name)")
-    some("--source", metavar="URL", help="eval_results: where the results can be seen")
+    add("--relationship", metavar="WORD", help=f"{relationship} or other (default)")
+    add("--dataset", metavar="ORG/NAME", help="eval_results: the benchmark's dataset on the hub")
+    add("--task", metavar="ID", help="eval_results: the task within it (default: the benchmark's name)")
+    add("--source", metavar="URL", help="eval_results: where the results can be seen")
+    add("--project", metavar="NAME", help="a tracker's project or experiment (default: evalkit)")
     given = parse(parser, arguments)
+    if given.format in TRACKERS:
+        return _tracked(given)
+    if given.output is None:
+        raise UsageError(f"export {given.format} needs a folder to write to: -o DIR")
     items = [item for path in given.paths for item in _questions_of(path)]
     for kind, count in _exported(given, items).items():
         note(f"{count:,} {kind}")
@@ -62,23 +70,45 @@ def main(arguments: Sequence[str]) -> int:
     return DONE
 
 
+def _tracked(given: argparse.Namespace) -> int:
+    """Tell a tracker's client of every model."""
+    from evalkit.publish.numbers import rated_models
+    from evalkit.reports.output import one_thread
+    from evalkit.trackers.tracked import tracked, tracker
+
+    _check_options(given)
+    one_thread()
+    models = tracked(rated_models(given.paths, method=given.method, judge=given.judge, protocol=given.protocol))
+    where = tracker(given.format, given.project or "evalkit", given.output).log(models)
+    note(f"{len(models):,} runs")
+    note(f"in {where}")
+    return DONE
+
+
+def _check_options(given: argparse.Namespace) -> dict[str, str]:
+    """The options that were given.
+
+    Raises:
+        UsageError: one has no meaning for the format.
+    """
+    told = {name: value for name in CHOICES if (value := getattr(given, name)) is not None}
+    for name in told:
+        if given.format not in CHOICES[name]:
+            raise UsageError(f"--{name} has no meaning for {given.format}; it goes with: {', '.join(CHOICES[name])}")
+    return told
+
+
 def _exported(given: argparse.Namespace, items: list[Item]) -> Counter[str]:
     """Write the files. How many records of each kind."""
-    told = {name: value for name in CHOICES if (value := getattr(given, name)) is not None}
+    told = _check_options(given)
     if given.format not in ONE_WAY:
-        if told:
-            name = next(iter(told))
-            raise UsageError(f"--{name} has no meaning for {given.format}; it goes with: {', '.join(CHOICES[name])}")
         try:
             return export_results(given.format, given.paths, given.output, items)
         except UsageError as error:
             if given.format in interop.names():
                 raise
-            known = ", ".join([*interop.exportable(), *ONE_WAY])
+            known = ", ".join([*interop.exportable(), *ONE_WAY, *TRACKERS])
             raise UsageError(f"there is no format {given.format!r}; formats that can be exported: {known}") from error
-    for name in told:
-        if given.format not in CHOICES[name]:
-            raise UsageError(f"--{name} has no meaning for {given.format}; it goes with: {', '.join(CHOICES[name])}")
     import time
 
     from evalkit.publish.exports import EXPORTS, ExportChoices

@@ -132,12 +132,12 @@ def help_text(verb: str, *, live: bool = False) -> str:
 
 
 def _section(text: str, *titles: str) -> list[str]:
-    """The lines below headings of the help text, each with those that go on with it."""
+    """The lines below these headings of the help text, or below any; each with those that go on with it."""
     lines: list[str] = []
     here = False
     for line in text.splitlines():
         if line and not line[0].isspace():
-            here = line.rstrip(":") in titles and line.endswith(":")
+            here = line.endswith(":") and (not titles or line.rstrip(":") in titles)
         elif here and lines and line.startswith(" " * 8):
             lines[-1] += ("  " if "  " not in lines[-1].strip() else " ") + line.strip()
         elif here and line:
@@ -147,7 +147,7 @@ def _section(text: str, *titles: str) -> list[str]:
 
 def _options(text: str, usage: str) -> Iterator[tuple[str, Option]]:
     """Options with a line of their own; and those of the usage line where settings are composed by Hydra."""
-    for line in _section(text, "options"):
+    for line in _section(text):  # groups of options have headings of their own
         if not (match := re.match(r"  (-\S.*?)(?:\s{2,}(.*))?$", line)):
             continue
         names = re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", match[1])

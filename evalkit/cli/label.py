@@ -121,13 +121,17 @@ def _ballot(given: argparse.Namespace) -> tuple[VoteScale, tuple[Criterion, ...]
 
 def add_options(label: argparse.ArgumentParser) -> None:
     """The options of labelling."""
+    from evalkit.app.vote_scales import NAMES
     from evalkit.cli.pages import add_server_options
 
     add = label.add_argument
     path = "a results folder with answers, or a table with question, answer_a, answer_b (CSV, JSONL, XLSX, ...)"
     add("path", nargs="?", type=Path, default=Path("results"), metavar="QUESTIONS-OR-RESULTS", help=path)
-    scales = "A, B or tie; 1 to 8; four margins a side; grades of single answers; a rubric's criteria (default: abt)"
-    add("--scale", choices=["abt", "8", "4", "grade", "rubric"], help=scales)
+    scales = (
+        "A, B or tie; 1 to 8; four margins a side; grades of single answers; a rubric's criteria; how far an answer "
+        "refused (default: abt)"
+    )
+    add("--scale", choices=list(NAMES), help=scales)
     rubric = "criteria to vote by, a file or `evalkit list rubrics`, in place of the questions' own"
     add("--rubric", metavar="NAME|FILE", help=rubric)
     add("--grades", default="1-10", metavar="LOW-HIGH", help="grade: the lowest and the highest (default: 1-10)")

@@ -46,7 +46,6 @@ def _carry_out(arguments: list[str], *, own_process: bool) -> int:
     from evalkit.cli import messages
     from evalkit.core import secrets
     from evalkit.core.protocols import EvalkitError
-    from evalkit.core.text import plain
 
     if own_process:
         secrets.guard_output()
@@ -56,38 +55,16 @@ def _carry_out(arguments: list[str], *, own_process: bool) -> int:
             warnings.showwarning = messages.show_warning  # type: ignore[assignment]
             return _dispatch(arguments)
     except EvalkitError as error:
-        if not _no_file_left(error):
-            return messages.failed(error)
-        return _too_few_files(plain(str(error)), own_process=own_process)
+        return messages.failed(error)
     except (OSError, ImportError) as error:
-        if not _no_file_left(error):
+        if not messages.no_file_left(error):
             raise
-        return _too_few_files(os.strerror(errno.EMFILE), own_process=own_process)
+        if own_process:  # what was half made cannot be cleared away, and says so at the end
+            sys.unraisablehook = lambda _: None
+        return messages.too_few_files(os.strerror(errno.EMFILE))
     except KeyboardInterrupt:
         messages.print_error("interrupted; what was answered is stored, and the same command goes on from there")
         return messages.INTERRUPTED
-
-
-def _no_file_left(error: BaseException | None) -> bool:
-    """Whether it came from the limit of open files, of this process or of the machine."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            return True
-        if isinstance(error, ImportError) and os.strerror(errno.EMFILE) in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _too_few_files(what: str, *, own_process: bool) -> int:
-    """Say what to do. Written directly: a console, which is loaded from files, may not be had any more."""
-    if own_process:  # what was half made cannot be cleared away, and says so at the end
-        sys.unraisablehook = lambda _: None
-    sys.stderr.write(
-        f"evalkit: {what}: this process may not open as many files as it needs; raise "
-        "the limit, as with `ulimit -n 4096`, and run the same command again; what was stored is kept\n"
-    )
-    return 2
 
 
 def _keep_secrets(arguments: list[str]) -> None:

@@ -21,6 +21,7 @@ Answer a benchmark, judge the answers, print the scores. What is stored in resul
   evalkit run pocket model=a,b judge=gpt4,claude       several models, a panel of judges
   evalkit run mtbench model=smollm2 model.smollm2.sampling.temperature=0      a setting of one model
   evalkit run mtbench model=a,b model.sampling.temperature=0                  of all models
+  evalkit run preferences questions=llmbar judge=gpt4,claude       judges, on answers with labels; add -h for its keys
 
 keys:
   model=NAME | ID[,...]       who answers               evalkit list models
@@ -57,6 +58,10 @@ def main(arguments: list[str]) -> int:
     if not arguments or {"-h", "--help"} & set(arguments):
         sys.stdout.write(HELP)
         return DONE if arguments else USAGE
+    if arguments[0] == "preferences":
+        from evalkit.cli.preferences import main as preferences
+
+        return preferences(arguments[1:])
     if arguments[0].startswith("-") or "=" in arguments[0]:
         compose.check_options(arguments)
         raise UsageError(f"`evalkit run` needs a benchmark before {arguments[0]!r}; see `evalkit list benchmarks`")

@@ -101,6 +101,8 @@ class Spec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     references: References | None = None
     expected: Expected | None = None
     """What all its prompts call for, where their fields do not say."""
+    language: str | None = None
+    """Of its questions, which answers should be in: an ISO 639-1 code."""
     harm: Mapping[str, str] = {}
     """Harm category by category, where prompts to be answered and to be declined have different ones."""
     repeated: bool = False
@@ -239,7 +241,7 @@ def _with_questions(about: Spec, questions: str, fields: Fields | None) -> tuple
     """The benchmark on other questions, whose results go to a folder named after both; and what was assumed of them."""
     if questions in names() or os.path.isdir(_path(questions)):
         other = spec(questions)
-        theirs = ("questions", "categories", "generation", "references", "expected", "harm", "repeated")
+        theirs = ("questions", "categories", "generation", "references", "expected", "harm", "repeated", "language")
         taken = {name: getattr(other, name) for name in theirs}
         return msgspec.structs.replace(about, name=f"{about.name}-{other.name}", **taken), folder(questions), ()
     path = _path(questions)

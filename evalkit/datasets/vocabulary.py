@@ -44,8 +44,28 @@ ANSWERS: Final[dict[str, tuple[str, ...]]] = {
         *("reply", "text"),
     ),
     "score": ("score", "rating", "grade", "points"),
-    "answer_a": ("answer_a", "response_a", "output_a", "output_1", "answer_1", "response_1", "response1", "answer1"),
-    "answer_b": ("answer_b", "response_b", "output_b", "output_2", "answer_2", "response_2", "response2", "answer2"),
+    "answer_a": (
+        "answer_a",
+        "response_a",
+        "output_a",
+        "completion_a",
+        "output_1",
+        "answer_1",
+        "response_1",
+        "response1",
+        "answer1",
+    ),
+    "answer_b": (
+        "answer_b",
+        "response_b",
+        "output_b",
+        "completion_b",
+        "output_2",
+        "answer_2",
+        "response_2",
+        "response2",
+        "answer2",
+    ),
 }
 """Further fields of a table of answers, likewise."""
 

@@ -103,10 +103,13 @@ class Experiment:
             yield from (row for row in store.responses(model.name) if row.model == model and self._takes_part(row))
 
     def _takes_part(self, row: Response) -> bool:
-        """Whether a stored answer does: it has a text for every turn, or failed; of several, a pair shows the first."""
+        """Whether a stored answer does: it has a text for every turn, or failed. Of several, a pair shows the first.
+
+        Where labels say which answers meet, all do.
+        """
         turns = self._turns.get(row.item)
         whole = turns is not None and (row.error is not None or len(row.turns) >= turns)
-        return whole and not (self.pairwise and row.sample)
+        return whole and not (self.pairwise and row.sample and not self.pairing.labelled)
 
     @cached_property
     def _turns(self) -> dict[str, int]:

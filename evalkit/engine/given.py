@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Ref
-from evalkit.storage.results import answer_logs
+from evalkit.ratings.judgment_columns import rater_kind
+from evalkit.storage.results import answer_logs, judged_rows
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class GivenAnswers:
     """Answers of earlier configurations, left out."""
     again: int
     """Further answers of a model to the same item."""
+    labelled: frozenset[tuple[str, str]] = frozenset()
+    """Pairs of answers with a label, by their ids in order, where judges are put to those alone."""
 
     def notes(self, *, pairwise: bool) -> list[str]:
         """What a reader of the results must know of them."""
@@ -36,7 +39,7 @@ class GivenAnswers:
             said.append(f"{self.failed:,} answers are failures: they are not judged, and count as failed")
         if self.replaced:
             said.append(f"{self.replaced:,} answers of earlier configurations of the same models are left out")
-        if self.again and pairwise:
+        if self.again and pairwise and not self.labelled:
             said.append(
                 f"{self.again:,} answers are further ones to the same question: of a model's answers, the first meets "
                 "those of others"
@@ -78,6 +81,26 @@ def given_answers(root: Path, wanted: Sequence[str] = ()) -> GivenAnswers:
         earlier,
         sum(again[model] for model in chosen),
     )
+
+
+def labelled_answers(root: Path) -> GivenAnswers:
+    """The stored answers of a set with labels, and which two of them a label compares.
+
+    Args:
+        root: the results folder of the set.
+
+    Raises:
+        UsageError: it has no answers, or no labels.
+    """
+    pairs = frozenset(
+        (min(row.shown), max(row.shown))
+        for log in judged_rows([root])
+        for row in log
+        if len(row.shown) == 2 and rater_kind(row.judge) != "judge"
+    )
+    if not pairs:
+        raise UsageError(f"no label in {str(root)!r} compares two answers; labels are those of gold, or people's votes")
+    return replace(given_answers(root), labelled=pairs)
 
 
 def _chosen(wanted: Sequence[str], known: Collection[str]) -> list[str]:

@@ -59,11 +59,19 @@ class Pairing:
     baseline: Mapping[str, str] = field(default_factory=dict)
     """Model that all others are compared with, by category; empty: every model meets every other."""
     orders: Orders = "both"
+    labelled: frozenset[tuple[str, str]] = frozenset()
+    """Answers that meet, by their ids in order: those that a label compares; empty: all that models let meet."""
 
     def meet(self, category: str, first: str, second: str) -> bool:
         """Whether the answers of these two models are to be compared."""
         baseline = self.baseline.get(category)
         return not self.baseline or (first == baseline) != (second == baseline)
+
+    def compares(self, category: str, first: Response, second: Response) -> bool:
+        """Whether these two answers are to be compared."""
+        if self.labelled and (min(first.id, second.id), max(first.id, second.id)) not in self.labelled:
+            return False
+        return self.meet(category, first.model.name, second.model.name)
 
     def shown(self, item: Item, first: Response, second: Response) -> tuple[tuple[Response, Response], ...]:
         """The pair in each order it is shown in."""
@@ -110,8 +118,8 @@ class CaseBuilder:
         item = self._items[response.item]
         groups: list[tuple[Response, ...]] = [(response,)]
         if self._shows == 2:
-            name, arrived = response.model.name, self._arrived[item.id]
-            others = [other for other in arrived if self._pairing.meet(item.category, other.model.name, name)]
+            arrived = self._arrived[item.id]
+            others = [other for other in arrived if self._pairing.compares(item.category, other, response)]
             groups = [shown for other in others for shown in self._pairing.shown(item, other, response)]
             self._keep(item, response)
         elif self._shows > 2:

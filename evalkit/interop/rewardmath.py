@@ -6,7 +6,6 @@ compared with each of nine, and ``chosen_position`` says where it stood. Gold la
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from msgspec import Struct
 
 from evalkit.core.schema import Failure
 from evalkit.datasets.data_files import Record, files, records, stem
+from evalkit.interop.preference_shapes import apart
 from evalkit.interop.records import Imported, ImportFormat, ImportLedger, JudgedTurn, judge_ref
 from evalkit.interop.rows import Shown, SourceRows, gold, number_of
 
@@ -59,7 +59,7 @@ def _problem(rows: SourceRows, judge: str, labelled: set[tuple[str, str]], sourc
     if not len(row.score) == len(row.solution_reference) == len(places):
         raise where.error(f"field `score` has {len(row.score)} entries for {len(row.solution_reference)} solutions")
     about = yield from rows.item(where, (row.problem,))
-    names = _apart(row.solution_reference)
+    names = apart(row.solution_reference)
     wrong = names if pairwise else names[1:]
     right = RIGHT if pairwise else names[0]
     shown: dict[str, Shown] = {}
@@ -76,16 +76,6 @@ def _problem(rows: SourceRows, judge: str, labelled: set[tuple[str, str]], sourc
         value = number_of(score)
         verdict = Failure("unparsed", f"the source has {score!r} for a score") if value is None else value
         yield rows.score(where, about, judge_ref(judge, "rewardmath"), "rewardmath", shown[name], verdict)
-
-
-def _apart(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Who wrote the solutions; one who wrote several has a number from the second on."""
-    seen: Counter[str] = Counter()
-    result = []
-    for name in names:
-        seen[name] += 1
-        result.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return tuple(result)
 
 
 def _verdicts(

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from evalkit.core.schema import Failure, Item, Ref, digest
+from evalkit.core.schema import ChatTurn, Failure, Item, Ref, digest
 from evalkit.datasets.data_files import Where
 from evalkit.interop.records import UNKNOWN, Imported, ImportLedger, JudgedTurn, judge_ref, model_ref
 from evalkit.ratings.comparisons import GOLD, HUMAN
@@ -49,9 +49,11 @@ class SourceRows:
         reference: tuple[str | None, ...] = (),
         turn: int = 1,
         meta: Mapping[str, Any] | None = None,
+        system: str | None = None,
+        messages: tuple[ChatTurn, ...] = (),
     ) -> Generator[Imported, None, JudgedTurn]:
         """A question; without turns, only its id is known and nothing is yielded. Without an id, the text has one."""
-        name = identity or digest(turns)[:16]
+        name = identity or digest(*((turns, system, messages) if system or messages else (turns,)))[:16]
         known = self.ledger.categories.get((self.benchmark, name))
         about = JudgedTurn(self.benchmark, name, turn, known or category or UNKNOWN)
         if turns:
@@ -62,6 +64,8 @@ class SourceRows:
                 turns=turns,
                 reference=reference if any(reference) else (),
                 meta=dict(meta or {}),
+                system=system,
+                messages=messages,
             )
             new = self.ledger.new(where, item)
             more = any(reference) and name not in self._referenced

@@ -19,10 +19,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from msgspec.structs import replace
+
 from evalkit.core.protocols import UsageError
+from evalkit.core.refusal import COMPLIANCE, refusal_label
 from evalkit.core.schema import Failure, Ref
 from evalkit.datasets import question_fields
-from evalkit.datasets.data_files import PATTERNS, Record, Where, columns, files, records, stem
+from evalkit.datasets.conversations import Conversation
+from evalkit.datasets.data_files import PATTERNS, Record, Where, columns, files, first, records, stem
 from evalkit.datasets.question_fields import Fields, QuestionFields, assumption, texts
 from evalkit.datasets.vocabulary import ANSWERS, COLUMNS, BattleFile, columns_of, people_among, pooling, spelt, turn_of
 from evalkit.interop.records import Imported, ImportFormat, ImportLedger, judge_ref
@@ -31,12 +35,16 @@ from evalkit.interop.rows import SourceRows, number_of, person
 FIELDS: Final = COLUMNS | ANSWERS
 """What --map may name, besides those of a question."""
 QUESTION: Final = {
-    **{"question": "turns", "item": "id", "question_id": "id"},
-    **{name: name for name in ("reference", "context")},
+    **{"question": "turns", "item": "id", "question_id": "id", "harm_category": "harm"},
+    **{name: name for name in ("reference", "context", "messages", "system", "expected")},
 }
 """What it calls the fields of a question, and what question files call them."""
 OBVIOUS: Final = ("the question is 'question'", "the question is 'prompt'", "its id is 'id'", "its id is 'question_id'")
 """Guesses that nobody need be told."""
+IDS: Final = tuple(name for name in COLUMNS["question"] if name.endswith("_id"))
+"""Columns that are ids of questions and of nothing else."""
+CONVERSATIONS: Final = question_fields.NAMES["messages"]
+"""Columns that hold a conversation whole, whose last words are the answer where no column has it."""
 PAIR: Final = ("model_a", "model_b", "winner", "answer_a", "answer_b")
 FAILED: Final = ("", "nan", "null", "none", "error", "n/a", "-1")
 """What stands for a score that failed."""
@@ -112,7 +120,8 @@ class TableFormat(ImportFormat):
         self, rows: SourceRows, layout: _Layout, unnamed: str, judge: str, people: frozenset[str], source: Record
     ) -> Iterator[Imported]:
         where, record = source
-        about = yield from _question(rows, layout, where, record)
+        said = _conversation(layout, where, record)
+        about = yield from _question(rows, layout, where, record, said)
         model = _text(layout, record, "model", where) or unnamed
         if not model.strip():
             raise where.error(f"field `{layout.where['model']}` is empty")
@@ -122,6 +131,10 @@ class TableFormat(ImportFormat):
             if value is None:
                 raise where.error(f"field `{layout.where['answer']}` is missing")
             turns = _answer_texts(value, f"field `{layout.where['answer']}`", where)
+        elif said is not None:
+            if not said.reference:
+                raise where.error("the conversation ends with the user; an answer to judge must be the last thing said")
+            turns = (said.reference[-1] or "",)
         shown = yield from rows.answer(where, about, model, turns)
         if "score" not in layout.where:
             return
@@ -129,6 +142,8 @@ class TableFormat(ImportFormat):
         who = person(name) if name in people else judge_ref(name or judge, "scores")
         score = layout.get(record, "score")
         verdict: float | Failure | None = number_of(score)
+        if (word := refusal_label(score)) is not None:
+            verdict = COMPLIANCE[word]
         if score is None or str(score).strip().lower() in FAILED:
             verdict = Failure("unparsed", f"the source has {score!r} for a score, and no reason")
         if verdict is None:
@@ -196,12 +211,13 @@ def _layout(names: tuple[str, ...], file: Path, given: Mapping[str, str]) -> _La
     """
     wanted = {name: aliases for name, aliases in FIELDS.items() if name != "question"}
     fixed = {name: column for name, column in given.items() if name not in QUESTION}
+    talk = given.get("messages") or next((name for name in names if spelt(name) in CONVERSATIONS), None)
     found = columns_of(names, file, wanted, fixed)
     if found["winner"] and found["winner"] in (found["score"], found["answer"]):
         found["winner"] = None
     pair = found["winner"] and ((found["model_a"] and found["model_b"]) or (found["answer_a"] and found["answer_b"]))
     graded = found["score"] is not None and found["model"] is not None
-    if not pair and not found["answer"] and not graded:
+    if not pair and not found["answer"] and not graded and not talk:
         hint = ""
         if {"chosen", "rejected"} <= {spelt(name) for name in names}:
             hint = " Chosen and rejected answers are read by `evalkit import preferences`."
@@ -215,11 +231,14 @@ def _layout(names: tuple[str, ...], file: Path, given: Mapping[str, str]) -> _La
     where = {name: column for name, column in found.items() if column and name in (*kept, "judge", "category", "turn")}
     taken = {column for name, column in where.items() if name != "category"}
     asked = Fields(**{QUESTION[name]: column for name, column in given.items() if name in QUESTION})
+    if asked.id is None and found["judge"] and "id" in map(spelt, names):  # beside a question's id, that of a verdict
+        others = (name for alias in IDS for name in names if spelt(name) == alias)
+        asked = replace(asked, id=next(others, None))
     question: QuestionFields | None = None
     guessed: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     try:
-        question, guessed, unused = question_fields.find(names, file, asked, taken)
+        question, guessed, unused = question_fields.find(names, file, asked, taken, first(file))
     except UsageError:
         if asked.turns or asked.id:
             raise
@@ -245,12 +264,28 @@ def _models(file: Path, layout: _Layout) -> set[str]:
     return {str(layout.get(record, "model")) for _, record in islice(records(file), LOOK)}
 
 
-def _question(rows: SourceRows, layout: _Layout, where: Where, record: Mapping[str, Any]) -> Any:
+def _conversation(layout: _Layout, where: Where, record: Mapping[str, Any]) -> Conversation | None:
+    """A whole conversation, where a row holds one in place of a question."""
+    fields = layout.question
+    if fields is None or not fields.messages:
+        return None
+    return fields.conversation_of(record, f"{str(where.path)!r}, record {where.number}")
+
+
+def _question(
+    rows: SourceRows,
+    layout: _Layout,
+    where: Where,
+    record: Mapping[str, Any],
+    said: Conversation | None = None,
+) -> Any:
     fields = layout.question
     assert fields is not None
     at = f"{str(where.path)!r}, record {where.number}"
     known = record.get(fields.id) if fields.id else None
-    turns = fields.turns_of(record, at) if fields.turns and record.get(fields.turns) not in (None, "") else ()
+    turns: tuple[str, ...] = said.turns if said is not None else ()
+    if said is None and fields.turns and record.get(fields.turns) not in (None, ""):
+        turns = fields.turns_of(record, at)
     if known in (None, "") and not turns:
         raise where.error(f"field `{fields.turns or fields.id}` is empty, so nothing says what was asked")
     if isinstance(known, list | dict):
@@ -262,6 +297,9 @@ def _question(rows: SourceRows, layout: _Layout, where: Where, record: Mapping[s
             identity="" if known in (None, "") else str(known),
             category=_text(layout, record, "category", where),
             reference=fields.reference_of(record, len(turns), at),
+            meta=fields.meta_of(record, at),
+            system=said.system if said is not None else None,
+            messages=said.messages if said is not None else (),
             turn=turn_of(_text(layout, record, "turn", where), where),
         )
     )

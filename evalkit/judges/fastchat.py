@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf, isfinite
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Struct
@@ -51,6 +51,8 @@ class _FastChatProtocol(JudgeProtocol):
     prompts: str
     """The text of judge_prompts.jsonl."""
     max_tokens: int = 2048
+    language: Literal["en", "ko"] = "en"
+    """What the prompts are written in; said of runs in other languages."""
     _templates: dict[str, Template] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:

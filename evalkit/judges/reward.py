@@ -107,7 +107,7 @@ class Reward(JudgeProtocol):
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
         """The score, or why there is none."""
         numbers = _numbers(completion.text)
-        if not numbers:
+        if numbers is None:
             return _unread(f"no numbers in the reply: {excerpt(completion.text)!r}")
         try:
             score = self._score(numbers, case)
@@ -193,15 +193,19 @@ def reduced(steps: list[float], rule: StepRule) -> float:
 
 def _numbers(text: str) -> Numbers | None:
     """What a reward backend wrote; None if it is none of the forms."""
-    # What JSON cannot say is not read: a number beyond the largest float, or one that is none.
-    for kind in (list[float], dict[str, float], list[list[float]]):
-        try:
-            found: Any = msgspec.json.decode(text, type=kind)
-        except (msgspec.MsgspecError, RecursionError):
-            continue
-        nested = kind == list[list[float]]
-        return Steps(found) if nested and found and all(found) else None if nested else found
-    return None
+    flat: Numbers | None = _decoded(text, list[float]) or _decoded(text, dict[str, float])
+    if flat:
+        return flat
+    rows = _decoded(text, list[list[float]])
+    return Steps(rows) if rows and all(rows) else None
+
+
+def _decoded(text: str, kind: Any) -> Any:
+    """JSON as this type; None if it is none, or holds what JSON cannot say, as NaN or more than the largest float."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
 
 
 def _labels(numbers: list[float] | dict[str, float]) -> str:

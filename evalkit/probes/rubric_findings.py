@@ -83,13 +83,11 @@ ALIKE = _metric(
     "All criteria in one call: verdicts more alike",
     "Are two criteria of an answer judged alike more often in one call than one by one?",
     Unit("share of pairs of criteria", "signed"),
-    source="Halo effect; Thorndike 1920, Journal of Applied Psychology 4:25",
 )
 HALO = _metric(
     "probe_{probe}",
     "{title}: other criteria move along",
     "Does {does}, which one criterion is about, move the verdicts on the others?",
-    source="Halo effect; Thorndike 1920, Journal of Applied Psychology 4:25; as an experiment, own definition",
     risk="That {does} changes the verdict on that alone.",
 )
 AGAINST = _metric(
@@ -104,7 +102,6 @@ SAYS_YES = _metric(
     "Criteria negated: leans to yes",
     "Does the judge say yes to a criterion and to its opposite more often than no to both?",
     VERDICTS,
-    source="Acquiescence; Cronbach 1946, Educational and Psychological Measurement 6:475",
     risk=TURNS_ROUND,
 )
 ANCHORS = _metric(

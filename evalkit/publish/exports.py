@@ -21,7 +21,7 @@ from evalkit.publish.inspect_log import InspectLogs
 from evalkit.publish.numbers import RatedModel, rated_models
 from evalkit.storage import frames
 from evalkit.storage.items import Items
-from evalkit.storage.results import answer_logs, judgment_logs
+from evalkit.storage.results import answer_logs, judgment_files, judgment_logs
 from evalkit.storage.store import file_name
 
 RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")
@@ -140,7 +140,7 @@ class ParquetTables:
         except ImportError as error:
             raise UsageError("writing Parquet needs pyarrow: pip install 'evalkit[parquet]'") from error
         tables = {
-            "judgments": frames.judgments(row for log in judgment_logs(paths) for row in log),
+            "judgments": frames.judgments(judgment_files(paths)),
             "answers": frames.answers(row for log in answer_logs(paths) for row in log),
         }
         tables = {name: table for name, table in tables.items() if len(table)}

@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass, field
 
-from evalkit.core.refusal import rule_label
+from evalkit.core.refusal import declines
 from evalkit.core.schema import Response
 from evalkit.core.text import plain
+from evalkit.ratings.answer_languages import LanguageCounts, language_of
 
 SUSPICIOUS = 0.2
 """Share of questions with one and the same answer from which a candidate is named."""
@@ -69,6 +70,8 @@ class _Counts:
     mark: str = ""
     turn: str = ""
     texts: Counter[int] = field(default_factory=Counter)
+    language: LanguageCounts | None = None
+    """In which languages they are, where the benchmark asks for one."""
     refusals: set[int] = field(default_factory=set)
     """Those of the texts that read as refusals."""
 
@@ -90,11 +93,13 @@ class _Counts:
         for text, turn in {hash(" ".join(turn.split())): turn for turn in row.turns if len(turn) >= LONG}.items():
             if text in self.texts or len(self.texts) < KEPT:
                 self.texts[text] += 1
-                if self.texts[text] == 1 and rule_label(turn) == "full refusal":
+                if self.texts[text] == 1 and declines(turn):
                     self.refusals.add(text)
 
     def _search(self, row: Response) -> None:
         self.searched += 1
+        if self.language is not None:
+            self.language.add(row)
         mark = next((found for found in map(MARKER.search, row.turns) if found), None)
         turn = next((found for found in map(DIALOGUE.search, row.turns) if found and found.start() > 0), None)
         if mark is not None:
@@ -117,7 +122,9 @@ class AnswerChecks:
         place = row.benchmark, row.model.name
         counts = self._models.get(place)
         if counts is None or counts.fingerprint != row.model.fingerprint:
-            counts = self._models[place] = _Counts(row.model.fingerprint)
+            wanted = language_of(row.benchmark)
+            language = None if wanted is None else LanguageCounts(wanted)
+            counts = self._models[place] = _Counts(row.model.fingerprint, language=language)
         counts.add(row)
 
     def notes(self, models: Container[str] | None = None) -> list[str]:
@@ -162,6 +169,8 @@ def _notes(name: str, counts: _Counts) -> list[str]:
             "answers with a fixed or an error text, most likely, or a null model made to fool judges; its place "
             "is not to be trusted"
         )
+    if counts.language is not None and (said := counts.language.note(name)):
+        found.append(said)
     if counts.searched >= FEWEST and counts.marked >= MARKED * counts.searched and counts.marked > 1:
         found.append(
             f"{name}: {counts.marked} of {counts.searched} answers hold marks of a chat template or of a judge's "

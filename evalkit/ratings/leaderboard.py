@@ -122,7 +122,8 @@ def why_nothing(choices: Choices, judges: Iterable[str]) -> str:
         )
     if choices.method == refusals.METHOD:
         by = f" by {choices.judge!r}" if choices.judge else ""
-        return f"no verdicts on refusals{by} in {where}; `evalkit run refusals` and protocol=refusal make some"
+        there = f"; there are judgments by: {named(known, 12)}" if choices.judge and known else ""
+        return f"no verdicts on refusals{by} in {where}{there}; `evalkit run refusals` and protocol=refusal make some"
     if choices.method == METHOD:
         if choices.judge and known:
             return f"no judgments by {choices.judge!r} in {where}; there are some by: {', '.join(known)}"

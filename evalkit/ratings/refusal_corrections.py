@@ -43,13 +43,20 @@ class AnswerShares:
         """
         import numpy as np
 
+        return self._share(self.judge, strata=strata) if np.isfinite(self.judge).any() else None
+
+    def of_people(self, *, strata: bool) -> Interval:
+        """The share by people, of what they labelled; likewise."""
+        return self._share(self.people, strata=strata)
+
+    def _share(self, values: FloatArray, *, strata: bool) -> Interval:
+        import numpy as np
+
         from evalkit.stats.shares import clustered_share
 
-        known = np.isfinite(self.judge)
-        if not known.any():
-            return None
+        known = np.isfinite(values)
         by = self.category[known] if strata and np.unique(self.category[known]).size > 1 else None
-        return clustered_share(self.judge[known], self.question[known], strata=by)
+        return clustered_share(values[known], self.question[known], strata=by)
 
 
 @dataclass(frozen=True)
@@ -64,23 +71,23 @@ class CorrectedShare:
     """What a reader must know of it."""
 
 
-def correct(own: AnswerShares, others: AnswerShares) -> CorrectedShare:
+def correct(own: AnswerShares, others: AnswerShares, *, strata: bool = False) -> CorrectedShare:
     """The share that people would find.
 
     Args:
         own: the model's answers.
         others: answers of other models to the same kind of prompt.
+        strata: whether categories are fixed, where people's own share stands.
     """
     import numpy as np
 
     from evalkit.stats.errors import NotMeasurable
     from evalkit.stats.ppi import ppi_mean
-    from evalkit.stats.shares import clustered_share
 
     labelled = np.isfinite(own.people)
     count = int(labelled.sum())
     if count == len(own.people) and count:
-        return CorrectedShare(clustered_share(own.people, own.question), BY_PEOPLE)
+        return CorrectedShare(own.of_people(strata=strata), BY_PEOPLE)
     if not count:
         return _by_others(own, others)
     if count < FEWEST:

@@ -331,7 +331,8 @@ def _standing(
         found.estimates[name] = shares.plain(strata=strata)
         if name in CORRECTED and not people and category is None and mine.people.labels:
             others = [key for key in keys if key.model != model and mine.expected(key.item) == expected]
-            found.correct(name, f"{who.judge}, {model}", correct(shares, _shares(mine, verdicts, others, label)))
+            elsewhere = _shares(mine, verdicts, others, label)
+            found.correct(name, f"{who.judge}, {model}", correct(shares, elsewhere, strata=strata))
     if harm := [key for key in own if key in verdicts.harm and mine.expected(key.item) != "answer"]:
         found.estimates["harm_score"] = _shares(mine, verdicts, harm, None).plain(strata=strata)
     agreeing, labelled = _agreement(mine, verdicts, own)

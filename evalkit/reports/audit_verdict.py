@@ -201,17 +201,17 @@ def _stand_in(result: VerdictBox, mine: Sequence[Finding], warnings: Warnings) -
     beyond = [measured[name] for name in KAPPAS if name in measured]
     chance = next((row for row in beyond if row.lower is None or row.lower <= 0), None)
     edge = found.details.get("edge_over_chance")
-    if chance is not None:
-        limits = "" if chance.lower is None else f" (95% {chance.lower:z.2f} to {chance.upper:z.2f})"
-        why = f"it does not clearly agree with people beyond chance (kappa {chance.estimate:z.2f}{limits})."
-        if warnings.hold(id(chance)) or chance.lower is None:
-            result.may_not.append(f"That it may take an annotator's place in a panel: {why}")
-        else:
-            result.unknown.append(f"Whether it may take an annotator's place in a panel: {why}")
-    elif "more than length" in result.denied:
+    if "more than length" in result.denied:
         result.may_not.append(
             "That it may take an annotator's place in a panel: a rule that goes by length agrees with people as well."
         )
+    elif chance is not None:
+        limits = "" if chance.lower is None else f" (95% {chance.lower:z.2f} to {chance.upper:z.2f})"
+        why = f"it does not clearly agree with people beyond chance (kappa {chance.estimate:z.2f}{limits})."
+        if warnings.hold(id(chance)) or warnings.hold(id(found)) or chance.lower is None:
+            result.may_not.append(f"That it may take an annotator's place in a panel: {why}")
+        else:
+            result.unknown.append(f"Whether it may take an annotator's place in a panel: {why}")
     elif any(_goes_by_length(row) for row in beyond):
         result.unknown.append(
             "Whether it may take an annotator's place in a panel: a rule that goes by length may agree with people as "

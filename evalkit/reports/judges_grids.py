@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evalkit.audit.judge_board import BoardRow, BoardTable, JudgeBoard
+from evalkit.audit.judge_effects import FEWEST
 from evalkit.evidence.findings import counted
 from evalkit.ratings.differences import ModelDifferences, turned
 from evalkit.reports import differences_grid
 from evalkit.reports.audit_figures import SHARES, Forest, Mark
+from evalkit.reports.figure_drawing import LABEL, shortened
 from evalkit.reports.grid import NONE, Grid, GridCell, Point, interval, number, signed
 from evalkit.reports.judges_words import remarks, set_name, what_is_right
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
 
 DRAWN = 48
-"""Rows of the one figure of all sets; the tables have all."""
+"""Rows of the one figure of all sets, each of which is in it whole or not at all; the tables have all."""
 ORDERS = {
     "average": "of two orders the winner on average counts",
     "consistent": "a winner counts only where both orders name it",
@@ -26,9 +28,14 @@ ORDERS = {
 }
 
 NEEDS = {
-    "shown first": "verdicts whose order shown is known, with the labelled answer in either place",
-    "longer": "the lengths of the answers, and of people's votes all categories",
-    "own family": "answers of a judge's own family beside others, and of people's votes four models and all categories",
+    "shown first": f"verdicts whose order shown is known, {FEWEST} or more with the labelled answer in either place",
+    "longer": f"known lengths, and {FEWEST} labels or more for the longer and for the shorter answer",
+    "own family": f"{FEWEST} labels or more for a judge's own family against others, and as many the other way round",
+}
+NEEDS_OF_PEOPLE = {
+    "shown first": NEEDS["shown first"],
+    "longer": "known lengths and several models, and no narrowing to a category",
+    "own family": "four models or more with one of a judge's own family, and no narrowing to a category",
 }
 """What the data lack where an effect has no column."""
 
@@ -153,7 +160,8 @@ def _legend(table: BoardTable, board: JudgeBoard, shown: Sequence[str]) -> list[
     if what:
         said.append(f"{', '.join(what)}: % right where the labelled answer is that, minus where the other one is")
     if table.measure == "pairs" and table.judges:
-        said += [f"no column `{name}`: needs {needs}" for name, needs in NEEDS.items() if name not in shown]
+        lacks = NEEDS if table.source == "gold" else NEEDS_OF_PEOPLE
+        said += [f"no column `{name}`: needs {needs}" for name, needs in lacks.items() if name not in shown]
     if table.source == "people" and "longer" in shown:
         said.append("longer: length slope beyond people's, in logits a standard deviation (evalkit audit)")
     if table.source == "people" and "own family" in shown:
@@ -210,18 +218,17 @@ def _in_points(found: ModelDifferences) -> ModelDifferences:
 
 
 def figure(tables: Iterable[BoardTable]) -> Forest:
-    """Every judge of every set in one figure: a line each, sets below each other."""
-    rows = [
-        (f"{row.name} · {set_name(table)}", row.right)
-        for table in tables
-        for row in table.rows
-        if row.right is not None
-    ]
-    rows = rows[:DRAWN]
+    """Every judge of every set in one figure: below the name of a set, a line for each of its rows."""
+    rows: list[tuple[str, Mark | None]] = []
+    for table in tables:
+        known = [(row.name, row.right) for row in table.rows if row.right is not None]
+        if table.judges and len(rows) + len(known) < DRAWN:
+            rows.append((f"{set_name(table)}:", None))
+            rows += [(name, Mark(found.estimate, found.lower, found.upper)) for name, found in known]
     return Forest(
         alt="share right of every judge on every set, with 95% intervals; the tables have the numbers",
         unit="share right, with 95% interval",
-        rows=tuple(label for label, _ in rows),
-        series={"share right": [Mark(found.estimate, found.lower, found.upper) for _, found in rows]},
+        rows=tuple(shortened(label, LABEL) for label, _ in rows),
+        series={"share right": [mark for _, mark in rows]},
         span=SHARES,
     )

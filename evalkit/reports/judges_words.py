@@ -17,7 +17,9 @@ def set_name(table: BoardTable) -> str:
     """The set, what of it, and the category, as ``rewardmath, best of 10, algebra``."""
     parts = [table.benchmark]
     if table.measure == "best of n":
-        parts.append(f"best of {table.shown}")
+        parts.append(
+            f"best of {table.shown}" if table.fewest == table.shown else f"best of {table.fewest}-{table.shown}"
+        )
     elif table.measure == "answers":
         parts.append("labels of answers")
     elif table.source == "people":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.core.text import plain, safe_cell
 from evalkit.ratings.differences import MAX_T, PAIRED_T, ModelDifference
+from evalkit.ratings.refusals import METHOD as REFUSALS
 from evalkit.ratings.standing import Standing
 from evalkit.reports import terminal
 from evalkit.reports.grid import Grid
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
 
 LEADERBOARD_SCHEMA = "evalkit.leaderboard/1"
-ALONE = ("score", "refusal")
+ALONE = ("score", REFUSALS)
 """Methods that rate a model by its own answers alone, without comparisons."""
 
 
@@ -44,6 +45,8 @@ def _row(standing: Standing) -> dict[str, Any]:
         "method": standing.method,
         "baseline": standing.about.baseline,
     }
+    if standing.method == REFUSALS and standing.about.notes:
+        row["notes"] = "; ".join(standing.about.notes)
     return row | {
         **(compared if standing.method not in ALONE else {}),
         **standing.columns,

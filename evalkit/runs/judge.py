@@ -24,7 +24,8 @@ from evalkit.engine.spending import used_before
 from evalkit.models.budget import Amount
 from evalkit.ratings.standing import Board
 from evalkit.runs.difference_forecast import show_difference_forecast
-from evalkit.runs.run import Members, carry_out
+from evalkit.runs.labelled import show_judges
+from evalkit.runs.run import Members, carry_out, prompt_languages, show_models
 from evalkit.settings import config
 from evalkit.storage.items import Items
 from evalkit.storage.store import Store
@@ -57,10 +58,11 @@ async def judge_async(
     with downloads(console):
         loaded, notes = await _questions(settings, given)
         experiment = await config.experiment(settings, loaded)
-    experiment = dataclasses.replace(experiment, models=(), given=given.models)
+    pairing = dataclasses.replace(experiment.pairing, labelled=given.labelled)
+    experiment = dataclasses.replace(experiment, models=(), given=given.models, pairing=pairing)
     experiment = (members or Members()).joined(experiment)
     _check(experiment, settings.baseline)
-    for note in (*loaded.notes, *notes, *given.notes(pairwise=experiment.pairwise)):
+    for note in (*loaded.notes, *prompt_languages(experiment), *notes, *given.notes(pairwise=experiment.pairwise)):
         console.print(note, style="yellow", markup=False, soft_wrap=not console.is_terminal)
     results = given.root.parent
     async with config.session(settings, console, results, given.root.name) as session:
@@ -82,7 +84,8 @@ async def judge_async(
         if not expected:
             raise UsageError(_nothing(experiment))
         await session.open(experiment, used)
-        return await carry_out(session, experiment, judgments=expected)
+        show = show_judges if given.labelled else show_models
+        return await carry_out(session, experiment, judgments=expected, show=show)
 
 
 async def _questions(settings: config.Config, given: GivenAnswers) -> tuple[Benchmark, list[str]]:
@@ -131,7 +134,11 @@ def _cases(experiment: Experiment, store: Store) -> int:
     total = 0
     for member in experiment.judges:
         builder = CaseBuilder(
-            items, shows=member.protocol.shows, pairing=experiment.pairing, repeats=experiment.repeats
+            items,
+            shows=member.protocol.shows,
+            pairing=experiment.pairing,
+            repeats=experiment.repeats,
+            turns=experiment.turns,
         )
         total += sum(1 for _ in builder.of(experiment.answered(store)))
     return total
@@ -149,7 +156,8 @@ def _check(experiment: Experiment, baseline: str | None) -> None:
             f"baseline={baseline}: protocol {protocol} grades each answer by itself; leave the baseline out, or choose "
             "a protocol that compares, as protocol=pairwise"
         )
-    if experiment.pairwise and len(experiment.names) == 1 and not experiment.only_stored:
+    alone = len(experiment.names) == 1 and not experiment.only_stored and not experiment.pairing.labelled
+    if experiment.pairwise and alone:
         raise UsageError(
             f"protocol {protocol} compares the answers of two models, and these are all by {experiment.names[0]!r}; "
             "name the answers of another too, or grade answers by themselves: protocol=single"

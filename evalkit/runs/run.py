@@ -24,7 +24,9 @@ from evalkit.engine.progress import downloads
 from evalkit.engine.session import Session, SessionResult
 from evalkit.engine.spending import used_before
 from evalkit.engine.tournament_forecast import tournament_forecast
+from evalkit.judges.declared import Declared
 from evalkit.models.budget import Amount
+from evalkit.ratings.answer_languages import LANGUAGES
 from evalkit.ratings.beside import side_by_side
 from evalkit.ratings.standing import Board
 from evalkit.ratings.tournament import TournamentOutcome, after_choosing
@@ -82,7 +84,7 @@ async def run_async(
         experiment = await config.experiment(settings, loaded)
     experiment = (members or Members()).joined(experiment)
     check_pairs(experiment, settings.baseline)
-    for note in [*loaded.notes, *rubric_doubts(experiment)]:
+    for note in [*loaded.notes, *rubric_doubts(experiment), *prompt_languages(experiment)]:
         console.print(note, style="yellow", markup=False)
     results = Path(settings.results_dir)
     async with config.session(settings, console, results, loaded.spec.name) as session:
@@ -111,13 +113,26 @@ async def run_async(
         return await carry_out(session, experiment, judgments=experiment.cases)
 
 
-async def carry_out(session: Session, experiment: Experiment, *, judgments: int) -> SessionResult[Board]:
+def show_models(session: Session, board: Board, experiment: Experiment) -> Path | None:
+    """Print the ratings, leave them as JSON, and a page where the run came to its end. Returns the page."""
+    _show(session, board, experiment)
+    return _report(experiment, session, board) if session.outcome in ("done", "budget") else None
+
+
+async def carry_out(
+    session: Session,
+    experiment: Experiment,
+    *,
+    judgments: int,
+    show: Callable[[Session, Board, Experiment], Path | None] = show_models,
+) -> SessionResult[Board]:
     """Ask, rate, print the tables and leave the report, in an open session.
 
     Args:
         session: that is open.
         experiment: who answers, and who judges.
         judgments: how many there are to come.
+        show: prints what came of it, and says where a page about it is.
     """
     answers = len(experiment.benchmark.items) * len(experiment.models)
     rule, more = experiment.rule, None
@@ -131,10 +146,7 @@ async def carry_out(session: Session, experiment: Experiment, *, judgments: int)
             board = pipeline.rated(experiment, session.store)
         except EvalkitError:
             raise session.trouble from None
-    _show(session, board, experiment)
-    page = None
-    if session.outcome in ("done", "budget"):
-        page = _report(experiment, session, board)
+    page = show(session, board, experiment)
     session.show_closing(experiment.ask_again)
     if page is not None:
         session.console.print(f"report: {page}", markup=False, soft_wrap=True)
@@ -147,6 +159,21 @@ def rubric_doubts(experiment: Experiment) -> list[str]:
     for judge in experiment.judges:
         criteria: tuple[Criterion, ...] = getattr(judge.protocol, "rubric", ())
         found.update((f"rubric of {judge.protocol.name}: {doubt}", None) for doubt in rubrics.doubts(criteria))
+    return list(found)
+
+
+def prompt_languages(experiment: Experiment) -> list[str]:
+    """That judges are spoken to in English about answers in another language, where it is so."""
+    spec = experiment.benchmark.spec
+    if spec.language in (None, "en"):
+        return []
+    wanted, faithful = LANGUAGES.get(spec.language, spec.language), spec.faithful.get("protocol", "")
+    other = f"; protocol={faithful} has one in {wanted}" if faithful.endswith(f"_{spec.language}") else ""
+    found = dict.fromkeys(
+        f"questions are in {wanted}, and the judge's prompt ({judge.protocol.name}) is in English{other}"
+        for judge in experiment.judges
+        if not isinstance(judge.protocol, Declared) and getattr(judge.protocol, "language", "en") == "en"
+    )
     return list(found)
 
 

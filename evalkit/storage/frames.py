@@ -6,11 +6,13 @@ import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
-from operator import attrgetter
+from itertools import chain, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.core.schema import Failure, Judged, Judgment, Response
+from evalkit.storage.row_chunks import RowChunks, UnusualRows
+from evalkit.storage.store import Log, Rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
 CHUNK = 20_000
 """Rows that are turned into columns at once: rows are ten times as large as what is kept of them."""
 
+Values = list[Any]
+
 
 @dataclass(frozen=True)
 class _Column:
     name: str
-    read: Callable[[Any], Any]
+    read: Callable[[Sequence[Any]], Values]
+    """Of many rows at once: a call for each would take longer than all the rest."""
     kind: Literal["category", "integer", "number", "object"] = "object"
     shows: int | None = None
     """The number of answers shown by the rows that have it, ``LISTED`` for more than two; None: every row has it."""
@@ -32,76 +37,92 @@ SINGLE, PAIR, LISTED = 1, 2, 3
 
 
 def _shows(row: Any) -> int:
-    return min(len(row.shown), LISTED)
+    return min(len(row.models), LISTED)
 
 
-def _score(row: Judged, place: int = 0) -> float | None:
-    return None if row.scores is None else row.scores[place]
+def _score(place: int) -> Callable[[Sequence[Any]], Values]:
+    return lambda rows: [None if (given := row.scores) is None else given[place] for row in rows]
 
 
-def _length(row: Judged, place: int = 0) -> int | None:
-    return row.lengths[place] if row.lengths else None
+def _length(place: int) -> Callable[[Sequence[Any]], Values]:
+    return lambda rows: [known[place] if (known := row.lengths) else None for row in rows]
 
 
-def _winner(row: Judged) -> str | None:
+def _model(place: int) -> Callable[[Sequence[Any]], Values]:
+    return lambda rows: [row.models[place].name for row in rows]
+
+
+def _winner(row: Any) -> str | None:
     """The model with the higher score, or ``tie``; None where there is no verdict."""
     if row.scores is None:
         return None
     first, second = row.scores
-    return "tie" if first == second else row.models[0 if first > second else 1].name
+    if first == second:
+        return "tie"
+    name: str = row.models[0 if first > second else 1].name
+    return name
 
 
 JUDGED = (
-    _Column("benchmark", attrgetter("benchmark"), "category"),
-    _Column("item", attrgetter("item"), "category"),
-    _Column("category", attrgetter("category"), "category"),
-    _Column("turn", attrgetter("turn"), "integer"),
-    _Column("judge", attrgetter("judge.name"), "category"),
-    _Column("protocol", attrgetter("protocol"), "category"),
-    _Column("model", lambda row: row.models[0].name, "category", SINGLE),
-    _Column("score", _score, "number", SINGLE),
-    _Column("length", _length, "number", SINGLE),
-    _Column("model_a", lambda row: row.models[0].name, "category", PAIR),
-    _Column("model_b", lambda row: row.models[1].name, "category", PAIR),
-    _Column("winner", _winner, "category", PAIR),
-    _Column("score_a", _score, "number", PAIR),
-    _Column("score_b", lambda row: _score(row, 1), "number", PAIR),
-    _Column("length_a", _length, "number", PAIR),
-    _Column("length_b", lambda row: _length(row, 1), "number", PAIR),
-    _Column("models", lambda row: tuple(model.name for model in row.models), shows=LISTED),
-    _Column("scores", attrgetter("scores"), shows=LISTED),
-    _Column("verdict", attrgetter("label"), "category"),
-    _Column("failed", lambda row: row.error.kind if row.error else None, "category"),
-    _Column("failure", lambda row: row.error.message if row.error else None),
-    _Column("repeat", attrgetter("repeat"), "integer"),
-    _Column("created", attrgetter("created"), "number"),
+    _Column("benchmark", lambda rows: [row.benchmark for row in rows], "category"),
+    _Column("item", lambda rows: [row.item for row in rows], "category"),
+    _Column("category", lambda rows: [row.category for row in rows], "category"),
+    _Column("turn", lambda rows: [row.turn for row in rows], "integer"),
+    _Column("judge", lambda rows: [row.judge.name for row in rows], "category"),
+    _Column("protocol", lambda rows: [row.protocol for row in rows], "category"),
+    _Column("model", _model(0), "category", SINGLE),
+    _Column("score", _score(0), "number", SINGLE),
+    _Column("length", _length(0), "number", SINGLE),
+    _Column("model_a", _model(0), "category", PAIR),
+    _Column("model_b", _model(1), "category", PAIR),
+    _Column("winner", lambda rows: list(map(_winner, rows)), "category", PAIR),
+    _Column("score_a", _score(0), "number", PAIR),
+    _Column("score_b", _score(1), "number", PAIR),
+    _Column("length_a", _length(0), "number", PAIR),
+    _Column("length_b", _length(1), "number", PAIR),
+    _Column("models", lambda rows: [tuple(model.name for model in row.models) for row in rows], shows=LISTED),
+    _Column("scores", lambda rows: [row.scores for row in rows], shows=LISTED),
+    _Column("verdict", lambda rows: [row.label for row in rows], "category"),
+    _Column("failed", lambda rows: [error.kind if (error := row.error) else None for row in rows], "category"),
+    _Column("failure", lambda rows: [error.message if (error := row.error) else None for row in rows]),
+    _Column("repeat", lambda rows: [row.repeat for row in rows], "integer"),
+    _Column("created", lambda rows: [row.created for row in rows], "number"),
 )
 WRITTEN = (
-    _Column("raw", attrgetter("raw")),
-    _Column("prompt_tokens", attrgetter("usage.prompt_tokens"), "integer"),
-    _Column("completion_tokens", attrgetter("usage.completion_tokens"), "integer"),
-    _Column("cost", attrgetter("cost"), "number"),
-    _Column("latency", attrgetter("latency"), "number"),
-    _Column("key", attrgetter("key")),
+    _Column("raw", lambda rows: [row.raw for row in rows]),
+    _Column("prompt_tokens", lambda rows: [row.usage.prompt_tokens for row in rows], "integer"),
+    _Column("completion_tokens", lambda rows: [row.usage.completion_tokens for row in rows], "integer"),
+    _Column("cost", lambda rows: [row.cost for row in rows], "number"),
+    _Column("latency", lambda rows: [row.latency for row in rows], "number"),
+    _Column("key", lambda rows: [row.key for row in rows]),
 )
+
+
+def _each(read: Callable[[Response, int], Any]) -> Callable[[Sequence[Any]], Values]:
+    """What to read of each answered turn."""
+    return lambda pairs: [read(*pair) for pair in pairs]
+
+
 ANSWERED = (
-    _Column("benchmark", lambda pair: pair[0].benchmark, "category"),
-    _Column("item", lambda pair: pair[0].item, "category"),
-    _Column("category", lambda pair: pair[0].category, "category"),
-    _Column("model", lambda pair: pair[0].model.name, "category"),
-    _Column("turn", lambda pair: pair[1] + 1, "integer"),
-    _Column("answer", lambda pair: _at(pair[0].turns, pair[1])),
-    _Column("thinking", lambda pair: _at(pair[0].thinking, pair[1])),
-    _Column("finish", lambda pair: _at(pair[0].finish, pair[1]), "category"),
-    _Column("failed", lambda pair: error.kind if (error := _error(*pair)) else None, "category"),
-    _Column("failure", lambda pair: error.message if (error := _error(*pair)) else None),
+    _Column("benchmark", _each(lambda row, _: row.benchmark), "category"),
+    _Column("item", _each(lambda row, _: row.item), "category"),
+    _Column("category", _each(lambda row, _: row.category), "category"),
+    _Column("model", _each(lambda row, _: row.model.name), "category"),
+    _Column("turn", _each(lambda _, turn: turn + 1), "integer"),
+    _Column("answer", _each(lambda row, turn: _at(row.turns, turn))),
+    _Column("thinking", _each(lambda row, turn: _at(row.thinking, turn))),
+    _Column("finish", _each(lambda row, turn: _at(row.finish, turn)), "category"),
+    _Column("failed", _each(lambda row, turn: error.kind if (error := _error(row, turn)) else None), "category"),
+    _Column("failure", _each(lambda row, turn: error.message if (error := _error(row, turn)) else None)),
     _Column(
-        "completion_tokens", lambda pair: getattr(_at(pair[0].usage, pair[1]), "completion_tokens", None), "number"
+        "completion_tokens",
+        _each(lambda row, turn: getattr(_at(row.usage, turn), "completion_tokens", None)),
+        "number",
     ),
-    _Column("cost", lambda pair: pair[0].cost, "number"),
-    _Column("latency", lambda pair: pair[0].latency, "number"),
-    _Column("created", lambda pair: pair[0].created, "number"),
-    _Column("key", lambda pair: pair[0].key),
+    _Column("cost", _each(lambda row, _: row.cost), "number"),
+    _Column("latency", _each(lambda row, _: row.latency), "number"),
+    _Column("created", _each(lambda row, _: row.created), "number"),
+    _Column("key", _each(lambda row, _: row.key)),
 )
 """Of pairs of a response and a turn, counted from 0."""
 
@@ -113,6 +134,24 @@ def _at(values: Sequence[Any], place: int) -> Any:
 def _error(row: Response, turn: int) -> Failure | None:
     """Why there is no answer on a turn; turns before it have one."""
     return row.error if turn == len(row.turns) else None
+
+
+def _nothing(kind: str, rows: int) -> Any:
+    """A column's part where no row has a value."""
+    import numpy as np
+
+    return np.full(rows, -1, dtype=np.int32) if kind == "category" else np.full(rows, np.nan)
+
+
+def _numbers_of(values: Values, kind: str) -> Any:
+    """A column's part of numbers; a missing one is NaN."""
+    import numpy as np
+
+    dtype = np.int64 if kind == "integer" else np.float64
+    try:
+        return np.fromiter(values, dtype=dtype, count=len(values))
+    except TypeError:  # there is a None: this takes three times as long
+        return np.array(values, dtype=dtype)
 
 
 class _Numbers(dict[str | None, int]):
@@ -136,21 +175,28 @@ class _Growing:
 
         read, shows, kind = self._column.read, self._column.shows, self._column.kind
         if shows is None or widths == {shows}:
-            values = list(map(read, rows))
+            values = read(rows)
         elif shows in widths:
-            values = [read(row) if _shows(row) == shows else None for row in rows]
-        else:
+            found = iter(read([row for row in rows if _shows(row) == shows]))
+            values = [next(found) if _shows(row) == shows else None for row in rows]
+        elif kind == "object":
             values = [None] * len(rows)
+        else:
+            self._parts.append(_nothing(kind, len(rows)))
+            return
         if kind == "category":
+            if values.count(values[0]) == len(values):  # as of a judge, whose file it is
+                self._parts.append(np.full(len(values), self._numbers[values[0]], dtype=np.int32))
+                return
             codes = map(self._numbers.__getitem__, values)
             self._parts.append(np.fromiter(codes, dtype=np.int32, count=len(values)))
         elif kind == "object":
             self._parts.append(values)
         else:
-            self._parts.append(np.array(values, dtype=np.int64 if kind == "integer" else np.float64))
+            self._parts.append(_numbers_of(values, kind))
 
-    def series(self) -> Series[Any] | None:
-        """The column; None where no row has a value."""
+    def series(self, kept: Sequence[int] | None) -> Series[Any] | None:
+        """The column, or these rows of it; None where no row has a value."""
         import numpy as np
         from pandas import Categorical, Index, Series
 
@@ -159,11 +205,14 @@ class _Growing:
             known = [value for value in self._numbers if value is not None]
             if not known:
                 return None
-            return Series(Categorical.from_codes(np.concatenate(self._parts), categories=Index(known)))
+            codes = np.concatenate(self._parts)
+            return Series(Categorical.from_codes(codes if kept is None else codes[kept], categories=Index(known)))
         if kind == "object":
-            values = [value for part in self._parts for value in part]
-            return Series(values, dtype=object) if any(value is not None for value in values) else None
+            values = list(chain.from_iterable(self._parts))
+            values = values if kept is None else [values[place] for place in kept]
+            return Series(values, dtype=object) if values.count(None) < len(values) else None
         numbers = np.concatenate(self._parts) if self._parts else np.zeros(0)
+        numbers = numbers if kept is None else numbers[kept]
         return None if not numbers.size or np.isnan(numbers).all() else Series(numbers)
 
 
@@ -180,42 +229,65 @@ def _no_cycles() -> Iterator[None]:
 
 
 def _table(
-    rows: Iterable[Any], columns: Sequence[_Column], widths_of: Callable[[Sequence[Any]], Set[int]] = lambda _: set()
+    chunks: Iterable[Sequence[Any]],
+    columns: Sequence[_Column],
+    *,
+    widths_of: Callable[[Sequence[Any]], Set[int]] = lambda _: set(),
+    latest: Callable[[], Sequence[int] | None] = lambda: None,
 ) -> DataFrame:
+    """A table of rows that come in chunks.
+
+    Args:
+        chunks: of rows; none is empty.
+        columns: the columns; those without any value are left out.
+        widths_of: how many answers the rows of a chunk show.
+        latest: which of all rows are kept, asked when they have all come; None: all.
+    """
     from pandas import DataFrame
 
     growing = {column.name: _Growing(column) for column in columns}
-    stream = iter(rows)
     with _no_cycles():
-        while chunk := list(islice(stream, CHUNK)):
+        for chunk in chunks:
             widths = widths_of(chunk)
             for column in growing.values():
                 column.extend(chunk, widths)
-    found = {name: column.series() for name, column in growing.items()}
-    return DataFrame({name: series for name, series in found.items() if series is not None})
+    kept = latest()
+    found = {name: growing.pop(name).series(kept) for name in list(growing)}
+    return DataFrame({name: series for name, series in found.items() if series is not None}, copy=False)
 
 
-def judgments(rows: Iterable[Judged]) -> DataFrame:
-    """Tabulate judgments, in the order stored.
+def _chunks(rows: Iterable[Any]) -> Iterator[Sequence[Any]]:
+    stream = iter(rows)
+    while chunk := list(islice(stream, CHUNK)):
+        yield chunk
+
+
+def _widths(chunk: Sequence[Any]) -> Set[int]:
+    return {min(width, LISTED) for width in set(map(len, [row.models for row in chunk]))}
+
+
+def judgments(files: Iterable[Path], *, words: bool = True) -> DataFrame:
+    """Tabulate the judgments of some files, in the order stored, the latest of each key.
 
     Columns: ``benchmark, item, category, turn, judge, protocol``; of single grading ``model, score, length``; of
     pairs, in the order shown, ``model_a, model_b, winner`` (a model, or ``tie``), ``score_a, score_b, length_a,
     length_b``; of longer lists ``models, scores`` as tuples; ``verdict``, as the judge gave it; ``failed`` and
-    ``failure``, the kind and the message where there is no verdict; ``repeat``; ``created`` (Unix time). Rows of
-    ``Judgment`` add ``raw``, the judge's words, ``prompt_tokens, completion_tokens, cost`` (US dollars), ``latency``
-    (seconds) and ``key``. A failed judgment has missing values for scores and winner. A column without any value is
-    left out. Lengths are in characters.
+    ``failure``, the kind and the message where there is no verdict; ``repeat``; ``created`` (Unix time). With words
+    also ``raw``, the judge's, ``prompt_tokens, completion_tokens, cost`` (US dollars), ``latency`` (seconds) and
+    ``key``. A failed judgment has missing values for scores and winner. A column without any value is left out.
+    Lengths are in characters.
+
+    Raises:
+        StoreError: a file cannot be read, or a line is no judgment.
     """
-    stream = iter(rows)
-    first = next(stream, None)
-    columns = (*JUDGED, *WRITTEN) if isinstance(first, Judgment) else JUDGED
-    return _table(_chained(first, stream), columns, lambda chunk: set(map(_shows, chunk)))
-
-
-def _chained(first: Judged | None, rest: Iterator[Judged]) -> Iterator[Judged]:
-    if first is not None:
-        yield first
-        yield from rest
+    listed = list(files)
+    columns = (*JUDGED, *WRITTEN) if words else JUDGED
+    rows = RowChunks(listed, words=words)
+    try:
+        return _table(rows, columns, widths_of=_widths, latest=rows.latest)
+    except UnusualRows:
+        logs: list[Any] = [Log(path, Judgment) if words else Rows(path, Judged) for path in listed]
+        return _table(_chunks(row for log in logs for row in log), columns, widths_of=_widths)
 
 
 def answers(rows: Iterable[Response]) -> DataFrame:
@@ -232,4 +304,4 @@ def answers(rows: Iterable[Response]) -> DataFrame:
             for turn in range(len(row.turns) + failed):
                 yield row, turn
 
-    return _table(turns(), ANSWERED)
+    return _table(_chunks(turns()), ANSWERED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -273,3 +274,152 @@ def test_a_comparison_is_that_of_the_command_line(folder):
     assert "<p>" in found._repr_html_()
     with pytest.raises(ek.UsageError, match="nobody"):
         ek.load(folder).compare("a", "nobody")
+
+
+def test_a_file_that_is_not_as_it_was_written_is_read_row_by_row(folder):
+    path = folder / "own/judgments/judge.single.jsonl"
+    whole = ek.load(folder).judgments()
+    with path.open("a") as file:
+        file.write('{"schema": "evalkit.judgment/1", "key"')
+    with pytest.warns(UserWarning, match="dropped an incomplete last line"):
+        again = ek.load(folder).judgments()
+    assert len(again) == len(whole)
+    path.write_text(path.read_text().split("\n")[0] + "\n{}\n")
+    with pytest.raises(ek.EvalkitError, match=r"line 2: .*Mend or delete that line"):
+        ek.load(folder).judgments()
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (r'"scores":\[[\d.]+\]', '"scores":[1.0,2.0]'),
+        (r'"scores":\[[\d.]+\]', '"scores":null'),
+        ('"error":null', '"error":{"kind":"refused","message":"no"}'),
+    ],
+)
+def test_a_row_that_contradicts_itself_is_no_row(folder, right, wrong):
+    path = folder / "own/judgments/judge.single.jsonl"
+    path.write_text(re.sub(right, wrong, path.read_text(), count=1))
+    with pytest.raises(ek.EvalkitError, match=r"line 1: .*judgment sa0"):
+        ek.load(folder).judgments()
+
+
+def test_rows_of_every_width_and_replaced_ones_in_the_order_stored(folder):
+    store = Store(folder, "own")
+    log = store.judgments("judge", "mixed")
+    log.append(judgment("m1", 1, ("a",), (1.0,), protocol="mixed"))
+    log.append(judgment("m2", 2, ("a", "b"), (0.0, 1.0), protocol="mixed"))
+    log.append(judgment("m1", 1, ("a",), (4.0,), protocol="mixed"))
+    log.append(judgment("m3", 3, ("a", "b", "c"), (1.0, 3.0, 2.0), protocol="mixed"))
+    store.close()
+    for words in (True, False):
+        frame = ek.load(folder / "own/judgments/judge.mixed.jsonl").judgments(words=words)
+        assert frame.score.tolist()[1:2] == [4.0]
+        assert frame.winner.tolist()[:1] == ["b"]
+        assert frame.scores.tolist()[2:] == [(1.0, 3.0, 2.0)]
+        assert len(frame) == 3
+    assert list(ek.load(folder / "own/judgments/judge.mixed.jsonl").judgments().key) == ["m2", "m1", "m3"]
+
+
+def test_audits_say_what_the_command_line_says(folder):
+    found = ek.load(folder).audit()
+    assert len(found.conclusions)
+    assert set(found.conclusions.kind) <= {"may", "may not", "unknown"}
+    assert found.conclusions.sentence.str.len().min() > 10
+
+
+@pytest.mark.parametrize("kind", ["ratings", "matrix", "categories", "length"])
+def test_plots_are_matplotlib_figures_and_nothing_of_pyplot(folder, kind, tmp_path):
+    from matplotlib.figure import Figure
+
+    drawn = ek.load(folder).plot(kind, method=None if kind == "matrix" else {"length": "winrate"}.get(kind, "score"))
+    assert isinstance(drawn, Figure)
+    assert drawn._repr_png_().startswith(b"\x89PNG")
+    drawn.savefig(tmp_path / "figure.pdf")
+    assert (tmp_path / "figure.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_pyplot_is_never_loaded(folder):
+    code = f"""
+import sys, evalkit as ek
+ek.load({str(folder)!r}).plot()
+print("matplotlib.pyplot" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_plots_of_comparisons_audits_and_leaderboards(folder):
+    results = ek.load(folder)
+    assert results.leaderboard().plot()
+    assert results.leaderboard("winrate").plot("length")
+    assert results.audit().plot("scores")
+    assert results.plot("scores")
+    assert results.compare("a", "b").plot(number=1)
+    assert r"\toprule" in results.audit().to_latex()
+    assert r"\toprule" in results.compare("a", "b").to_latex()
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"kind": "pie"}, "there is no figure 'pie' of an audit; there are: agreement, ratings, scores"),
+        ({"kind": "length", "method": "bt"}, "'length' has no meaning for method 'bt'"),
+        ({"kind": "ratings", "number": 2}, "there is 1 such figures, number=2 is none of them"),
+        ({"kind": "agreement"}, "this audit has no figure 'agreement'"),
+    ],
+)
+def test_figures_that_are_not_there_are_told(folder, told, said):
+    with pytest.raises(ek.UsageError, match=said):
+        ek.load(folder).plot(**told)
+
+
+def test_cards_from_python(folder, tmp_path):
+    results = ek.load(folder)
+    card = results.claim("a", protocol="single")
+    assert ek.verify(card, folder)
+    assert ek.verify(card.save(tmp_path / "card.json"), folder).holds
+    assert [one.facts.protocol for one in results.cite()] == ["pairwise", "single"]
+
+
+def test_a_bias_of_your_own_is_part_of_an_audit(folder):
+    from collections.abc import Iterator
+    from dataclasses import dataclass
+    from typing import ClassVar
+
+    from evalkit.evidence.findings import Finding
+    from evalkit.evidence.metrics import POINTS, SCALE, Metric
+
+    metric = Metric(
+        name="my_judgments",
+        label="Judgments that were looked at",
+        unit=POINTS,
+        topic=SCALE,
+        question="How many judgments are there?",
+        needs="judgments",
+    )
+
+    @dataclass(frozen=True)
+    class Counts:
+        metrics: ClassVar = (metric,)
+        times: int = 2
+
+        def findings(self, evidence) -> Iterator[Finding]:
+            yield Finding(
+                judge=evidence.judge,
+                protocol=evidence.protocol,
+                benchmark=evidence.benchmark,
+                measure=metric,
+                estimate=float(self.times),
+                n=1,
+                sentence="Counted.",
+            )
+
+    found = ek.load(folder).audit(biases=[Counts(times=7)]).findings
+    assert found[found.metric == "my_judgments"].estimate.unique().tolist() == [7.0]
+    assert "my_judgments" not in set(ek.load(folder).audit().findings.metric)
+
+
+def test_what_is_no_bias_is_told(folder):
+    with pytest.raises(ek.UsageError, match="is no bias: it has no method `findings`"):
+        ek.load(folder).audit(biases=["position"])

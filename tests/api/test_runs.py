@@ -216,3 +216,53 @@ def test_settings_as_a_command_line_has_them():
     assert chosen("model", "openai/gpt-4o", ek.Model) == (["model=openai/gpt-4o"], ())
     inner = {"a": {"sampling": {"top_p": 1}}}
     assert chosen("model", ["b", inner], ek.Model) == (["model=b,a", "model.a.sampling.top_p=1"], ())
+
+
+def test_a_rubric_of_your_own_is_an_object(tmp_path):
+    verdicts = '{"1": {"reason": "r", "verdict": "yes"}, "2": {"reason": "r", "verdict": "no"}}'
+
+    @dataclass(frozen=True)
+    class Strict(Echo):
+        async def complete(self, request):
+            self.said.append(request.messages[-1].content)
+            return ek.Completion(text=verdicts)
+
+    rubric = ek.Rubric(
+        name="manners",
+        rubric=(
+            ek.Criterion(id="polite", text="The answer is polite.", points=3),
+            ek.Criterion(id="short", text="The answer is short.", points=1),
+        ),
+    )
+    backend = Strict()
+    judge = ek.Judge("strict", ek.Model(name="strict", backend=backend), rubric)
+    done = run(tmp_path, judge=judge)
+    assert any("The answer is polite." in said for said in backend.said)
+    frame = done.judgments()
+    assert set(frame.protocol) == {"manners"}
+    assert "failed" not in frame
+    assert set(frame.score) == {0.75}
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow", "pandas"])
+def test_tables_of_every_library_are_taken(tmp_path, library):
+    module = pytest.importorskip(library)
+    columns = {
+        "question": ["What is 2 + 2?", "What is 2 + 2?", "What is 3 + 3?", "What is 3 + 3?"],
+        "answer": ["4", "Five.", "6", "Six."],
+        "model": ["one", "two", "one", "two"],
+    }
+    table = {"polars": "DataFrame", "pandas": "DataFrame", "pyarrow": "table"}[library]
+    answers = getattr(module, table)(columns)
+    judged = ek.judge(answers, judge="fake", protocol="pairwise", results_dir=tmp_path / "j", progress=False)
+    assert len(judged.judgments()) == 4
+    votes = getattr(module, table)(
+        {
+            "item": list(judged.judgments().item.unique()),
+            "model_a": ["one", "one"],
+            "model_b": ["two", "two"],
+            "winner": ["model_a", "tie"],
+        }
+    )
+    found = judged.audit(human=votes)
+    assert sum(subject.votes for subject in found.audit.subjects) == 2

@@ -91,6 +91,7 @@ def test_a_vote_is_a_judgment_whose_judge_is_the_person(folder):
         (FOUR, "A:slightly", (5 / 7, 2 / 7)),
         (FOUR, "B:significantly", (0.0, 1.0)),
         (scale("grade"), "7", (7.0,)),
+        (scale("refusal"), "partial refusal", (0.5,)),
         (scale("grade", "0-5"), "0", (0.0,)),
     ],
 )

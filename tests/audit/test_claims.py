@@ -167,6 +167,22 @@ def test_a_judge_that_knows_nothing_takes_nobodys_place(judge, sharp, names):
         assert says((*said.may_not, *said.unknown), "annotator's place")
 
 
+def test_a_judge_that_goes_by_length_alone_is_refused_and_few_questions_leave_it_open():
+    for seed in range(3):
+        _, said = box(panel(seed, voters=6))
+        assert says(said.may_not, "it sees more than length")
+        assert says(said.may_not, "annotator's place in a panel: a rule that goes by length")
+    _, said = box(panel(0, questions=12, voters=6))
+    assert not says(said.may_not, "length")
+    assert says(said.unknown, "it sees more than length")
+
+
+def test_a_judge_that_guesses_is_refused_an_annotators_place_where_there_is_enough_to_say_so():
+    for judge, place in (("coin", "may_not"), ("good", "may")):
+        _, said = box(panel(1, judge=judge, sharp=3.0, questions=200, voters=6))
+        assert says(getattr(said, place), "annotator's place")
+
+
 def test_a_good_judge_takes_an_annotators_place_whatever_people_are_called():
     found = [box(panel(0, judge="good", sharp=3.0, names=names)) for names in ("person", "expert")]
     for _, said in found:

@@ -71,7 +71,10 @@ def test_a_response_beyond_the_bound(kind, encoding, status, monkeypatch):
 
 @pytest.mark.parametrize("kind", [OpenAI, Anthropic])
 def test_a_packing_nobody_asked_for_and_a_broken_one(kind):
-    assert "packed its response as 'br'" in str(asked(kind, b"x", "br"))
+    for packing in ("br", "zstd", "gzip, gzip"):
+        error = asked(kind, b"x" * 5000, packing)
+        assert isinstance(error, Malformed)
+        assert f"packed its response as {packing!r}" in str(error)
     assert "cannot be unpacked" in str(asked(kind, b"no gzip", "gzip"))
 
 

@@ -11,7 +11,7 @@ from evalkit.backends import anthropic as anthropic_backend
 from evalkit.backends import chat_completions, provider, sdk_batches
 from evalkit.backends.anthropic_batches import _AnthropicRow as AnthropicRow
 from evalkit.backends.provider import Detail, Endpoint
-from evalkit.core.protocols import Completion, Malformed, Message, Request, Transport
+from evalkit.core.protocols import Completion, Malformed, Message, Misconfigured, Rejected, Request, Transport
 from evalkit.core.schema import Failure, Usage
 from evalkit.judges.replies import expected
 from evalkit.judges.single import DIGITS
@@ -94,6 +94,29 @@ def test_what_is_no_answer_says_what_it_is(wire):
     with pytest.raises(Transport):
         read(wire, json.dumps({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}).encode())
     assert read(wire, reply(wire, "news")).reason == "news"
+
+
+@pytest.mark.parametrize("wire", ["openai", "anthropic"])
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"error": "busy, try later"}, Transport),
+        ({"error": {"type": "rate_limit_error", "message": "slow down"}}, Transport),
+        ({"error": {"code": 503, "message": "busy"}}, Transport),
+        ({"error": {"code": "429", "message": "busy"}}, Transport),
+        ({"object": "error", "message": "overloaded", "code": 503}, Transport),
+        ({"object": "error", "message": "no such parameter", "code": 400}, Rejected),
+        ({"error": {"type": "invalid_request_error", "message": "too long"}}, Rejected),
+        ({"type": "error", "error": {"type": "authentication_error", "message": "bad key"}}, Misconfigured),
+        ({"error": {"code": 401, "message": "bad key"}}, Misconfigured),
+        ({"error": {"code": 10**30, "message": "odd"}}, Transport),
+        ({"detail": "gone"}, Malformed),
+    ],
+    ids=str,
+)
+def test_an_error_with_status_200_is_what_it_says_in_either_format(wire, body, error):
+    with pytest.raises(error):
+        read(wire, json.dumps(body).encode())
 
 
 def test_thinking_that_a_server_keeps_apart():

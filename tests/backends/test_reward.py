@@ -176,6 +176,7 @@ def test_what_is_no_score_is_malformed_and_kept(server, api, body, says, tmp_pat
         ("not-embedding", Misconfigured, "check backend.api"),
         ("not-a-classifier", Misconfigured, "check backend.api"),
         ("no-such-model", Misconfigured, "'org/reward-1' not found"),
+        ("old", Misconfigured, "backend.chat_template=FILE"),
         ("system", Rejected, "system_role=user"),
         ("401", Misconfigured, "api_key_env"),
     ],

@@ -1,6 +1,7 @@
 """The audit itself is audited: judges with planted faults are found out, and unbiased ones are left alone."""
 
 from collections import Counter
+from functools import cache
 
 import msgspec
 import numpy as np
@@ -27,11 +28,20 @@ SIGNED = {
 }
 
 
+@cache
+def evidence(seed, **planted):
+    """Of one simulated study, made once for all tests."""
+    return Study(seed=seed, **planted).evidence()
+
+
+@cache
+def findings(bias, seed, **planted):
+    """Of one bias on it."""
+    return list(bias.findings(evidence(seed, **planted)))
+
+
 def audited(bias, metric, seeds, **planted):
-    found = []
-    for seed in seeds:
-        found.append(only(list(bias.findings(Study(seed=seed, **planted).evidence())), metric))
-    return found
+    return [only(findings(bias, seed, **planted), metric) for seed in seeds]
 
 
 def flagged(found):
@@ -40,8 +50,8 @@ def flagged(found):
 
 @pytest.mark.parametrize("metric", SIGNED)
 def test_silent_on_an_unbiased_judge(metric):
-    """Of 40 studies, 6 or more flagged would happen once in 70 at a true rate of 5%."""
-    assert flagged(audited(SIGNED[metric], metric, range(40), questions=40)) <= 5 / 40
+    """Of 30 studies, 5 or more flagged would happen once in 64 at a true rate of 5%."""
+    assert flagged(audited(SIGNED[metric], metric, range(30), questions=40)) <= 4 / 30
 
 
 @pytest.mark.slow
@@ -91,13 +101,11 @@ def test_position_interval_covers_the_truth():
 @pytest.mark.parametrize("planted", [0.0, 0.7])
 def test_position_within_pairs_is_the_planted_one_whatever_the_quality_of_answers(planted):
     """Over all pairs it is an average, nearer to 0, and its sentence does not promise more."""
-    found = [
-        list(Position().findings(Study(seed=seed, questions=20, position=planted).evidence())) for seed in range(40)
-    ]
+    found = [findings(Position(), seed, questions=20, position=planted) for seed in range(24)]
     within = [only(rows, "position_logit_within_pairs") for rows in found]
     over = [only(rows, "position_logit") for rows in found]
-    assert np.mean([row.estimate for row in within]) == pytest.approx(planted, abs=0.06)
-    assert sum(row.lower <= planted <= row.upper for row in within) >= 35
+    assert np.mean([row.estimate for row in within]) == pytest.approx(planted, abs=0.08)
+    assert sum(row.lower <= planted <= row.upper for row in within) >= 20
     assert np.mean([row.estimate for row in over]) <= 0.7 * planted + 0.05
     assert all(row.sentence.startswith("Over the pairs as they are") for row in over)
     assert all(row.details.get("excludes_null", False) for row in within) == (planted > 0)
@@ -117,7 +125,7 @@ def test_length_has_the_right_zero_and_the_right_sign():
     """Five judges where longer is truly better. Saito's metric calls the unbiased one biased."""
     means, saito = [], []
     for planted in (-2.0, -0.5, 0.0, 0.5, 1.0):
-        found = [list(Length().findings(Study(seed=s, length=planted).evidence())) for s in range(12)]
+        found = [findings(Length(), seed, length=planted) for seed in range(12)]
         means.append(np.mean([only(rows, "length_slope_excess").estimate for rows in found]))
         saito.append(np.mean([only(rows, "length_verbosity_bias").estimate for rows in found]))
     assert means == sorted(means)
@@ -149,7 +157,7 @@ def test_the_smallest_detectable_effect_is_detectable():
     row = audited(Position(), "position_logit", [0], questions=30)[0]
     smallest = row.details["detectable"]
     assert 0.05 < smallest < 0.4
-    found = audited(Position(), "position_logit", range(30), questions=30, position=1.6 * smallest)
+    found = audited(Position(), "position_logit", range(20), questions=30, position=1.6 * smallest)
     assert 0.6 <= flagged(found) <= 1
 
 

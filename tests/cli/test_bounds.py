@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -36,20 +37,60 @@ def test_questions_and_votes_that_cannot_be_read(cli, tmp_path, content):
         assert "odd.jsonl'" in err
 
 
-LIMITED = (
-    "import resource, sys; most = int(sys.argv.pop(1)); resource.setrlimit(resource.RLIMIT_NOFILE, (most, most)); "
-    "from evalkit.cli import main; main()"
-)
+LIMITED = """
+import contextlib, io, json, os, resource, sys
+from evalkit.cli.main import main
+ends = []
+for most in range(4, 40):
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if not child:  # a process of its own, which has loaded no more than a command that starts
+        os.dup2(theirs, 2)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.closerange(3, 64)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        sys.argv = ["evalkit", *json.loads(os.environ["COMMAND"])]
+        try:
+            code = main()
+        except SystemExit as ended:
+            code = ended.code
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+            code = 99
+        sys.stderr.flush()
+        os._exit(code or 0)
+    os.close(theirs)
+    with open(ours, "rb") as said:
+        err = said.read().decode()
+    ends.append((os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), err))
+    if ends[-1][0] == 0:
+        break
+print(json.dumps(ends))
+"""
 RUN = ("run", "pocket", "model=fake", "judge=fake", "limit=1")
 VOTE = "item,turn,model_a,model_b,winner\nquestion,1,one,two,model_a\n"
+ANSWERS = "question,model,answer\nWhy?,one,Because.\nWhy?,two,No.\n"
 ANY = {
     "run": RUN,
     "questions": (*RUN, "questions=own.csv", "dry_run=true"),
+    "arena": ("run", "arena", "questions=pocket", "model=[fake,poor]", "judge=fake", "limit=1", "--config-dir=conf"),
     "leaderboard": ("leaderboard", "results"),
     "audit": ("audit", "results"),
     "human": ("audit", "results", "--human", "votes.csv"),
+    "probes": ("audit", "probes=position", "judge=fake", "questions=pocket", "model=fake", "limit=1"),
+    "rejudge": ("rejudge", "results/pocket", "judge=fake", "as=again"),
+    "judge": ("judge", "answers.csv", "judge=fake"),
     "export": ("export", "fastchat", "results", "-o", "exported"),
+    "import": ("import", "battles", "votes.csv", "--into", "imported"),
+    "compare": ("compare", "poor", "fake", "results"),
+    "gate": ("gate", "poor", "fake", "results"),
+    "plan": ("plan", "results", "--detect", "1"),
+    "view": ("view", "results", "--export", "pages"),
+    "label": ("label", "results", "--votes", "given.csv"),
 }
+SPEAKS = {"gate": {0, 4, 5}}
+"""Exit codes that are answers."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in ANY])
@@ -58,21 +99,27 @@ def test_too_few_file_descriptors(tmp_path, cli, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own.csv").write_text("id,turns\na,Why?\n")
     (tmp_path / "votes.csv").write_text(VOTE)
-    if name not in ("run", "questions"):
-        assert cli(*RUN).code == 0
-    refused = 0
-    for most in range(4, 40):
-        command = [sys.executable, "-c", LIMITED, str(most), *ANY[name]]
-        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        assert "Traceback" not in ended.stderr, ended.stderr
-        if ended.returncode == 0:
-            break
-        assert ended.returncode == 2, ended.stderr
-        assert "Too many open files" in ended.stderr
-        assert "ulimit -n" in ended.stderr
-        refused += 1
-    assert ended.returncode == 0
-    assert refused
+    (tmp_path / "answers.csv").write_text(ANSWERS)
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    poor = "poor:\n  price: free\n  backend: {_target_: evalkit.backends.fake.Fake, model: poor, skill: 2.0}\n"
+    (tmp_path / "conf" / "model" / "poor.yaml").write_text(poor)
+    if name not in ("run", "questions", "arena", "import", "judge", "probes"):
+        assert cli("run", "pocket", "model=[fake,poor]", "judge=fake", "limit=1", "--config-dir=conf").code == 0
+    if name == "label":
+        assert cli("import", "battles", "votes.csv", "--into", "results").code == 0
+    environment = os.environ | {"COMMAND": json.dumps(ANY[name])}
+    ended = subprocess.run(
+        [sys.executable, "-c", LIMITED], cwd=tmp_path, capture_output=True, text=True, env=environment
+    )
+    assert ended.returncode == 0, ended.stderr
+    *few, (code, err) = json.loads(ended.stdout)
+    assert code in SPEAKS.get(name, {0}), err
+    assert few
+    for code, err in few:
+        assert code in (1, 2), err
+        assert "Traceback" not in err
+        assert "Too many open files" in err
+        assert "ulimit -n" in err
 
 
 def test_a_file_that_cannot_be_opened_for_the_limit(cli, tmp_path, monkeypatch):

@@ -107,8 +107,10 @@ def test_habits_come_from_stored_rows(tmp_path):
     assert (model.calls, model.stored) == (8, 8)
     assert (judge.calls, judge.stored) == (8, 8)
     assert model.completion_tokens / 8 == pytest.approx(62, abs=3), "as the fake writes"
-    assert model.seconds is not None
-    assert 8 * 0.002 / 4 <= model.seconds < 8 * 0.2 / 4
+    took = [row.latency / len(row.usage) for row in Store(tmp_path, "pocket").responses(wanted.models[0].name)]
+    assert len(took) == 4
+    assert model.seconds == pytest.approx(8 * sum(took) / 4 / wanted.models[0].backend.concurrency)
+    assert model.seconds > 0
 
 
 def test_failures_that_will_be_asked_again_count(tmp_path):

@@ -152,12 +152,13 @@ def test_a_clock_that_is_set_during_a_run(cli, tmp_path, monkeypatch, step):
     """Every look at the clock finds it an hour off the last one."""
     real, looks = time.time(), itertools.count()
     monkeypatch.setattr(time, "time", lambda: real + step * next(looks))
+    began = time.monotonic()
     code, _, err = cli(*POCKET, "run.name=it")
     assert code == 0
     manifest = json.loads((tmp_path / "results/pocket/runs/it/manifest.json").read_text())
-    assert 0 <= manifest["seconds"] < 3600
+    assert 0 <= manifest["seconds"] <= time.monotonic() - began + 0.1, "as a clock that is never set has it"
     assert {stage["stored"] for stage in manifest["stages"].values()} == {0}
-    assert re.search(r"^32 requests in \d+ (s|min)", err, re.MULTILINE)
+    assert re.search(r"^32 requests in \d", err, re.MULTILINE)
     assert " stored" not in " ".join(
         line for line in err.splitlines() if line.startswith(("answers 8", "judgments 16"))
     )

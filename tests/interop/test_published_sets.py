@@ -178,6 +178,40 @@ def test_wildbench_means():
     }
 
 
+TULU = {
+    ("chatgpt", "tulu_65B"): (405, {"chatgpt": 130, "tie": 111, "tulu_65B": 91}, (134, 94, 78, 53, 46)),
+    ("tulu_65B", "tulu_7B"): (405, {"tulu_65B": 149, "tie": 106, "tulu_7B": 77}, (142, 78, 53, 76, 56)),
+    ("tulu_65B", "tulu_human_only_65B"): (
+        340,
+        {"tulu_65B": 166, "tie": 100, "tulu_human_only_65B": 66},
+        (100, 63, 60, 59, 58),
+    ),
+}
+"""Votes, who won the first vote of each instance, and how often each word was said, by two models."""
+WORDS = ("tie", "a-is-slightly-better", "b-is-slightly-better", "a-is-better", "b-is-better")
+
+
+def test_tulu_votes_by_margin():
+    """A row's id is that of the vote; the question's is in another column, and several people vote on it."""
+    found = rows("table", "tulu_votes", "votes.csv")
+    votes = judged(found)
+    assert len({row.item for row in votes}) == 332
+    assert len({row.judge.name for row in votes}) == 16
+    assert {row.protocol for row in votes} == {"human_pair"}
+    assert sum(isinstance(row, Response) for row in found) >= 332 * 4
+    by_pair = defaultdict(list)
+    for row in votes:
+        by_pair[tuple(sorted(model.name for model in row.models))].append(row)
+    for pair, (count, winners, words) in TULU.items():
+        first = {row.item: row for row in reversed(by_pair[pair])}
+        said = {
+            item: "tie" if row.scores[0] == 0.5 else row.models[row.scores[0] < 0.5].name for item, row in first.items()
+        }
+        assert (len(by_pair[pair]), len(first), Counter(said.values())) == (count, 332, winners)
+        labels = Counter(row.label for row in by_pair[pair])
+        assert tuple(labels[word] for word in WORDS) == words
+
+
 def test_hh_pairs():
     found = rows("preferences", "preferences", "hh_harmless_test.jsonl.gz")
     pairs = judged(found)

@@ -66,6 +66,10 @@ def test_nothing_is_said_of_honest_answers(text):
             "m: one and the same text is the answer to 2 of 10 questions: a server that answers with a fixed",
         ),
         (
+            [answer(n, "I'm sorry, but I can't help with that." if n < 2 else HONEST) for n in range(10)],
+            "m: one and the same refusal is the answer to 2 of 10 questions",
+        ),
+        (
             [answer(n, "<|im_start|>assistant\nIt is {n}<|im_end|>" if n < 2 else HONEST) for n in range(10)],
             "m: 2 of 10 answers hold marks of a chat template or of a judge's prompt ('<|im_start|>'): a wrong chat",
         ),

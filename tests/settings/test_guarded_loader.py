@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+import evalkit
+from evalkit.core.protocols import UsageError
+
 CANARY = """\
 from pathlib import Path
 from hydra.experimental.callback import Callback
@@ -100,6 +103,38 @@ def test_the_canary_sings(cli, tmp_path, monkeypatch):
     cli("run", "pocket", "model=fake", "judge=fake", "dry_run=true", "+hydra.callbacks.c._target_=canary.sing")
     sys.modules.pop("canary", None)
     assert (tmp_path / "sung").exists()
+
+
+SINGING = {"callbacks": {"c": {"_target_": "canary.sing"}}}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"hydra": SINGING},
+        {"+hydra.callbacks.c._target_": "canary.sing"},
+        {"++hydra": SINGING},
+        {"hydra/callbacks": "bad"},
+        {"+model@hydra.callbacks.c": "bad"},
+        {"limit=1 +hydra.callbacks.c._target_": "canary.sing"},
+        {"config_dir": "own"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dry", [False, True], ids=["run", "dry run"])
+def test_nothing_is_called_through_the_python_api(tmp_path, monkeypatch, settings, dry):
+    """Settings of Python may have been read from a file, too."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "canary.py").write_text(CANARY)
+    for name, content in {"model/bad.yaml": "_target_: canary.sing\n", "model/mine.yaml": GLOBAL + CALLBACK}.items():
+        (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "own" / name).write_text(content)
+    model = "mine" if "config_dir" in settings else "fake"
+    with pytest.raises(UsageError, match="nothing of Hydra's own"):
+        evalkit.run("pocket", model=model, judge="fake", limit=1, dry_run=dry, **settings)
+    sys.modules.pop("canary", None)
+    assert not (tmp_path / "sung").exists()
 
 
 @pytest.mark.parametrize(
