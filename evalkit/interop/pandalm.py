@@ -21,6 +21,7 @@ from evalkit.interop.rows import SourceRows, person
 
 _ANNOTATOR: Final = re.compile(r"annotator[\s_-]?\w+", re.IGNORECASE)
 _VERDICT: Final = re.compile(r"(.+)_result", re.DOTALL)
+TEXTS: Final = ("instruction", "input", "response1", "response2")
 _POINTS: Final = {"0": 0.5, "1": 1.0, "2": 0.0, "tie": 0.5}
 
 
@@ -51,7 +52,8 @@ class PandaLMFormat(ImportFormat):
 
 def _pair(rows: SourceRows, source: Record) -> Iterator[Imported]:
     where, record = source
-    row = where.read(record, _PandaLMPair)
+    texts = {name: _text(value) for name, value in record.items() if name in TEXTS and (name, value) != ("input", None)}
+    row = where.read({**record, "input": "", **texts}, _PandaLMPair)
     votes = [name for name in record if _ANNOTATOR.fullmatch(name)]
     judges = [name for name in record if _VERDICT.fullmatch(name)]
     if not votes and not judges:
@@ -70,6 +72,11 @@ def _pair(rows: SourceRows, source: Record) -> Iterator[Imported]:
         judge = person(column) if column in votes else judge_ref(column.removesuffix("_result"), "pandalm")
         protocol = "human_pair" if column in votes else "pandalm"
         yield rows.pair(where, about, judge, protocol, shown, verdict, label=word)
+
+
+def _text(value: Any) -> Any:
+    """A text that was taken for something else where the file was written: the published set has the answer `true`."""
+    return str(value) if isinstance(value, bool | int | float) else value
 
 
 def _word(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import zipfile
 
 import pytest
@@ -76,6 +77,19 @@ def test_annotators_of_pandalm_are_people_of_their_own(tmp_path):
     assert [model.name for model in judged(rows)[0].models] == ["a", "b"]
     save(tmp_path / "t.json", [row | {"annotator1": 5}])
     with pytest.raises(UsageError, match="field `annotator1` is '5'; it must be 0"):
+        read("pandalm", tmp_path)
+
+
+@pytest.mark.parametrize(("odd", "text"), [(True, "True"), (12, "12"), (0.5, "0.5")])
+def test_answers_of_pandalm_that_were_taken_for_something_else_are_texts(tmp_path, odd, text):
+    """As in its published test set: six of 1,998 answers there are the JSON `true`."""
+    row = {"instruction": "True?", "input": math.nan, "response1": odd, "response2": "Yes.", "annotator1": 1}
+    save(tmp_path / "t.json", [row])
+    rows, _ = read("pandalm", tmp_path)
+    assert next(row.turns for row in rows if isinstance(row, Item)) == ("True?",)
+    assert [row.turns for row in answers(rows)] == [(text,), ("Yes.",)]
+    save(tmp_path / "t.json", [row | {"response1": ["a"]}])
+    with pytest.raises(UsageError, match="record 1: Expected `str`, got `array`"):
         read("pandalm", tmp_path)
 
 
