@@ -7,7 +7,7 @@ import asyncio
 import os
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -27,18 +27,19 @@ What they will ask is printed first.
 
   evalkit audit judge=smollm2 probes=position,verbosity        no GPU and no key
   evalkit audit judge=gpt4 probes=all dry_run=true             calls, tokens and cost; asks nothing
-
   evalkit audit judge=smollm2 rubric=helpful probes=all        of a judge that grades by a rubric
 
 keys:
   judge=NAME | ID[,...]       whom to examine
   probes=NAME,... | all       {probes}
-                              with rubric=NAME: {rubric_probes}
   questions=NAME | FILE       default: pocket
   turns=first | both          default: first; with both, second turns are asked too, and judged with the second changed
   model=NAME                  whose answers are shown; default: smollm2
   protocol=NAME               default: pairwise
   limit=N  repeats=N  results_dir=DIR  dry_run=true, and the other keys of `evalkit run --help`
+
+With rubric=NAME or rubric=FILE, {of_rubrics} and
+{last} are the probes that there are; the others are about comparing two answers.
 """
 
 
@@ -140,7 +141,8 @@ def help_text() -> str:
     from evalkit.probes.library import PROBES
     from evalkit.probes.rubric_library import RUBRIC_NAMES
 
-    def wrapped(names: Iterable[str], width: int) -> str:
-        return ("\n" + " " * 30).join(textwrap.wrap(", ".join(names), width))
-
-    return HELP.format(probes=wrapped((probe.name for probe in PROBES), 84), rubric_probes=wrapped(RUBRIC_NAMES, 60))
+    names = [*(probe.name for probe in PROBES), *RUBRIC_NAMES]
+    lines = textwrap.wrap(", ".join(names), 84)
+    return HELP.format(
+        probes=("\n" + " " * 30).join(lines), of_rubrics=", ".join(RUBRIC_NAMES[:-1]), last=RUBRIC_NAMES[-1]
+    )

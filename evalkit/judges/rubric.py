@@ -201,7 +201,8 @@ class Rubric(JudgeProtocol):
         if not criteria:
             yield ReplyExample(Completion("It is fine."), "unparsed")
             return
-        said = {str(number): self._sample(one) for number, one in enumerate(criteria, start=1)}
+        shown = criteria if self.order == "given" else criteria[::-1]
+        said = {str(number): self._sample(one) for number, one in enumerate(shown, start=1)}
         verdicts = [_verdict(one, BOUNDS[one.kind][1], "") for one in criteria]
         read = combined(verdicts, self.formula)
         if isinstance(read, Verdict):
