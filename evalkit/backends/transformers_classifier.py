@@ -94,7 +94,7 @@ class SequenceClassifier(Backend):
             model, report = AutoModelForSequenceClassification.from_pretrained(
                 source, dtype=self.dtype, output_loading_info=True, **options
             )
-            model = model.eval().to(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+            model = model.train(False).to(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
             why = " ".join(str(error).split())[:300]
             raise Misconfigured(

@@ -108,7 +108,7 @@ def _exported(given: argparse.Namespace, items: list[Item]) -> Counter[str]:
             if given.format in interop.names():
                 raise
             known = ", ".join([*interop.exportable(), *ONE_WAY, *TRACKERS])
-            raise UsageError(f"there is no format {given.format!r}; formats that can be exported: {known}") from error
+            raise UsageError(f"there is no format {given.format!r}; formats that can: {known}") from error
     import time
 
     from evalkit.publish.exports import EXPORTS, ExportChoices

@@ -177,7 +177,7 @@ def _keys(text: str) -> Iterator[tuple[str, Option]]:
     for line in _section(text, "keys"):
         if not re.match(r"  [a-z]", line):
             continue
-        for part in re.split(r"\s{2,}(?=[a-z_.]+=)", line.strip()):
+        for part in re.split(r"(?<!\s)\s{2,}+(?=[a-z_.]++=)", line.strip()):
             if match := re.match(r"([a-z_.]+)=(.*?)(?:\s{2,}(.*)|(?:, and .*))?$", part):
                 about = re.sub(r"\s{2,}", ": ", (match[3] or "").partition(" an ID: ")[0])
                 listed = about.replace(", ", BAR) if re.fullmatch(r"[a-z_]+(, [a-z_]+){3,}", about) else ""

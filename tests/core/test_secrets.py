@@ -171,7 +171,7 @@ def place(tmp_path, server):
 # Runs that end in all ways.
 
 
-@pytest.mark.parametrize("wire", ["openai", "anthropic"])
+@pytest.mark.parametrize("wire", ["openai", pytest.param("anthropic", marks=pytest.mark.slow)])
 def test_a_run_and_its_reports(tmp_path, server, wire):
     place = Place(tmp_path, server.url + ("/v1" if wire == "openai" else ""), wire)
     place.run("run.name=good")

@@ -188,7 +188,7 @@ def test_a_live_rejudge_does_not_pay_for_what_a_batch_holds(cli, tmp_path):
         assert server.live.total() == 0
 
 
-@pytest.mark.parametrize("head_start", [0.0, 0.15])
+@pytest.mark.parametrize("head_start", [0.0, pytest.param(0.15, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("first", ["live", "batch"])
 def test_a_live_run_and_a_batch_run_at_once_pay_once(first, head_start, cli, tmp_path):
     with BatchServer(delay=1.0) as server:
@@ -343,6 +343,7 @@ def test_what_another_run_is_asking_right_now_is_left_to_it(cli, tmp_path):
         assert set(judgments(tmp_path / "results")[1]) == set(judgments(tmp_path / "live")[1])
 
 
+@pytest.mark.slow
 @BOTH
 def test_interrupted_while_waiting(wire, tmp_path):
     with BatchServer(delay=3.0) as server:
@@ -367,6 +368,7 @@ def test_interrupted_while_waiting(wire, tmp_path):
 
 
 @BOTH
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.full)])
 def test_killed_at_random_moments(wire, kills, cli, tmp_path):
     """SIGKILL anywhere between the first upload and the last row: the rows of a live run, nothing paid twice."""

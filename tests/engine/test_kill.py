@@ -18,6 +18,7 @@ from tests.kill_runs import AT_ONCE, KINDS, Bench, Runs, call, campaign
 # Kills.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.full)])
 def test_kills_at_random_moments(tmp_path, kills):
     report = campaign(tmp_path, kills, questions=max(12, 2 * kills))
@@ -28,6 +29,7 @@ def test_kills_at_random_moments(tmp_path, kills):
 # Torn writes.
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::evalkit.storage.store.TornLine")
 @pytest.mark.parametrize("step", [113, pytest.param(1, marks=pytest.mark.full)])
 @pytest.mark.parametrize("part", KINDS)
@@ -84,6 +86,7 @@ def cramped(request, tmp_path):
         subprocess.run(["umount", str(results)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk(tmp_path, cramped):
     results, options, grow = cramped
     with FaultServer(latency=0.005) as server:

@@ -315,7 +315,13 @@ def slow_readings(reader: str, longest: int) -> list[str]:
     return [f"{begin!r} + {piece!r} * n" for begin, piece in islice(bad, 3)]
 
 
-@pytest.mark.parametrize("reader", READERS)
+LONGER = ("rating", "five")
+"""Readers that take most time by far."""
+
+
+@pytest.mark.parametrize(
+    "reader", [pytest.param(name, marks=pytest.mark.slow if name in LONGER else ()) for name in READERS]
+)
 def test_every_reader_is_linear(reader):
     assert carried_out(partial(slow_readings, reader, 1 << 14)) == []
 

@@ -39,7 +39,16 @@ def test_what_it_holds_is_not_asked_again(old, cli):
     again = cli(*PAIRS)
     assert again.code == 0
     assert "nothing asked" in again.err
-    assert rows == {path: path.read_bytes() for path in old.glob("*/*.jsonl")}
+    for path, before in rows.items():
+        added = path.read_bytes().removeprefix(before).splitlines()
+        assert path.read_bytes().startswith(before)
+        reread, known = (
+            [json.loads(line) for line in added],
+            {json.loads(line)["key"]: json.loads(line) for line in before.splitlines()},
+        )
+        for row in reread:  # a newer parser read the stored reply again, and says the same
+            assert (row["raw"], row["scores"]) == (known[row["key"]]["raw"], known[row["key"]]["scores"])
+            assert row["parser"] != known[row["key"]]["parser"]
 
 
 def test_it_can_be_audited_and_exported(old, cli, tmp_path):
