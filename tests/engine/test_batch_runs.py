@@ -368,8 +368,7 @@ def test_interrupted_while_waiting(wire, tmp_path):
 
 
 @BOTH
-@pytest.mark.slow
-@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.full)])
+@pytest.mark.parametrize("kills", [pytest.param(3, marks=pytest.mark.slow), pytest.param(25, marks=pytest.mark.full)])
 def test_killed_at_random_moments(wire, kills, cli, tmp_path):
     """SIGKILL anywhere between the first upload and the last row: the rows of a live run, nothing paid twice."""
     moments = random.Random(kills)

@@ -18,8 +18,7 @@ from tests.kill_runs import AT_ONCE, KINDS, Bench, Runs, call, campaign
 # Kills.
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.full)])
+@pytest.mark.parametrize("kills", [pytest.param(3, marks=pytest.mark.slow), pytest.param(100, marks=pytest.mark.full)])
 def test_kills_at_random_moments(tmp_path, kills):
     report = campaign(tmp_path, kills, questions=max(12, 2 * kills))
     print(report)
@@ -29,9 +28,8 @@ def test_kills_at_random_moments(tmp_path, kills):
 # Torn writes.
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::evalkit.storage.store.TornLine")
-@pytest.mark.parametrize("step", [113, pytest.param(1, marks=pytest.mark.full)])
+@pytest.mark.parametrize("step", [pytest.param(113, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.full)])
 @pytest.mark.parametrize("part", KINDS)
 def test_a_row_torn_at_any_byte_is_asked_again_and_nothing_else(cli, tmp_path, part, step):
     """The file ends after each byte of its last row in turn, and the run is resumed."""
