@@ -259,7 +259,7 @@ def shell(request, tmp_path):
 
 LINES = [
     ("evalkit leaderb", ["leaderboard", "END"]),
-    ("evalkit run mtbe", ["run", "mtbench", "END"]),
+    ("evalkit run pock", ["run", "pocket", "END"]),
     ("evalkit run mtbench dry", ["run", "mtbench", "dry_run=END"]),
     ("evalkit run mtbench model=smollm2_", ["run", "mtbench", "model=smollm2_terse", "END"]),
     ("evalkit run mtbench model=fake,smollm2_", ["run", "mtbench", "model=fake,smollm2_terse", "END"]),
