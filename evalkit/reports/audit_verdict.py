@@ -48,7 +48,7 @@ from evalkit.evidence.findings import Audit, Finding, Subject, counted
 from evalkit.evidence.metrics import Form
 from evalkit.reports.audit_metrics import excludes_null, judge_key, models, null_of, p_value, placebo_spread, topics
 from evalkit.reports.audit_verdict_people import AGREES, VerdictBox, gold, gold_candidates, people, people_candidates
-from evalkit.reports.audit_warnings import LEVEL, Candidate, Warnings, p_below
+from evalkit.reports.audit_warnings import LEVEL, PossibleWarning, Warnings, p_below
 
 LOST = 0.02
 SHOWN = 2
@@ -132,7 +132,7 @@ def _claims(mine: Sequence[Finding]) -> dict[str, list[Finding]]:
     return result
 
 
-def _bias_candidates(mine: Sequence[Finding]) -> Iterator[Candidate]:
+def _bias_candidates(mine: Sequence[Finding]) -> Iterator[PossibleWarning]:
     """Warnings of biases, under the identity of their rows; of a lean that differs between categories, of its details.
 
     Rows of one claim that come with the very same test, as the shares of inconsistent pairs that lean first and second,
@@ -144,18 +144,18 @@ def _bias_candidates(mine: Sequence[Finding]) -> Iterator[Candidate]:
             claim = row.measure.risk
             between = row.details.get(BY_CATEGORY)
             if between:
-                yield Candidate(id(between), BY_CATEGORY, between["p_value"])
+                yield PossibleWarning(id(between), BY_CATEGORY, between["p_value"])
             if null_of(row) is None or row.lower is None or row.upper is None:
                 continue
             own = row.details.get("p_value")
             if own is None:
-                yield Candidate(id(row), claim, _p_of_null(row))
+                yield PossibleWarning(id(row), claim, _p_of_null(row))
             else:
                 same.setdefault(own, []).append(row)
         for alike in same.values():
             p = max(_p_of_null(row) for row in alike)
             for row in alike:
-                yield Candidate(id(row), row.measure.risk, p)
+                yield PossibleWarning(id(row), row.measure.risk, p)
 
 
 def _p_of_null(row: Finding) -> float:
@@ -166,24 +166,24 @@ def _p_of_null(row: Finding) -> float:
     return p_value(row.estimate or 0.0, row.lower, row.upper, null, row.questions)
 
 
-def _other_candidates(mine: Sequence[Finding]) -> Iterator[Candidate]:
+def _other_candidates(mine: Sequence[Finding]) -> Iterator[PossibleWarning]:
     """Warnings about an annotator's place, the ranking, the scale, and an order that decides more than noise would."""
     for row in mine:
         if row.category is not None or row.estimate is None:
             continue
         if row.metric == WINNING_RATE.name and isinstance(row.details.get("p_falls_short"), float):
-            yield Candidate(id(row), AGREES, row.details["p_falls_short"])
+            yield PossibleWarning(id(row), AGREES, row.details["p_falls_short"])
         if row.lower is None or row.upper is None:
             continue
         limits = row.estimate, row.lower, row.upper, row.questions
         if row.metric in KAPPAS:
-            yield Candidate(id(row), AGREES, p_below(SLIGHT, *limits))
+            yield PossibleWarning(id(row), AGREES, p_below(SLIGHT, *limits))
         elif row.metric == SPEARMAN.name:
-            yield Candidate(id(row), AGREES, p_below(ALIKE, *limits))
+            yield PossibleWarning(id(row), AGREES, p_below(ALIKE, *limits))
         elif row.metric == TIES.name:
-            yield Candidate(id(row), TIES.name, 1 - p_below(OFTEN, *limits))
+            yield PossibleWarning(id(row), TIES.name, 1 - p_below(OFTEN, *limits))
         elif row.metric == CONSISTENCY.name:
-            yield Candidate(id(row), ORDER_RISK, p_below(row.details.get("by_chance", 0.0), *limits))
+            yield PossibleWarning(id(row), ORDER_RISK, p_below(row.details.get("by_chance", 0.0), *limits))
 
 
 def _stand_in(result: VerdictBox, mine: Sequence[Finding], warnings: Warnings) -> None:

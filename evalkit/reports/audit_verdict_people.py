@@ -8,7 +8,7 @@ from typing import Literal
 
 from evalkit.evidence.findings import AgreementRow, Audit, Subject
 from evalkit.reports.audit_parts import PEOPLE
-from evalkit.reports.audit_warnings import Candidate, Warnings, p_below
+from evalkit.reports.audit_warnings import PossibleWarning, Warnings, p_below
 
 MARGIN = 0.05
 CHANCE = 0.5
@@ -48,7 +48,7 @@ def _with_people(audit: Audit, subject: Subject) -> list[AgreementRow]:
     return [row for row in rows if row.judge != subject.judge or row.protocol in ("", subject.protocol)]
 
 
-def people_candidates(audit: Audit, subject: Subject) -> Iterator[Candidate]:
+def people_candidates(audit: Audit, subject: Subject) -> Iterator[PossibleWarning]:
     """Warnings about agreement with people, under the identity of their rows; what is more than length, under LENGTH.
 
     Of categories, whose agreement might be called weak, each with the p-value of its being that of all together.
@@ -58,19 +58,19 @@ def people_candidates(audit: Audit, subject: Subject) -> Iterator[Candidate]:
     for row in whole.values():
         if row.alike is not None and row.alike[0].lower is not None and row.alike[0].upper is not None:
             mine, theirs = row.alike
-            yield Candidate(id(mine), AGREES, _p(mine, _bar(theirs)))
+            yield PossibleWarning(id(mine), AGREES, _p(mine, _bar(theirs)))
     sure = whole.get("S2")
     if sure is None:
         return
     if sure.length_only is not None and sure.beyond_length is not None:
         estimate, lower, upper = sure.beyond_length
         p = p_below(MARGIN, estimate, lower, upper, sure.questions)
-        yield Candidate((LENGTH, id(sure)), AGREES, p)
+        yield PossibleWarning((LENGTH, id(sure)), AGREES, p)
     every = sure.agree / sure.total
     for row in ours:
         known = row.lower is not None and row.upper is not None and row.questions != 1
         if row.setup == "S2" and row.category is not None and known:
-            yield Candidate(id(row), "every category", _p(row, every))
+            yield PossibleWarning(id(row), "every category", _p(row, every))
 
 
 def _p(row: AgreementRow, bound: float) -> float:
@@ -174,11 +174,11 @@ def _with_gold(audit: Audit, subject: Subject) -> list[AgreementRow]:
     ]
 
 
-def gold_candidates(audit: Audit, subject: Subject) -> Iterator[Candidate]:
+def gold_candidates(audit: Audit, subject: Subject) -> Iterator[PossibleWarning]:
     """The warning that what it prefers is the worse answer, under the identity of its row."""
     for row in _with_gold(audit, subject):
         if row.setup == "S2" and row.total and row.lower is not None and row.upper is not None:
-            yield Candidate(id(row), "gold", _p(row, CHANCE))
+            yield PossibleWarning(id(row), "gold", _p(row, CHANCE))
 
 
 def gold(result: VerdictBox, audit: Audit, subject: Subject, warnings: Warnings) -> None:

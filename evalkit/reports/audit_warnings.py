@@ -18,7 +18,7 @@ LEVEL = 0.05
 """Of all warnings of a box together."""
 
 
-class Candidate(NamedTuple):
+class PossibleWarning(NamedTuple):
     """A warning that might be given."""
 
     key: Hashable
@@ -35,7 +35,7 @@ class Warnings:
         looked_at: Candidates.
     """
 
-    def __init__(self, candidates: Iterable[Candidate]) -> None:
+    def __init__(self, candidates: Iterable[PossibleWarning]) -> None:
         from evalkit.stats.flips import holm
 
         listed = list({one.key: one for one in candidates}.values())
