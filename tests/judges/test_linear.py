@@ -272,7 +272,7 @@ def test_every_pattern_is_linear(folder):
     assert carried_out(partial(slow_patterns, calls_in(folder), FAST)) == []
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_pattern_is_linear_on_the_longest_texts(folder):
     assert carried_out(partial(slow_patterns, calls_in(folder), LONGEST)) == []
@@ -326,7 +326,7 @@ def test_every_reader_is_linear(reader):
     assert carried_out(partial(slow_readings, reader, 1 << 14)) == []
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("reader", READERS)
 def test_every_reader_is_linear_on_the_longest_texts(reader):
     assert carried_out(partial(slow_readings, reader, 1 << 18)) == []
