@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from evalkit.core.protocols import Case, Judge
-from evalkit.core.schema import Criterion, Item, Judgment, Ref, Response, digest
+from evalkit.core.schema import Criterion, Item, Judgment, Response, digest
 from evalkit.evidence.findings import Finding
 from evalkit.judges.rubric import Rubric
 from evalkit.probes import rubric_findings
@@ -22,7 +22,7 @@ from evalkit.probes.effect import Conclusions, ProbedJudge
 from evalkit.probes.rubric_library import RubricProbe
 from evalkit.probes.study import Study
 from evalkit.probes.text import filler
-from evalkit.probes.trials import Arm, Trial
+from evalkit.probes.trials import Arm, Trial, changed_row
 
 
 @dataclass(frozen=True)
@@ -121,12 +121,4 @@ def edited(answer: Response, probe: RubricProbe, arm: Arm, turn: int) -> Respons
         return answer
     suffix = probe.name + ("-placebo" if arm == "placebo" else "") + ("" if turn == 1 else f"-turn{turn}")
     turns = tuple(changed if at == turn else one for at, one in enumerate(answer.turns, start=1))
-    return replace(
-        answer,
-        key=digest(answer.key, suffix, turns),
-        model=Ref(f"{answer.model.name}+{suffix}", digest(answer.model.fingerprint, suffix)),
-        turns=turns,
-        usage=(),
-        cost=0.0,
-        latency=0.0,
-    )
+    return changed_row(answer, suffix, turns)

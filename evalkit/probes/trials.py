@@ -77,11 +77,15 @@ def rewritten(answer: Response, probe: Probe, arm: Arm, turn: int = 1) -> Respon
     turns = tuple(change(text, seed) if at == turn else text for at, text in enumerate(answer.turns, start=1))
     suffix = probe.name if arm == "cue" else f"{probe.name}-placebo"
     suffix += "".join(f"-turn{turn}" for turn in later)
-    name = f"{answer.model.name.removesuffix('+second')}+{suffix}"
+    return changed_row(answer, suffix, turns)
+
+
+def changed_row(answer: Response, suffix: str, turns: tuple[str, ...]) -> Response:
+    """The row of an answer with other text, under its model's name and what was changed; it cost nothing."""
     return replace(
         answer,
         key=digest(answer.key, suffix, turns),
-        model=Ref(name, digest(answer.model.fingerprint, suffix)),
+        model=Ref(f"{answer.model.name.removesuffix('+second')}+{suffix}", digest(answer.model.fingerprint, suffix)),
         turns=turns,
         usage=(),
         cost=0.0,
