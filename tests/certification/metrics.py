@@ -55,7 +55,7 @@ def _score(setting, turn=None, categories=1, repeats=1, missing=0.0):
         x = np.repeat(x, repeats, axis=1)
         there = (rng.random(x.shape) >= missing).astype(float)
         sums, counts = (x * there).sum(axis=1), there.sum(axis=1)
-        return question_means(sums[:, None], counts[:, None], limits=SCALE, resamples=RESAMPLES)[0]
+        return question_means(sums[:, None], counts[:, None], limits=SCALE, unseen=True, resamples=RESAMPLES)[0]
 
     return measure
 
@@ -67,7 +67,7 @@ def _stratified(rng, questions):
     size = {8: 2, 20: 4}.get(questions, 8)
     stratum = np.arange(questions) % size
     x = np.clip(6.5 + OFFSETS[np.linspace(0, 7, size).astype(int)][stratum] + 0.8 * rng.normal(size=questions), 1, 10)
-    return question_bootstrap(x, np.ones(questions), limits=SCALE, strata=stratum)
+    return question_bootstrap(x, np.ones(questions), limits=SCALE, unseen=True, strata=stratum)
 
 
 def _stratified_truth(questions):
@@ -282,9 +282,12 @@ class Ends:
 KINDS = {"agreement": "agreement", "kappa": "kappa", "alpha": "Krippendorff's alpha", "fleiss": "Fleiss' kappa"}
 SEEN = (
     *("mid-scale", "whole numbers", "skewed", "ceiling", "high", "two humps", "lone ones", "refusals"),
-    *("one in twelve fails", "long tail", "low", "heavy tails"),
+    *("one in twelve fails", "long tail", "low", "heavy tails", "one question of many"),
 )
-UNSEEN = ("seven to nine", "one in thirty fails", "either end", "one question of many")
+UNSEEN = (
+    *("seven to nine", "one in thirty fails", "either end"),
+    *("one question in fifty", "one answer in twenty", "one question in seven"),
+)
 
 
 def certified() -> list[Metric]:
