@@ -37,7 +37,7 @@ def test_the_floor_is_the_same_on_every_scale():
 
 
 @pytest.mark.parametrize("strata", [None, np.arange(12) % 3])
-def test_scores_alike_in_the_middle_leave_room_for_a_far_one_and_scores_that_spread_do_not(strata):
+def test_scores_alike_leave_room_for_a_far_one_and_scores_that_spread_do_not(strata):
     alike, spread = 4 + 0.1 * (np.arange(12) % 4), np.tile([2.0, 5.0, 8.0, 4.0], 3)
     for values, same in ((alike, False), (spread, True)):
         usual, scores = (
