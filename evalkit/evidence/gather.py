@@ -89,14 +89,13 @@ class EvidenceBuilder(BenchmarkRows):
     criteria: dict[Ref, dict[CriterionKey, tuple[float, str]]] = field(default_factory=dict)
     """Of gradings by rubrics, the first repeat: by judge or person, level and kind of each criterion with a verdict."""
 
-    def _remark(self, rows: Sequence[Judgment | Judged], buffer: RowBuffer) -> None:
-        super()._remark(rows, buffer)
-        for row in rows:
-            if row.criteria and row.repeat == 0:
-                said = self.criteria.setdefault(row.judge, {})
-                for one in row.criteria:
-                    if one.level is not None:
-                        said[row.item, row.turn, row.shown[0], one.id] = one.level, one.kind
+    def _remark(self, number: int, row: Judgment | Judged, buffer: RowBuffer) -> None:
+        super()._remark(number, row, buffer)
+        if row.criteria and row.repeat == 0:
+            said = self.criteria.setdefault(row.judge, {})
+            for one in row.criteria:
+                if one.level is not None:
+                    said[row.item, row.turn, row.shown[0], one.id] = one.level, one.kind
 
     def add_answer(self, answer: Response) -> None:
         """Keep the text of an answer that was judged, or count it as failed."""
