@@ -35,7 +35,8 @@ from evalkit.probes.rubric_library import RUBRIC_NAMES, RUBRIC_PROBES
 from evalkit.probes.rubric_study import RubricStudy
 from evalkit.probes.study import Study
 from evalkit.probes.trials import Trial, Turns, chosen
-from evalkit.settings import config
+from evalkit.settings import assembly
+from evalkit.settings.config import Config
 from evalkit.storage.store import Store
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 
 async def run(
-    settings: config.Config, probes: Sequence[str], console: Console, *, turns: Turns = "first"
+    settings: Config, probes: Sequence[str], console: Console, *, turns: Turns = "first"
 ) -> SessionResult[Audit]:
     """Run the experiments and store what the judges say.
 
@@ -54,12 +55,12 @@ async def run(
         turns: whether second turns are judged too.
     """
     with downloads(console):
-        loaded = await config.load_benchmark(settings, limit=settings.limit)
-        study = study_of(await config.experiment(settings, _questions(loaded, turns)), probes, turns, settings)
+        loaded = await assembly.load_benchmark(settings, limit=settings.limit)
+        study = study_of(await assembly.experiment(settings, _questions(loaded, turns)), probes, turns, settings)
     experiment = study.experiment
     record = {"probes": list(study.names), "turns": turns}
     name = experiment.benchmark.spec.name
-    async with config.session(settings, console, Path(settings.results_dir), name, record) as session:
+    async with assembly.session(settings, console, Path(settings.results_dir), name, record) as session:
         clients, store = session.clients, session.store
 
         def used() -> Amount:
@@ -82,7 +83,7 @@ async def run(
         return session.result(audit)
 
 
-def study_of(experiment: Experiment, probes: Sequence[str], turns: Turns, settings: config.Config) -> Study:
+def study_of(experiment: Experiment, probes: Sequence[str], turns: Turns, settings: Config) -> Study:
     """The experiments for the judges' way to judge.
 
     Raises:

@@ -9,7 +9,7 @@ import pytest
 
 from evalkit.core.protocols import Backend, Completion
 from evalkit.core.schema import Usage
-from evalkit.settings import config
+from evalkit.settings import targets
 
 
 @dataclass(kw_only=True)
@@ -56,7 +56,7 @@ def test_one_from_an_entry_point_package_runs(kind, cli, tmp_path, monkeypatch):
     package.Mine = kind
     monkeypatch.setitem(sys.modules, "outside", package)
     points = [SimpleNamespace(name="outside", value="outside")]
-    monkeypatch.setattr(config, "entry_points", lambda group: points if group == "evalkit" else [])
+    monkeypatch.setattr(targets, "entry_points", lambda group: points if group == "evalkit" else [])
     for folder in ("model", "judge"):
         (tmp_path / "mine" / folder).mkdir(parents=True)
     text = "mine:\n  backend:\n    _target_: outside.Mine\n    concurrency: 3\n"

@@ -19,7 +19,8 @@ from evalkit.core.protocols import Case, Completion, JudgeProtocol, Request, Ver
 from evalkit.core.schema import Failure, Item, Ref, Response, digest
 from evalkit.datasets.artifacts import registry
 from evalkit.settings import rubrics
-from evalkit.settings.config import _with_artifacts, build, named_protocol
+from evalkit.settings.assembly import _with_artifacts
+from evalkit.settings.targets import build, named_protocol
 from tests.conftest import FASTCHAT
 
 FOLDER = Path(judges.__file__).parent
