@@ -138,6 +138,7 @@ def test_only_the_judge_that_is_not_understood_is_stopped(cli, tmp_path):
     assert counts == {"mute": 20, "clear": 48}
 
 
+@pytest.mark.slow
 def test_scripted_failures(cli, tmp_path):
     script = 'judge.fake.backend.script=[refuse,"400",garbage,length,empty]'
     code, _, err = cli(*POCKET, script)
@@ -214,6 +215,7 @@ def test_jobs_leave_nothing_beside_the_results(cli, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
+@pytest.mark.slow
 def test_several_models_in_one_run_and_as_jobs(cli, tmp_path):
     (tmp_path / "own" / "model").mkdir(parents=True)
     for name, skill in (("weak", 3), ("strong", 8)):
@@ -228,6 +230,7 @@ def test_several_models_in_one_run_and_as_jobs(cli, tmp_path):
     assert err.count(NOTHING_ASKED) == 2
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_decides_the_exit_code(cli):
     assert cli(*POCKET, "-m", "judge.fake.backend.mumble=1.0,0").code == 1
     assert cli(*POCKET, "-m", "limit=1,x").code == 2
@@ -607,6 +610,7 @@ def process(*arguments: str, **options: object) -> subprocess.Popen:
     return subprocess.Popen([*EVALKIT, *arguments], text=True, stderr=subprocess.PIPE, env=dict(os.environ), **options)
 
 
+@pytest.mark.slow
 def test_ctrl_c_stores_what_is_under_way_and_resumes(cli, tmp_path):
     slow = ("model.fake.backend.delay=0.4", "model.fake.backend.concurrency=2", "judge.fake.backend.delay=0.1")
     running = process(*POCKET, *slow, "results_dir=slow", "run.name=cut", cwd=tmp_path, stdout=subprocess.DEVNULL)

@@ -137,7 +137,9 @@ def server():
 
 
 @pytest.mark.parametrize("wire", ["openai", "anthropic"])
-@pytest.mark.parametrize("questions", [240, pytest.param(2300, marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "questions", [pytest.param(240, marks=pytest.mark.slow), pytest.param(2300, marks=pytest.mark.full)]
+)
 def test_mixed_faults(tmp_path, cli, server, wire, questions):
     server.plan = Plan(7, SHARES)
     bench = Bench(tmp_path, cli, server, wire)
@@ -194,7 +196,7 @@ def test_a_server_that_hangs(tmp_path, cli, server):
     assert server.count.total() <= 3 * 40, "nothing is waited for beyond the attempts"
 
 
-@pytest.mark.parametrize("wire", ["openai", "anthropic"])
+@pytest.mark.parametrize("wire", ["openai", pytest.param("anthropic", marks=pytest.mark.slow)])
 def test_a_server_that_dies_half_way(tmp_path, cli, server, wire):
     bench = Bench(tmp_path, cli, server, wire)
     bench.ask(100)

@@ -12,6 +12,7 @@ from evalkit.core.schema import Failure, Item, Judgment, Response
 from evalkit.interop import alpaca_eval
 from evalkit.interop.exporting import export_results
 from evalkit.interop.importing import import_results
+from evalkit.judges.alpaca_eval import weighted_preference
 from evalkit.judges.fastchat import published_rating
 from evalkit.storage.results import answer_logs, judgment_logs
 from tests.interop.files import canonical, load
@@ -151,8 +152,7 @@ def test_every_stored_completion_reads_again_as_its_preference():
     for row in with_text:
         logprobs = alpaca_eval.verdict_logprobs(json.loads(row.raw))
         assert logprobs == row.logprobs
-        first_wins = 2 - alpaca_eval.preference_of(logprobs, switch=False)
-        assert first_wins == pytest.approx(row.scores[0], abs=1e-9)
+        assert weighted_preference(Completion("", logprobs=(logprobs,))).scores == pytest.approx(row.scores, abs=1e-9)
         switched = row.models[1].name == "gpt4_1106_preview"
         assert switched == alpaca_eval.switched(instructions[row.item])
         shown_first[switched] += 1

@@ -102,6 +102,7 @@ def test_equal_models_are_claimed_to_differ_at_most_as_often_as_said(whole):
     assert wrong / 40 <= 0.05
 
 
+@pytest.mark.slow
 def test_reaching_for_what_looks_best_does_not_spoil_claims():
     """Many looks, and always on with the pair that is nearest to a claim: no more errors than said."""
     rng, wrong = np.random.default_rng(3), 0
