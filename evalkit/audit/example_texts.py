@@ -35,7 +35,7 @@ _Key = tuple[str, str, int, tuple[str, ...]]
 
 
 def completed(examples: Sequence[Example], paths: Iterable[Path], questions: Questions | None = None) -> list[Example]:
-    """The same with questions and the judge's own words, where they are at hand.
+    """The examples with questions and the judge's own words, where they are at hand.
 
     Args:
         examples: as chosen.

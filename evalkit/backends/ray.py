@@ -66,7 +66,7 @@ class Fault(Struct, frozen=True):
         return cls(name, str(error), vars(error))
 
     def exception(self) -> EvalkitError:
-        """The same again, where it is to be raised."""
+        """The exception that an actor told of, to be raised here."""
         return _ERRORS[self.error](self.message, **self.details)
 
 
@@ -133,7 +133,7 @@ class Ray(Backend):
 
     @property
     def concurrency(self) -> int:
-        """Of all actors together; where their number is left open, this asks the cluster the first time."""
+        """Requests at once of all actors; where their number is left open, this asks the cluster the first time."""
         return self.inner.concurrency * (self.actors or self._share())
 
     def identity(self) -> Mapping[str, Any]:
@@ -141,7 +141,7 @@ class Ray(Backend):
         return {"backend": type(self.inner).__name__, **self.inner.identity()}
 
     def wire(self) -> Mapping[str, Any]:
-        """That of the backend it stands for."""
+        """What decides what is sent, of the backend it stands for."""
         return self.inner.wire()
 
     async def open(self) -> None:

@@ -142,7 +142,7 @@ def asked(arguments: Sequence[str]) -> RejudgeArguments:
 
 
 def _protocols() -> dict[str, tuple[str, int]]:
-    """By name on the command line: name in the results, and how many answers are shown at once."""
+    """Protocols by name on the command line: name in the results, and how many answers are shown at once."""
     import msgspec
 
     from evalkit.core.paths import shipped

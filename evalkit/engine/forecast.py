@@ -63,7 +63,7 @@ class Estimate:
 
     @property
     def characters_per_token(self) -> float:
-        """As stored calls had it, or as English has it."""
+        """Characters a token, as stored calls had it, or as English has it."""
         known = self.known["tokens"] >= 200
         return self.known["characters"] / self.known["tokens"] if known else CHARACTERS_PER_TOKEN
 
@@ -170,12 +170,12 @@ def _learn(estimate: Estimate, request: Request, usage: Usage) -> None:
 
 
 def _characters(request: Request) -> int:
-    """Of a prompt; a chat template adds about 32 to each message."""
+    """Characters of a prompt; a chat template adds about 32 to each message."""
     return sum(len(message.content) + 32 for message in request.messages)
 
 
 def priced(estimate: Estimate, model: Model, clients: Clients, habits: Habits, *, batch: bool = False) -> Estimate:
-    """With prompt tokens; and cost and time, where they can be known: nobody knows how long a batch takes."""
+    """Add prompt tokens, and cost and time where they can be known: nobody knows how long a batch takes."""
     estimate.prompt_tokens = round(estimate.characters / estimate.characters_per_token)
     price = clients.price(model)
     if price is not None or not estimate.calls:

@@ -132,7 +132,7 @@ def _of_rubrics(experiment: Experiment, probes: Sequence[str], turns: Turns) -> 
 
 
 def _questions(loaded: Benchmark, turns: Turns) -> Benchmark:
-    """The same questions under a name of their own, without what comes after the first turn unless it is asked for."""
+    """A benchmark's questions under a name of their own, first turns only unless more are asked for."""
     spec = replace(loaded.spec, name=f"audit-{loaded.spec.name}" + ("-turns" if turns == "both" else ""), baseline=None)
     most = 1 if turns == "first" else None
     items = tuple(

@@ -164,7 +164,7 @@ def rubric_doubts(experiment: Experiment) -> list[str]:
 
 
 def prompt_languages(experiment: Experiment) -> list[str]:
-    """That judges are spoken to in English about answers in another language, where it is so."""
+    """Notes that judges are spoken to in English about answers in another language, where it is so."""
     spec = experiment.benchmark.spec
     if spec.language in (None, "en"):
         return []

@@ -71,7 +71,7 @@ def _suited(judge: Judge, loaded: Benchmark, models: int) -> Judge:
 def _on_ray(
     models: tuple[Model, ...], judges: tuple[Judge, ...], settings: RayConfig
 ) -> tuple[tuple[Model, ...], tuple[Judge, ...]]:
-    """The same members, those that run in this program as actors on a cluster."""
+    """Models and judges, those that run in this program as actors on a cluster."""
     members = (*models, *(judge.model for judge in judges))
     backends = spread([member.backend for member in members], **msgspec.structs.asdict(settings))
     moved = [dataclasses.replace(member, backend=backend) for member, backend in zip(members, backends, strict=True)]
