@@ -347,7 +347,7 @@ def _cluster(address: str | None) -> Any:
         # Never what Ray finds by itself: a cluster that crashed leaves its address behind, and Ray waits for it.
         where = address or os.environ.get("RAY_ADDRESS") or "local"
         try:
-            _knock(where)
+            _check_reachable(where)
             ray.init(address=where, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, ValueError, RuntimeError) as error:
             raise Misconfigured(
@@ -357,7 +357,7 @@ def _cluster(address: str | None) -> Any:
     return ray
 
 
-def _knock(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Raise OSError where nobody listens; Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdigit():

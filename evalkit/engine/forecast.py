@@ -88,14 +88,14 @@ async def forecast(experiment: Experiment, clients: Clients, store: Store) -> li
     for model in experiment.models:
         log = store.responses(model.name)
         estimate = Estimate("model", model.name)
-        habits = habits_of((row.usage, row.latency) for row in earlier(log, Response))
+        habits = mean_usage((row.usage, row.latency) for row in earlier(log, Response))
         candidate = Candidate.of(model, experiment.benchmark.spec.generation)
         answered += [expected(item, candidate, log, habits, experiment, estimate) for item in items.values()]
         result.append(priced(estimate, model, clients, habits))
     for judge in experiment.judges:
         judgments = store.judgments(judge.name, judge.protocol.name)
         estimate = Estimate("judge", judge.name, sent=sent(judge, store))
-        habits = habits_of(((row.usage,), row.latency) for row in earlier(judgments, Judgment))
+        habits = mean_usage(((row.usage,), row.latency) for row in earlier(judgments, Judgment))
         bench = JudgeRunner(judge, clients.of(judge.model), judgments, experiment.ask_again)
         builder = CaseBuilder(
             items,
@@ -196,7 +196,7 @@ def earlier(log: Log[Row], kind: type[Row]) -> Iterator[Row]:
             yield from Log(path, kind)
 
 
-def habits_of(rows: Iterable[tuple[tuple[Usage, ...], float]]) -> Habits:
+def mean_usage(rows: Iterable[tuple[tuple[Usage, ...], float]]) -> Habits:
     """Means over stored rows: completion tokens of a call, seconds of a call."""
     tokens: list[int] = []
     seconds: list[float] = []

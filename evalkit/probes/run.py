@@ -20,7 +20,7 @@ from evalkit.core.schema import Judgment, Response
 from evalkit.core.streams import each, of
 from evalkit.datasets.benchmark import Benchmark
 from evalkit.engine.experiment import Experiment
-from evalkit.engine.forecast import Estimate, count_case, expected, habits_of, priced
+from evalkit.engine.forecast import Estimate, count_case, expected, mean_usage, priced
 from evalkit.engine.generate import answers
 from evalkit.engine.progress import Watch, downloads
 from evalkit.engine.session import SessionResult
@@ -245,7 +245,7 @@ def forecast(study: Study, clients: Clients, store: Store) -> list[Estimate]:
     answered: dict[str, list[Response]] = {}
     for candidate in experiment.candidates:
         log = store.responses(candidate.model.name)
-        estimate, habits = Estimate("model", candidate.model.name), habits_of((row.usage, row.latency) for row in log)
+        estimate, habits = Estimate("model", candidate.model.name), mean_usage((row.usage, row.latency) for row in log)
         for item in experiment.benchmark.items:
             row = expected(item, candidate, log, habits, experiment, estimate)
             if row.error is None:
@@ -255,7 +255,7 @@ def forecast(study: Study, clients: Clients, store: Store) -> list[Estimate]:
     for judge in experiment.judges:
         runners = study.runners(judge, clients, store)
         estimate = Estimate("judge", judge.name)
-        habits = habits_of(((row.usage,), row.latency) for row in runners[""].log)
+        habits = mean_usage(((row.usage,), row.latency) for row in runners[""].log)
         for trial in study.planned(judge, complete):
             if trial.variant in runners:
                 for runner, case in runners[trial.variant].calls(trial.case):

@@ -23,7 +23,7 @@ from evalkit.datasets.benchmark import Benchmark
 from evalkit.engine.batches.ledger import Ledger, open_batch_conflict
 from evalkit.engine.batches.scheduler import batched
 from evalkit.engine.experiment import Experiment
-from evalkit.engine.forecast import Estimate, count_case, earlier, habits_of, priced, sent
+from evalkit.engine.forecast import Estimate, count_case, earlier, mean_usage, priced, sent
 from evalkit.engine.judge import JudgeRunner
 from evalkit.engine.progress import Watch, downloads
 from evalkit.engine.session import SessionResult
@@ -194,7 +194,7 @@ def _first(rows: Sequence[CompactJudgment], limit: int | None) -> set[str]:
 
 def _forecast(plan: Plan, runner: JudgeRunner, clients: Clients, store: Store) -> Estimate:
     estimate = Estimate("judge", runner.judge.name, sent=sent(runner.judge, store))
-    habits = habits_of(((row.usage,), row.latency) for row in earlier(runner.log, Judgment))
+    habits = mean_usage(((row.usage,), row.latency) for row in earlier(runner.log, Judgment))
     for case in plan.cases():
         count_case(case, runner, habits, estimate)
     return priced(estimate, runner.judge.model, clients, habits, batch=runner.judge.batch)
