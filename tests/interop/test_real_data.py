@@ -91,6 +91,7 @@ def test_votes_know_the_answers_they_are_about():
     assert all(any(shown not in texts for shown in row.shown) for row in judged(rows) if not row.lengths)
 
 
+@pytest.mark.slow
 def test_votes_and_answers_come_back(tmp_path):
     source = shared_data("mtbench_votes")
     out = there_and_back("fastchat", source, tmp_path) / "mt_bench"
@@ -118,6 +119,7 @@ def test_questions_and_references_come_back(tmp_path):
     assert (summary.benchmarks, summary.read) == (("mtbench", "vicuna_bench"), {"items": 160})
 
 
+@pytest.mark.slow
 def test_single_ratings_read_again_as_stored(tmp_path):
     source = shared_data("arena_bench_v1")
     rows = read("fastchat", source)
@@ -140,6 +142,7 @@ def test_single_ratings_read_again_as_stored(tmp_path):
 # AlpacaEval
 
 
+@pytest.mark.slow
 def test_every_stored_completion_reads_again_as_its_preference():
     folder = shared_data("alpacaeval", "weighted_alpaca_eval_gpt4_turbo")
     rows = read("alpaca_eval", folder)
@@ -159,6 +162,7 @@ def test_every_stored_completion_reads_again_as_its_preference():
     assert min(shown_first.values()) > 3000
 
 
+@pytest.mark.slow
 def test_win_rates_are_as_published():
     folder = shared_data("alpacaeval", "weighted_alpaca_eval_gpt4_turbo")
     expected = json.loads(shared_data("alpacaeval", "expected.json").read_text())
@@ -174,6 +178,7 @@ def test_win_rates_are_as_published():
         assert any(abs(float(value) - mean) < 1e-8 for mean in means), value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["alpaca-7b_concise", "NullModel", "FuseChat-Llama-3.2-1B-Instruct"])
 def test_annotations_come_back(model, tmp_path):
     source = shared_data("alpacaeval", "weighted_alpaca_eval_gpt4_turbo", model)
