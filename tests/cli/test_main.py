@@ -210,6 +210,7 @@ def test_options_and_overrides_in_any_order(cli, tmp_path):
     assert len({row["model"]["fingerprint"] for row in rows(tmp_path / "results", "answers")}) == 2
 
 
+@pytest.mark.slow
 def test_jobs_leave_nothing_beside_the_results(cli, tmp_path):
     cli(*POCKET, "-m", "repeats=1,2")
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
