@@ -185,8 +185,8 @@ def test_a_dry_run_leaves_nothing(cli, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dry_run_counts_what_is_stored(cli, tmp_path):
-    cli(*POCKET)
+def test_a_dry_run_counts_what_is_stored(cli, tmp_path, ran):
+    ran(POCKET)
     before = files(tmp_path)
     err = cli(*POCKET, "dry_run=true").err
     assert re.search(r"model +fake +0 +16 ", err)
@@ -403,8 +403,8 @@ def test_results_that_cannot_be_written(cli, tmp_path):
     assert "results_dir=DIR" in err
 
 
-def test_a_damaged_row_is_named(cli, tmp_path):
-    cli(*POCKET)
+def test_a_damaged_row_is_named(cli, tmp_path, ran):
+    ran(POCKET)
     path = tmp_path / "results/pocket/judgments/fake.single.jsonl"
     lines = path.read_text().splitlines()
     lines[2] = lines[2][:50]
@@ -419,10 +419,9 @@ def test_a_damaged_row_is_named(cli, tmp_path):
 
 
 @pytest.fixture
-def results(cli):
+def results(ran):
     """Two configurations of one model, the second the newer."""
-    cli(*POCKET)
-    cli(*POCKET, "model.fake.sampling.temperature=0.3")
+    ran(POCKET, (*POCKET, "model.fake.sampling.temperature=0.3"))
 
 
 @pytest.mark.usefixtures("results")
@@ -638,8 +637,8 @@ def test_ctrl_c_stores_what_is_under_way_and_resumes(cli, tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [("leaderboard", "--format", "json"), ("leaderboard",), ("run", "--help")])
-def test_a_reader_that_goes_away(cli, tmp_path, arguments):
-    cli(*POCKET)
+def test_a_reader_that_goes_away(ran, tmp_path, arguments):
+    ran(POCKET)
     reader, writer = os.pipe()
     os.close(reader)
     running = process(*arguments, cwd=tmp_path, stdout=writer)
