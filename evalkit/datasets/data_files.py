@@ -456,7 +456,7 @@ def _whole(where: Where, value: Any) -> Any:
 
 
 def _clean(value: Any) -> Any:
-    """The same value in text that UTF-8 can hold."""
+    """The value with all its text such that UTF-8 can hold it."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     if isinstance(value, dict):

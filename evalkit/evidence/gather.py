@@ -409,7 +409,7 @@ def _grades(builder: EvidenceBuilder) -> Grades | None:
 
 
 def _graded(grades: Grades, scores: Scores, responses: Sequence[str], texts: Mapping[str, tuple[str, ...]]) -> Grades:
-    """The same with the judge's scores: of the very answer, or of the model's where one side names no stored answer."""
+    """Grades with the judge's scores: of the very answer, or of the model's where a side names no stored answer."""
     import numpy as np
 
     order = np.argsort(-scores.repeat, kind="stable")  # the first repeat is written last

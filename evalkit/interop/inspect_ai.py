@@ -30,7 +30,7 @@ ZSTANDARD: Final = 93
 """How newer logs are compressed, in a way that Python's ``zipfile`` does not know before 3.14."""
 
 
-class _Score(Struct):
+class _ScoreValue(Struct):
     value: Any
     explanation: str | None = None
 
@@ -41,7 +41,7 @@ class _EvalSample(Struct):
     epoch: int = 1
     target: str | list[str] = ""
     output: dict[str, Any] = {}
-    scores: dict[str, _Score] | None = None
+    scores: dict[str, _ScoreValue] | None = None
     error: dict[str, Any] | None = None
 
 

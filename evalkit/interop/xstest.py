@@ -38,7 +38,7 @@ JUDGES: Final = {"gpt4_label": "gpt-4", "strmatch_label": "string-match"}
 PEOPLE: Final = ("annotation_1", "annotation_2")
 
 
-class _Completion(Struct):
+class _CompletionRow(Struct):
     id: str
     type: str
     prompt: str
@@ -62,7 +62,7 @@ class XSTestFormat(ImportFormat):
         rows = SourceRows(self.benchmark or "xstest", ledger)
         for file in files(path, *PATTERNS):
             there = columns(file)
-            if missing := [name for name in _Completion.__struct_fields__ if there and name not in there]:
+            if missing := [name for name in _CompletionRow.__struct_fields__ if there and name not in there]:
                 raise UsageError(
                     f"{str(file)!r} is no file of XSTest: no column {', '.join(f'`{name}`' for name in missing)}; it "
                     f"has: {', '.join(map(repr, there[:12]))}"
@@ -79,7 +79,7 @@ def meta_of(kind: str) -> dict[str, str]:
 
 def _completion(rows: SourceRows, model: str, source: Record) -> Iterator[Imported]:
     where, record = source
-    row = where.read(record, _Completion)
+    row = where.read(record, _CompletionRow)
     about = yield from rows.item(where, (row.prompt,), identity=row.id, category=row.type, meta=meta_of(row.type))
     shown = yield from rows.answer(where, about, model, (row.completion,))
     if row.final_label not in LABELS:

@@ -118,7 +118,7 @@ def post_stratified_mean(
     limits: tuple[float, float] | None = None,
     level: float = 0.95,
 ) -> Corrected:
-    """The same mean, as the labels' mean within each verdict, weighted by how often the judge gives that verdict.
+    """Mean by post-stratification: the labels' within each verdict, weighted by how often the judge gives that verdict.
 
     For a judge with few distinct verdicts this is the efficient estimator (its influence function is the efficient
     one) and about equal to `ppi_mean`. Neighbouring verdicts with fewer than `FEWEST` labels are joined.
@@ -210,7 +210,7 @@ def _floor(rows: _Sample, residuals: FloatArray, units: int) -> float:
 
 
 def _inflation(units: int) -> float:
-    """Of residuals, for the mean that was fitted."""
+    """Factor for residuals' variance, for the mean that was fitted."""
     return float(np.sqrt(units / (units - 1))) if units > 1 else 1.0
 
 
