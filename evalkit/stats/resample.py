@@ -2,7 +2,7 @@
 
 Judgments of one question share its difficulty, so rows are not independent; intervals that ignore this
 are 1.2 to 2.6 times too narrow on real judge data. A bootstrap replicate draws whole questions with
-replacement (Cameron, Gelbach & Miller 2008; Miller 2024, arXiv:2411.00640, section 2.2) and works on
+replacement (Cameron, Gelbach & Miller 2008; Miller 2024, arXiv:2411.00640) and works on
 per-question sums, so that no row is ever copied.
 
 Plain percentile limits are too narrow when questions are few (MT-Bench has 10 a category): by
@@ -104,6 +104,7 @@ def question_bootstrap(
     *,
     pooled: bool = False,
     limits: Limits | None = None,
+    unseen: bool = False,
     strata: IntArray | None = None,
     resamples: int = 10_000,
     level: float = 0.95,
@@ -117,6 +118,7 @@ def question_bootstrap(
         pooled: True for `sums.sum() / counts.sum()` (each row counts alike), False for the mean over
             questions of `sums / counts` (each question counts alike).
         limits: Ends of the scale, which give the interval its floor.
+        unseen: True for scores, whose floor also allows for the far ones that so few questions may lack.
         strata: [Q] category of each question, where the benchmark fixes the categories.
         resamples: Bootstrap replicates.
         level: Coverage of the interval.
@@ -133,10 +135,10 @@ def question_bootstrap(
     sums, counts = _checked(sums, counts)
     if not (counts > 0).any():
         raise NotMeasurable("needs at least one question with a judged row")
-    columns = sums[:, None], counts[:, None]
     found = question_means(
-        *columns, pooled=pooled, limits=limits, strata=strata, fewest=2, resamples=resamples, level=level, seed=seed
-    )[0]
+        sums[:, None], counts[:, None], pooled=pooled, limits=limits, unseen=unseen, strata=strata, fewest=2,
+        resamples=resamples, level=level, seed=seed,
+    )[0]  # fmt: skip
     assert found is not None
     return found
 
@@ -147,6 +149,7 @@ def question_means(
     *,
     pooled: bool = False,
     limits: Limits | None = None,
+    unseen: bool = False,
     strata: IntArray | None = None,
     fewest: int = FEWEST,
     resamples: int = 10_000,
@@ -163,6 +166,7 @@ def question_means(
         counts: [Q, K] number (or weight) of those rows; a column is about the questions where it is positive.
         pooled: True weights rows alike, False questions.
         limits: Ends of the scale, which give the intervals their floor.
+        unseen: True for scores, whose floor also allows for the far ones that so few questions may lack.
         strata: [Q] category of each question, where the benchmark fixes the categories.
         fewest: Questions below which a column has no interval, but a reason.
         resamples: Bootstrap replicates; 0 for Student's limits throughout.
@@ -192,7 +196,7 @@ def question_means(
             label = None if strata is None else strata[present]
             for column, found in zip(
                 columns.tolist(),
-                _columns(one, n, pooled, limits, label, max(fewest, 2), resamples, level, seed),
+                _columns(one, n, pooled, limits, unseen, label, max(fewest, 2), resamples, level, seed),
                 strict=True,
             ):
                 result[column] = found
@@ -204,6 +208,7 @@ def _columns(
     counts: FloatArray,
     pooled: bool,
     limits: Limits | None,
+    unseen: bool,
     strata: IntArray | None,
     fewest: int,
     resamples: int,
@@ -242,7 +247,9 @@ def _columns(
     reasons: list[str | None] = [None] * len(rows)
     if limits is not None:
         units = np.full(len(rows), float(size))
-        lower, upper, error = widened(estimate, error, (lower, upper), units, kurtosis(influence), limits, level=level)
+        lower, upper, error = widened(
+            estimate, error, (lower, upper), units, kurtosis(influence), limits, unseen=unseen, level=level
+        )
     else:
         scale = np.maximum(np.abs(means).max(axis=0), 1e-300)
         for place in np.flatnonzero(error <= ROUNDING * scale).tolist():

@@ -26,6 +26,41 @@ def test_all_wins_have_an_interval_with_a_width(method):
         assert found.standard_error > 0
 
 
+def battles(tmp_path, rows):
+    """A file of battles of A and B, by who won each question."""
+    path = tmp_path / "battles.csv"
+    lines = [f"q{number},A,B,{winner}" for number, winner in enumerate(rows)]
+    path.write_text("\n".join(["question,model_a,model_b,winner", *lines]) + "\n")
+    return path
+
+
+ONE_SIDED = {"all won": ["model_a"] * 10, "all lost": ["model_b"] * 10, "all tied": ["tie"] * 10}
+
+
+@pytest.mark.parametrize("method", ["winrate", "elo", "bt"])
+@pytest.mark.parametrize("outcome", ONE_SIDED)
+def test_differences_at_the_edge_have_a_width_and_no_endless_t(method, outcome, tmp_path):
+    standings = rate(Choices(paths=(battles(tmp_path, ONE_SIDED[outcome]),), method=method)).standings
+    rated = [row for row in standings if row.main is not None]
+    if method == "bt" and outcome != "all tied":
+        assert rated == [], "no finite rating"
+        return
+    (pair,) = standings[0].about.differences.pairs
+    assert pair.interval.upper - pair.interval.lower > 5
+    assert abs(pair.interval.estimate / pair.interval.standard_error) < 30
+    assert all(one.main.upper - one.main.lower > 3 for one in rated)
+
+
+@pytest.mark.parametrize("method", ["winrate", "elo", "bt"])
+@pytest.mark.parametrize("rows", [["tie"], ["tie", "model_a"], ["model_a", "model_b", "tie"]])
+def test_battles_on_fewer_than_four_questions_have_a_reason_instead_of_limits(method, rows, tmp_path):
+    rated = rate(Choices(paths=(battles(tmp_path, rows),), method=method)).standings
+    assert len(rated) == 2
+    for found in (one.main for one in rated if one.main is not None):
+        assert (found.lower, found.upper) == (None, None)
+        assert found.reason == "needs at least 4 questions"
+
+
 @pytest.mark.parametrize("score", [1, 10])
 def test_scores_that_are_all_at_an_end_of_the_scale(score):
     (standing, _) = scores([row(str(item), score) for item in range(12)]).standings
