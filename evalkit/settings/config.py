@@ -240,7 +240,7 @@ def _check_rule(config: Config) -> None:
 
 def _members(group: Mapping[str, Any], kind: type[ModelConfig]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Nodes by member name; and settings given for all members at once, as in ``judge.sampling.temperature=0``."""
-    shared = {name: node for name, node in group.items() if name in _fields(kind) and not is_member(node)}
+    shared = {name: node for name, node in group.items() if name in fields_of(kind) and not is_member(node)}
     return {name: node for name, node in group.items() if name not in shared}, shared
 
 
@@ -295,7 +295,7 @@ def _at_least(least: int, value: float, where: str) -> None:
 
 def convert(value: Any, kind: Any, where: str) -> Any:
     """A value as the given type; like msgspec, but naming the whole key, and near names for an unknown one."""
-    fields = _fields(kind if value is None else _given(kind))
+    fields = fields_of(kind if value is None else _given(kind))
     if not isinstance(value, Mapping):
         _check_shape(value, kind, where, fields)
     if isinstance(value, Mapping) and fields:
@@ -336,7 +336,7 @@ def _given(kind: Any) -> Any:
     return next(part for part in parts if part is not type(None)) if len(parts) == 2 and type(None) in parts else kind
 
 
-def _fields(kind: Any) -> dict[str, Any]:
+def fields_of(kind: Any) -> dict[str, Any]:
     """Types by field name of a Struct or dataclass; empty for anything else."""
     if isinstance(kind, type) and issubclass(kind, Struct):
         return {field.name: field.type for field in msgspec.structs.fields(kind)}
