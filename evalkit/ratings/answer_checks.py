@@ -93,7 +93,7 @@ class _Counts:
         if row.error is not None and row.error.kind == "truncated":
             self.failed_thinking += 1
             self.limit = row.sampling.get("max_tokens", self.limit)
-        if not all(text.strip() for text in row.turns):
+        if row.error is None and not all(text.strip() for text in row.turns):
             self.empty += 1
             self.thought += stopped or any(row.thinking)
         if self.searched < LOOKED_AT and row.turns:
