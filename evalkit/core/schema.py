@@ -179,7 +179,7 @@ class Response(
     """What the model thought before each answer; no part of the answer, of histories, prompts or lengths."""
     finish: tuple[Finish, ...] = ()
     finish_reason: str | None = None
-    """Why the last turn ended, in the server's words, where those are none that are known."""
+    """Why a turn ended, in the server's words, where those are none that are known; of several the last."""
     usage: tuple[Usage, ...] = ()
     bound: Usage | None = None
     """What the turns without usage can have taken at the most, for budgets; None if there are none."""
