@@ -13,7 +13,7 @@ from math import isfinite
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 ErrorKind = Literal["transport", "refused", "truncated", "unparsed", "malformed", "rejected"]
 """Why there is no verdict or no answer.
@@ -225,6 +225,8 @@ class Judged(Struct, frozen=True, kw_only=True, tag_field="schema", tag="evalkit
     error: Failure | None = None
     criteria: tuple[CriterionVerdict, ...] = ()
     """Of a rubric: what was said of each criterion."""
+    score_range: tuple[float, float] | UnsetType = UNSET
+    """Lowest and highest score that could have been given, where the protocol says; rows of before have none."""
     created: float = 0.0
 
     def __post_init__(self) -> None:

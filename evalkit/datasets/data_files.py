@@ -105,8 +105,8 @@ def files(path: Path, *patterns: str) -> list[Path]:
 def records(path: Path, *, lenient: bool = True) -> Iterator[Record]:
     """The rows of a file of any kind, streamed; what has no known ending is read as JSON.
 
-    JSON is one object a line, a list of objects, or an object with such a list as ``rows``. A last line that was cut
-    short is left out with a warning.
+    JSON is one object a line, a list of objects, an object with such a list as ``rows``, or an object that holds each
+    row under its id. A last line that was cut short is left out with a warning.
 
     Args:
         path: the file.
@@ -359,8 +359,17 @@ def _one_object(path: Path, text: str, lenient: bool) -> Iterator[Record] | None
         raise
     rows = whole.get("rows") if isinstance(whole, dict) else None
     if not isinstance(rows, list):
-        return iter([_object(Where(path, 1), whole)])
+        rows = list(whole.values()) if _rows_by_id(whole) else [whole]
     return (_object(Where(path, number), row) for number, row in enumerate(rows, 1))
+
+
+def _rows_by_id(whole: object) -> bool:
+    """Whether an object holds each row under its id: objects with the same fields. Columns by row number are none."""
+    rows = list(whole.values()) if isinstance(whole, dict) else []
+    if len(rows) < 2 or not all(isinstance(row, dict) and row for row in rows):
+        return False
+    fields = rows[0].keys()
+    return all(row.keys() == fields for row in rows) and not all(name.isdecimal() for name in fields)
 
 
 def parsed(where: Where, line: str, lenient: bool = True) -> object:

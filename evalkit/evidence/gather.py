@@ -289,7 +289,7 @@ def _evidence(
         compared, comparable = pairs, len(pairs)
     else:
         _check_scores(numbers[:, 0])
-        scores = _scores(rows, numbers)
+        scores = _scores(rows, numbers, buffer)
         pairs, keys = pairs_of_scores(scores, (main, gold), models)
         compared, comparable = pairs_by_question(scores)
     known = np.array([name in builder.texts for name in builder.responses] + [False], dtype=bool)
@@ -359,8 +359,8 @@ def _check_scores(scores: FloatArray) -> None:
         )
 
 
-def _scores(codes: IntArray, numbers: FloatArray) -> Scores:
-    """Single grading as it is: codes [N, 7] and numbers [N, 2]."""
+def _scores(codes: IntArray, numbers: FloatArray, buffer: RowBuffer) -> Scores:
+    """Single grading as it is: codes [N, 7] and numbers [N, 2] of rows of this buffer."""
     question, category, turn, repeat, model, _, response = codes.T
     return Scores(
         model=model,
@@ -371,6 +371,8 @@ def _scores(codes: IntArray, numbers: FloatArray) -> Scores:
         repeat=repeat,
         score=numbers[:, 0],
         length=numbers[:, 1],
+        score_range=buffer.score_range,
+        share=buffer.share,
     )
 
 
