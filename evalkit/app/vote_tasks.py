@@ -193,12 +193,8 @@ class VotePlan:
         others.sort(key=lambda task: digest("order", self.seed, task.id))
         draw.shuffle(common)
         step = max(1, round(1 / self.overlap)) if 0 < self.overlap < 1 else 1
-        while common or others:
-            if common:
-                yield common.pop()
-            for _ in range(step - 1 if common else len(others)):
-                if others:
-                    yield others.pop(0)
-            if not common:
-                yield from others
-                return
+        once = iter(others)
+        for task in reversed(common):
+            yield task
+            yield from itertools.islice(once, step - 1)
+        yield from once

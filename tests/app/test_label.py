@@ -318,6 +318,41 @@ def test_elo_by_people_stands_beside_elo_by_the_judge(folder):
     assert "one preferred to two" in text
 
 
+def test_figures_are_worked_out_beside_the_pages_and_catch_up(folder):
+    taken, calls = pages(folder, role="zoe", overlap=1.0)
+    first, *others = taken.plan.tasks
+    taken.record("zoe", first, VoteForm("A"))
+    figures = calls.get("/standing")
+    assert "After 1 vote," in figures.text
+    held = LabelPages(taken, (folder,), calls.access, ("zoe",)).figures
+    shown = held.latest()
+    for task in others:
+        taken.record("zoe", task, VoteForm("B"))
+    taken.record("zoe", others[0], VoteForm("tie"))  # a change is no further vote, but other figures
+    assert held.more(shown) == len(others) + 1
+    held._again_from = 0.0  # the rest between two times of working out is over
+    assert held.latest() is shown  # nobody waits
+    held.wait()
+    assert held.more(held.latest()) == 0
+    assert held.latest().votes == len(taken.plan.tasks)
+
+
+@pytest.mark.parametrize("known", [None, lambda votes: set()])
+def test_what_is_left_is_what_will_be_asked(folder, known):
+    taken = Voting(VotePlan(tuple(tasks_of([folder], 2)), 0.3), ABT, known)
+    left = [taken.left("zoe")]
+    assert left == [len(taken.plan.tasks)]
+    for name in ("max", "zoe") * 3:
+        task = taken.next_task(name)
+        taken.record(name, task, VoteForm("A"))
+        left.append(left[-1] - (name == "zoe" or not taken.is_shared(task)))
+        assert taken.left("zoe") == left[-1]
+    while (task := taken.next_task("zoe")) is not None:
+        taken.record("zoe", task, VoteForm("A"))
+        left.append(taken.left("zoe"))
+    assert left[-1] == 0
+
+
 def test_only_a_page_of_ours_can_vote(folder):
     _, calls = pages(folder, role="zoe")
     given = form_of(calls.get("/vote").text) | {"choice": "A"}
