@@ -17,6 +17,7 @@ from evalkit.app.vote_tasks import VoteTask
 from evalkit.app.voting import SKIPS, VoteForm, Voting, comment_of, told_of
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Judgment
+from evalkit.storage.store import NotStored, StoreError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -81,7 +82,7 @@ class LabelPages:
             links={name: self.access.link("/vote", name) for name in names},
             left={name: self.voting.left(name) for name in names},
             tasks=len(self.voting.plan.tasks),
-            shared=len(self.voting.plan.shared()),
+            shared=len(self.voting.plan.shared),
             warnings=[warning for one in people for warning in one.warnings],
             agreement=agreement_lines(votes, self.voting.scale),
             precision=self.figures.precision(votes),
@@ -153,9 +154,12 @@ class LabelPages:
         form = _form(given, task)
         try:
             await run_in_threadpool(self.voting.record, annotator, task, form)
-        except UsageError as error:
+            self.figures.latest()  # worked out while the next pair is read
+        except (UsageError, NotStored) as error:
+            lost = isinstance(error, NotStored | StoreError)
+            told = f"This vote is NOT stored; send it again when that is mended: {error}" if lost else str(error)
             request.scope["query_string"] = f"task={task.id}".encode()
-            return await run_in_threadpool(self.vote, request, str(error), form)
+            return await run_in_threadpool(self.vote, request, told, form)
         return RedirectResponse(f"/vote?after={task.id}", 303)
 
     def standing(self, request: Request) -> Response:
@@ -164,13 +168,15 @@ class LabelPages:
         if annotator != ORGANISER and not self.voting.votes.get(annotator):
             return respond("message.html.j2", 403, title="Not yet", text="This is shown after your first own vote.")
         shown = self.figures.latest()
-        return respond("standing.html.j2", title="What the votes come to", shown=shown, more=self.figures.more(shown))
+        more = self.figures.more(shown) if shown else 0
+        return respond("standing.html.j2", title="What the votes come to", shown=shown, more=more)
 
     def version(self, _: Request) -> Response:
         """A number that rises with the newest figures."""
         from starlette.responses import JSONResponse
 
-        return JSONResponse({"version": self.figures.latest().stored, "complete": True})
+        shown = self.figures.latest()
+        return JSONResponse({"version": shown.stored if shown else -1, "complete": shown is not None})
 
 
 def _words(row: Judgment) -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from evalkit.app.vote_statistics import Number, agreement_lines, precisions
+from evalkit.app.vote_tasks import task_id
 from evalkit.app.voting import Voting
 from evalkit.core.protocols import EvalkitError
-from evalkit.core.schema import Judged, Judgment, digest
+from evalkit.core.schema import Judged, Judgment
 from evalkit.ratings.judgment_columns import outcome_of, rater_kind
 from evalkit.storage.results import judged_rows
 
@@ -39,7 +40,7 @@ class VoteFigureSet:
 
 @dataclass
 class VoteFigures:
-    """The figures of some votes, which are brought up to date beside the pages, so that nobody waits for them.
+    """The figures of some votes, which are worked out beside the pages, so that nobody waits for them.
 
     Args:
         voting: takes the votes.
@@ -56,29 +57,23 @@ class VoteFigures:
     _again_from: float = 0.0
     """Before this time nothing is worked out again."""
     _busy: threading.Lock = field(default_factory=threading.Lock)
-    _work: threading.Thread | None = None
+    _reading: threading.Lock = field(default_factory=threading.Lock)
     _verdicts: dict[str, dict[str, float]] | None = None
 
-    def latest(self) -> VoteFigureSet:
-        """The newest figures there are; newer ones are worked out meanwhile where votes have come. The first wait."""
-        if self._latest is None:
-            with self._busy:
-                if self._latest is None:
-                    self._work_out()
-        assert self._latest is not None
-        if self.more(self._latest) and time.monotonic() > self._again_from and self._busy.acquire(blocking=False):
-            self._work = threading.Thread(target=self._beside, daemon=True)
-            self._work.start()
-        return self._latest
+    def latest(self) -> VoteFigureSet | None:
+        """The newest figures there are, at once; newer ones are worked out beside where votes have come since."""
+        shown = self._latest
+        if shown is None or (self.more(shown) and time.monotonic() > self._again_from):
+            self._begin()
+        return shown
+
+    def _begin(self) -> None:
+        if self._busy.acquire(blocking=False):
+            threading.Thread(target=self._beside, daemon=True).start()
 
     def more(self, shown: VoteFigureSet) -> int:
         """How many votes have come or changed since."""
         return self.voting.stored - shown.stored
-
-    def wait(self) -> None:
-        """Until what is being worked out is there."""
-        if self._work is not None:
-            self._work.join()
 
     def _beside(self) -> None:
         try:
@@ -134,20 +129,24 @@ class VoteFigures:
 
     def verdicts(self) -> dict[str, dict[str, float]]:
         """What judges say of each task: a grade, or the mean outcome for the model first by name."""
-        if self._verdicts is None:
-            sums: dict[str, dict[str, list[float]]] = {}
-            known = {task.id for task in self.voting.plan.tasks}
-            for log in judged_rows(self.paths):
-                for row in log:
-                    named = digest((row.benchmark, row.item), row.turn, sorted(row.shown))[:20]
-                    if rater_kind(row.judge) != "judge" or named not in known or row.scores is None:
-                        continue
+        with self._reading:
+            if self._verdicts is None:
+                self._verdicts = self._read_verdicts()
+            return self._verdicts
+
+    def _read_verdicts(self) -> dict[str, dict[str, float]]:
+        sums: dict[str, dict[str, list[float]]] = {}
+        known = {task.id for task in self.voting.plan.tasks}
+        for log in judged_rows(self.paths):
+            for row in log:
+                if rater_kind(row.judge) != "judge" or row.scores is None:
+                    continue
+                named = task_id((row.benchmark, row.item), row.turn, row.shown)
+                if named in known:
                     sums.setdefault(row.judge.name, {}).setdefault(named, []).append(_first_score(row))
-            self._verdicts = {
-                judge: {task: sum(values) / len(values) for task, values in tasks.items()}
-                for judge, tasks in sums.items()
-            }
-        return self._verdicts
+        return {
+            judge: {task: sum(values) / len(values) for task, values in tasks.items()} for judge, tasks in sums.items()
+        }
 
 
 def _against_judges(paths: tuple[Path, ...]) -> tuple[list[str], list[str]]:

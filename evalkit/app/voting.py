@@ -13,7 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from evalkit.app.vote_scales import VoteScale, criterion_values
-from evalkit.app.vote_tasks import VotePlan, VoteTask
+from evalkit.app.vote_tasks import VotePlan, VoteTask, task_id
 from evalkit.core.protocols import UsageError
 from evalkit.core.rubric_score import rubric_score
 from evalkit.core.schema import CriterionVerdict, Failure, Judgment, Ref, digest
@@ -96,7 +96,7 @@ class Voting:
                         self._voted.add(task)
 
     def _task_of(self, row: Judgment) -> str | None:
-        named = digest((row.benchmark, row.item), row.turn, sorted(row.shown))[:20]
+        named = task_id((row.benchmark, row.item), row.turn, row.shown)
         return named if named in self._tasks else None
 
     def task(self, named: str) -> VoteTask:
@@ -112,7 +112,7 @@ class Voting:
     def next_task(self, annotator: str) -> VoteTask | None:
         """What an annotator is asked next; None where nothing is left for them."""
         with self._busy:
-            own, now, shared = self.votes.get(annotator, {}), time.monotonic(), self._shared
+            own, now, shared = self.votes.get(annotator, {}), time.monotonic(), self.plan.shared
             if annotator not in self._orders:
                 self._orders[annotator] = tuple(self.plan.order(annotator))
             known = self.known(self.votes) if self.known is not None else ()
@@ -125,12 +125,6 @@ class Voting:
                 return task
         return None
 
-    @property
-    def _shared(self) -> set[str]:
-        if not hasattr(self, "_shared_tasks"):
-            self._shared_tasks = self.plan.shared()
-        return self._shared_tasks
-
     def snapshot(self) -> tuple[int, dict[str, dict[str, Judgment]]]:
         """``stored`` and the votes as they are now, by annotator and task: these do not change while they are read."""
         with self._busy:
@@ -138,18 +132,18 @@ class Voting:
 
     def is_shared(self, task: VoteTask) -> bool:
         """Whether every annotator is asked this."""
-        return task.id in self._shared
+        return task.id in self.plan.shared
 
     def left(self, annotator: str) -> int:
         """How many are left for an annotator, if nobody else votes meanwhile and no further pair becomes known."""
         with self._busy:
             own = self.votes.get(annotator, {})
             known = self.known(self.votes) if self.known is not None else ()
-            shared = len(self._shared - own.keys())
+            shared = len(self.plan.shared - own.keys())
             if not known:
-                return shared + len(self._tasks) - len(self._shared | self._voted)
+                return shared + len(self._tasks) - len(self.plan.shared | self._voted)
             return shared + sum(
-                name not in self._shared and name not in self._voted and task.models not in known
+                name not in self.plan.shared and name not in self._voted and task.models not in known
                 for name, task in self._tasks.items()
             )
 
