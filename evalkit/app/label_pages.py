@@ -74,7 +74,7 @@ class LabelPages:
             return RedirectResponse("/vote", 303)
         _, votes = self.voting.snapshot()
         names = list(dict.fromkeys([*self.annotators, *sorted(votes)]))
-        people = [summary(name, list(votes.get(name, {}).values())) for name in names]
+        people = [summary(name, list(votes.get(name, {}).values()), len(names)) for name in names]
         return respond(
             "organise.html.j2",
             title="Votes",

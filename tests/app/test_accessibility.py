@@ -58,16 +58,18 @@ def axe(tmp_path_factory) -> str:
 
 
 def check(page, axe: str, name: str) -> None:
-    """The page that is open, as it is."""
+    """The page that is open, as it is, on each screen."""
     page.evaluate(axe)
-    found = page.evaluate("axe.run({preload: false})")["violations"]
-    assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], name
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    for width, scheme in SCREENS:
+        page.set_viewport_size({"width": width, "height": 800})
+        page.emulate_media(color_scheme=scheme)
+        found = page.evaluate("axe.run({preload: false})")["violations"]
+        assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], (name, width, scheme)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, width, scheme)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("width", "scheme"), SCREENS)
-def test_pages_of_view(axe, tmp_path, width, scheme):
+def test_pages_of_view(axe, tmp_path):
     old, new = results(tmp_path / "old", text=WIDE), results(tmp_path / "new", text=WIDE)
     opened = OpenResults((old, new))
     export(opened, CaseReader(opened, None), tmp_path / "out")
@@ -84,7 +86,7 @@ def test_pages_of_view(axe, tmp_path, width, scheme):
     ]
     with (
         served(routes) as access,
-        chromium(viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True) as page,
+        chromium(viewport={"width": 400, "height": 800}, bypass_csp=True) as page,
     ):
         page.goto(access.link())
         for address in [*addresses, "nothing", "?sort=nonsense"]:
@@ -100,9 +102,8 @@ def test_pages_of_view(axe, tmp_path, width, scheme):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("width", "scheme"), SCREENS)
 @pytest.mark.parametrize("name", NAMES)
-def test_pages_of_label(axe, tmp_path, width, scheme, name):
+def test_pages_of_label(axe, tmp_path, name):
     folder, ballot = results(tmp_path / "results", questions=6, text=WIDE), scale(name)
     tasks = [task.judged_by(RUBRIC) for task in tasks_of([folder], ballot.shows)]
     voting = Voting(VotePlan(tuple(tasks), 1.0), ballot)
@@ -112,7 +113,7 @@ def test_pages_of_label(axe, tmp_path, width, scheme, name):
             voting.record(annotator, task, given)
     with (
         served(lambda access: LabelPages(voting, (folder,), access, ("zoe", "max"), pilot=True).routes()) as access,
-        chromium(viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True) as page,
+        chromium(viewport={"width": 400, "height": 800}, bypass_csp=True) as page,
     ):
         page.goto(access.link("/vote", "zoe"))
         check(page, axe, "vote")
@@ -143,15 +144,14 @@ def test_pages_of_label(axe, tmp_path, width, scheme, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("width", "scheme"), SCREENS)
-def test_pages_that_are_files(axe, cli, tmp_path, width, scheme):
+def test_pages_that_are_files(axe, cli, tmp_path):
     results(tmp_path / "results", questions=12)
     pages = {name: tmp_path / f"{name}.html" for name in ("audit", "leaderboard", "judges")}
     for name, file in pages.items():
         assert cli(name, "results", "-o", str(file)).code == 0
     assert cli("run", "pocket", "model=fake", "judge=fake", "limit=1", "results_dir=other").code == 0
     (pages["run"],) = (tmp_path / "other").glob("**/report.html")
-    with chromium(viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True) as page:
+    with chromium(viewport={"width": 400, "height": 800}, bypass_csp=True) as page:
         for name, file in pages.items():
             page.goto(file.as_uri())
             page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")

@@ -13,13 +13,14 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
 from evalkit.app.label_pages import LabelPages
 from evalkit.app.vote_files import write_votes
 from evalkit.app.vote_scales import ABT, EIGHT, FOUR, scale
-from evalkit.app.vote_statistics import PairsKnownWell, agreement_lines, precisions, summary
+from evalkit.app.vote_statistics import PairsKnownWell, _evidence_of_sides, agreement_lines, precisions, summary
 from evalkit.app.vote_tasks import VotePlan, from_table, tasks_of
 from evalkit.app.voting import VoteForm, Voting, check_annotator, first_votes
 from evalkit.cli import label
@@ -481,6 +482,27 @@ def test_agreement_is_of_answers_and_not_of_sides(folder):
     lines = " ".join(agreement_lines(taken.votes, ABT))
     assert "alpha (nominal) 1.00" in lines
     assert "kappa 1.00" in lines
+
+
+def test_nobody_is_warned_of_by_chance_however_often_somebody_looks():
+    draw, votes = np.random.default_rng(5), 200
+    evidence = [[_evidence_of_sides(k, n) for k in range(n + 1)] for n in range(votes + 1)]
+
+    def warned(share: float) -> float:
+        chosen = (draw.random((4000, votes)) < share).cumsum(axis=1)
+        return np.mean([max(evidence[n][k] for n, k in enumerate(one, start=1)) >= 100 for one in chosen.tolist()])
+
+    assert warned(0.5) < 0.01
+    assert warned(0.75) > 0.95
+
+
+def test_votes_that_were_made_elsewhere_are_no_votes_by_side(folder):
+    taken = voting(folder, overlap=1.0)
+    rows = [taken.record("lefty", task, VoteForm("A")) for task in taken.plan.tasks]
+    assert "chose the left side" in summary("lefty", rows).warnings[0]
+    assert "chose" not in " ".join(summary("lefty", [replace(row, parser="imported/1") for row in rows]).warnings)
+    assert summary("lefty", rows[:11], among=1).warnings
+    assert "chose" not in " ".join(summary("lefty", rows[:11], among=60).warnings)
 
 
 def test_too_fast_is_said_and_slow_is_not(folder):
