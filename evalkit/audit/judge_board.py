@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from evalkit.audit.judge_effects import FEWEST, effects, share_of
+from evalkit.audit.judge_effects import FEWEST, by_strength, effects, share_of, strong_steps, stronger
 from evalkit.audit.label_cells import (
     JudgeColumn,
     LabelCells,
@@ -92,6 +92,10 @@ class BoardRow:
     family: Interval | None = None
     """Of gold labels: share right where the labelled answer is of the judge's own family and the other is not, minus
     the reverse. Of people's: how much higher than by people it rates its own family, in logits."""
+    stronger: Interval | None = None
+    """Share right where the label prefers one answer strongly, minus where weakly; None where labels do not say it."""
+    strengths: Mapping[str, Interval] = field(default_factory=dict)
+    """The share right by how strong a preference is, for steps with labels enough."""
     cost: JudgingCost = JudgingCost()
     categories: Mapping[str, Interval] = field(default_factory=dict)
     """The share right by category, where that has labels enough."""
@@ -123,6 +127,8 @@ class BoardTable:
     needed: Interval | None
     """Labels at which the first two that are not told apart would be; None where there is no such number."""
     notes: tuple[str, ...] = ()
+    strong: tuple[str, ...] = ()
+    """Steps of a preference that count as strong in ``stronger``."""
 
     @property
     def judges(self) -> tuple[BoardRow, ...]:
@@ -259,6 +265,7 @@ def _table(
         differences=compared,
         needed=None,
         notes=() if compared is None else compared.notes,
+        strong=strong_steps(cells) if cells.measure == "pairs" else (),
     )
     return _with_needed(table, cells, dict(zip((row.name for row in rows), columns, strict=True)))
 
@@ -318,6 +325,8 @@ def _row(gathered: BenchmarkEvidence, cells: LabelCells, column: JudgeColumn, na
         decided=int(has.sum()) - tied,
         tied=tied,
         failed=failed,
+        stronger=stronger(cells, column) if cells.measure == "pairs" else None,
+        strengths=by_strength(cells, column) if cells.measure == "pairs" else {},
         cost=costs.get((cells.benchmark, column.judge, column.protocol), JudgingCost()),
         categories=_by_category(gathered, cells, column),
         ties=_ties(column) if cells.measure == "best of n" else None,

@@ -75,6 +75,8 @@ class LabelCells:
     """[C] row of the judges' ``votes``; -1 where a label is none of them."""
     longer: FloatArray
     """[V] by row of ``votes``: the sign of the first answer's length less the second's; NaN where unknown."""
+    strength: IntArray
+    """[V] by row of ``votes``: by how much one answer is preferred, 1 to 4; 0 where nothing says it."""
     columns: tuple[JudgeColumn, ...]
     shown: int = 0
     """Answers of a best-of-n label, the most there are."""
@@ -159,6 +161,7 @@ def _pairs(gathered: BenchmarkEvidence, votes: Votes, source: Source, orders: Or
         category=np.tile(votes.category, layers),
         vote=np.tile(np.arange(len(votes)), layers),
         longer=signs,
+        strength=votes.strength,
         columns=tuple(columns),
     )
 
@@ -320,6 +323,7 @@ def _best_of_n(gathered: BenchmarkEvidence, votes: Votes) -> LabelCells | None:
         category=np.array([contest.category for contest, _ in rows], dtype=np.int64),
         vote=np.full(len(rows), -1, dtype=np.int64),
         longer=np.zeros(0),
+        strength=np.zeros(0, dtype=np.int64),
         columns=tuple(columns),
         shown=max(contest.size for contest in listed),
         fewest=min(contest.size for contest in listed),
@@ -443,6 +447,7 @@ def _answers(gathered: BenchmarkEvidence) -> LabelCells | None:
         category=grades.category[rows],
         vote=np.full(rows.size, -1, dtype=np.int64),
         longer=np.zeros(0),
+        strength=np.zeros(0, dtype=np.int64),
         columns=tuple(columns),
     )
 

@@ -96,6 +96,8 @@ class Votes:
     turn: IntArray
     outcome: FloatArray
     voter: IntArray
+    strength: IntArray
+    """[V] by how much one answer is preferred, 1 to 4 (preference_strength.py); 0 where nothing says it."""
 
     def __len__(self) -> int:
         return int(self.a.size)
@@ -193,7 +195,9 @@ def collate(
     return Collation(pairs, keys[rows], rows, places[0], places[1])
 
 
-def votes_of(models: int, codes: IntArray, outcome: FloatArray, voter: IntArray) -> Votes:
+def votes_of(
+    models: int, codes: IntArray, outcome: FloatArray, voter: IntArray, strength: IntArray | None = None
+) -> Votes:
     """Votes of people, or gold labels, not matched to a judge's pairs.
 
     Args:
@@ -201,6 +205,7 @@ def votes_of(models: int, codes: IntArray, outcome: FloatArray, voter: IntArray)
         codes: [V, 10] as in ``RowBuffer``.
         outcome: [V] for the first side.
         voter: [V] who says so.
+        strength: [V] by how much, 1 to 4; 0 where nothing says it, which is so of all without it.
     """
     import numpy as np
 
@@ -218,6 +223,7 @@ def votes_of(models: int, codes: IntArray, outcome: FloatArray, voter: IntArray)
         turn=turn,
         outcome=np.where(flipped, 1 - outcome, outcome),
         voter=voter,
+        strength=np.zeros(len(codes), dtype=np.int64) if strength is None else strength,
     )
 
 
@@ -294,7 +300,7 @@ def people_of(rows: BenchmarkRows) -> People:
     codes_of, first = np.unique(voter, return_index=True)
     names = [raters[code] for code in codes_of[np.argsort(first)].tolist()]
     keep = current & np.isfinite(outcome)
-    votes = votes_of(len(rows.models), codes[keep], outcome[keep], voter[keep])
+    votes = votes_of(len(rows.models), codes[keep], outcome[keep], voter[keep], strengths_of(buffers)[keep])
     last = last_votes(votes, raters)
     votes, repeated = votes.where(last), int((~last).sum())
     found = []
@@ -315,6 +321,13 @@ def joined(buffers: Sequence[RowBuffer]) -> tuple[IntArray, FloatArray]:
     tables = [buffer.table() for buffer in buffers]
     codes = np.concatenate([np.zeros((0, 10), dtype=np.int64), *(codes for codes, _ in tables)]).astype(np.int64)
     return codes, np.concatenate([np.zeros(0), *(numbers[:, 0] for _, numbers in tables)])
+
+
+def strengths_of(buffers: Sequence[RowBuffer]) -> IntArray:
+    """[N] by how much one answer is preferred, of the rows of several buffers as ``joined`` has them."""
+    import numpy as np
+
+    return np.concatenate([np.zeros(0, dtype=np.int64), *(buffer.strengths() for buffer in buffers)])
 
 
 def pair_keys(

@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
+from evalkit.core.preference_strength import strength_of
 from evalkit.core.schema import Judged, Judgment, Ref
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from evalkit.stats.arrays import BoolArray
+    from evalkit.stats.arrays import BoolArray, IntArray
 
 Built = TypeVar("Built", bound="BenchmarkRows")
 
@@ -105,6 +106,8 @@ class RowBuffer:
         """For each row without a verdict, the kind of its error."""
         self.strong = array("i")
         """Rows with a strong verdict."""
+        self.strength: dict[int, int] = {}
+        """By how much people, or gold labels, prefer one answer, 1 to 4, by row, where their label says it."""
         self.inconsistent = array("i")
         """Rows of which the source says that two orders disagreed."""
         self.criteria = 0
@@ -158,6 +161,14 @@ class RowBuffer:
 
         result = np.zeros(self.rows, dtype=bool)
         result[np.frombuffer(rows, dtype=np.int32) if rows else []] = True
+        return result
+
+    def strengths(self) -> IntArray:
+        """[N] by how much one answer is preferred, 1 to 4; 0 where nothing says it."""
+        import numpy as np
+
+        result = np.zeros(self.rows, dtype=np.int64)
+        result[list(self.strength)] = list(self.strength.values())
         return result
 
     def current(self, models: int) -> BoolArray:
@@ -261,6 +272,8 @@ class BenchmarkRows:
                 elif "inconsistent" in label:
                     buffer.inconsistent.append(number)
                     buffer.joint = True
+                if (self._rater >= 0 or buffer.judge.name == GOLD) and (step := strength_of(label)):
+                    buffer.strength[number] = step
             if row.scores is not None and row.criteria:
                 buffer.criteria += len(row.criteria)
                 buffer.criteria_failed.update(one.error.kind for one in row.criteria if one.error is not None)
