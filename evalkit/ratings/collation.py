@@ -77,6 +77,12 @@ class Pairs:
         result: FloatArray = np.where(self.failed, np.nan, 0.5 + said / 2)
         return result
 
+    def points_of_the_first(self) -> FloatArray:
+        """[2 N] what the answer shown first got in either order; NaN where it was not shown, or has no verdict."""
+        import numpy as np
+
+        return np.concatenate([self.plain, 1 - self.swapped])
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Votes:
@@ -96,11 +102,20 @@ class Votes:
     turn: IntArray
     outcome: FloatArray
     voter: IntArray
+    first: BoolArray
+    """[V] the answer of a stood first where they voted, as far as the source says."""
     strength: IntArray
     """[V] by how much one answer is preferred, 1 to 4 (preference_strength.py); 0 where nothing says it."""
 
     def __len__(self) -> int:
         return int(self.a.size)
+
+    def points_of_the_first(self) -> FloatArray:
+        """[V] what the answer shown first got."""
+        import numpy as np
+
+        result: FloatArray = np.where(self.first, self.outcome, 1 - self.outcome)
+        return result
 
     def where(self, keep: BoolArray | IntArray) -> Votes:
         """The rows of the given kind only."""
@@ -223,6 +238,7 @@ def votes_of(
         turn=turn,
         outcome=np.where(flipped, 1 - outcome, outcome),
         voter=voter,
+        first=~flipped,
         strength=np.zeros(len(codes), dtype=np.int64) if strength is None else strength,
     )
 
