@@ -206,7 +206,8 @@ def _spread(benchmark: str, rows: Sequence[Histogram]) -> list[Table | Figure]:
     what, x = ("each score was given", "score") if of == "scores" else ("each place won", "place shown")
     if of == "places":  # from the first place to the second
         bins = bins[::-1]
-        counts, series = ({name: found[::-1] for name, found in one.items()} for one in (counts, series))
+        counts = {name: found[::-1] for name, found in counts.items()}
+        series = {name: shares[::-1] for name, shares in series.items()}
     alt = f"{benchmark}: how often {what}; the table below has the numbers"
     parts: list[Table | Figure] = [Bars(alt=alt, x=x, bins=bins, series=series)]
     lines = [
