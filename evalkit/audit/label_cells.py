@@ -26,8 +26,9 @@ Measure = Literal["pairs", "best of n", "answers"]
 """What a label is about: two answers; the right one among several; one answer."""
 Source = Literal["gold", "people"]
 """Whose labels: known to be right, or people's votes."""
-Orders = Literal["consistent", "average", "each"]
-"""What two orders come to: a winner only where both name it; the winner on average; each showing by itself."""
+Orders = Literal["consistent", "average", "judgebench", "each"]
+"""What two orders come to: a winner only where both name it; the winner on average; the same, but where one failed
+the other decides; each showing by itself."""
 RowKind = Literal["judge", "rule", "people"]
 
 LABELS = 10
@@ -198,9 +199,9 @@ def _verdicts(evidence: Evidence, votes: Votes, orders: Orders) -> _Said:
         verdicts = np.stack([of(0.5 + np.sign(side - 0.5) / 2) for side in sides])
         return _Said(verdicts, np.stack(asked) & np.isnan(verdicts))
     failed = of(pairs.failed.astype(np.float64)) == 1
-    said = pairs.verdict if orders == "consistent" else 0.5 + np.sign(pairs.outcome - 0.5) / 2
-    verdict = np.where(failed, np.nan, of(said))
-    return _Said(verdict[None], failed[None])
+    verdict = of(pairs.verdict if orders == "consistent" else 0.5 + np.sign(pairs.outcome - 0.5) / 2)
+    failed &= np.isnan(verdict) if orders == "judgebench" else True
+    return _Said(np.where(failed, np.nan, verdict)[None], failed[None])
 
 
 def _unscored(evidence: Evidence, votes: Votes) -> BoolArray:

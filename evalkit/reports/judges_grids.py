@@ -24,6 +24,7 @@ DRAWN = 48
 """Rows of the one figure of all sets, each of which is in it whole or not at all; the tables have all."""
 ORDERS = {
     "average": "of two orders the winner on average counts",
+    "judgebench": "of two orders the winner on average counts, and where one has no verdict, the other's",
     "consistent": "a winner counts only where both orders name it",
     "each": "every order shown counts by itself",
 }

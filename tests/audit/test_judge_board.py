@@ -146,6 +146,17 @@ def test_a_failed_verdict_is_no_number_and_its_item_is_named():
     ]
 
 
+def test_as_judgebench_counts_the_other_order_decides_where_one_failed():
+    rows = list(pairs({"judge": 1.0}, questions=10))
+    place = next(n for n, row in enumerate(rows) if row.judge.name == "judge")
+    rows[place] = judged(*(m.name for m in rows[place].models), None, rows[place].item, judge="judge")
+    row = row_of(table_of(rows, orders="judgebench"), "judge")
+    assert (row.failed, row.decided, row.strict) == (0, 10, 1.0)
+    rows[place + 1] = judged(*(m.name for m in rows[place + 1].models), None, rows[place].item, judge="judge")
+    row = row_of(table_of(rows, orders="judgebench"), "judge")
+    assert (row.failed, row.decided, row.strict) == (1, 9, 0.9)
+
+
 def test_one_order_that_failed_leaves_no_verdict_on_the_pair():
     rows = list(pairs({"judge": 1.0}, questions=10))
     lost = next(place for place, row in enumerate(rows) if row.judge.name == "judge")
