@@ -31,6 +31,8 @@ from evalkit.ratings.differences import ModelDifference, ModelDifferences, Verdi
 if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
 
+_ENDINGS = ("ing", "s")
+"""What a word may end in that a category's name does without."""
 PEOPLE = "people, among themselves"
 """What their row is called."""
 
@@ -202,6 +204,7 @@ def judge_board(
         notes += _left_out(gathered, mine)
         if category is not None:
             chosen = chosen_categories(gathered.categories, category)
+            notes += _taken_for(gathered, category, chosen)
             mine = [cells.where(np.isin(cells.category, chosen)) for cells in mine]
         made = (_table(gathered, cells, costs or {}, category, judge) for cells in mine)
         tables += [table for table in made if table is not None]
@@ -215,12 +218,26 @@ def judge_board(
 
 
 def chosen_categories(names: Sequence[str], wanted: str) -> list[int]:
-    """Codes of the categories meant: those called so, else those whose name holds the word."""
+    """Codes of the categories meant: those called so, else those whose name holds the word, or its stem.
+
+    So ``coding`` is also ``livecodebench``, and ``maths`` ``mmlu-pro-math``.
+    """
     chosen: list[int] = []
     for word in (part.strip().casefold() for part in wanted.split(",")):
+        stem = next((word[: -len(end)] for end in _ENDINGS if word.endswith(end) and len(word) > len(end) + 2), word)
         exact = [code for code, name in enumerate(names) if name.casefold() == word]
-        chosen += exact or [code for code, name in enumerate(names) if word and word in name.casefold()]
+        held = [[code for code, name in enumerate(names) if part and part in name.casefold()] for part in (word, stem)]
+        chosen += exact or held[0] or held[1]
     return chosen
+
+
+def _taken_for(gathered: BenchmarkEvidence, wanted: str, chosen: Sequence[int]) -> list[str]:
+    """Which categories a word was taken for, where they are not called so."""
+    names = [gathered.categories[code] for code in sorted(set(chosen))]
+    words = {part.strip().casefold() for part in wanted.split(",")}
+    if {name.casefold() for name in names} <= words:
+        return []
+    return [f"{gathered.benchmark}: category {wanted!r} is taken for {', '.join(names)}"]
 
 
 def _left_out(gathered: BenchmarkEvidence, cells: Sequence[LabelCells]) -> list[str]:

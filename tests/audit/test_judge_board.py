@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from evalkit.audit.judge_board import PEOPLE, JudgingCost, judge_board
+from evalkit.audit.judge_board import PEOPLE, JudgingCost, chosen_categories, judge_board
 from evalkit.audit.label_cells import LONGER
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Failure
@@ -489,3 +489,32 @@ def test_votes_of_one_strength_or_of_none_have_no_such_column(label):
     assert row_of(table, "j").stronger is None
     assert not table.strong
     assert len([one for one in grids(board(rows), by_category=False, matrices=False) if "preferred" in one.title]) == 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("coding", ["coding"]),
+        ("Coding", ["coding"]),
+        ("maths", ["mmlu-pro-math", "live-math"]),
+        ("code", ["livecodebench"]),
+        ("encoding", []),
+        ("math, coding", ["mmlu-pro-math", "live-math", "coding"]),
+        ("s", ["mmlu-pro-physics"]),
+        ("", []),
+    ],
+)
+def test_a_category_is_found_by_its_name_a_part_of_it_or_its_stem(wanted, expected):
+    names = ["mmlu-pro-math", "live-math", "coding", "livecodebench", "mmlu-pro-physics"]
+    assert [names[code] for code in chosen_categories(names, wanted)] == expected
+
+
+def test_coding_is_livecodebench_where_no_category_is_called_so_and_a_note_says_it():
+    rows = [
+        *pairs({"j": 0.9}, questions=20, category="livecodebench"),
+        *pairs({"j": 0.9}, questions=20, category="law"),
+    ]
+    found = board(rows, category="coding")
+    assert [table.labels for table in found.tables] == [20]
+    assert "arena: category 'coding' is taken for livecodebench" in found.notes
+    assert not [note for note in board(rows, category="law").notes if "taken for" in note]
