@@ -283,7 +283,7 @@ def _icc(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _beside_people(evidence: Evidence) -> Iterator[Finding]:
-    """On the same answers: mean difference from people, and Kolmogorov-Smirnov distance of the distributions."""
+    """Mean difference from people on the same answers, and Kolmogorov-Smirnov distance of the distributions."""
     import numpy as np
 
     from evalkit.stats.arrays import totals

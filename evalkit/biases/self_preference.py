@@ -109,7 +109,7 @@ def relatives(evidence: Evidence) -> dict[int, str]:
 
 
 def residual(model: int) -> Callable[[FloatArray, FloatArray], float]:
-    """Of one model: its rating by the judge, less what a line through the other models expects."""
+    """One model's rating by the judge, less what a line through the other models expects."""
 
     def statistic(judge: FloatArray, people: FloatArray) -> float:
         import numpy as np

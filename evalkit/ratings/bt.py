@@ -216,7 +216,7 @@ def _require_verdicts(table: Comparisons, ties: str) -> None:
 
 
 def _ranked(standings: list[Standing], main: FittedRatings, notes: list[str]) -> list[Standing]:
-    """With ranks, the ranks that the data do not rule out, and the lead over the next model."""
+    """Add ranks, the ranks that the data do not rule out, and the lead over the next model."""
     result = []
     for place, standing in enumerate(standings):
         after = standings[place + 1] if place + 1 < len(standings) else None

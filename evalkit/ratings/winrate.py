@@ -214,7 +214,7 @@ def _average(table: Comparisons) -> dict[int, Interval]:
 
 
 def _compared_over_opponents(table: Comparisons, standings: list[Standing]) -> list[Standing]:
-    """With differences of mean win rates, of models on the questions that each was compared on."""
+    """Add differences of mean win rates, of models on the questions that each was compared on."""
     import numpy as np
 
     from evalkit.stats.paired_differences import differences_of_estimates
@@ -315,7 +315,7 @@ def _leverage(
 
 
 def _numbered(question: IntArray) -> IntArray:
-    """The same questions, numbered from 0 without gaps."""
+    """Questions numbered from 0 without gaps."""
     import numpy as np
 
     return np.unique(question, return_inverse=True)[1].astype(np.int64)

@@ -130,7 +130,7 @@ def differences_of_estimates(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> PairedDifferences:
-    """The same of estimates whose joint covariance is known: ratings, or replicates of one resampling.
+    """Differences of estimates whose joint covariance is known: ratings, or replicates of one resampling.
 
     Args:
         estimates: [M].

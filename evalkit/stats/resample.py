@@ -9,10 +9,11 @@ Plain percentile limits are too narrow when questions are few (MT-Bench has 10 a
 sqrt((Q-1)/Q) and by a normal in place of a t quantile. They are therefore read at the expanded percentiles
 of Hesterberg (2015, The American Statistician 69:371), which differ visibly only below some 40 questions. Up to 8
 questions, whose means resampling cannot leave, limits are Student's; beyond 200, the percentiles of a mean are
-calculated rather than drawn, from its cumulants. A quantity on a known scale (`limits`) has in
-addition a floor that comes from the number of questions (see `bounded`); without a scale, questions that are all alike
-have no interval, and `reason` says so. Where a benchmark fixes its categories (`strata`), only questions within them
-vary: the error is the stratified one (Cochran 1977, Sampling Techniques, section 5.4), and limits are Student's.
+calculated rather than drawn, from its cumulants; those of a ratio of totals likewise. A quantity on a known scale
+(`limits`) has in addition a floor that comes from the number of questions (see `bounded`); without a scale, questions
+that are all alike have no interval, and `reason` says so. Where a benchmark fixes its categories (`strata`), only
+questions within them vary: the error is the stratified one (Cochran 1977, Sampling Techniques, section 5.4), and limits
+are Student's.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,7 @@ import numpy as np
 
 from evalkit.stats.arrays import BoolArray, FloatArray, IntArray, floats, indices, same_length
 from evalkit.stats.bounded import FEWEST, ROUNDING, SMALL, kurtosis, widened
-from evalkit.stats.cumulants import resampled_mean_limits
+from evalkit.stats.cumulants import resampled_mean_limits, resampled_ratio_limits
 from evalkit.stats.errors import NotMeasurable
 from evalkit.stats.question_draws import question_counts
 
@@ -268,10 +269,10 @@ def _percentiles(
     sums: FloatArray, counts: FloatArray, means: FloatArray, pooled: bool, resamples: int, level: float, seed: int
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Percentile limits of columns [Q, K], and [K] whether they were drawn: those of many questions are calculated."""
-    lower, upper, close = resampled_mean_limits(means, _tail(level, len(means)))
+    tail = _tail(level, len(means))
+    calculated = resampled_ratio_limits(sums, counts, tail) if pooled else resampled_mean_limits(means, tail)
+    lower, upper, close = calculated
     drawn = ~close
-    if pooled:  # a ratio, but for columns whose questions all have as many rows
-        drawn |= (counts != counts[0]).any(axis=0)
     if drawn.any():
         columns = [part[:, drawn] for part in ((sums, counts) if pooled else (means,))]
         statistic: Callable[..., FloatArray] = np.divide if pooled else partial(np.multiply, 1 / len(means))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from evalkit.core.schema import Ref
 from evalkit.ratings.bt import BradleyTerryRatings
@@ -76,6 +77,30 @@ def test_scores_on_a_scale_that_is_not_known_have_no_interval_where_all_are_alik
     (standing, _) = scores([row(str(item), 70) for item in range(12)]).standings
     assert standing.main.lower is None
     assert "known scale" in standing.main.reason
+
+
+def said(item, score, ends):
+    return replace(row(str(item), score, protocol="mine"), score_range=ends)
+
+
+@pytest.mark.parametrize("ends", [(1.0, 5.0), (0.0, 100.0), (-1.0, 1.0)], ids=str)
+@pytest.mark.parametrize("which", [0, 1])
+def test_scores_on_a_scale_that_the_rows_say(ends, which):
+    """All at an end, and all but a few: the interval has a width, and stays on the scale."""
+    for other in (ends[which], ends[1 - which]):
+        rows = [said(item, other if item == 0 else ends[which], ends) for item in range(6)]
+        (standing, _) = scores(rows).standings
+        assert ends[0] <= standing.main.lower < standing.main.upper <= ends[1]
+        assert standing.about.scale == ends
+
+
+def test_a_scale_that_not_all_rows_say_or_keep_to_is_not_known():
+    rows = [said(item, 4, (1.0, 5.0)) for item in range(12)]
+    for odd in (row("99", 4, protocol="mine"), said("99", 7, (1.0, 5.0))):
+        (standing, _) = scores([*rows, odd]).standings
+        assert standing.about.scale is None
+    (standing, _) = scores([*rows, said("99", 7, (1.0, 10.0))]).standings
+    assert standing.about.scale == (1.0, 10.0), "of items with scales of their own, the outer ends"
 
 
 def test_few_questions_of_a_category_have_a_reason_instead_of_an_interval():
