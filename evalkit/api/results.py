@@ -246,7 +246,7 @@ class ComparedModels:
         return leaderboard_tables.to_latex(compare_tables.grids(self.comparisons, {}, {}))
 
     def to_markdown(self) -> str:
-        """The same as Markdown."""
+        """The table in Markdown."""
         return leaderboard_tables.to_markdown(compare_tables.grids(self.comparisons, {}, {}))
 
     def plot(self, *, number: int | None = None) -> Drawing:

@@ -69,8 +69,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--category", metavar="NAME", help=which)
     add("--by", choices=["category"], help="also judges by category")
     add("--judge", metavar="NAME", help="only this judge, beside rules and people")
-    orders = "what verdicts in the two orders come to (default: average); each: every order by itself"
-    add("--aggregate", choices=["average", "consistent", "each"], default="average", help=orders)
+    orders = "what verdicts in the two orders come to (default: average); judgebench: where one failed, the other "
+    orders += "decides; each: every order by itself"
+    add("--aggregate", choices=["average", "judgebench", "consistent", "each"], default="average", help=orders)
     add("--human", type=Path, metavar="FILE", help="more labels by people: imported results, or a table of votes")
     add("--map", action="append", metavar="FIELD=COLUMN", help=MAP_HELP)
     add("--format", choices=list(dict.fromkeys(FORMATS.values())), help="default: table, or what FILE ends in")

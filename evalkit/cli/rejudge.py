@@ -142,20 +142,20 @@ def asked(arguments: Sequence[str]) -> RejudgeArguments:
 
 
 def _protocols() -> dict[str, tuple[str, int]]:
-    """By name on the command line: name in the results, and how many answers are shown at once."""
+    """Protocols by name on the command line: name in the results, and how many answers are shown at once."""
     import msgspec
 
     from evalkit.core.paths import shipped
     from evalkit.core.protocols import JudgeProtocol
-    from evalkit.settings import config
+    from evalkit.settings import targets
 
     names = {}
     for path in sorted((shipped("conf") / "protocol").glob("*.yaml")):
-        node = config.named_protocol(msgspec.yaml.decode(path.read_bytes()), path.stem)
+        node = targets.named_protocol(msgspec.yaml.decode(path.read_bytes()), path.stem)
         module, _, kind = str(node["_target_"]).rpartition(".")
         protocol = getattr(import_module(module), kind)
-        if node["_target_"] == config.DECLARED:  # how many it shows is in its text
-            protocol = config.build(node, f"protocol {path.stem}", JudgeProtocol)
+        if node["_target_"] == targets.DECLARED:  # how many it shows is in its text
+            protocol = targets.build(node, f"protocol {path.stem}", JudgeProtocol)
         names[path.stem] = (str(node.get("name") or protocol.name), int(protocol.shows))
     return names
 

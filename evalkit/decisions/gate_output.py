@@ -9,7 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from evalkit.core.text import plain
-from evalkit.decisions.gate import GateDecision
+from evalkit.decisions.gate import GateDecision, count
 from evalkit.reports import leaderboard_tables
 from evalkit.reports.grid import Grid, GridCell
 
@@ -46,6 +46,7 @@ def fields(found: GateDecision) -> dict[str, Any]:
             "fail": itself.failed,
             "inconclusive": itself.undecided,
             "draws": itself.draws,
+            "n": itself.n,
         },
         "sentence": found.line(),
         "reason": found.reason,
@@ -68,7 +69,8 @@ def remarks(found: GateDecision) -> list[str]:
             else f"{found.verdicts.b} and {found.verdicts.a}"
         )
         said.append(
-            f"A/A: of a model against itself ({how}, swapped at random {itself.draws:,} times), this gate passes "
+            f"A/A: of a model against itself ({how}, swapped at random {itself.draws:,} times"
+            f"{'' if itself.n == found.n else f', on {count(itself.n)}'}), this gate passes "
             f"{100 * itself.passed:.1f}%, fails {100 * itself.failed:.1f}% and leaves {100 * itself.undecided:.1f}% "
             "undecided"
         )

@@ -61,7 +61,7 @@ def to_latex(drift: Drift) -> str:
 
 
 def to_json(drift: Drift) -> str:
-    """As data, schema ``evalkit.rejudge/1``; estimates with ``lower`` and ``upper``, null where there is no number."""
+    """The comparison as data, schema ``evalkit.rejudge/1``; ``lower`` and ``upper`` are null without a number."""
     parts = [drift.overall, *drift.categories] if drift.overall else []
     data = {
         "schema": SCHEMA,

@@ -50,6 +50,7 @@ def _table(table: BoardTable) -> dict[str, Any]:
             {
                 **_fields(row),
                 "categories": {name: _interval(value) for name, value in row.categories.items()},
+                "by_strength": {name: _interval(value) for name, value in row.strengths.items()},
                 "without_verdict": list(row.items),
             }
             for row in table.rows
@@ -84,6 +85,7 @@ def _fields(row: BoardRow) -> dict[str, Any]:
         "shown_first": _interval(row.position),
         "longer": _interval(row.length),
         "own_family": _interval(row.family),
+        "stronger": _interval(row.stronger),
         "ties_score": row.ties,
         "judgments": row.cost.judgments,
         "usd_each": row.cost.usd_each,
@@ -120,7 +122,7 @@ def flat(board: JudgeBoard) -> list[dict[str, Any]]:
     return listed
 
 
-INTERVALS = ("right", "same_in_both_orders", "shown_first", "longer", "own_family")
+INTERVALS = ("right", "same_in_both_orders", "shown_first", "longer", "own_family", "stronger")
 """Fields that have limits."""
 
 
