@@ -195,11 +195,12 @@ def _mean_scores(evidence: Evidence, rater: str, protocol: str, given: Scores | 
     """Mean scores as a leaderboard of the same rows has them, to the last digit."""
     import numpy as np
 
-    from evalkit.ratings.scores import mean_score, scale_of
+    from evalkit.ratings.scores import clipped, mean_score, scale_of
     from evalkit.ratings.standing import declared_categories
 
     keep = np.isfinite(given.score)
-    limits = scale_of(protocol, given.score[keep])
+    ours = given if isinstance(given, Scores) else None
+    limits = scale_of(protocol, given.score[keep], ours.score_range if ours else None)
     declared = declared_categories(evidence.benchmark)
     rows = []
     for code in np.unique(given.model[keep]).tolist():
@@ -212,6 +213,7 @@ def _mean_scores(evidence: Evidence, rater: str, protocol: str, given: Scores | 
             limits=limits,
             strata=given.category[mine] if declared else None,
         )
+        found = clipped(found) if ours and ours.share else found
         rows.append((replace(found, n=int(mine.sum())), evidence.models[code]))
     for interval, name in sorted(rows, key=lambda row: -row[0].estimate):
         yield Rating(

@@ -480,6 +480,13 @@ class JudgeProtocol:
         """The verdict, or why there is none."""
         raise NotImplementedError(f"{type(self).__name__} does not read: write parse()")
 
+    def score_range(self, item: Item) -> tuple[float, float] | None:
+        """Lowest and highest score that an answer to an item can be given; None: not known, or no such ends.
+
+        It is written into every row, and intervals of means stay within it.
+        """
+        return None
+
     def parts(self, case: Case) -> tuple[Case, ...]:
         """The calls that a case takes, where it takes several; then ``combine`` makes one verdict of theirs."""
         return ()

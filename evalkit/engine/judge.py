@@ -219,7 +219,9 @@ class JudgeRunner:
         self._stop_unparsed = stop_unparsed
         self._unreadable: Counter[ErrorKind] | None = Counter()
         """Replies without a readable verdict, by kind; None once one was read."""
-        self._parts = getattr(judge.protocol, "parts", lambda _: ())  # an older package's class may have none
+        # an older package's class may have none of these two
+        self._parts = getattr(judge.protocol, "parts", lambda _: ())
+        self._score_range = getattr(judge.protocol, "score_range", lambda _: None)
         self._identity = digest(judge.model.identity(), judge.protocol.name)
         self._asked = Sampling()
         self._sampling = judge.model.sampling.without(judge.model.unsupported)
@@ -442,6 +444,8 @@ class JudgeRunner:
             fields |= {"scores": verdict.scores, "label": verdict.label, "criteria": verdict.criteria}
         elif verdict is not None:
             fields["error"] = verdict
+        if "scores" in fields and (ends := self._score_range(case.item)) is not None:
+            fields["score_range"] = ends
         return Judgment(
             key=key,
             item=case.item.id,

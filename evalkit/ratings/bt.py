@@ -145,10 +145,15 @@ class FittedRatings:
     def _contrast(self, weights: dict[str, float]) -> Interval:
         import numpy as np
 
+        from evalkit.stats.bounded import FEWEST
+
         contrast = np.zeros(len(self.models))
         for model, weight in weights.items():
             contrast[self.models.index(model)] = weight
         found: Interval = self.fit.contrast(contrast)
+        if found.limited and found.clusters < FEWEST:
+            reason = f"needs at least {FEWEST} questions"
+            return replace(found, lower=None, upper=None, standard_error=None, reason=reason)
         return found
 
 

@@ -311,7 +311,7 @@ def _leverage(
     influence = np.bincount(number, surprise, units).astype(np.float64)
     influence -= counts * influence.sum()
     leverage = counts**2 / np.maximum(1 - counts, 1e-12)
-    degrees = 1 / float(counts @ counts + leverage.sum() ** 2 - leverage @ leverage)
+    degrees = 1 / float(counts @ counts + leverage @ (leverage.sum() - leverage))  # so that of one question it is 1
     return counts, influence, degrees
 
 

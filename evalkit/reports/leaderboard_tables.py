@@ -96,9 +96,10 @@ def differences(standings: Iterable[Standing], *, by_category: bool = False) -> 
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in standings:
         listed = row.about.differences
-        if (row.category is not None) != by_category or listed is None:
+        table = (row.benchmark, row.judge, row.protocol, row.method, row.category or "")
+        if (row.category is not None) != by_category or listed is None or table in found:  # its rows share them
             continue
-        found[row.benchmark, row.judge, row.protocol, row.method, row.category or ""] = {
+        found[table] = {
             "benchmark": row.benchmark,
             "judge": row.judge,
             "protocol": row.protocol,

@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import sys
+import typing
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -400,4 +401,17 @@ def _unknown_key(key: str, also: Iterable[str]) -> str:
 
     if key in Config.__struct_fields__:
         return f"{key} takes another kind of value; see `evalkit run --help`"
+    if places := [f"{place}=VALUE" for place in _places(key, Config)]:
+        return f"unknown key {key!r}; did you mean {' or '.join(places)}?"
     return f"unknown key {key!r}{near(key, {*Config.__struct_fields__, *also})}"
+
+
+def _places(key: str, kind: Any, within: str = "") -> Iterator[str]:
+    """Where a setting of that name is, in full, as in ``model.sampling.temperature``."""
+    from evalkit.settings.config import fields_of
+
+    for name, inner in fields_of(kind).items():
+        if name == key and within:
+            yield f"{within}{name}"
+        for part in (inner, *typing.get_args(inner)):
+            yield from _places(key, part, f"{within}{name}.")

@@ -153,23 +153,23 @@ def parse(composed: Mapping[str, Any], *, without: Collection[str] = ()) -> Conf
     config: Config = convert({**composed, "model": {}, "judge": {}}, Config, "")
     at_least(1, config.repeats, "repeats")
     _check_rule(config)
-    at_least(1, 1 if config.stop_unparsed is None else config.stop_unparsed, "stop_unparsed")
+    at_least(1, config.stop_unparsed, "stop_unparsed")
     for name, value in (("usd", config.budget.usd), ("tokens", config.budget.tokens)):
-        if value is not None:
-            at_least(0, value, f"budget.{name}")
+        at_least(0, value, f"budget.{name}")
     at_least(1, config.batch.requests, "batch.requests")
     if not config.batch.poll > 0:
         raise UsageError(f"batch.poll={config.batch.poll:g}: must be more than 0 seconds")
-    if config.ray.actors is not None:
-        at_least(1, config.ray.actors, "ray.actors")
+    at_least(1, config.ray.actors, "ray.actors")
     at_least(0, config.ray.cpus, "ray.cpus")
-    at_least(0, config.ray.gpus or 0.0, "ray.gpus")
+    at_least(0, config.ray.gpus, "ray.gpus")
     at_least(0, config.run.stop_within, "run.stop_within")
-    at_least(1, config.retry.attempts, "retry.attempts")
-    at_least(1, config.retry.give_up_after, "retry.give_up_after")
-    at_least(0, config.retry.first_wait, "retry.first_wait")
-    at_least(0, config.retry.longest_wait, "retry.longest_wait")
+    _check_retry(config.retry)
     return msgspec.structs.replace(config, **members)
+
+
+def _check_retry(retry: RetryPolicy) -> None:
+    for name, value in dataclasses.asdict(retry).items():
+        at_least(0 if name.endswith("wait") else 1, value, f"retry.{name}")
 
 
 def _check_protocol_fields(judges: Mapping[str, Any], protocol: Any) -> None:
@@ -199,7 +199,7 @@ def _check_rule(config: Config) -> None:
     for name, value in given.items():
         if value is not None and config.until is None:
             raise UsageError(f"{name}={value:g} belongs to a tournament; add until=order, top1, ranks:1 or elo:20")
-    at_least(1, 1 if config.max_judgments is None else config.max_judgments, "max_judgments")
+    at_least(1, config.max_judgments, "max_judgments")
     if config.gap is not None and not 0.5 < config.gap < 1:
         raise UsageError(f"gap={config.gap:g}: how often each model beats the next, more than 0.5 and less than 1")
 

@@ -65,9 +65,9 @@ def fields_of(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind) if isinstance(kind, type) and dataclasses.is_dataclass(kind) else {}
 
 
-def at_least(least: int, value: float, where: str) -> None:
-    """Refuse a number below the least that is allowed."""
-    if value < least:
+def at_least(least: int, value: float | None, where: str) -> None:
+    """Refuse a number below the least that is allowed; None is not set."""
+    if value is not None and value < least:
         raise UsageError(f"{where}={value:g}: must be at least {least}")
 
 
