@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from evalkit.rejudge.source import SourceJudgments
 
 HELP = """\
-usage: evalkit rejudge PATH judge=NAME [of=NAME] [key=value ...] [--format table|json] [-o FILE]
+usage: evalkit rejudge PATH judge=NAME [of=NAME] [key=value ...] [--format table|md|latex|json] [-o FILE]
 
 Put stored answers to another judge, case by case as the old one saw them, and report how the verdicts drift.
 
@@ -108,7 +108,7 @@ def asked(arguments: Sequence[str]) -> RejudgeArguments:
     from evalkit.settings.overrides import quoted
 
     parser = argparse.ArgumentParser(prog="evalkit rejudge", add_help=False, allow_abbrev=False)
-    parser.add_argument("--format", choices=["table", "json"])
+    parser.add_argument("--format", choices=list(dict.fromkeys(FORMATS.values())))
     parser.add_argument("-o", "--output", type=Path)
     options, rest = parser.parse_known_args(list(arguments))
     flags, rest = split(rest)

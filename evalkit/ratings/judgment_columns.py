@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from msgspec import UNSET, UnsetType
 
+from evalkit.core.preference_strength import strength_of
 from evalkit.core.schema import Judged, Judgment, Ref
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from evalkit.stats.arrays import BoolArray
+    from evalkit.stats.arrays import BoolArray, IntArray
 
 Built = TypeVar("Built", bound="BenchmarkRows")
 Value = TypeVar("Value", int, float)
@@ -103,6 +104,8 @@ class RowBuffer:
         """For each row without a verdict, the kind of its error."""
         self.strong = array("i")
         """Rows with a strong verdict."""
+        self.strength: dict[int, int] = {}
+        """By how much people, or gold labels, prefer one answer, 1 to 4, by row, where their label says it."""
         self.inconsistent = array("i")
         """Rows of which the source says that two orders disagreed."""
         self.criteria = 0
@@ -157,6 +160,14 @@ class RowBuffer:
 
         result = np.zeros(self.rows, dtype=bool)
         result[np.frombuffer(rows, dtype=np.int32) if rows else []] = True
+        return result
+
+    def strengths(self) -> IntArray:
+        """[N] by how much one answer is preferred, 1 to 4; 0 where nothing says it."""
+        import numpy as np
+
+        result = np.zeros(self.rows, dtype=np.int64)
+        result[list(self.strength)] = list(self.strength.values())
         return result
 
     def current(self, models: int) -> BoolArray:
@@ -241,7 +252,9 @@ class BenchmarkRows:
             math.nan if given is None else given[0] if shows == 1 or given in PLAIN else outcome_of(given)
             for given in scores
         ]
-        said = {label for label in {row.label for row in rows} if label is not None and _says_more(label)}
+        by_people = self._labelled(buffer)
+        labels = {row.label for row in rows}
+        said = {label for label in labels if label and (_says_more(label) or (by_people and strength_of(label)))}
         for number, row in enumerate(rows, buffer.rows):
             if row.scores is None or row.criteria or row.label in said:
                 self._remark(number, row, buffer)
@@ -252,6 +265,10 @@ class BenchmarkRows:
         unknown = (math.nan,) * shows
         known = [given if len(given) == shows else unknown for given in lengths]
         buffer.extend(codes, [outcomes, *zip(*known, strict=True)])
+
+    def _labelled(self, buffer: RowBuffer) -> bool:
+        """Whether the rows that are being entered are labels: people's votes, or known to be right."""
+        return self._rater >= 0 or buffer.judge.name == GOLD
 
     def _remark(self, number: int, row: Judgment | Judged, buffer: RowBuffer) -> None:
         """Keep what few rows have: an error, a label that says more than the outcome, or criteria."""
@@ -264,6 +281,8 @@ class BenchmarkRows:
             elif "inconsistent" in label:
                 buffer.inconsistent.append(number)
                 buffer.joint = True
+            if self._labelled(buffer) and (step := strength_of(label)):
+                buffer.strength[number] = step
         if row.criteria:
             buffer.criteria += len(row.criteria)
             buffer.criteria_failed.update(one.error.kind for one in row.criteria if one.error is not None)
