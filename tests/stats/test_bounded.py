@@ -1,5 +1,4 @@
-"""Floors of intervals: what so few questions leave unseen, what a sample that spreads shows by itself, and steps between
-the means that few values leave."""
+"""Floors of intervals: what few questions leave unseen, what spread shows by itself, and steps between few means."""
 
 import numpy as np
 import pytest
