@@ -184,6 +184,35 @@ def test_evalscope_of_today_and_before(tmp_path):
     assert len(assumed) == 1
 
 
+def test_samples_of_evalscope_are_answers_to_one_question(tmp_path):
+    """As evalscope 1.14.1 numbers them: ``index`` counts the answers, ``group_id`` the questions."""
+    rows = [
+        {
+            "index": index,
+            "target": None,
+            "messages": [
+                {"role": "system", "content": "Be kind"},
+                {"role": "user", "content": [{"type": "text", "text": f"Q{index // 2}?"}]},
+                {"role": "assistant", "content": f"A{index}"},
+            ],
+            "sample_score": {"score": {"value": {"acc": index % 2}}, "sample_id": index, "group_id": index // 2},
+        }
+        for index in range(4)
+    ]
+    save(tmp_path / "reviews" / "m" / "d.jsonl", rows)
+    found, _ = read("evalscope", tmp_path)
+    assert [(row.id, row.turns, row.system) for row in found if isinstance(row, Item)] == [
+        ("0", ("Q0?",), "Be kind"),
+        ("1", ("Q1?",), "Be kind"),
+    ]
+    assert [(row.item, row.sample, row.turns) for row in answers(found)] == [
+        ("0", 0, ("A0",)),
+        ("0", 1, ("A1",)),
+        ("1", 0, ("A2",)),
+        ("1", 1, ("A3",)),
+    ]
+
+
 def test_opencompass_scores_and_pairs(tmp_path):
     single = {"0": {"prediction": "Good. Rating: [[7]]", "gold": {"question": "Q?", "capability": "c"}}}
     single |= {"1": {"prediction": "I cannot say", "gold": {"question": "R?"}}}
