@@ -32,7 +32,7 @@ ZSTANDARD: Final = 93
 """How newer logs are compressed, in a way that Python's ``zipfile`` does not know before 3.14."""
 
 
-class _Score(Struct):
+class _ScoreValue(Struct):
     value: Any
     explanation: str | None = None
 
@@ -44,7 +44,7 @@ class _EvalSample(Struct):
     target: str | list[str] = ""
     choices: list[str] | None = None
     output: dict[str, Any] = {}
-    scores: dict[str, _Score] | None = None
+    scores: dict[str, _ScoreValue] | None = None
     error: dict[str, Any] | None = None
 
 

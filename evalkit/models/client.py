@@ -246,7 +246,7 @@ class Client:
         return completion
 
     async def _formed(self, request: Request) -> Completion:
-        """As asked for; in plain text where the server takes no schema. Its prompt asks for the same form in words."""
+        """Answer in the form asked for, or in plain text where the server takes no schema: the prompt says it too."""
         if not isinstance(request.reply, ReplySchema):
             return await self._answered(request)
         plain = msgspec.structs.replace(request, reply=UNSET)
@@ -471,7 +471,7 @@ class Clients:
 
     @property
     def paces(self) -> list[Pace]:
-        """Of the accounts that limit what they are asked."""
+        """Paces of the accounts that limit what they are asked."""
         return list(self._paces.values())
 
     def price(self, model: Model) -> Price | None:

@@ -27,6 +27,7 @@ def test_results_that_cannot_be_read(cli, tmp_path, verb, content):
     assert "a.single.jsonl', line 1: " in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [DEEP.encode(), b'{"id": "a", "turns": "\xff\xfe"}\n'], ids=["deep", "not UTF-8"])
 def test_questions_and_votes_that_cannot_be_read(cli, tmp_path, content):
     (tmp_path / "odd.jsonl").write_bytes(content)

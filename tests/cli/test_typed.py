@@ -71,6 +71,7 @@ def test_what_is_typed_is_taken(cli, arguments, one, other):
     assert "hex_" not in out
 
 
+@pytest.mark.slow
 def test_a_sweep_over_ids_runs_a_job_for_each(cli):
     code, _, err = cli(*RUN, "-m", "model=fake,a@vllm/org/x.1", "judge=fake")
     assert code == 0
