@@ -359,17 +359,18 @@ def _one_object(path: Path, text: str, lenient: bool) -> Iterator[Record] | None
         raise
     rows = whole.get("rows") if isinstance(whole, dict) else None
     if not isinstance(rows, list):
-        rows = list(whole.values()) if _rows_by_id(whole) else [whole]
+        rows = _rows_by_id(whole) or [whole]
     return (_object(Where(path, number), row) for number, row in enumerate(rows, 1))
 
 
-def _rows_by_id(whole: object) -> bool:
-    """Whether an object holds each row under its id: objects with the same fields. Columns by row number are none."""
+def _rows_by_id(whole: object) -> list[dict[str, Any]]:
+    """The rows of an object that holds each under its id: objects with the same fields. Columns by row number are none."""
     rows = list(whole.values()) if isinstance(whole, dict) else []
     if len(rows) < 2 or not all(isinstance(row, dict) and row for row in rows):
-        return False
+        return []
     fields = rows[0].keys()
-    return all(row.keys() == fields for row in rows) and not all(name.isdecimal() for name in fields)
+    numbers = all(name.isdecimal() for name in fields)
+    return rows if not numbers and all(row.keys() == fields for row in rows) else []
 
 
 def _parsed(where: Where, line: str, lenient: bool) -> object:
