@@ -364,7 +364,7 @@ def _one_object(path: Path, text: str, lenient: bool) -> Iterator[Record] | None
 
 
 def _rows_by_id(whole: object) -> list[dict[str, Any]]:
-    """The rows of an object that holds each under its id: objects with the same fields. Columns by row number are none."""
+    """The rows of an object that holds each under its id, all with the same fields; none of one that holds columns."""
     rows = list(whole.values()) if isinstance(whole, dict) else []
     if len(rows) < 2 or not all(isinstance(row, dict) and row for row in rows):
         return []
