@@ -192,7 +192,7 @@ def _means(evidence: Evidence) -> Iterator[Rating]:
 
 
 def _mean_scores(evidence: Evidence, rater: str, protocol: str, given: Scores | Grades) -> Iterator[Rating]:
-    """As on a leaderboard of the same rows, to the last digit."""
+    """Mean scores as a leaderboard of the same rows has them, to the last digit."""
     import numpy as np
 
     from evalkit.ratings.scores import clipped, mean_score, scale_of
@@ -267,7 +267,7 @@ def _rankings(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _limited(value: float, drawn: FloatArray, n: int, questions: int) -> Interval:
-    """With percentile limits of the draws; one in which a side rates all models alike could be anything."""
+    """A correlation with limits of its draws; one in which a side rates all models alike could be anything."""
     import numpy as np
 
     from evalkit.stats.resample import Interval, floored, percentile_limits
@@ -361,7 +361,7 @@ _ENDS = ("lower", "upper")
 
 
 def _accuracy(evidence: Evidence) -> Iterator[Finding]:
-    """By showing (LLMBar), and by the sum over both orders (JudgeBench)."""
+    """Accuracy on gold labels: by showing (LLMBar), and by the sum over both orders (JudgeBench)."""
     import numpy as np
 
     from evalkit.stats.shares import clustered_share

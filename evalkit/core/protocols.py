@@ -124,7 +124,7 @@ class Malformed(BackendError):
         self.body = scrub(body)
 
     def failure(self) -> Failure:
-        """With what the server sent: it may have been paid for, and shows what went wrong."""
+        """The failure with what the server sent: it may have been paid for, and shows what went wrong."""
         return Failure(self.kind, f"{self}: it sent {self.body[:2000]!r}")
 
 
@@ -217,7 +217,7 @@ class Request(Struct, frozen=True):
     """Unset leaves the encoding, and so every key, of a request for text as it was before there were schemas."""
 
     def encodable(self) -> Request:
-        """The same with U+FFFD for each half of a surrogate pair, which no server and no tokenizer takes."""
+        """The request with U+FFFD for each half of a surrogate pair, which no server and no tokenizer takes."""
         if all(message.content.isascii() or _encodes(message.content) for message in self.messages):
             return self
         messages = tuple(

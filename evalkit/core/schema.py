@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from math import isfinite
 from typing import Any, Literal
 
 import msgspec
@@ -178,7 +179,7 @@ class Response(
     """What the model thought before each answer; no part of the answer, of histories, prompts or lengths."""
     finish: tuple[Finish, ...] = ()
     finish_reason: str | None = None
-    """Why the last turn ended, in the server's words, where those are none that are known."""
+    """Why a turn ended, in the server's words, where those are none that are known; of several the last."""
     usage: tuple[Usage, ...] = ()
     bound: Usage | None = None
     """What the turns without usage can have taken at the most, for budgets; None if there are none."""
@@ -230,16 +231,18 @@ class Judged(Struct, frozen=True, kw_only=True, tag_field="schema", tag="evalkit
 
     def __post_init__(self) -> None:
         """Scores or an error, never both, never neither; one finite score per response shown."""
-        if (self.scores is None) == (self.error is None):
+        scores, error, shown = self.scores, self.error, len(self.shown)
+        if scores is not None and error is None and len(scores) == len(self.models) == shown and isfinite(sum(scores)):
+            return  # what nearly every one of a million is
+        if (scores is None) == (error is None):
             raise ValueError(f"{self._name()} must have scores or an error, and not both")
-        if len(self.models) != len(self.shown):
-            raise ValueError(f"{self._name()}: {len(self.models)} models for {len(self.shown)} responses shown")
-        if self.scores is not None:
-            if len(self.scores) != len(self.shown):
-                raise ValueError(f"{self._name()}: {len(self.scores)} scores for {len(self.shown)} shown")
-            for score in self.scores:
-                if not -INFINITY < score < INFINITY:  # false for NaN too
-                    raise ValueError(f"{self._name()} has a score that is not a finite number: {self.scores}")
+        if len(self.models) != shown:
+            raise ValueError(f"{self._name()}: {len(self.models)} models for {shown} responses shown")
+        if scores is not None:
+            if len(scores) != shown:
+                raise ValueError(f"{self._name()}: {len(scores)} scores for {shown} shown")
+            if not all(map(isfinite, scores)):
+                raise ValueError(f"{self._name()} has a score that is not a finite number: {scores}")
 
     def _name(self) -> str:
         return f"a judgment on item {self.item!r}"

@@ -340,7 +340,7 @@ def _json_records(path: Path, lenient: bool) -> Iterator[Record]:
                 continue
             where = Where(path, number)
             try:
-                value = _parsed(where, line, lenient)
+                value = parsed(where, line, lenient)
             except UsageError as error:
                 if number == 1 or line.endswith("\n") or "is not JSON" not in str(error):
                     raise
@@ -352,7 +352,7 @@ def _json_records(path: Path, lenient: bool) -> Iterator[Record]:
 def _one_object(path: Path, text: str, lenient: bool) -> Iterator[Record] | None:
     """The rows of a file that is one object; None if it is not that."""
     try:
-        whole = _parsed(Where(path, 1), text, lenient)
+        whole = parsed(Where(path, 1), text, lenient)
     except UsageError as error:
         if "Extra data" in str(error):
             return None
@@ -373,7 +373,12 @@ def _rows_by_id(whole: object) -> list[dict[str, Any]]:
     return rows if not numbers and all(row.keys() == fields for row in rows) else []
 
 
-def _parsed(where: Where, line: str, lenient: bool) -> object:
+def parsed(where: Where, line: str, lenient: bool = True) -> object:
+    """What a text of JSON says; ``lenient`` as in ``records``.
+
+    Raises:
+        UsageError: it is not JSON, or nested too deeply.
+    """
     try:
         return msgspec.json.decode(line)
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
@@ -466,7 +471,7 @@ def _whole(where: Where, value: Any) -> Any:
 
 
 def _clean(value: Any) -> Any:
-    """The same value in text that UTF-8 can hold."""
+    """The value with all its text such that UTF-8 can hold it."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     if isinstance(value, dict):

@@ -279,7 +279,7 @@ class JudgeRunner:
 
     @cached_property
     def one_by_one(self) -> JudgeRunner:
-        """The same judge asked about one criterion at a time; those rows have a file of their own, in ``criteria/``."""
+        """A runner that asks about one criterion at a time; those rows have a file of their own, in ``criteria/``."""
         log = self.log.beside("criteria")
         return JudgeRunner(self.judge, self.client, log, self._ask_again, stop_unparsed=self._stop_unparsed)
 

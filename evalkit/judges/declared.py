@@ -113,7 +113,7 @@ class Declared(JudgeProtocol):
         return f"declared-{self.reply}/{1 if self.reply == 'logprobs' else 2} {digest(self._scale)[:8]}{mass}"
 
     def for_models(self, models: int) -> Declared:
-        """The same for so many models, where it shows a list of answers.
+        """This protocol for so many models, where it shows a list of answers.
 
         Raises:
             UsageError: a list cannot hold them.

@@ -212,6 +212,7 @@ def mean_score(
         counts[:, None],
         pooled=protocol in ROWS_POOLED,
         limits=limits,
+        unseen=True,
         strata=None if strata is None else stratum_of(strata[first], asked),
         resamples=0 if asked.max() + 1 > MANY else 10_000,
     )[0]
@@ -439,8 +440,8 @@ class ScoreTable:
             for chosen, resamples in ((np.flatnonzero(~many), 10_000), (np.flatnonzero(many), 0)):
                 if chosen.size:
                     means = question_means(
-                        sums[:, chosen], counts[:, chosen], pooled=self.pooled, limits=self.scale, strata=stratum,
-                        resamples=resamples,
+                        sums[:, chosen], counts[:, chosen], pooled=self.pooled, limits=self.scale, unseen=True,
+                        strata=stratum, resamples=resamples,
                     )  # fmt: skip
                     for place, mean in zip((start + chosen).tolist(), means, strict=True):
                         result[place] = mean
