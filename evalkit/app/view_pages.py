@@ -140,6 +140,9 @@ def table_context(results: OpenResults, wanted: CaseFilter) -> dict[str, Any]:
     notes = []
     if not results.index.complete:
         notes.append(f"Still reading: {results.index.progress:.0%} of the files so far. The table fills up by itself.")
+    searched = results.chooser.searching(wanted)
+    if searched is not None:
+        notes.append(f"Still searching: {searched:.0%} of the judges' words so far. The table fills up by itself.")
     return {
         "title": ", ".join(choice.benchmarks[:4]) + (" and more" if len(choice.benchmarks) > 4 else "")
         or "No judgments",
@@ -157,7 +160,8 @@ def table_context(results: OpenResults, wanted: CaseFilter) -> dict[str, Any]:
             *((label, f"“{label}”") for label in choice.labels),
         ],
         "failures": [("any", "with a failure"), ("none", "without"), *((kind, kind) for kind in choice.kinds)],
-        "version": results.index.version,
+        # No version is that of a search that goes on: the page is asked for again until it ends.
+        "version": results.index.version if searched is None else "searching",
         "notes": notes,
     }
 

@@ -144,7 +144,8 @@ if (live && live.dataset.version && location.protocol !== "file:") {
           if (fresh) now.replaceWith(fresh);
           if (here >= 0 && lines()[here]) lines()[here].classList.add("here");
         }
-        setTimeout(look, said.complete ? 2000 : 300);
+        const waits = document.getElementById("live").dataset.version;
+        setTimeout(look, waits === "searching" ? 50 : said.complete ? 2000 : 300);
         return;
       }
     } catch (error) {
@@ -152,5 +153,5 @@ if (live && live.dataset.version && location.protocol !== "file:") {
     }
     setTimeout(look, 4000);
   };
-  setTimeout(look, live.dataset.version === "-1" ? 300 : 1500);
+  setTimeout(look, ["-1", "searching"].includes(live.dataset.version) ? 300 : 1500);
 }
