@@ -91,6 +91,7 @@ def test_a_search_in_the_judges_words_shows_what_it_found_so_far_and_goes_on(ope
     calls = pages(opened)
     text = calls.get("/?" + wanted.query()).text
     assert "Still searching: 0% of the judges&#39; words so far" in text
+    assert "0 cases so far" in text
     assert 'data-version="searching"' in text
     monkeypatch.setattr(opened, "chooser", replace(opened.chooser, patience=0.001))
     seen = []
