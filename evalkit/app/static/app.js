@@ -130,6 +130,14 @@ if (filters) {
   });
 }
 
+/* In an export, a case's address ends in the filters it was chosen by, for the way back. */
+const chosenBy = location.hash.slice(1);
+if (document.body.classList.contains("open") && chosenBy.includes("=")) {
+  document.querySelectorAll("nav.steps a").forEach((link) => {
+    link.href = link.dataset.key === "u" ? `${link.href}?${chosenBy}` : `${link.href}#${chosenBy}`;
+  });
+}
+
 const live = document.getElementById("live");
 if (live && live.dataset.version && location.protocol !== "file:") {
   const look = async () => {
