@@ -245,7 +245,7 @@ class PairsKnownWell:
     """By pair: votes at the last look, and whether it was known."""
 
     def __call__(self, votes: Mapping[str, Mapping[str, Judgment]]) -> set[tuple[str, ...]]:
-        """These pairs, by the first vote on each question."""
+        """Pairs that are known well enough, by the first vote on each question."""
         for name, values, _, models in _series_of_pairs([row for _, row in first_votes(votes)], 0):
             seen, known = self._seen.get(models, (0, False))
             if not known and len(values) != seen and len(values) >= FIRST_LOOK:

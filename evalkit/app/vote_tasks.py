@@ -47,11 +47,11 @@ class VoteTask:
         return tuple(sorted(answer.model.name for answer in self.answers))
 
     def criteria(self) -> tuple[Criterion, ...]:
-        """Those of the item's own rubric, or of the one that takes its place."""
+        """Criteria of the item's own rubric, or of the one that takes its place."""
         return self.item.rubric
 
     def judged_by(self, criteria: tuple[Criterion, ...]) -> VoteTask:
-        """The same by other criteria."""
+        """The task with other criteria to judge by."""
         return replace(self, item=msgspec.structs.replace(self.item, rubric=criteria))
 
 
