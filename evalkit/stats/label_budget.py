@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evalkit.stats.arrays import BoolArray, FloatArray, IntArray, renumbered, totals
-from evalkit.stats.bounded import FEWEST
 from evalkit.stats.errors import NotMeasurable
 from evalkit.stats.jackknife import jackknife
 from evalkit.stats.resample import Interval, normal_quantile
 
+FEWEST = 6
+"""Questions with labels below which there is no plan: of 4, limits of nominally 95% cover 90%."""
 MANY_GROUPS = 40
 """Of questions that are left out in turn: a variance is less sure than a mean."""
 
@@ -113,7 +114,7 @@ def labels_needed(means: Sequence[Labelled], half_width: float, *, level: float 
         level: Of the interval wanted, and of the limits.
 
     Raises:
-        NotMeasurable: With fewer than 4 questions, or labels that do not vary.
+        NotMeasurable: With fewer than 6 questions, labels that do not vary, or a judge that never differs from them.
         ValueError: Without means.
     """
     if not means:
@@ -145,6 +146,8 @@ def labels_needed(means: Sequence[Labelled], half_width: float, *, level: float 
         return float(np.log(max((1 - useful) / (precision - useful / rows), 1.0)))
 
     found = jackknife(logarithm, question, groups=MANY_GROUPS, level=level)
+    if found.lower is not None and found.upper is not None and not found.lower < found.upper:
+        raise NotMeasurable("needs labels from some of which the judge differs")
     ends = [None if end is None else float(np.exp(end)) for end in (found.lower, found.upper)]
     estimate = float(np.exp(found.estimate))
     error = None if found.standard_error is None else estimate * found.standard_error

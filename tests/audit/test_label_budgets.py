@@ -8,6 +8,8 @@ import pytest
 from evalkit.audit.label_budgets import for_win_rates, label_budgets
 from evalkit.evidence.gather import gather
 from evalkit.ratings.comparisons import HUMAN
+from evalkit.stats.errors import NotMeasurable
+from evalkit.stats.label_budget import Labelled, labels_needed
 from tests.audit.test_corrections import world
 from tests.ratings.rows import judged
 
@@ -61,8 +63,8 @@ def test_a_judge_that_says_nothing_saves_nothing():
 
 
 def test_few_questions_have_no_plan():
-    seen, _ = world(np.random.default_rng(2), pairs=60, labelled=60, questions=3)
-    assert "at least 4 questions" in for_win_rates(seen).not_measurable
+    seen, _ = world(np.random.default_rng(2), pairs=60, labelled=60, questions=5)
+    assert "at least 6 questions" in for_win_rates(seen).not_measurable
 
 
 def two_judges(seed, second, questions=60, voters=3):
@@ -120,3 +122,14 @@ def test_one_judge_is_told_apart_from_nobody():
     seen = two_judges(0, 0.4)
     rows = [row for row in label_budgets(seen) if row.metric == "labels_needed"]
     assert {row.judge for row in rows} == {"sharp", "other"}
+
+
+def test_a_judge_that_never_differs_from_few_labels_has_no_plan_of_a_single_number():
+    label = (np.arange(16) % 3 > 0).astype(float)
+    rows = Labelled(label, label.copy(), np.arange(16) // 2, 500)
+    with pytest.raises(NotMeasurable, match="from some of which the judge differs"):
+        labels_needed([rows], 0.05)
+    judge = label.copy()
+    judge[[1, 6]] = 1 - judge[[1, 6]]
+    found = labels_needed([Labelled(label, judge, np.arange(16) // 2, 500)], 0.05)
+    assert found.lower < found.estimate < found.upper
