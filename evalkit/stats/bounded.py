@@ -22,6 +22,9 @@ from evalkit.stats.arrays import BoolArray, FloatArray
 
 EDGE = 0.5
 """Questions assumed at the edge of the scale, unseen."""
+RARE = 0.75
+"""Further ones where outcomes are rare and each limit has to hold by itself: with them it is about Clopper's and
+Pearson's, by which 20 ties leave one question lost in 7 possible (tests/decisions/test_gate.py)."""
 FEWEST = 4
 """Questions below which scores have no interval: of 3, a nominal 95% covers 73%."""
 SMALL = 8
@@ -55,6 +58,7 @@ def edge_limits(
     limits: tuple[FloatArray | float, FloatArray | float],
     *,
     level: float = 0.95,
+    rare: float = 0.0,
 ) -> tuple[FloatArray, FloatArray]:
     """Beta limits [K] with half an unseen question at either edge (see the module text).
 
@@ -65,6 +69,8 @@ def edge_limits(
         kurtosis: [K] of the questions' residuals, infinite where they are all alike.
         limits: Ends of the scale; of each quantity, where they differ.
         level: Coverage.
+        rare: Further questions assumed unseen where few differ from the rest: all of them from a kurtosis of 8, none
+            up to 4. Half a question covers on average, more of one always.
 
     Returns:
         Lower and upper limits; +inf and -inf where the sample has nothing to hide, so that the usual limits stand.
@@ -72,13 +78,19 @@ def edge_limits(
     low, high = (np.broadcast_to(np.asarray(end, dtype=np.float64), estimate.shape) for end in limits)
     below, above = estimate - low, high - estimate
     tail = (1 - level) / 2
-    down = _distance(below, above, standard_error, units, kurtosis, tail)
-    up = _distance(above, below, standard_error, units, kurtosis, tail)
+    down = _distance(below, above, standard_error, units, kurtosis, tail, rare)
+    up = _distance(above, below, standard_error, units, kurtosis, tail, rare)
     return low + down, high - up
 
 
 def _distance(
-    mine: FloatArray, other: FloatArray, error: FloatArray, units: FloatArray, kurtosis: FloatArray, tail: float
+    mine: FloatArray,
+    other: FloatArray,
+    error: FloatArray,
+    units: FloatArray,
+    kurtosis: FloatArray,
+    tail: float,
+    rare: float,
 ) -> FloatArray:
     """How far from an edge [K] the limit on its side lies: a beta quantile."""
     from scipy.special import betaincinv
@@ -88,7 +100,7 @@ def _distance(
     hidden = np.where(alike, 1.0, np.clip((kurtosis - 2.5) / 1.5, 0.0, 1.0))
     # Few questions near one end may hide the far end whatever their kurtosis says.
     near = np.clip((mine / np.maximum(other, 1e-12 * span) - 2) / 4, 0.0, 1.0) * np.minimum(1.0, NEAR / units)
-    extra = EDGE * np.maximum(hidden, near)
+    extra = EDGE * np.maximum(hidden, near) + rare * np.clip((kurtosis - 4.0) / 4.0, 0.0, 1.0)
     total = units + extra
     mean = mine * units / total
     spread = error**2 * np.maximum(units - 1, 0) * units / total + extra * units / total**2 * mine**2
@@ -111,6 +123,7 @@ def widened(
     limits: tuple[FloatArray | float, FloatArray | float],
     *,
     level: float = 0.95,
+    rare: float = 0.0,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Lower and upper limits and standard errors [K]: the usual ones, with the floor that comes from n.
 
@@ -125,10 +138,11 @@ def widened(
         kurtosis: [K] of the questions' residuals.
         limits: Ends of the scale.
         level: Coverage.
+        rare: As in ``edge_limits``.
     """
     from scipy.special import stdtrit
 
-    low, high = edge_limits(estimate, standard_error, units, kurtosis, limits, level=level)
+    low, high = edge_limits(estimate, standard_error, units, kurtosis, limits, level=level, rare=rare)
     lower = np.maximum(np.minimum(inner[0], low), limits[0])
     upper = np.minimum(np.maximum(inner[1], high), limits[1])
     implied = (upper - lower) / (2 * stdtrit(units - 1, 0.5 + level / 2))
