@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from evalkit.audit.example_texts import Questions, completed
 from evalkit.core.protocols import Bias, UsageError
@@ -172,7 +172,6 @@ class _Rows:
 def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = (), own: Sequence[Bias] = ()) -> Audit:
     """Audit evidence that was gathered already; biases of the caller's ``own`` are looked for last."""
     from evalkit.audit import corrections
-    from evalkit.audit.agreement_counts import HUMAN as PEOPLE
     from evalkit.audit.agreement_counts import agreement_rows
     from evalkit.audit.agreement_statistics import statistics
     from evalkit.audit.examples import examples
@@ -195,9 +194,6 @@ def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = (), own: 
             for bias in plugins:
                 findings.extend(bias.findings(evidence))
             findings.extend(corrections.findings(evidence))
-            if evidence.scores is not None:
-                scores = evidence.scores.score
-                histograms.extend(histogram(evidence.benchmark, evidence.judge, evidence.protocol, scores))
             shown.extend(examples(evidence, gathered.people))
             if len(gathered.people) and not (evidence.votes.pair >= 0).any():
                 said.append(
@@ -207,8 +203,7 @@ def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = (), own: 
                 said.append(
                     f"{gathered.benchmark}, {evidence.judge} ({evidence.protocol}): people scored none of its answers"
                 )
-        if gathered.evidence and gathered.grades is not None:
-            histograms.extend(histogram(gathered.benchmark, PEOPLE, "", gathered.grades.score))
+        histograms.extend(_histograms(gathered))
         mine, about_ratings = ratings(gathered)
         if about_ratings:
             rating_notes[gathered.benchmark] = tuple(about_ratings)
@@ -332,7 +327,26 @@ def _failed_by_model(evidence: Evidence) -> dict[str, tuple[int, int]]:
     return {name: (without, n) for name, without, n in rows if n}
 
 
-def histogram(benchmark: str, judge: str, protocol: str, score: FloatArray) -> Iterator[Histogram]:
+def _histograms(gathered: BenchmarkEvidence) -> Iterator[Histogram]:
+    """Of judges, then of people where a judge was asked for the like."""
+    from evalkit.audit.agreement_counts import HUMAN as PEOPLE
+
+    for evidence in gathered.evidence:
+        about = (evidence.benchmark, evidence.judge, evidence.protocol)
+        if evidence.scores is not None:
+            yield from histogram(*about, evidence.scores.score)
+        elif not evidence.joint:
+            yield from histogram(*about, evidence.pairs.points_of_the_first(), "places")
+    if gathered.evidence and gathered.grades is not None:
+        yield from histogram(gathered.benchmark, PEOPLE, "", gathered.grades.score)
+    if gathered.people and any(evidence.shows == 2 and not evidence.joint for evidence in gathered.evidence):
+        votes = gathered.people[0].votes
+        yield from histogram(gathered.benchmark, PEOPLE, "", votes.points_of_the_first(), "places")
+
+
+def histogram(
+    benchmark: str, judge: str, protocol: str, score: FloatArray, of: Literal["scores", "places"] = "scores"
+) -> Iterator[Histogram]:
     """How often each score was given, [N] with NaN for failures; none where there is no score."""
     import numpy as np
 
@@ -348,6 +362,7 @@ def histogram(benchmark: str, judge: str, protocol: str, score: FloatArray) -> I
             protocol=protocol,
             scores=tuple(values.tolist()),
             counts=tuple(counts.tolist()),
+            of=of,
         )
 
 

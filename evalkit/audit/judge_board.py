@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from evalkit.audit.judge_effects import FEWEST, effects, share_of
+from evalkit.audit.judge_effects import FEWEST, by_strength, effects, share_of, strong_steps, stronger
 from evalkit.audit.label_cells import (
     JudgeColumn,
     LabelCells,
@@ -31,6 +31,8 @@ from evalkit.ratings.differences import ModelDifference, ModelDifferences, Verdi
 if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
 
+_ENDINGS = ("ing", "s")
+"""What a word may end in that a category's name does without."""
 PEOPLE = "people, among themselves"
 """What their row is called."""
 
@@ -92,6 +94,10 @@ class BoardRow:
     family: Interval | None = None
     """Of gold labels: share right where the labelled answer is of the judge's own family and the other is not, minus
     the reverse. Of people's: how much higher than by people it rates its own family, in logits."""
+    stronger: Interval | None = None
+    """Share right where the label prefers one answer strongly, minus where weakly; None where labels do not say it."""
+    strengths: Mapping[str, Interval] = field(default_factory=dict)
+    """The share right by how strong a preference is, for steps with labels enough."""
     cost: JudgingCost = JudgingCost()
     categories: Mapping[str, Interval] = field(default_factory=dict)
     """The share right by category, where that has labels enough."""
@@ -123,6 +129,8 @@ class BoardTable:
     needed: Interval | None
     """Labels at which the first two that are not told apart would be; None where there is no such number."""
     notes: tuple[str, ...] = ()
+    strong: tuple[str, ...] = ()
+    """Steps of a preference that count as strong in ``stronger``."""
 
     @property
     def judges(self) -> tuple[BoardRow, ...]:
@@ -196,6 +204,7 @@ def judge_board(
         notes += _left_out(gathered, mine)
         if category is not None:
             chosen = chosen_categories(gathered.categories, category)
+            notes += _taken_for(gathered, category, chosen)
             mine = [cells.where(np.isin(cells.category, chosen)) for cells in mine]
         made = (_table(gathered, cells, costs or {}, category, judge) for cells in mine)
         tables += [table for table in made if table is not None]
@@ -209,12 +218,26 @@ def judge_board(
 
 
 def chosen_categories(names: Sequence[str], wanted: str) -> list[int]:
-    """Codes of the categories meant: those called so, else those whose name holds the word."""
+    """Codes of the categories meant: those called so, else those whose name holds the word, or its stem.
+
+    So ``coding`` is also ``livecodebench``, and ``maths`` ``mmlu-pro-math``.
+    """
     chosen: list[int] = []
     for word in (part.strip().casefold() for part in wanted.split(",")):
+        stem = next((word[: -len(end)] for end in _ENDINGS if word.endswith(end) and len(word) > len(end) + 2), word)
         exact = [code for code, name in enumerate(names) if name.casefold() == word]
-        chosen += exact or [code for code, name in enumerate(names) if word and word in name.casefold()]
+        held = [[code for code, name in enumerate(names) if part and part in name.casefold()] for part in (word, stem)]
+        chosen += exact or held[0] or held[1]
     return chosen
+
+
+def _taken_for(gathered: BenchmarkEvidence, wanted: str, chosen: Sequence[int]) -> list[str]:
+    """Which categories a word was taken for, where they are not called so."""
+    names = [gathered.categories[code] for code in sorted(set(chosen))]
+    words = {part.strip().casefold() for part in wanted.split(",")}
+    if {name.casefold() for name in names} <= words:
+        return []
+    return [f"{gathered.benchmark}: category {wanted!r} is taken for {', '.join(names)}"]
 
 
 def _left_out(gathered: BenchmarkEvidence, cells: Sequence[LabelCells]) -> list[str]:
@@ -259,6 +282,7 @@ def _table(
         differences=compared,
         needed=None,
         notes=() if compared is None else compared.notes,
+        strong=strong_steps(cells) if cells.measure == "pairs" else (),
     )
     return _with_needed(table, cells, dict(zip((row.name for row in rows), columns, strict=True)))
 
@@ -318,6 +342,8 @@ def _row(gathered: BenchmarkEvidence, cells: LabelCells, column: JudgeColumn, na
         decided=int(has.sum()) - tied,
         tied=tied,
         failed=failed,
+        stronger=stronger(cells, column) if cells.measure == "pairs" else None,
+        strengths=by_strength(cells, column) if cells.measure == "pairs" else {},
         cost=costs.get((cells.benchmark, column.judge, column.protocol), JudgingCost()),
         categories=_by_category(gathered, cells, column),
         ties=_ties(column) if cells.measure == "best of n" else None,
@@ -330,7 +356,7 @@ def _row(gathered: BenchmarkEvidence, cells: LabelCells, column: JudgeColumn, na
 
 
 def _ties(column: JudgeColumn) -> float | None:
-    """Of the questions that RewardBench 2 numbers as ``ref:N`` and ``tied:N``."""
+    """Figures on the questions that RewardBench 2 numbers as ``ref:N`` and ``tied:N``."""
     from evalkit.stats.errors import NotMeasurable
     from evalkit.stats.tied_answers import ties_score
 

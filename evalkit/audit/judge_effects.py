@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evalkit.audit.label_cells import JudgeColumn, LabelCells
+from evalkit.core.preference_strength import STEPS
 from evalkit.evidence.findings import Finding
 
 if TYPE_CHECKING:
@@ -56,6 +57,48 @@ def effects(cells: LabelCells, column: JudgeColumn) -> dict[str, Interval | None
     mixed = (one != other) & (label != 0)
     result["family"] = _gap(right[mixed], (one == (label > 0))[mixed], question[mixed])
     return result
+
+
+def by_strength(cells: LabelCells, column: JudgeColumn) -> dict[str, Interval]:
+    """The share right by how strong a preference is, for each step with labels enough; none unless there are two."""
+    import numpy as np
+
+    steps = _steps(cells)
+    result = {}
+    for step in steps.tolist():
+        inside = cells.strength[cells.vote] == step
+        share = share_of(np.where(inside, column.right, np.nan), cells.question)
+        if share is not None and np.isfinite(column.right[inside]).sum() >= FEWEST:
+            result[STEPS[step - 1]] = share
+    return result
+
+
+def stronger(cells: LabelCells, column: JudgeColumn) -> Interval | None:
+    """The share right on the stronger half of the steps that labels have, minus that on the weaker ones."""
+    steps = _steps(cells)
+    if steps.size < 2:
+        return None
+    strength = cells.strength[cells.vote]
+    return _gap(
+        column.right[strength > 0], strength[strength > 0] >= steps[steps.size // 2], cells.question[strength > 0]
+    )
+
+
+def strong_steps(cells: LabelCells) -> tuple[str, ...]:
+    """What the stronger half of the steps is called; empty where labels have one or none."""
+    steps = _steps(cells)
+    return tuple(STEPS[step - 1] for step in steps[steps.size // 2 :].tolist()) if steps.size > 1 else ()
+
+
+def _steps(cells: LabelCells) -> IntArray:
+    """The steps with labels enough."""
+    import numpy as np
+
+    if not cells.strength.size:
+        return np.zeros(0, dtype=np.int64)
+    counts = np.bincount(cells.strength[cells.vote], minlength=len(STEPS) + 1)
+    counts[0] = 0
+    return np.flatnonzero(counts >= FEWEST)
 
 
 def _beyond_people(column: JudgeColumn) -> dict[str, Interval | None]:

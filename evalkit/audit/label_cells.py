@@ -26,8 +26,9 @@ Measure = Literal["pairs", "best of n", "answers"]
 """What a label is about: two answers; the right one among several; one answer."""
 Source = Literal["gold", "people"]
 """Whose labels: known to be right, or people's votes."""
-Orders = Literal["consistent", "average", "each"]
-"""What two orders come to: a winner only where both name it; the winner on average; each showing by itself."""
+Orders = Literal["consistent", "average", "judgebench", "each"]
+"""What two orders come to: a winner only where both name it; the winner on average; the same, but where one failed
+the other decides; each showing by itself."""
 RowKind = Literal["judge", "rule", "people"]
 
 LABELS = 10
@@ -56,7 +57,7 @@ class JudgeColumn:
     """Of the set, matched to this judge's pairs; rows as in ``LabelCells.vote``. None where labels are no pairs."""
 
     def where(self, keep: BoolArray) -> JudgeColumn:
-        """The same of some labels only."""
+        """The table with some of its labels only."""
         return replace(self, right=self.right[keep], failed=self.failed[keep], tied=self.tied[keep])
 
 
@@ -75,6 +76,8 @@ class LabelCells:
     """[C] row of the judges' ``votes``; -1 where a label is none of them."""
     longer: FloatArray
     """[V] by row of ``votes``: the sign of the first answer's length less the second's; NaN where unknown."""
+    strength: IntArray
+    """[V] by row of ``votes``: by how much one answer is preferred, 1 to 4; 0 where nothing says it."""
     columns: tuple[JudgeColumn, ...]
     shown: int = 0
     """Answers of a best-of-n label, the most there are."""
@@ -159,6 +162,7 @@ def _pairs(gathered: BenchmarkEvidence, votes: Votes, source: Source, orders: Or
         category=np.tile(votes.category, layers),
         vote=np.tile(np.arange(len(votes)), layers),
         longer=signs,
+        strength=votes.strength,
         columns=tuple(columns),
     )
 
@@ -195,9 +199,9 @@ def _verdicts(evidence: Evidence, votes: Votes, orders: Orders) -> _Said:
         verdicts = np.stack([of(0.5 + np.sign(side - 0.5) / 2) for side in sides])
         return _Said(verdicts, np.stack(asked) & np.isnan(verdicts))
     failed = of(pairs.failed.astype(np.float64)) == 1
-    said = pairs.verdict if orders == "consistent" else 0.5 + np.sign(pairs.outcome - 0.5) / 2
-    verdict = np.where(failed, np.nan, of(said))
-    return _Said(verdict[None], failed[None])
+    verdict = of(pairs.verdict if orders == "consistent" else 0.5 + np.sign(pairs.outcome - 0.5) / 2)
+    failed &= np.isnan(verdict) if orders == "judgebench" else True
+    return _Said(np.where(failed, np.nan, verdict)[None], failed[None])
 
 
 def _unscored(evidence: Evidence, votes: Votes) -> BoolArray:
@@ -320,6 +324,7 @@ def _best_of_n(gathered: BenchmarkEvidence, votes: Votes) -> LabelCells | None:
         category=np.array([contest.category for contest, _ in rows], dtype=np.int64),
         vote=np.full(len(rows), -1, dtype=np.int64),
         longer=np.zeros(0),
+        strength=np.zeros(0, dtype=np.int64),
         columns=tuple(columns),
         shown=max(contest.size for contest in listed),
         fewest=min(contest.size for contest in listed),
@@ -443,6 +448,7 @@ def _answers(gathered: BenchmarkEvidence) -> LabelCells | None:
         category=grades.category[rows],
         vote=np.full(rows.size, -1, dtype=np.int64),
         longer=np.zeros(0),
+        strength=np.zeros(0, dtype=np.int64),
         columns=tuple(columns),
     )
 

@@ -11,14 +11,13 @@ import shutil
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
-import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from evalkit.core.paths import cache_dir, shipped
+from evalkit.core.paths import cache_dir
 from evalkit.core.protocols import UsageError
-from evalkit.datasets.artifacts import fetch
+from evalkit.datasets.artifacts import fetch, shipped_list
 from evalkit.datasets.data_files import stem
 from evalkit.datasets.downloads import DownloadWatch, Hub, Unavailable
 
@@ -27,6 +26,23 @@ HUB: Final = "hub:"
 _ON_HUB: Final = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})/(?P<path>[^\s]+)")
 FORM: Final = "hub:OWNER/NAME@REVISION/PATH, where REVISION is the 40 digits of a commit"
 """How a file on the hub is named."""
+
+
+class HubFiles(Struct, frozen=True, forbid_unknown_fields=True):
+    """Files of one repository of the hub."""
+
+    repo: str
+    revision: Annotated[str, Meta(pattern="^[0-9a-f]{40}$")] | None = None
+    """The commit. None: it is not known to us, and whoever wants the set has to name one."""
+    paths: tuple[str, ...] = ()
+    """In the repository; empty without a revision."""
+    unpinned: str = ""
+    """Why there is no revision, and what to do; for the message."""
+
+    def __post_init__(self) -> None:
+        """Refuse a pin without files, and a missing one without a word on it."""
+        if (self.revision is None) == bool(self.paths) or (self.revision is None) != bool(self.unpinned):
+            raise ValueError("a repository of the hub has a revision and paths, or says why not in `unpinned`")
 
 
 class LabelledSet(Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,8 +54,15 @@ class LabelledSet(Struct, frozen=True, forbid_unknown_fields=True):
     licence: str
     format: str
     """A format of ``evalkit import``."""
-    files: dict[str, str]
+    files: dict[str, str] = {}
     """Pinned file by the path it is read under."""
+    hub: HubFiles | None = None
+    """Instead of these, where it is on the Hugging Face hub."""
+
+    def __post_init__(self) -> None:
+        """Refuse a set that is nowhere, or in two places."""
+        if bool(self.files) == (self.hub is not None):
+            raise ValueError("a set has files, or is on the hub")
 
 
 class FoundSet(NamedTuple):
@@ -55,14 +78,7 @@ class FoundSet(NamedTuple):
 @functools.cache
 def labelled_sets() -> Mapping[str, LabelledSet]:
     """Every set that is known by name."""
-    path = shipped("conf") / "labelled_sets.yaml"
-    try:
-        entries = msgspec.yaml.decode(path.read_bytes(), type=list[LabelledSet])
-    except (OSError, msgspec.MsgspecError) as error:
-        raise UsageError(
-            f"cannot read the list of labelled sets {str(path)!r}: {error}. Install evalkit again"
-        ) from error
-    return {entry.name: entry for entry in entries}
+    return {entry.name: entry for entry in shipped_list("labelled_sets.yaml", LabelledSet, "labelled sets")}
 
 
 async def find_set(which: str) -> FoundSet:
@@ -76,13 +92,15 @@ async def find_set(which: str) -> FoundSet:
     """
     known = labelled_sets()
     if which in known:
-        return FoundSet(await _fetched(known[which]), which, known[which].format)
+        entry = known[which]
+        folder = await (_fetched(entry) if entry.hub is None else asyncio.to_thread(_pinned_on_hub, which, entry.hub))
+        return FoundSet(folder, which, entry.format)
     if which.startswith(HUB):
         found = _ON_HUB.fullmatch(which)
         if found is None or ".." in found["path"].split("/"):
             raise UsageError(f"{which!r} is no file on the hub; write {FORM}")
         path = await asyncio.to_thread(_from_hub, Hub(found["repo"], "dataset", found["revision"], found["path"]))
-        return FoundSet(path, found["repo"].rpartition("/")[2], None)
+        return FoundSet(path, found["repo"].rpartition("/")[2].lower(), None)
     if os.path.exists(which):
         path = Path(which)
         return FoundSet(path, (path.resolve().name if path.is_dir() else stem(path)) or "preferences", None)
@@ -113,6 +131,21 @@ def _copy(source: Path, target: Path) -> None:
         os.replace(part, target)
     except OSError as error:
         raise UsageError(f"cannot write {str(target)!r}: {error.strerror}; set EVALKIT_CACHE_DIR") from error
+
+
+def _pinned_on_hub(name: str, pinned: HubFiles) -> Path:
+    """A folder with the files of a set that is on the hub."""
+    if pinned.revision is None:
+        raise UsageError(
+            f"questions={name}: this set is on the hub only, as {pinned.repo}, and no revision of it is pinned: "
+            f"{pinned.unpinned} Write questions=hub:{pinned.repo}@REVISION/PATH, with the 40 digits of a commit, which "
+            f"https://huggingface.co/datasets/{pinned.repo}/commits/main shows; or download the file and give "
+            "questions=FILE"
+        )
+    root = cache_dir() / "sets" / "hub" / pinned.repo / pinned.revision
+    for path in pinned.paths:
+        _from_hub(Hub(pinned.repo, "dataset", pinned.revision, path))
+    return root / pinned.paths[0] if len(pinned.paths) == 1 else root
 
 
 def _from_hub(file: Hub) -> Path:

@@ -218,7 +218,7 @@ def _of_run(path: Path) -> SourcePlace | None:
 
 
 def _two_places(one: SourcePlace, other: SourcePlace) -> Sides:
-    """The same model in two places, or the two models that the places hold."""
+    """Sides that are one model in two places, or the two models that the places hold."""
     if one == other:
         raise UsageError(f"{str(one.path)!r} cannot be compared with itself")
     if one.label == other.label:

@@ -146,7 +146,7 @@ class Rating:
 
 @dataclass(frozen=True, kw_only=True)
 class Histogram:
-    """How often a single-grading judge, or people, gave each score."""
+    """How often a judge, or people, gave each score; or, of pairs, each number of points to the answer shown first."""
 
     benchmark: str
     judge: str
@@ -155,6 +155,8 @@ class Histogram:
     scores: tuple[float, ...]
     """Ascending."""
     counts: tuple[int, ...]
+    of: Literal["scores", "places"] = "scores"
+    """Of places, 1 is a win of the answer shown first, and 0 one of the second."""
 
 
 @dataclass(frozen=True, kw_only=True)

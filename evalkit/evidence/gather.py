@@ -14,12 +14,12 @@ from evalkit.evidence.evidence import CriterionLabels, Evidence, Grades, Lineage
 from evalkit.evidence.findings import counted
 from evalkit.evidence.gather_pairs import matched_votes, pairs_by_question, pairs_of_scores
 from evalkit.evidence.relations import inferred_lineage
-from evalkit.ratings.collation import Group, Scores, Votes, collate, joined, people_of, votes_of
+from evalkit.ratings.collation import Group, Scores, Votes, collate, joined, people_of, strengths_of, votes_of
 from evalkit.ratings.comparisons import HUMAN, Comparisons, Reading, tables_of_people
 from evalkit.ratings.judgment_columns import GOLD, BenchmarkRows, Codes, RowBuffer, rater_kind, read_rows
 
 if TYPE_CHECKING:
-    from evalkit.stats.arrays import FloatArray, IntArray
+    from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
 
 NAN = float("nan")
 LARGEST = 1e50
@@ -89,14 +89,13 @@ class EvidenceBuilder(BenchmarkRows):
     criteria: dict[Ref, dict[CriterionKey, tuple[float, str]]] = field(default_factory=dict)
     """Of gradings by rubrics, the first repeat: by judge or person, level and kind of each criterion with a verdict."""
 
-    def _remark(self, rows: Sequence[Judgment | Judged], buffer: RowBuffer) -> None:
-        super()._remark(rows, buffer)
-        for row in rows:
-            if row.criteria and row.repeat == 0:
-                said = self.criteria.setdefault(row.judge, {})
-                for one in row.criteria:
-                    if one.level is not None:
-                        said[row.item, row.turn, row.shown[0], one.id] = one.level, one.kind
+    def _remark(self, number: int, row: Judgment | Judged, buffer: RowBuffer) -> None:
+        super()._remark(number, row, buffer)
+        if row.criteria and row.repeat == 0:
+            said = self.criteria.setdefault(row.judge, {})
+            for one in row.criteria:
+                if one.level is not None:
+                    said[row.item, row.turn, row.shown[0], one.id] = one.level, one.kind
 
     def add_answer(self, answer: Response) -> None:
         """Keep the text of an answer that was judged, or count it as failed."""
@@ -270,7 +269,25 @@ def _gold(builder: EvidenceBuilder) -> Votes:
     buffers = [buffer for (judge, _, shows), buffer in builder.judges.items() if judge.name == GOLD and shows == 2]
     codes, outcome = joined(buffers)
     keep = np.isfinite(outcome)
-    return votes_of(len(builder.models), codes[keep], outcome[keep], np.zeros(int(keep.sum()), dtype=np.int64))
+    nobody = np.zeros(int(keep.sum()), dtype=np.int64)
+    votes = votes_of(len(builder.models), codes[keep], outcome[keep], nobody, strengths_of(buffers)[keep])
+    return votes.where(_not_again(votes, builder))
+
+
+def _not_again(votes: Votes, builder: EvidenceBuilder) -> BoolArray:
+    """[V] whether a label counts: one on answers that nobody has does not where the same is said of stored ones.
+
+    Scores that come without the answers bring labels of their own, which say again what the set says.
+    """
+    import numpy as np
+
+    stored = np.array([name in builder.texts for name in builder.responses] + [False], dtype=bool)
+    there = stored[votes.response_a] & stored[votes.response_b]
+    said = np.column_stack([votes.key, np.sign(votes.outcome - 0.5).astype(np.int64)])
+    _, place = np.unique(said, axis=0, return_inverse=True)
+    again = np.bincount(place.ravel(), there, minlength=len(votes)) > 0
+    result: BoolArray = there | ~again[place.ravel()]
+    return result
 
 
 def _evidence(
@@ -290,7 +307,7 @@ def _evidence(
         compared, comparable = pairs, len(pairs)
     else:
         _check_scores(numbers[:, 0])
-        scores = _scores(rows, numbers)
+        scores = _scores(rows, numbers, buffer)
         pairs, keys = pairs_of_scores(scores, (main, gold), models)
         compared, comparable = pairs_by_question(scores)
     known = np.array([name in builder.texts for name in builder.responses] + [False], dtype=bool)
@@ -360,8 +377,8 @@ def _check_scores(scores: FloatArray) -> None:
         )
 
 
-def _scores(codes: IntArray, numbers: FloatArray) -> Scores:
-    """Single grading as it is: codes [N, 7] and numbers [N, 2]."""
+def _scores(codes: IntArray, numbers: FloatArray, buffer: RowBuffer) -> Scores:
+    """Single grading as it is: codes [N, 7] and numbers [N, 2] of rows of this buffer."""
     question, category, turn, repeat, model, _, response = codes.T
     return Scores(
         model=model,
@@ -372,6 +389,8 @@ def _scores(codes: IntArray, numbers: FloatArray) -> Scores:
         repeat=repeat,
         score=numbers[:, 0],
         length=numbers[:, 1],
+        score_range=buffer.score_range,
+        share=buffer.share,
     )
 
 
@@ -410,7 +429,7 @@ def _grades(builder: EvidenceBuilder) -> Grades | None:
 
 
 def _graded(grades: Grades, scores: Scores, responses: Sequence[str], texts: Mapping[str, tuple[str, ...]]) -> Grades:
-    """The same with the judge's scores: of the very answer, or of the model's where one side names no stored answer."""
+    """Grades with the judge's scores: of the very answer, or of the model's where a side names no stored answer."""
     import numpy as np
 
     order = np.argsort(-scores.repeat, kind="stable")  # the first repeat is written last

@@ -9,8 +9,10 @@ from evalkit.core.protocols import UsageError
 from evalkit.datasets.data_files import PATTERNS, files, first
 
 FIELDS: Final = {
-    "judgebench": frozenset({"pair_id", "response_A", "response_B", "label"}),
-    "llmbar": frozenset({"input", "output_1", "output_2", "label"}),
+    frozenset({"pair_id", "response_A", "response_B", "label"}): "judgebench",
+    frozenset({"input", "output_1", "output_2", "label"}): "llmbar",
+    frozenset({"problem", "eval_solution", "solution_type"}): "rewardmath",
+    frozenset({"problem", "eval_solution_A", "eval_solution_B"}): "rewardmath",
 }
 """What tells a format from preferences, which are of many shapes."""
 
@@ -27,4 +29,4 @@ def format_of(path: Path) -> str:
             f"{str(path)!r} holds scores without the solutions, so no judge can be put to them; `evalkit import "
             "rewardmath` brings the scores"
         )
-    return next((name for name, fields in FIELDS.items() if fields <= found.keys()), "preferences")
+    return next((name for fields, name in FIELDS.items() if fields <= found.keys()), "preferences")

@@ -27,6 +27,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec import field as named
 
+from evalkit.core.preference_strength import STEPS
 from evalkit.core.schema import digest
 from evalkit.datasets.data_files import Record, Where
 from evalkit.interop.rows import texts_of
@@ -52,6 +53,8 @@ class LabelledAnswers:
     identity: str = ""
     category: str = ""
     annotator: str = ""
+    strength: str = ""
+    """By how much the better one is, as preference_strength.py reads it."""
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -317,6 +320,7 @@ def _of_two(before: Messages, first: str, second: str, gap: int, category: str =
         answers=(("response 1", first), ("response 2", second)),
         labels=(_label(0, 1, gap),),
         category=category,
+        strength=STEPS[min(abs(gap), 3)] if gap else "",
     )
 
 

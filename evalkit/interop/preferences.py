@@ -53,7 +53,7 @@ def _judgments(rows: SourceRows, source: Record, found: LabelledAnswers) -> Iter
     judge = person(found.annotator) if found.annotator else _judge(record)
     protocol = "gold" if judge.name == "gold" else "human_pair"
     for one, other, points in found.labels:
-        label = "tie" if points == 0.5 else "chosen"
+        label = "tie" if points == 0.5 else found.strength or "chosen"
         yield rows.pair(where, about, judge, protocol, (shown[one], shown[other]), points, label=label)
 
 

@@ -145,10 +145,15 @@ class FittedRatings:
     def _contrast(self, weights: dict[str, float]) -> Interval:
         import numpy as np
 
+        from evalkit.stats.bounded import FEWEST
+
         contrast = np.zeros(len(self.models))
         for model, weight in weights.items():
             contrast[self.models.index(model)] = weight
         found: Interval = self.fit.contrast(contrast)
+        if found.limited and found.clusters < FEWEST:
+            reason = f"needs at least {FEWEST} questions"
+            return replace(found, lower=None, upper=None, standard_error=None, reason=reason)
         return found
 
 
@@ -210,7 +215,7 @@ def _require_verdicts(table: Comparisons, ties: str) -> None:
 
 
 def _ranked(standings: list[Standing], main: FittedRatings, notes: list[str]) -> list[Standing]:
-    """With ranks, the ranks that the data do not rule out, and the lead over the next model."""
+    """Add ranks, the ranks that the data do not rule out, and the lead over the next model."""
     result = []
     for place, standing in enumerate(standings):
         after = standings[place + 1] if place + 1 < len(standings) else None

@@ -77,6 +77,12 @@ class Pairs:
         result: FloatArray = np.where(self.failed, np.nan, 0.5 + said / 2)
         return result
 
+    def points_of_the_first(self) -> FloatArray:
+        """[2 N] what the answer shown first got in either order; NaN where it was not shown, or has no verdict."""
+        import numpy as np
+
+        return np.concatenate([self.plain, 1 - self.swapped])
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Votes:
@@ -96,9 +102,20 @@ class Votes:
     turn: IntArray
     outcome: FloatArray
     voter: IntArray
+    first: BoolArray
+    """[V] the answer of a stood first where they voted, as far as the source says."""
+    strength: IntArray
+    """[V] by how much one answer is preferred, 1 to 4 (preference_strength.py); 0 where nothing says it."""
 
     def __len__(self) -> int:
         return int(self.a.size)
+
+    def points_of_the_first(self) -> FloatArray:
+        """[V] what the answer shown first got."""
+        import numpy as np
+
+        result: FloatArray = np.where(self.first, self.outcome, 1 - self.outcome)
+        return result
 
     def where(self, keep: BoolArray | IntArray) -> Votes:
         """The rows of the given kind only."""
@@ -118,6 +135,10 @@ class Scores:
     score: FloatArray
     """NaN where it failed."""
     length: FloatArray
+    score_range: tuple[float, float] | None = None
+    """Lowest and highest possible score, where all rows say it."""
+    share: bool = False
+    """Whether scores are shares of points, whose mean is clipped to 0 and 1."""
 
 
 def mean_of_orders(plain: FloatArray, swapped: FloatArray) -> FloatArray:
@@ -193,7 +214,9 @@ def collate(
     return Collation(pairs, keys[rows], rows, places[0], places[1])
 
 
-def votes_of(models: int, codes: IntArray, outcome: FloatArray, voter: IntArray) -> Votes:
+def votes_of(
+    models: int, codes: IntArray, outcome: FloatArray, voter: IntArray, strength: IntArray | None = None
+) -> Votes:
     """Votes of people, or gold labels, not matched to a judge's pairs.
 
     Args:
@@ -201,6 +224,7 @@ def votes_of(models: int, codes: IntArray, outcome: FloatArray, voter: IntArray)
         codes: [V, 10] as in ``RowBuffer``.
         outcome: [V] for the first side.
         voter: [V] who says so.
+        strength: [V] by how much, 1 to 4; 0 where nothing says it, which is so of all without it.
     """
     import numpy as np
 
@@ -218,6 +242,8 @@ def votes_of(models: int, codes: IntArray, outcome: FloatArray, voter: IntArray)
         turn=turn,
         outcome=np.where(flipped, 1 - outcome, outcome),
         voter=voter,
+        first=~flipped,
+        strength=np.zeros(len(codes), dtype=np.int64) if strength is None else strength,
     )
 
 
@@ -294,7 +320,7 @@ def people_of(rows: BenchmarkRows) -> People:
     codes_of, first = np.unique(voter, return_index=True)
     names = [raters[code] for code in codes_of[np.argsort(first)].tolist()]
     keep = current & np.isfinite(outcome)
-    votes = votes_of(len(rows.models), codes[keep], outcome[keep], voter[keep])
+    votes = votes_of(len(rows.models), codes[keep], outcome[keep], voter[keep], strengths_of(buffers)[keep])
     last = last_votes(votes, raters)
     votes, repeated = votes.where(last), int((~last).sum())
     found = []
@@ -315,6 +341,13 @@ def joined(buffers: Sequence[RowBuffer]) -> tuple[IntArray, FloatArray]:
     tables = [buffer.table() for buffer in buffers]
     codes = np.concatenate([np.zeros((0, 10), dtype=np.int64), *(codes for codes, _ in tables)]).astype(np.int64)
     return codes, np.concatenate([np.zeros(0), *(numbers[:, 0] for _, numbers in tables)])
+
+
+def strengths_of(buffers: Sequence[RowBuffer]) -> IntArray:
+    """[N] by how much one answer is preferred, of the rows of several buffers as ``joined`` has them."""
+    import numpy as np
+
+    return np.concatenate([np.zeros(0, dtype=np.int64), *(buffer.strengths() for buffer in buffers)])
 
 
 def pair_keys(

@@ -141,10 +141,13 @@ class _RatedModels:
             return None
         ratings = np.array([one.estimate for one in self.resampled.intervals])
         order = np.lexsort((np.array(self.models), -ratings))
+        influence = self.resampled.influence
         found = differences_of_estimates(
             ratings[order],
             np.cov(self.resampled.replicates[:, order], rowvar=False),
             clusters=self.resampled.questions,
             n=self.resampled.intervals[0].n,
+            influence=None if influence is None else influence[:, order],
+            limits=self.resampled.limits,
         )
         return of_pairs(found, [self.models[i] for i in order.tolist()])

@@ -26,6 +26,8 @@ class TableInfo:
 
     notes: tuple[str, ...] = ()
     """What a reader must know: what was not rated and why, what was left out."""
+    scale: tuple[float, float] | None = None
+    """Ends of the scale of scores, where they are known."""
     baseline: str | None = None
     """The model that all others were compared with."""
     separability: float | None = None

@@ -215,7 +215,7 @@ def _average(table: Comparisons) -> dict[int, Interval]:
 
 
 def _compared_over_opponents(table: Comparisons, standings: list[Standing]) -> list[Standing]:
-    """With differences of mean win rates, of models on the questions that each was compared on."""
+    """Add differences of mean win rates, of models on the questions that each was compared on."""
     import numpy as np
 
     from evalkit.stats.paired_differences import differences_of_estimates
@@ -311,12 +311,12 @@ def _leverage(
     influence = np.bincount(number, surprise, units).astype(np.float64)
     influence -= counts * influence.sum()
     leverage = counts**2 / np.maximum(1 - counts, 1e-12)
-    degrees = 1 / float(counts @ counts + leverage.sum() ** 2 - leverage @ leverage)
+    degrees = 1 / float(counts @ counts + leverage @ (leverage.sum() - leverage))  # so that of one question it is 1
     return counts, influence, degrees
 
 
 def _numbered(question: IntArray) -> IntArray:
-    """The same questions, numbered from 0 without gaps."""
+    """Questions numbered from 0 without gaps."""
     import numpy as np
 
     return np.unique(question, return_inverse=True)[1].astype(np.int64)

@@ -8,13 +8,14 @@ from evalkit.reports.audit_agreement import agreement, overall_figure
 from evalkit.reports.audit_figures import Figure
 from evalkit.reports.audit_metrics import judge_labels, topics
 from evalkit.reports.audit_parts import Section, Table, finite
-from evalkit.reports.audit_sections import histograms, ratings
+from evalkit.reports.audit_sections import histograms, places, ratings
 from evalkit.reports.audit_topics import sections
 
 KINDS = {
     "agreement": "how often each judge agrees with people, gold labels and other judges",
     "ratings": "models as judges rate them, beside people",
     "scores": "how often each score was given, by judges beside people",
+    "places": "how often the answer shown first won, and by how much, by judges beside people",
     "position": "what the order of the two answers changes",
     "length": "what the length of an answer changes",
 }
@@ -41,7 +42,7 @@ def figures(kind: str | None, audit: Audit) -> list[Figure]:
 
 
 def _drawn(audit: Audit) -> dict[str, list[Figure]]:
-    """By kind, every figure of the page, and agreement over all categories."""
+    """Every figure of the page by kind, and agreement over all categories."""
     labels = judge_labels(audit)
     overall = overall_figure(audit.agreement)
     found: dict[str, list[Figure]] = {"agreement": [] if overall is None else [overall]}
@@ -49,6 +50,7 @@ def _drawn(audit: Audit) -> dict[str, list[Figure]]:
         ("agreement", agreement(audit)),
         ("ratings", ratings(audit)),
         ("scores", histograms(audit)),
+        ("places", places(audit)),
         *((section.id, section) for section in sections(audit, labels)),
     ]
     for name, section in listed:

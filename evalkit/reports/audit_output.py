@@ -109,7 +109,7 @@ def grids(found: Audit) -> list[Grid]:
     from evalkit.reports.audit_metrics import judge_labels
     from evalkit.reports.audit_panel import panel
     from evalkit.reports.audit_parts import Table, finite
-    from evalkit.reports.audit_sections import failures, histograms, ratings
+    from evalkit.reports.audit_sections import failures, histograms, places, ratings
     from evalkit.reports.audit_topics import sections
 
     shown = finite(found)
@@ -120,6 +120,7 @@ def grids(found: Audit) -> list[Grid]:
         ratings(shown),
         *sections(shown, labels),
         failures(shown, labels),
+        places(shown),
         histograms(shown),
     ]
     parts = (part for section in listed if section is not None for part in section.parts)

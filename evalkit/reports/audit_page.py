@@ -16,7 +16,7 @@ from evalkit.reports.audit_limits import detectable, lacking
 from evalkit.reports.audit_metrics import judge_key, judge_labels
 from evalkit.reports.audit_panel import panel
 from evalkit.reports.audit_parts import Cell, Section, Table, finite
-from evalkit.reports.audit_sections import failures, histograms, provenance, ratings, with_failures
+from evalkit.reports.audit_sections import failures, histograms, places, provenance, ratings, with_failures
 from evalkit.reports.audit_topics import sections
 from evalkit.reports.audit_verdict import looked_at, verdict
 
@@ -76,6 +76,7 @@ def page(
         ratings(audit) if run is None else None,
         against(audit),
         *with_failures(sections(audit, labels), failures(audit, labels)),
+        places(audit),
         histograms(audit),
         _examples(audit),
         lacking(audit, labels),
@@ -208,7 +209,7 @@ FIRST = 500
 
 
 def excerpt(text: str | None, most: int) -> dict[str, Any]:
-    """Its beginning, what follows on demand, and how much is not on the page at all."""
+    """Beginning of a text, what follows on demand, and how much is not on the page at all."""
     if text is None:
         return {"known": False, "begin": "", "rest": "", "cut": 0}
     lines = re.split(r"\r\n|\r|\n", text[:most])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from evalkit.evidence.findings import Audit, Histogram, Rating
 from evalkit.reports.audit_figures import Bars, Cloud, Figure, Forest, Mark
@@ -12,6 +13,8 @@ from evalkit.reports.audit_metrics import JudgeKey, judge_key
 from evalkit.reports.audit_parts import NONE, PEOPLE, Cell, Section, Table, who
 
 SERIES = 4
+NEAR = 1e-9
+"""Points this far from a step of a scale are at it."""
 BINS = 21
 """Steps of a scale that are shown one by one."""
 
@@ -135,9 +138,21 @@ def _elo(row: Rating | None) -> Cell:
 
 def histograms(audit: Audit) -> Section | None:
     """How the scores of single grading are spread."""
+    parts = _beside_people(audit, "scores")
+    return Section(id="scores", title="Scores given", parts=parts) if parts else None
+
+
+def places(audit: Audit) -> Section | None:
+    """How often the answer shown first won, and by how much."""
+    parts = _beside_people(audit, "places")
+    return Section(id="places", title="Which place wins", parts=parts) if parts else None
+
+
+def _beside_people(audit: Audit, of: Literal["scores", "places"]) -> tuple[Table | Figure, ...]:
+    """Histograms of judges, a few in each figure, with people's."""
     groups: dict[str, list[Histogram]] = {}
     for row in audit.histograms:
-        if sum(row.counts):
+        if sum(row.counts) and row.of == of:
             groups.setdefault(row.benchmark, []).append(row)
     parts: list[Table | Figure] = []
     for benchmark, rows in groups.items():
@@ -147,9 +162,22 @@ def histograms(audit: Audit) -> Section | None:
         each = SERIES - len(beside)
         for some in (judges[start : start + each] for start in range(0, len(judges), each)):
             parts += _spread(benchmark, [*some, *beside])
-    if not parts:
-        return None
-    return Section(id="scores", title="Scores given", parts=tuple(parts))
+    return tuple(parts)
+
+
+def _place_bins(points: Sequence[float]) -> tuple[list[float], tuple[str, ...]]:
+    """Steps from a win of the answer shown second to one of the first: three, the eight of votes by margin, or ten."""
+    if all(point in (0.0, 0.5, 1.0) for point in points):
+        return [0.0, 0.5, 1.0], ("second", "tie", "first")
+    steps = [step / 7 for step in range(8)]
+    names = [str(8 - step) for step in range(8)]
+    if all(point == 0.5 or min(abs(point - step) for step in steps) < NEAR for point in points):
+        starts = [step - NEAR for step in steps]
+        if 0.5 in points:
+            starts, names = [*starts[:4], 0.5, *starts[4:]], [*names[:4], "tie", *names[4:]]
+        return starts, tuple(names)
+    tenths = [at / 10 for at in range(10)]
+    return tenths, tuple(f"{start:g}–{start + 0.1:g}" for start in tenths)
 
 
 def _bins(scores: Sequence[float]) -> tuple[list[float], tuple[str, ...]]:
@@ -166,7 +194,8 @@ def _bins(scores: Sequence[float]) -> tuple[list[float], tuple[str, ...]]:
 
 
 def _spread(benchmark: str, rows: Sequence[Histogram]) -> list[Table | Figure]:
-    starts, bins = _bins(sorted({score for row in rows for score in row.scores}))
+    of = rows[0].of
+    starts, bins = (_bins if of == "scores" else _place_bins)(sorted({score for row in rows for score in row.scores}))
     alike = len({row.judge for row in rows}) < len(rows)
     named = {(f"{who(row.judge)} ({row.protocol})" if alike else who(row.judge)): row for row in rows}
     counts = {name: [0] * len(bins) for name in named}
@@ -174,15 +203,19 @@ def _spread(benchmark: str, rows: Sequence[Histogram]) -> list[Table | Figure]:
         for score, count in zip(row.scores, row.counts, strict=True):
             counts[name][bisect_right(starts, score) - 1] += count
     series = {name: [count / sum(found) for count in found] for name, found in counts.items()}
-    parts: list[Table | Figure] = []
-    alt = f"{benchmark}: how often each score was given; the table below has the numbers"
-    parts.append(Bars(alt=alt, x="score", bins=bins, series=series))
+    what, x = ("each score was given", "score") if of == "scores" else ("each place won", "place shown")
+    if of == "places":  # from the first place to the second
+        bins = bins[::-1]
+        counts = {name: found[::-1] for name, found in counts.items()}
+        series = {name: shares[::-1] for name, shares in series.items()}
+    alt = f"{benchmark}: how often {what}; the table below has the numbers"
+    parts: list[Table | Figure] = [Bars(alt=alt, x=x, bins=bins, series=series)]
     lines = [
         (Cell(label), *(Cell(f"{found[at]:,}", f"{series[name][at]:.1%}") for name, found in counts.items()))
         for at, label in enumerate(bins)
     ]
-    title = f"{benchmark}: scores given"
-    headers = ("score", *named)
+    title = f"{benchmark}: {'scores given' if of == 'scores' else 'which place wins'}"
+    headers = (x, *named)
     return [*parts, Table(title=title, headers=headers, rows=tuple(lines), folded=True)]
 
 

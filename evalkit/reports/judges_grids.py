@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from evalkit.audit.judge_board import BoardRow, BoardTable, JudgeBoard
 from evalkit.audit.judge_effects import FEWEST
+from evalkit.core.preference_strength import STEPS
+from evalkit.core.protocols import UsageError
 from evalkit.evidence.findings import counted
 from evalkit.ratings.differences import ModelDifferences, turned
 from evalkit.reports import differences_grid
@@ -23,6 +25,7 @@ DRAWN = 48
 """Rows of the one figure of all sets, each of which is in it whole or not at all; the tables have all."""
 ORDERS = {
     "average": "of two orders the winner on average counts",
+    "judgebench": "of two orders the winner on average counts, and where one has no verdict, the other's",
     "consistent": "a winner counts only where both orders name it",
     "each": "every order shown counts by itself",
 }
@@ -39,6 +42,12 @@ NEEDS_OF_PEOPLE = {
 }
 """What the data lack where an effect has no column."""
 
+OF_PEOPLE = {
+    "longer": "longer: length slope beyond people's, in logits a standard deviation (evalkit audit)",
+    "own family": "own family: rated higher than by people, in logits (evalkit audit)",
+}
+"""What these columns are where the labels are people's votes."""
+
 
 def grids(board: JudgeBoard, *, by_category: bool, matrices: bool) -> list[Grid]:
     """Every table, in reading order.
@@ -51,6 +60,8 @@ def grids(board: JudgeBoard, *, by_category: bool, matrices: bool) -> list[Grid]
     found = [_overview(board.tables)] if len(board.tables) > 1 else []
     for table in board.tables:
         found.append(_judges(table, board))
+        if (strengths := _strengths(table)) is not None:
+            found.append(strengths)
         if by_category and (categories := _categories(table)) is not None:
             found.append(categories)
         found += _differences(table, matrices)
@@ -104,6 +115,7 @@ def _judges(table: BoardTable, board: JudgeBoard) -> Grid:
         ("shown first", lambda row: effect(row.position, 100.0, 1), any(row.position for row in table.rows)),
         ("longer", lambda row: effect(row.length, scale, digits), any(row.length for row in table.rows)),
         ("own family", lambda row: effect(row.family, scale, digits), any(row.family for row in table.rows)),
+        ("stronger", lambda row: effect(row.stronger, 100.0, 1), any(row.stronger for row in table.rows)),
         ("USD each", lambda row: _dollars(row.cost.usd_each), any(row.cost.priced for row in table.rows)),
         ("s each", lambda row: number(row.cost.seconds_each, 2), any(row.cost.timed for row in table.rows)),
     ]
@@ -162,11 +174,10 @@ def _legend(table: BoardTable, board: JudgeBoard, shown: Sequence[str]) -> list[
     if table.measure == "pairs" and table.judges:
         lacks = NEEDS if table.source == "gold" else NEEDS_OF_PEOPLE
         said += [f"no column `{name}`: needs {needs}" for name, needs in lacks.items() if name not in shown]
-    if table.source == "people" and "longer" in shown:
-        said.append("longer: length slope beyond people's, in logits a standard deviation (evalkit audit)")
-    if table.source == "people" and "own family" in shown:
-        said.append("own family: rated higher than by people, in logits (evalkit audit)")
-    return said
+    if "stronger" in shown:
+        strong = " or ".join(f"`{name}`" for name in table.strong)
+        said.append(f"stronger: % right where the label says {strong}, minus where it says less")
+    return said + [text for name, text in OF_PEOPLE.items() if table.source == "people" and name in shown]
 
 
 def _categories(table: BoardTable) -> Grid | None:
@@ -179,6 +190,20 @@ def _categories(table: BoardTable) -> Grid | None:
         if row.categories
     ]
     return Grid(f"{set_name(table)}, by category: % right", ("judge", *names), tuple(rows))
+
+
+def _strengths(table: BoardTable) -> Grid | None:
+    """Judges by how strong a preference is."""
+    names = [name for name in STEPS if any(name in row.strengths for row in table.rows)]
+    if len(names) < 2:
+        return None
+    rows = [
+        (GridCell(row.name), *(_share(row.strengths.get(name)) for name in names))
+        for row in table.rows
+        if row.strengths
+    ]
+    what = "% right" if table.source == "gold" else "% as people"
+    return Grid(f"{set_name(table)}, by how much one answer is preferred: {what}", ("judge", *names), tuple(rows))
 
 
 def _differences(table: BoardTable, matrices: bool) -> list[Grid]:
@@ -215,6 +240,32 @@ def _in_points(found: ModelDifferences) -> ModelDifferences:
         for pair in found.pairs
     )
     return replace(found, pairs=tuple(pairs))
+
+
+def figures(board: JudgeBoard) -> list[Forest]:
+    """A figure for each set: how often every judge is right, the best first; rules and people below.
+
+    Raises:
+        UsageError: no judge has a figure.
+    """
+    drawn = [_figure(table) for table in board.tables if any(row.right is not None for row in table.rows)]
+    if not drawn:
+        raise UsageError("no judge has a verdict on a label, so that there is nothing to draw")
+    return drawn
+
+
+def _figure(table: BoardTable) -> Forest:
+    known = [(row.name, row.right) for row in table.rows if row.right is not None]
+    more = f"; {len(known) - DRAWN} more rows are not shown" if len(known) > DRAWN else ""
+    return Forest(
+        alt=f"{set_name(table)}: share {what_is_right(table)}, {counted(table.labels, 'label')}{more}",
+        unit=f"share {what_is_right(table)}, with 95% interval",
+        rows=tuple(shortened(name, LABEL) for name, _ in known[:DRAWN]),
+        series={
+            "share right": [Mark(found.estimate, found.lower, found.upper) for _, found in known[:DRAWN]],
+        },
+        span=SHARES,
+    )
 
 
 def figure(tables: Iterable[BoardTable]) -> Forest:

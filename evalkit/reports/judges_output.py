@@ -50,6 +50,7 @@ def _table(table: BoardTable) -> dict[str, Any]:
             {
                 **_fields(row),
                 "categories": {name: _interval(value) for name, value in row.categories.items()},
+                "by_strength": {name: _interval(value) for name, value in row.strengths.items()},
                 "without_verdict": list(row.items),
             }
             for row in table.rows
@@ -84,6 +85,7 @@ def _fields(row: BoardRow) -> dict[str, Any]:
         "shown_first": _interval(row.position),
         "longer": _interval(row.length),
         "own_family": _interval(row.family),
+        "stronger": _interval(row.stronger),
         "ties_score": row.ties,
         "judgments": row.cost.judgments,
         "usd_each": row.cost.usd_each,
@@ -93,6 +95,11 @@ def _fields(row: BoardRow) -> dict[str, Any]:
 
 def to_csv(board: JudgeBoard) -> str:
     """One line a judge and set, in full precision; each interval in three columns."""
+    return csv_of(flat(board))
+
+
+def flat(board: JudgeBoard) -> list[dict[str, Any]]:
+    """One row a judge and set; each interval is three values, ``NAME, NAME_lower, NAME_upper``."""
     listed = []
     for table in board.tables:
         about = {
@@ -112,10 +119,10 @@ def to_csv(board: JudgeBoard) -> str:
                     flat[name] = value
             flat["without_verdict"] = json.dumps(list(row.items), ensure_ascii=False)
             listed.append(flat)
-    return csv_of(listed)
+    return listed
 
 
-INTERVALS = ("right", "same_in_both_orders", "shown_first", "longer", "own_family")
+INTERVALS = ("right", "same_in_both_orders", "shown_first", "longer", "own_family", "stronger")
 """Fields that have limits."""
 
 

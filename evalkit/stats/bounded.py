@@ -14,6 +14,12 @@ The unseen question counts as far as the sample may hide it: fully where its kur
 equal, and not at all where it is below 2.5; few questions close to one end of the scale may hide the other one whatever
 their kurtosis, as 1 in 12 fails, and in one of six samples of 20 none does. So
 intervals in the middle of a scale are the usual ones to the digit. tests/certification measures the coverage.
+
+Scores have a third bound (`unseen_limits`): a judge that gives nearly every question the same score leaves the sample,
+whatever its shape, silent on the one question in twenty that is far off. Of n questions without one at an end of the
+scale, a share of 1 - .05^(1/n) may be there, about 3/n (the rule of three: Hanley & Lippman-Hand 1983, JAMA 249:1743).
+Scores that spread over the scale show how far off they are: the share counts fully up to a standard deviation of 7% of
+the scale (0.63 from 1 to 10) and not at all from 14%.
 """
 
 import numpy as np
@@ -31,9 +37,11 @@ SMALL = 8
 """Questions up to which limits are Student's, as resampling cannot leave the range of so few means."""
 NEAR = 24
 """Questions up to which a mean near one end of the scale may hide the other end fully."""
+ALIKE, APART = 0.07, 0.14
+"""Standard deviations of questions, as parts of the scale, that hide far ones fully and not at all."""
 ROUNDING = 1e-9
 """Standard errors below this part of the scale are rounding errors."""
-ALIKE = 0.02
+ONE_VALUE = 0.02
 """Part of the range of all values by which two that count as one value may differ."""
 
 
@@ -83,6 +91,30 @@ def edge_limits(
     return low + down, high - up
 
 
+def unseen_limits(
+    estimate: FloatArray,
+    standard_error: FloatArray,
+    units: FloatArray,
+    limits: tuple[FloatArray | float, FloatArray | float],
+    *,
+    level: float = 0.95,
+) -> tuple[FloatArray, FloatArray]:
+    """Limits [K] of means if as many questions as n of them can hide lie at an end of the scale.
+
+    Args:
+        estimate: [K] means, within the limits.
+        standard_error: [K] their standard errors.
+        units: [K] questions.
+        limits: Ends of the scale.
+        level: Chance that a larger share would have shown at least one.
+    """
+    low, high = limits
+    part = standard_error * np.sqrt(units) / (high - low)
+    alike = np.clip((APART - part) / (APART - ALIKE), 0.0, 1.0)
+    share = -np.expm1(np.log1p(-level) * alike / units)
+    return estimate - share * (estimate - low), estimate + share * (high - estimate)
+
+
 def _distance(
     mine: FloatArray,
     other: FloatArray,
@@ -122,6 +154,7 @@ def widened(
     kurtosis: FloatArray,
     limits: tuple[FloatArray | float, FloatArray | float],
     *,
+    unseen: bool = False,
     level: float = 0.95,
     rare: float = 0.0,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -137,12 +170,16 @@ def widened(
         units: [K] questions, at least 2.
         kurtosis: [K] of the questions' residuals.
         limits: Ends of the scale.
+        unseen: Whether limits hold `unseen_limits`, too.
         level: Coverage.
         rare: As in ``edge_limits``.
     """
     from scipy.special import stdtrit
 
     low, high = edge_limits(estimate, standard_error, units, kurtosis, limits, level=level, rare=rare)
+    if unseen:
+        far = unseen_limits(estimate, standard_error, units, limits, level=level)
+        low, high = np.minimum(low, far[0]), np.maximum(high, far[1])
     lower = np.maximum(np.minimum(inner[0], low), limits[0])
     upper = np.minimum(np.maximum(inner[1], high), limits[1])
     implied = (upper - lower) / (2 * stdtrit(units - 1, 0.5 + level / 2))
@@ -162,7 +199,7 @@ def half_step(values: FloatArray) -> FloatArray:
     size = len(values)
     ordered = np.sort(values, axis=0)
     gaps = np.pad(np.diff(ordered, axis=0), ((1, 1), (0, 0)), constant_values=np.inf)
-    apart = gaps > ALIKE * (ordered[-1] - ordered[0])
+    apart = gaps > ONE_VALUE * (ordered[-1] - ordered[0])
     place = np.arange(size + 1)[:, None]
     below = np.maximum.accumulate(np.where(apart, place, 0), axis=0)[:-1]
     above = np.minimum.accumulate(np.where(apart, place, size)[::-1], axis=0)[::-1][1:]

@@ -346,3 +346,22 @@ def test_only_people_are_taken_from_the_folder_with_votes(tmp_path):
     found = audit([tmp_path / "r"], human=tmp_path / "people")
     assert [row.judge for row in found.subjects] == ["gpt4"]
     assert found.subjects[0].votes == 1
+
+
+def test_which_place_wins_is_counted_in_the_order_shown():
+    """A judge for which the first always wins, in both orders, and people who always take the second."""
+    rows = []
+    for number in range(6):
+        item = f"q{number}"
+        for one, other in (("a", "b"), ("b", "a")):
+            rows += [judged(one, other, (1.0, 0.0), item), vote(one, other, (0.0, 1.0), item)]
+        rows.append(vote("b", "a", (0.5, 0.5), item, voter="bob"))
+    found = {row.judge: row for row in audited(gather(rows)).histograms}
+    assert {row.of for row in found.values()} == {"places"}
+    assert (found["gpt4"].scores, found["gpt4"].counts) == ((1.0,), (12,))
+    assert (found["human"].scores, found["human"].counts) == ((0.0, 0.5), (6, 6))
+
+
+def test_people_have_no_places_beside_verdicts_that_stand_for_both_orders():
+    rows = [judged("a", "b", (1.0, 0.0), protocol="fastchat_pair_aggregated"), vote("a", "b", (1.0, 0.0))]
+    assert not audited(gather(rows)).histograms

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from evalkit.audit.judge_board import PEOPLE, JudgingCost, judge_board
+from evalkit.audit.judge_board import PEOPLE, JudgingCost, chosen_categories, judge_board
 from evalkit.audit.label_cells import LONGER
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Failure
@@ -144,6 +144,17 @@ def test_a_failed_verdict_is_no_number_and_its_item_is_named():
         for grid in grids(board(failing(rows, "judge", {"writing3"})), by_category=False, matrices=False)
         for header in grid.headers
     ]
+
+
+def test_as_judgebench_counts_the_other_order_decides_where_one_failed():
+    rows = list(pairs({"judge": 1.0}, questions=10))
+    place = next(n for n, row in enumerate(rows) if row.judge.name == "judge")
+    rows[place] = judged(*(m.name for m in rows[place].models), None, rows[place].item, judge="judge")
+    row = row_of(table_of(rows, orders="judgebench"), "judge")
+    assert (row.failed, row.decided, row.strict) == (0, 10, 1.0)
+    rows[place + 1] = judged(*(m.name for m in rows[place + 1].models), None, rows[place].item, judge="judge")
+    row = row_of(table_of(rows, orders="judgebench"), "judge")
+    assert (row.failed, row.decided, row.strict) == (1, 9, 0.9)
 
 
 def test_one_order_that_failed_leaves_no_verdict_on_the_pair():
@@ -428,3 +439,82 @@ def test_a_judge_under_two_protocols_is_two_rows_and_one_overview_has_all_sets()
     overview = grids(board(both), by_category=False, matrices=False)[0]
     assert overview.headers == ("judge", "arena", "second")
     assert [line[0].text for line in overview.rows] == ["j", "k", LONGER]
+
+
+MARGINS = ("significantly", "better", "slightly", "negligibly")
+
+
+def preferring(label, number, *, follows=True, judge="j"):
+    """A vote for the first answer with this label, and what a judge says of the same pair."""
+    item = f"q{number}"
+    yield judged(
+        "m", "n", WON, item, judge=f"expert_{number % 3}", fingerprint=HUMAN, protocol="human_pair", label=label
+    )
+    yield judged("m", "n", WON if follows else LOST, item, judge=judge)
+
+
+def test_agreement_by_strength_of_preference_is_a_column_and_a_share_a_step():
+    """A judge follows strong votes always and weak ones half of the time, 40 votes a step."""
+    rows = []
+    for number in range(80):
+        label = "a-is-better" if number % 2 == 0 else "a-is-slightly-better"
+        rows += preferring(label, number, follows=number % 2 == 0 or number % 4 == 1)
+    table = table_of(rows)
+    row = row_of(table, "j")
+    assert {name: value.estimate for name, value in row.strengths.items()} == {"slightly better": 0.5, "better": 1.0}
+    assert row.stronger.estimate == 0.5
+    assert row.stronger.lower > 0
+    assert table.strong == ("better",)
+    shown = grids(board(rows), by_category=False, matrices=False)
+    assert "stronger" in shown[0].headers
+    assert "stronger: % right where the label says `better`, minus where it says less" in shown[0].notes
+    assert shown[1].headers == ("judge", "slightly better", "better")
+    (data,) = json.loads(to_json(board(rows), []))["tables"]
+    found = next(one for one in data["rows"] if one["judge"] == "j")
+    assert found["stronger"]["estimate"] == 0.5
+    assert set(found["by_strength"]) == {"slightly better", "better"}
+
+
+def test_of_four_steps_the_upper_two_are_strong():
+    rows = [row for n in range(80) for row in preferring(f"A:{MARGINS[n % 4]}", n, follows=n % 4 < 2)]
+    table = table_of(rows)
+    assert table.strong == ("better", "much better")
+    assert row_of(table, "j").stronger.estimate == 1.0
+
+
+@pytest.mark.parametrize("label", ["a-is-better", "A"])
+def test_votes_of_one_strength_or_of_none_have_no_such_column(label):
+    rows = [row for n in range(20) for row in preferring(label, n)]
+    table = table_of(rows)
+    assert row_of(table, "j").stronger is None
+    assert not table.strong
+    assert len([one for one in grids(board(rows), by_category=False, matrices=False) if "preferred" in one.title]) == 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("coding", ["coding"]),
+        ("Coding", ["coding"]),
+        ("maths", ["mmlu-pro-math", "live-math"]),
+        ("code", ["livecodebench"]),
+        ("encoding", []),
+        ("math, coding", ["mmlu-pro-math", "live-math", "coding"]),
+        ("s", ["mmlu-pro-physics"]),
+        ("", []),
+    ],
+)
+def test_a_category_is_found_by_its_name_a_part_of_it_or_its_stem(wanted, expected):
+    names = ["mmlu-pro-math", "live-math", "coding", "livecodebench", "mmlu-pro-physics"]
+    assert [names[code] for code in chosen_categories(names, wanted)] == expected
+
+
+def test_coding_is_livecodebench_where_no_category_is_called_so_and_a_note_says_it():
+    rows = [
+        *pairs({"j": 0.9}, questions=20, category="livecodebench"),
+        *pairs({"j": 0.9}, questions=20, category="law"),
+    ]
+    found = board(rows, category="coding")
+    assert [table.labels for table in found.tables] == [20]
+    assert "arena: category 'coding' is taken for livecodebench" in found.notes
+    assert not [note for note in board(rows, category="law").notes if "taken for" in note]

@@ -40,6 +40,7 @@ def rewardmath():
     return board_of("rewardmath", "rewardmath")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("judge", "best", "of", "tied"),
     [
@@ -103,6 +104,8 @@ def test_llmbar_counts_each_order_and_both_as_it_publishes():
         ("gpt4", 93.5556, 92.4444, 98.4444),
         ("llama2orig", 77.1111, 80.2222, 96.4444),
         ("mistralinstruct", 74.0, 85.1111, 97.5556),
+        ("llama2new", 78.2222, 85.5556, 95.7778),
+        ("mistralguard", 76.6667, 76.0, 93.7778),
     ],
 )
 def test_xstest_labels(model, gpt4, rule, people):

@@ -124,6 +124,68 @@ def test_every_named_set_has_pinned_files_and_a_format():
         assert known.format in formats()
         assert known.licence
         assert set(known.files.values()) <= registry().keys()
+        if known.hub is not None:
+            assert (known.hub.revision is None) == bool(known.hub.unpinned)
+
+
+@pytest.mark.parametrize("name", ["rewardmath", "summarize", "helpsteer"])
+def test_a_set_of_the_hub_without_a_known_revision_asks_for_one(cli, name):
+    ended = cli("run", "preferences", f"questions={name}", "judge=fake")
+    assert ended.code == 2
+    repo = labelled_sets.labelled_sets()[name].hub.repo
+    assert f"questions=hub:{repo}@REVISION/PATH" in ended.err
+    assert "no revision of it is pinned" in ended.err
+
+
+SHP = {
+    "post_id": "x",
+    "domain": "askvet_validation",
+    "history": "q?",
+    "human_ref_A": "a",
+    "human_ref_B": "b",
+    "labels": 0,
+}
+
+
+def test_a_pinned_set_of_the_hub_is_all_its_files_at_its_revision(cli, tmp_path, monkeypatch):
+    from contextlib import contextmanager
+
+    from evalkit.datasets.downloads import Hub
+
+    asked = set()
+
+    @contextmanager
+    def opened(self, work, watch):
+        asked.add((self.repo, self.revision, self.path))
+        (work / "x").write_text(
+            json.dumps(SHP | {"history": f"{self.path}?", "domain": self.path.split("/")[0]}) + "\n"
+        )
+        with (work / "x").open("rb") as file:
+            yield file
+
+    monkeypatch.setattr(Hub, "open", opened)
+    monkeypatch.setenv("EVALKIT_CACHE_DIR", str(tmp_path / "cache"))
+    done = cli("run", "preferences", "questions=shp", "judge=fake")
+    assert done.code == 0, done.err
+    hub = labelled_sets.labelled_sets()["shp"].hub
+    assert asked == {(hub.repo, hub.revision, path) for path in hub.paths}
+    assert len(judged(tmp_path, "shp")) == 2 * len(hub.paths)
+
+
+def test_rewardmaths_solutions_are_judged_beside_its_published_scores(cli, tmp_path):
+    rows = [
+        {"problem": "2+2?", "eval_solution": [text], "solution_type": kind, "solution_reference": by}
+        for text, kind, by in (("4.", "chosen", "h"), ("5.", "rejected", "m"), ("6.", "rejected", "n"))
+    ]
+    save(tmp_path / "rewardmath.json", rows)
+    save(tmp_path / "rm_reward.json", [{"problem": "2+2?", "solution_reference": ["h", "m", "n"], "score": [3, 1, 2]}])
+    assert cli("import", "rewardmath", "rm_reward.json", "--into", "results").code == 0
+    assert cli("run", "preferences", "questions=rewardmath.json", "judge=fake", "protocol=single").code == 0
+    board = json.loads(cli("judges", "results", "--format", "json").out)
+    (best,) = [table for table in board["tables"] if table["measure"] == "best of n"]
+    assert {row["judge"] for row in best["rows"]} == {"rm", "fake"}
+    (pairs,) = [table for table in board["tables"] if table["measure"] == "pairs"]
+    assert pairs["labels"] == 2  # the labels of both imports are the same
 
 
 def test_a_named_set_is_laid_out_as_its_format_reads_it(cli, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import pytest
 
 from evalkit.core.protocols import UsageError
 from evalkit.decisions.gate import against_itself, anytime_limits, decide, fixed_limits, gate, questions_needed
-from evalkit.decisions.gate_output import to_junit, to_markdown
+from evalkit.decisions.gate_output import to_junit, to_latex, to_markdown
 from evalkit.stats.confidence_sequence import log_e_values
 from tests.decisions.rows import store
 from tests.decisions.test_compare import MODEL_YAML, planted
@@ -368,6 +368,15 @@ def test_junit_is_valid_by_published_schemas(tmp_path, gap):
 def test_names_do_no_harm_to_markdown(tmp_path):
     found, _ = junit(tmp_path, -2.0, NASTY)
     assert "<&" not in to_markdown(found)
+
+
+def test_a_table_for_a_paper_says_the_decision_in_its_caption(tmp_path):
+    found, _ = junit(tmp_path, -2.0, "50% & more")
+    text = to_latex(found)
+    assert r"50\% \& more" in text
+    assert "FAIL" in text
+    assert text.count(r"\begin{tabular}{lrrrrrr}") == text.count(r"\bottomrule") == 1
+    assert f"fail & {found.difference:.4g} & " in text
 
 
 def test_asking_in_batches_stops_when_it_is_decided(cli, tmp_path):

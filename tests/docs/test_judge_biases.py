@@ -18,6 +18,7 @@ FILES = {
     "llmbar": "llmbar",
     "prd": "prd_vicuna80",
     "xstest": "xstest",
+    "tulu": "tulu_votes",
 }
 """The folders that a reader has, and where they are at hand."""
 
@@ -44,10 +45,31 @@ def test_every_command_of_the_page_prints_its_figures(published, cli):
     told = "\n".join(printed)
     for figure in ("68.9%", "54.9%"):  # Same verdict in both orders, by GPT-4 and by Claude
         assert figure in told
-    for name in ("position", "length", "self", "agreement"):
+    for figure in ("67.1", "68.3", "+1.2 -5.7 to +8.0"):  # longer answers, by strength of people's preference
+        assert figure in told
+    for figure in ("1282", "1343", "1174", "1219"):  # Elo of gpt-4, with ties and without, by GPT-4 and by experts
+        assert figure in told
+    for name in ("places", "position", "length", "self", "agreement"):
         assert (published / f"{name}.svg").read_text().lstrip().startswith(("<?xml", "<svg"))
     assert "skywork_llama3" in (published / "judges.html").read_text()
     assert "64.0" in told  # harm of mistralinstruct, by people
+
+
+@pytest.mark.slow
+def test_the_shares_of_places_in_its_text_are_the_audits(published, cli):
+    cli("import", "prd", "prd", "--into", "results/prd")
+    code, out, _ = cli("audit", "results/prd", "--format", "json")
+    assert code == 0
+    text = " ".join(PAGE.read_text().split())
+    found = {row["judge"]: row for row in json.loads(out)["histograms"] if row["of"] == "places"}
+    assert set(found) == {"gpt4", "claude", "human"}
+    for judge, words in (
+        ("gpt4", "GPT-4 gives the first place {} of its verdicts and the second {},"),
+        ("claude", "Claude {} and {},"),
+        ("human", "people {} and {}."),
+    ):
+        shares = [count / sum(found[judge]["counts"]) for count in found[judge]["counts"]]
+        assert words.format(f"{shares[-1]:.1%}", f"{shares[0]:.1%}") in text
 
 
 @pytest.mark.slow

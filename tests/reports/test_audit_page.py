@@ -22,7 +22,7 @@ from evalkit.reports.audit_limits import lacking
 from evalkit.reports.audit_metrics import judge_labels, number
 from evalkit.reports.audit_page import page
 from evalkit.reports.audit_parts import Table
-from evalkit.reports.audit_sections import histograms
+from evalkit.reports.audit_sections import histograms, places
 from evalkit.reports.audit_topics import sections
 from evalkit.reports.audit_verdict import verdict
 from evalkit.stats.resample import Interval
@@ -463,6 +463,37 @@ def test_histograms_show_the_scale(scores, counts, expected):
     assert bars.bins == tuple(expected) if expected else len(bars.bins) == 10
     (shares,) = bars.series.values()
     assert sum(shares) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("points", "counts", "bins", "shares"),
+    [
+        ((0.0, 0.5, 1.0), (1, 1, 2), ("first", "tie", "second"), [0.5, 0.25, 0.25]),
+        ((0.0, 1.0), (1, 3), ("first", "tie", "second"), [0.75, 0, 0.25]),
+        ((0.0, 3 / 7, 1.0), (1, 1, 2), tuple("12345678"), [0.5, 0, 0, 0, 0.25, 0, 0, 0.25]),
+        (
+            (2 / 7, 0.5, 6 / 7),
+            (1, 1, 2),
+            ("1", "2", "3", "4", "tie", "5", "6", "7", "8"),
+            [0, 0.5, 0, 0, 0.25, 0, 0.25, 0, 0],
+        ),
+    ],
+)
+def test_places_go_from_the_first_to_the_second_on_every_scale(points, counts, bins, shares):
+    row = Histogram(benchmark="b", judge="j", protocol="p", scores=points, counts=counts, of="places")
+    audit = Audit(histograms=(row,))
+    (bars,) = [part for part in places(audit).parts if isinstance(part, Bars)]
+    assert bars.bins == bins
+    assert list(bars.series["j"]) == shares
+    assert histograms(audit) is None
+
+
+def test_points_of_any_size_are_places_in_tenths():
+    row = Histogram(benchmark="b", judge="j", protocol="p", scores=(0.0, 0.13, 1.0), counts=(1, 1, 2), of="places")
+    (bars,) = [part for part in places(Audit(histograms=(row,))).parts if isinstance(part, Bars)]
+    assert len(bars.bins) == 10
+    assert bars.series["j"][0] == 0.5
+    assert list(bars.series["j"])[-2:] == [0.25, 0.25]
 
 
 def test_weak_categories_and_failures_are_named():
