@@ -39,6 +39,8 @@ ANONYMOUS_RATERS = frozenset({HUMAN, "unknown"})
 STRONG = frozenset({"A>>B", "B>>A", "A<<B", "B<<A"})
 """Labels that say one answer is much better."""
 
+EIGHT_STEPS: Final = "human_pair_8"
+"""The protocol of people's votes from 1 (the first is much better) to 8 (the second is)."""
 PLAIN: Final = frozenset({(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)})
 """The usual scores, whose first is the outcome."""
 MOVED = 1 << 15
@@ -272,8 +274,9 @@ class BenchmarkRows:
                 elif "inconsistent" in label:
                     buffer.inconsistent.append(number)
                     buffer.joint = True
-                if (self._rater >= 0 or buffer.judge.name == GOLD) and (step := strength_of(label)):
-                    buffer.strength[number] = step
+                if self._rater >= 0 or buffer.judge.name == GOLD:
+                    step = strength_of(label, eight=buffer.protocol == EIGHT_STEPS)
+                    buffer.strength.update({number: step} if step else {})
             if row.scores is not None and row.criteria:
                 buffer.criteria += len(row.criteria)
                 buffer.criteria_failed.update(one.error.kind for one in row.criteria if one.error is not None)
