@@ -6,6 +6,17 @@
     run.scores(), run.judgments(), run.answers()                           # DataFrames
     ek.load("results/mtbench").audit().conclusions                         # whatever is stored
 
+What there is:
+
+    run, arun, judge                    ask models and judges, or judge answers that are there; each gives a Run
+    load                                stored results, a Results: tables, leaderboard, compare, audit, judges, plot,
+                                        cite, claim
+    verify                              compute a claim card's number from the rows again
+    Model, Judge, Rubric, Criterion     members of a run as objects, in place of names
+    Backend, JudgeProtocol, Bias        what a class of your own derives from, or has the methods of
+    EvalkitError, UsageError            what is raised: something went wrong, or was called wrongly
+    stats                               statistics alone: arrays in, frozen results out
+
 Names are imported when they are first used; ``import evalkit`` alone loads nothing heavy.
 """
 
@@ -17,6 +28,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from evalkit import stats as stats
+    from evalkit.api.ranked_judges import RankedJudges as RankedJudges
     from evalkit.api.results import AuditResult as AuditResult
     from evalkit.api.results import ComparedModels as ComparedModels
     from evalkit.api.results import Leaderboard as Leaderboard
@@ -50,6 +62,7 @@ __all__ = [
     "JudgeProtocol",
     "Leaderboard",
     "Model",
+    "RankedJudges",
     "Results",
     "Rubric",
     "Run",
@@ -63,6 +76,7 @@ __all__ = [
     "verify",
 ]
 _HOMES = {
+    "evalkit.api.ranked_judges": ("RankedJudges",),
     "evalkit.api.results": ("AuditResult", "ComparedModels", "Leaderboard", "Results", "load", "verify"),
     "evalkit.api.runs": ("Run", "arun", "judge", "run"),
     "evalkit.core.schema": ("Criterion",),

@@ -134,3 +134,30 @@ def cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
         return Ended(int(ended.value.code or 0), out, err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def results_made(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[tuple[str, ...], ...], Path]:
+    """Results folders by the commands that made them."""
+    return {}
+
+
+@pytest.fixture
+def ran(
+    cli: Callable[..., Ended],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    results_made: dict[tuple[tuple[str, ...], ...], Path],
+) -> Callable[..., None]:
+    """``ran(command, ...)`` leaves the results of commands that succeed; they are carried out once a session."""
+
+    def leave(*commands: tuple[str, ...]) -> None:
+        results = tmp_path / "results"
+        if commands in results_made:
+            shutil.copytree(results_made[commands], results)
+            return
+        assert [cli(*command).code for command in commands] == [0] * len(commands)
+        results_made[commands] = tmp_path_factory.mktemp("made") / "results"
+        shutil.copytree(results, results_made[commands])
+
+    return leave

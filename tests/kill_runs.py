@@ -33,20 +33,10 @@ sys.path.insert(0, str(ROOT))
 from evalkit.core.schema import Judgment, Response  # noqa: E402
 from evalkit.storage.store import Log, TornLine  # noqa: E402
 from tests.fault_server import FaultServer  # noqa: E402
+from tests.own_benchmark import benchmark_yaml  # noqa: E402
 
 AT_ONCE = 2
 """Requests each of generator and judge has under way."""
-BENCHMARK = """\
-name: killed
-title: Killed
-description: as many questions as wanted
-source: a test
-licence: Apache-2.0
-questions: {path: questions.jsonl, fields: {turns: turns, id: id}}
-categories: [all]
-protocol: single
-generation: {max_tokens: 100}
-"""
 MEMBER = """\
 one:
   backend: {_target_: evalkit.backends.openai.OpenAI, model: %s, base_url: "%s/v1", concurrency: %d}
@@ -62,7 +52,7 @@ class Bench:
         self.calls = 4 * questions
         """Two answers and two judgments of each."""
         (folder / "killed").mkdir(parents=True)
-        (folder / "killed" / "benchmark.yaml").write_text(BENCHMARK)
+        (folder / "killed" / "benchmark.yaml").write_text(benchmark_yaml("killed"))
         items = [
             {"id": str(number), "turns": [f"Question {number}: why?", f"Question {number}: and then?"]}
             for number in range(questions)

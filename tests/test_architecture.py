@@ -102,33 +102,39 @@ def files_of(folder: str) -> list[Path]:
     return [path for path in FILES if path.parts[1] == folder]
 
 
-@pytest.mark.parametrize("path", files_of("stats"), ids=str)
-def test_statistics_know_nothing_of_the_harness(path):
+def test_statistics_know_nothing_of_the_harness():
     allowed = {"numpy", "scipy", "evalkit.stats", *STANDARD}
-    names = imported(path, inside_functions=True)
-    assert names - within(names, allowed) - {"evalkit"} == set()
+    for path in files_of("stats"):
+        names = imported(path, inside_functions=True)
+        assert names - within(names, allowed) - {"evalkit"} == set(), path
 
 
-@pytest.mark.parametrize("path", [*files_of("judges"), *files_of("biases"), Path("evalkit/probes/library.py")], ids=str)
-def test_judges_probes_and_biases_do_no_input_or_output(path):
-    assert within(imported(path, inside_functions=True), INPUT_AND_OUTPUT) == set()
-    calls = {
-        node.func.id
-        for node in ast.walk(ast.parse((PACKAGE.parent / path).read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    }
-    assert calls & {"open", "print", "input", "exec", "eval", "__import__"} == set()
+def test_judges_probes_and_biases_do_no_input_or_output():
+    for path in (*files_of("judges"), *files_of("biases"), Path("evalkit/probes/library.py")):
+        assert within(imported(path, inside_functions=True), INPUT_AND_OUTPUT) == set(), path
+        calls = {
+            node.func.id
+            for node in ast.walk(ast.parse((PACKAGE.parent / path).read_text(encoding="utf-8")))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        assert calls & {"open", "print", "input", "exec", "eval", "__import__"} == set(), path
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_only_the_command_line_knows_hydra(path):
+def test_only_the_command_line_knows_hydra():
     """Of the command line, one module, and the loader that it has Hydra compose with."""
-    if path not in (Path("evalkit/settings/compose.py"), Path("evalkit/settings/guarded_loader.py")):
-        assert within(imported(path, inside_functions=True), {"hydra", "omegaconf"}) == set()
+    for path in FILES:
+        if path not in (Path("evalkit/settings/compose.py"), Path("evalkit/settings/guarded_loader.py")):
+            assert within(imported(path, inside_functions=True), {"hydra", "omegaconf"}) == set(), path
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.parts[1] != "stats"], ids=str)
-def test_heavy_libraries_are_imported_where_they_are_used(path):
+def test_heavy_libraries_are_imported_where_they_are_used():
+    for path in FILES:
+        if path.parts[1] != "stats":
+            assert within(imported(path), heavy_in(path)) == set(), path
+
+
+def heavy_in(path: Path) -> set[str]:
+    """What a module may import in functions only."""
     heavy = HEAVY | {"hydra", "omegaconf", "evalkit.stats", "evalkit.core.console", "evalkit.reports.figure_svg"}
     heavy |= {"evalkit.settings.guarded_loader", "evalkit.reports.figure_sheet"}
     if path == Path("evalkit/settings/guarded_loader.py"):  # a loader of its kind
@@ -139,22 +145,23 @@ def test_heavy_libraries_are_imported_where_they_are_used(path):
         heavy = heavy - {"rich"}
     if path in (Path("evalkit/reports/figure_svg.py"), Path("evalkit/reports/figure_sheet.py")):  # classes of its own
         heavy = heavy - {"matplotlib"}
-    assert within(imported(path), heavy) == set()
+    return heavy
 
 
 RANK = {folder: rank for rank, folders in enumerate(ORDER) for folder in folders.split()}
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.stem not in MOVED], ids=str)
-def test_folders_import_from_those_below_them(path):
+def test_folders_import_from_those_below_them():
     """Imports inside functions included."""
-    here = path.with_suffix("").parts[1]
-    if here == "__init__":
-        assert within(imported(path, inside_functions=True), {"evalkit"}) == set()
-        return
-    names = imported(path, inside_functions=True) - {"evalkit.__version__"}
-    targets = {name.split(".")[1] for name in names if name.startswith("evalkit.")}
-    assert {there for there in targets if there != here and RANK.get(there, -1) <= RANK[here]} == set()
+    for path in FILES:
+        here = path.with_suffix("").parts[1]
+        names = imported(path, inside_functions=True) - {"evalkit.__version__"}
+        if here == "__init__":
+            assert within(names, {"evalkit"}) == set()
+        elif path.stem not in MOVED:
+            targets = {name.split(".")[1] for name in names if name.startswith("evalkit.")}
+            above = {there for there in targets if there != here and RANK.get(there, -1) <= RANK[here]}
+            assert above == set(), path
 
 
 def test_no_import_cycles():
@@ -187,10 +194,10 @@ def test_the_graph_is_not_empty():
     )
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_modules_stay_small(path):
-    assert len((PACKAGE.parent / path).read_text(encoding="utf-8").splitlines()) <= 600
-    assert path.name not in ("utils.py", "util.py", "helpers.py", "common.py", "misc.py")
+def test_modules_stay_small():
+    for path in FILES:
+        assert len((PACKAGE.parent / path).read_text(encoding="utf-8").splitlines()) <= 600, path
+        assert path.name not in ("utils.py", "util.py", "helpers.py", "common.py", "misc.py"), path
 
 
 def test_the_pipeline_fits_one_screen():

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalkit.api.notebook import grids_of, text_of
 from evalkit.api.plots import drawn
 from evalkit.api.tables import on_disk
 from evalkit.core.protocols import Bias, UsageError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
     from pandas import DataFrame
 
+    from evalkit.api.ranked_judges import RankedJudges
     from evalkit.api.tables import TableLike
     from evalkit.publish.claim_card import ClaimCard
     from evalkit.publish.methods import Citation
@@ -103,19 +105,7 @@ class Leaderboard:
 
     def _repr_html_(self) -> str:
         """The tables as a notebook shows them."""
-        from html import escape
-
-        from pandas import DataFrame
-
-        parts = []
-        for grid in self._grids():
-            cells = [
-                [f"{cell.text} ({cell.limits})" if cell.limits else cell.text for cell in row] for row in grid.rows
-            ]
-            table = DataFrame(cells, columns=list(grid.headers)).to_html(index=False, border=0, escape=True)
-            notes = "".join(f"<p><small>{escape(note)}</small></p>" for note in grid.notes)
-            parts.append(f"<h4>{escape(grid.title)}</h4>{table}{notes}")
-        return "".join(parts)
+        return grids_of(self._grids())
 
 
 @dataclass(frozen=True)
@@ -256,7 +246,7 @@ class ComparedModels:
         return leaderboard_tables.to_latex(compare_tables.grids(self.comparisons, {}, {}))
 
     def to_markdown(self) -> str:
-        """The same as Markdown."""
+        """The table in Markdown."""
         return leaderboard_tables.to_markdown(compare_tables.grids(self.comparisons, {}, {}))
 
     def plot(self, *, number: int | None = None) -> Drawing:
@@ -272,10 +262,7 @@ class ComparedModels:
 
     def _repr_html_(self) -> str:
         """The comparison as a notebook shows it."""
-        from html import escape
-
-        said = "".join(f"<p>{escape(sentence)}</p>" for sentence in self.sentences)
-        return said + str(self.frame.to_html(index=False, border=0, escape=True))
+        return text_of(self.sentences) + str(self.frame.to_html(index=False, border=0, escape=True))
 
 
 @dataclass(frozen=True)
@@ -398,6 +385,30 @@ class Results:
         with on_disk(human) as votes:
             return AuditResult(audit(self.paths, votes, judge, own=biases))
 
+    def judges(
+        self,
+        *,
+        human: str | Path | TableLike | None = None,
+        judge: str | None = None,
+        category: str | None = None,
+    ) -> RankedJudges:
+        """Say which judge to take: every judge on every set with labels, as ``evalkit judges`` does.
+
+        Args:
+            human: more labels by people, as of `audit`.
+            judge: only this one, beside rules and people.
+            category: only labels of its questions.
+
+        Raises:
+            UsageError: nothing has both labels and verdicts on them.
+        """
+        from evalkit.api.ranked_judges import RankedJudges
+        from evalkit.audit.judged_sets import board_of
+
+        with on_disk(human) as votes:
+            board, notes = board_of(self.paths, votes, category=category, judge=judge)
+        return RankedJudges(board, tuple(notes))
+
     def plot(
         self,
         kind: str = "ratings",
@@ -459,8 +470,11 @@ class Results:
         return claim(model, self.paths, human=votes, **choices)
 
     def _repr_html_(self) -> str:
-        """The leaderboard that fits, as a notebook shows it."""
-        return self.leaderboard()._repr_html_()
+        """The leaderboard that fits, as a notebook shows it; where there is none, why."""
+        try:
+            return self.leaderboard()._repr_html_()
+        except UsageError as error:
+            return text_of([str(error)])
 
 
 def load(*paths: str | Path) -> Results:

@@ -240,15 +240,13 @@ def _prepare(
 
 def _console(progress: bool) -> tuple[Console, Callable[[], str]]:
     """Where the run tells people how it goes, and what it has told so far."""
-    from rich.console import Console
-
-    from evalkit.core.console import Output
+    from evalkit.core.console import Output, on_paper
 
     if progress:
         shown = Output(stderr=True, highlight=False, record=True)
         return shown, lambda: shown.export_text(clear=False)
     buffer = io.StringIO()
-    return Console(file=buffer, highlight=False, width=120), buffer.getvalue
+    return on_paper(buffer, 120), buffer.getvalue
 
 
 def _finish(start: Callable[[Began], Coroutine[Any, Any, Run]]) -> Run:

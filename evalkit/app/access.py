@@ -80,7 +80,7 @@ class Access:
 
     @property
     def cookie(self) -> str:
-        """Its name; cookies do not tell ports apart."""
+        """Name of the cookie; it holds the port, as cookies do not tell ports apart."""
         return f"evalkit-{self.port}"
 
     def link(self, path: str = "/", role: str = ORGANISER, host: str | None = None) -> str:

@@ -5,6 +5,7 @@ Whatever steers a terminal or reorders text is shown by its code point. Formulas
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from functools import cache
@@ -33,13 +34,22 @@ def visible(text: str) -> str:
     """The text with every character that steers, hides or reorders shown by its code point, as in ``⟨U+202E⟩``."""
     if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
         return text
-    text = text.replace("\r\n", "\n")
-    return "".join(
-        f"⟨U+{ord(char):04X}⟩" if char not in KEPT and unicodedata.category(char) in _HIDDEN else char for char in text
-    )
+    return _hidden().sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text.replace("\r\n", "\n"))
 
 
-_HIDDEN: Final = ("Cc", "Cf", "Cs", "Zl", "Zp", "Co")
+_HIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Co"))
+"""Categories of characters that are not to be seen as they are."""
+
+
+@cache
+def _hidden() -> re.Pattern[str]:
+    """One such character. A pattern, as answers of a megabyte take seconds one character after another."""
+    read = itertools.chain(range(0x20000), range(0xE0000, 0xE1000))  # between are ideographs, or nothing yet
+    hidden = [code for code in read if unicodedata.category(chr(code)) in _HIDDEN and chr(code) not in KEPT]
+    begins = [code for before, code in itertools.pairwise([-2, *hidden]) if code != before + 1]
+    ends = [code for code, after in itertools.pairwise([*hidden, -2]) if after != code + 1]
+    ranges = "".join(f"\\U{begin:08x}-\\U{end:08x}" for begin, end in zip(begins, ends, strict=True))
+    return re.compile(rf"[{ranges}\U000f0000-\U0010ffff]")  # the last two planes are of private use
 
 
 def rendered(text: str) -> Markup:
@@ -53,7 +63,7 @@ def rendered(text: str) -> Markup:
     html = nh3.clean(_markdown().render(shown), tags=set(TAGS), attributes={"ol": {"start"}}, url_schemes=set[str]())
     if not _words(_FENCE.sub("", shown)) <= _words(unescape(_TAG.sub(" ", html))):
         return as_written(shown)  # nested deeper than is rendered: nothing may be hidden so
-    return Markup(_without_headings(html))
+    return Markup(_reached_by_keys(_without_headings(html)))
 
 
 def as_written(text: str) -> Markup:
@@ -74,6 +84,11 @@ def _words(text: str) -> set[str]:
 def _without_headings(html: str) -> str:
     """Headings of an answer as paragraphs in bold: the page's own outline is its questions and judges."""
     return re.sub(r"</h[1-6]>", "</strong></p>", re.sub(r"<h[1-6]>", "<p><strong>", html))
+
+
+def _reached_by_keys(html: str) -> str:
+    """Code and tables, which may be wider than the page, so that keys can scroll them."""
+    return re.sub(r"<(pre|table)>", r'<\1 tabindex="0">', html)
 
 
 @cache

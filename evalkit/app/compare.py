@@ -27,7 +27,7 @@ class ComparedModel:
 
     @property
     def label(self) -> str:
-        """As it is called on the page."""
+        """What the model is called on the page."""
         return f"{self.model} (run {self.run})" if self.run else self.model
 
 

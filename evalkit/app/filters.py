@@ -78,7 +78,7 @@ class CaseFilter:
 
     @property
     def page_number(self) -> int:
-        """From 1."""
+        """Number of the page that is shown, from 1."""
         return int(self.page) if self.page.isdecimal() and len(self.page) < 9 and int(self.page) else 1
 
 

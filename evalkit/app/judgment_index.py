@@ -55,7 +55,7 @@ COLUMNS = {
 """By name: kind of number. ``outcome``: a score, or that of the pair's first model by name; NaN where there is none."""
 
 
-class _Who(msgspec.Struct, gc=False):
+class _NamedRef(msgspec.Struct, gc=False):
     name: str
     fingerprint: str
 
@@ -285,13 +285,15 @@ class JudgmentIndex:
                 by, models, scores = bytes(row.judge), bytes(row.models), row.scores
                 judge = judge_of.get((by, row.protocol))
                 if judge is None:
-                    who = msgspec.json.decode(by, type=_Who)
+                    who = msgspec.json.decode(by, type=_NamedRef)
                     name = HUMAN if who.fingerprint == HUMAN else who.name
                     judge = judges_of[state.root, name, who.fingerprint, row.protocol]
                     judge_of[by, row.protocol] = judge
                 found = ordered_of.get(models)
                 if found is None:
-                    given = tuple((one.name, one.fingerprint) for one in msgspec.json.decode(models, type=list[_Who]))
+                    given = tuple(
+                        (one.name, one.fingerprint) for one in msgspec.json.decode(models, type=list[_NamedRef])
+                    )
                     ordered = tuple(sorted(given))
                     found = shown_by[tuple([models_of[one] for one in ordered])], ordered != given
                     ordered_of[models] = found

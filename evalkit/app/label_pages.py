@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +10,14 @@ from urllib.parse import parse_qs
 
 from evalkit.app.access import ORGANISER, Access
 from evalkit.app.server import in_thread, respond
+from evalkit.app.vote_figures import VoteFigures
 from evalkit.app.vote_scales import criterion_values
-from evalkit.app.vote_statistics import Number, agreement_lines, precisions, summary
+from evalkit.app.vote_statistics import Number, agreement_lines, summary
 from evalkit.app.vote_tasks import VoteTask
 from evalkit.app.voting import SKIPS, VoteForm, Voting, comment_of, told_of
-from evalkit.core.protocols import EvalkitError, UsageError
-from evalkit.core.schema import Judgment, digest
-from evalkit.ratings.judgment_columns import outcome_of, rater_kind
-from evalkit.storage.results import judged_rows
+from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Judgment
+from evalkit.storage.store import NotStored, StoreError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -49,9 +48,11 @@ class LabelPages:
     wanted: Number = "winrate"
     until: float = 5.0
     pilot: bool = False
-    _standing: tuple[int, dict[str, Any]] | None = None
-    _busy: threading.Lock = field(default_factory=threading.Lock)
-    _verdicts: dict[str, dict[str, float]] | None = None
+    figures: VoteFigures = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing is worked out before somebody looks."""
+        self.figures = VoteFigures(self.voting, self.paths, self.wanted, self.until)
 
     def routes(self) -> list[BaseRoute]:
         """Where each page is."""
@@ -62,6 +63,7 @@ class LabelPages:
             Route("/vote", in_thread(self.vote)),
             Route("/vote", self._posted, methods=["POST"]),
             Route("/standing", in_thread(self.standing)),
+            Route("/version", in_thread(self.version)),
         ]
 
     def organise(self, request: Request) -> Response:
@@ -70,9 +72,9 @@ class LabelPages:
 
         if request.state.role != ORGANISER:
             return RedirectResponse("/vote", 303)
-        votes = self.voting.votes
+        _, votes = self.voting.snapshot()
         names = list(dict.fromkeys([*self.annotators, *sorted(votes)]))
-        people = [summary(name, list(votes.get(name, {}).values())) for name in names]
+        people = [summary(name, list(votes.get(name, {}).values()), len(names)) for name in names]
         return respond(
             "organise.html.j2",
             title="Votes",
@@ -80,10 +82,10 @@ class LabelPages:
             links={name: self.access.link("/vote", name) for name in names},
             left={name: self.voting.left(name) for name in names},
             tasks=len(self.voting.plan.tasks),
-            shared=len(self.voting.plan.shared()),
+            shared=len(self.voting.plan.shared),
             warnings=[warning for one in people for warning in one.warnings],
             agreement=agreement_lines(votes, self.voting.scale),
-            precision=self._precision(),
+            precision=self.figures.precision(votes),
             pilot=self.pilot,
         )
 
@@ -131,7 +133,7 @@ class LabelPages:
         said = f"skipped: {row.error.message}" if row.error else _words(row)
         judges = []
         if row.error is None:
-            for judge, verdicts in self._judges().items():
+            for judge, verdicts in self.figures.verdicts().items():
                 if task in verdicts:
                     judges.append((judge, _judged_words(row, verdicts[task])))
         return {"task": task, "said": said, "judges": judges}
@@ -152,9 +154,12 @@ class LabelPages:
         form = _form(given, task)
         try:
             await run_in_threadpool(self.voting.record, annotator, task, form)
-        except UsageError as error:
+            self.figures.latest()  # worked out while the next pair is read
+        except (UsageError, NotStored) as error:
+            lost = isinstance(error, NotStored | StoreError)
+            told = f"This vote is NOT stored; send it again when that is mended: {error}" if lost else str(error)
             request.scope["query_string"] = f"task={task.id}".encode()
-            return await run_in_threadpool(self.vote, request, str(error), form)
+            return await run_in_threadpool(self.vote, request, told, form)
         return RedirectResponse(f"/vote?after={task.id}", 303)
 
     def standing(self, request: Request) -> Response:
@@ -162,99 +167,16 @@ class LabelPages:
         annotator = request.state.role
         if annotator != ORGANISER and not self.voting.votes.get(annotator):
             return respond("message.html.j2", 403, title="Not yet", text="This is shown after your first own vote.")
-        with self._busy:
-            count = sum(map(len, self.voting.votes.values()))
-            if self._standing is None or self._standing[0] != count:
-                self._standing = count, self._rated()
-        return respond("standing.html.j2", title="What the votes come to", count=count, **self._standing[1])
+        shown = self.figures.latest()
+        more = self.figures.more(shown) if shown else 0
+        return respond("standing.html.j2", title="What the votes come to", shown=shown, more=more)
 
-    def _rated(self) -> dict[str, Any]:
-        """Tables of ratings by people beside those by judges, corrected win rates, agreement."""
-        from evalkit.ratings import leaderboard
-        from evalkit.ratings.beside import side_by_side
-        from evalkit.reports import leaderboard_grid
+    def version(self, _: Request) -> Response:
+        """A number that rises with the newest figures."""
+        from starlette.responses import JSONResponse
 
-        grids, notes = [], list[str]()
-        pairs = self.voting.scale.shows == 2
-        try:
-            choices = leaderboard.Choices(paths=self.paths, method="elo" if pairs else "score", permutations=200)
-            board = leaderboard.rate(choices)
-            beside = side_by_side(board.standings)
-            grids = [grid for table in beside for grid in leaderboard_grid.beside(table)]
-            grids = grids or leaderboard_grid.all_grids(board.standings, [])
-            notes += board.notes
-            corrected, agreement = _against_judges(self.paths)
-        except EvalkitError as error:
-            notes.append(str(error))
-            corrected, agreement = [], []
-        return {
-            "grids": grids,
-            "notes": notes,
-            "corrected": corrected,
-            "agreement": [*agreement, *agreement_lines(self.voting.votes, self.voting.scale)],
-            "precision": self._precision(),
-        }
-
-    def _precision(self) -> list[str]:
-        """How well the number asked for is known."""
-        if self.voting.scale.shows != 2:
-            return []
-        judges = self._judges()
-        main = max(judges, key=lambda judge: len(judges[judge]), default="")
-        found = precisions(
-            self.voting.votes, judges.get(main, {}), self.wanted, self.until, len(self.voting.plan.tasks)
-        )
-        if self.wanted == "agreement" and not main:
-            return ["No judge judged these pairs, so there is no agreement to estimate."]
-        return [one.sentence for one in found]
-
-    def _judges(self) -> dict[str, dict[str, float]]:
-        """What judges say of each task: a grade, or the mean outcome for the model first by name."""
-        if self._verdicts is None:
-            sums: dict[str, dict[str, list[float]]] = {}
-            known = {task.id for task in self.voting.plan.tasks}
-            for log in judged_rows(self.paths):
-                for row in log:
-                    named = digest((row.benchmark, row.item), row.turn, sorted(row.shown))[:20]
-                    if rater_kind(row.judge) != "judge" or named not in known or row.scores is None:
-                        continue
-                    sums.setdefault(row.judge.name, {}).setdefault(named, []).append(_first_score(row))
-            self._verdicts = {
-                judge: {task: sum(values) / len(values) for task, values in tasks.items()}
-                for judge, tasks in sums.items()
-            }
-        return self._verdicts
-
-
-def _against_judges(paths: tuple[Path, ...]) -> tuple[list[str], list[str]]:
-    """Win rates of judges corrected by people's votes, and how often judges and people agree, in sentences."""
-    from evalkit.audit import corrections
-    from evalkit.audit.agreement_counts import agreement_rows
-    from evalkit.evidence.gather import gather
-
-    corrected, agreement = [], []
-    for gathered in gather(row for log in judged_rows(paths) for row in log):
-        for evidence in gathered.evidence:
-            corrected += [
-                f"{evidence.judge}: {one.sentence}"
-                for one in corrections.findings(evidence)
-                if one.metric == corrections.CORRECTED.name and one.estimate is not None
-            ]
-        for row in agreement_rows(gathered):
-            if row.category is None and row.turn is None and row.setup == "S1" and row.total:
-                agreement.append(
-                    f"{row.judge} and {row.other}: {row.agree / row.total:.0%} the same verdict (ties counted), "
-                    f"on {row.total:g} comparisons"
-                )
-    return corrected, agreement
-
-
-def _first_score(row: Any) -> float:
-    if len(row.scores) == 1:
-        return float(row.scores[0])
-    outcome = outcome_of(row.scores)
-    names = [model.name for model in row.models]
-    return outcome if names == sorted(names) else 1 - outcome
+        shown = self.figures.latest()
+        return JSONResponse({"version": shown.stored if shown else -1, "complete": shown is not None})
 
 
 def _words(row: Judgment) -> str:

@@ -20,7 +20,7 @@ from evalkit.core.protocols import Case, JudgeProtocol, Message, Request, Sampli
 from evalkit.core.schema import Item, Judgment, Response, digest
 from evalkit.datasets.artifacts import cached
 from evalkit.settings import members
-from evalkit.settings.config import build
+from evalkit.settings.targets import build
 from evalkit.storage.run_records import run_records
 
 NOT_IDENTITY: Final = ("fingerprint", "protocol", "parser", "prompts", "references")

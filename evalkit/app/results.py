@@ -63,7 +63,7 @@ class OpenResults:
 
     @property
     def cases(self) -> Cases:
-        """As of the last look."""
+        """Cases that were stored when the files were last read."""
         return self.chooser.cases
 
     def judge_label(self, judge: JudgeKey) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.app.access import Access, Guarded
 from evalkit.app.answer_html import as_written, rendered, visible
-from evalkit.core.protocols import UsageError
+from evalkit.core.protocols import EvalkitError, UsageError
 
 if TYPE_CHECKING:
     import jinja2
@@ -117,6 +118,9 @@ def application(routes: list[BaseRoute], access: Access) -> ASGIApp:
     async def mistaken(_: Request, error: Exception) -> Response:
         return respond("message.html.j2", 400, title="Not possible", text=str(error))
 
+    async def failed(_: Request, error: Exception) -> Response:
+        return respond("message.html.j2", 500, title="Not possible now", text=str(error))
+
     async def missing(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         return respond("message.html.j2", error.status_code, title="Not found", text=str(error.detail))
@@ -124,10 +128,14 @@ def application(routes: list[BaseRoute], access: Access) -> ASGIApp:
     async def icon(_: Request) -> Response:
         return Response(status_code=204)
 
-    handlers: Mapping[Any, Callable[[Request, Exception], Any]] = {UsageError: mistaken, HTTPException: missing}
+    handlers: Mapping[Any, Callable[[Request, Exception], Any]] = {
+        UsageError: mistaken,
+        EvalkitError: failed,
+        HTTPException: missing,
+    }
     for file in (resources.files("evalkit.app") / "templates").iterdir():
         templates().get_template(file.name)  # compiled before the first person waits for it
-    rendered("*")
+    rendered("\u00b7 *")
     app = Starlette(
         routes=[Route("/static/{name}", static), Route("/favicon.ico", icon), *routes], exception_handlers=handlers
     )
@@ -142,7 +150,8 @@ def listening(host: str, port: int) -> socket.socket:
     """
     try:
         kind = socket.AF_INET6 if ":" in host else socket.AF_INET
-        found = socket.socket(kind)
+        # Named as TCP, so that asyncio sets TCP_NODELAY: without, a page waits 40 ms for an acknowledgement.
+        found = socket.socket(kind, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host, port))
         found.listen(128)
@@ -171,6 +180,7 @@ def serve(app: ASGIApp, sock: socket.socket) -> None:
         timeout_graceful_shutdown=2,
         limit_concurrency=512,
     )
+    sys.setswitchinterval(0.001)  # pages come before what is worked out beside them
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run([sock])
 

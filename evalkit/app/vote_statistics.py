@@ -9,13 +9,13 @@ from statistics import median
 from typing import Final, Literal
 
 from evalkit.app.vote_scales import VoteScale
-from evalkit.app.voting import first_votes, outcomes, sides
+from evalkit.app.voting import PARSER, first_votes, outcomes, sides
 from evalkit.core.schema import Judgment
 
 FASTEST: Final = 60.0
 """Characters a second of both answers together: three times what people read."""
 SURE: Final = 0.01
-"""Chance of a warning about an annotator who does nothing wrong."""
+"""Chance that anybody is ever warned of who does not vote by side, however often somebody looks."""
 FEWEST: Final = 10
 """Votes before an annotator is warned of."""
 FIRST_LOOK: Final = 8
@@ -39,13 +39,19 @@ class AnnotatorSummary:
     warnings: tuple[str, ...]
 
 
-def summary(name: str, rows: Sequence[Judgment]) -> AnnotatorSummary:
-    """One annotator's votes in numbers, and what is odd about them."""
+def summary(name: str, rows: Sequence[Judgment], among: int = 1) -> AnnotatorSummary:
+    """One annotator's votes in numbers, and what is odd about them.
+
+    Args:
+        name: the annotator's.
+        rows: their votes and skips; of votes that were made elsewhere, nobody knows how sides were chosen.
+        among: how many annotators there are.
+    """
     voted = [row for row in rows if row.scores is not None]
     timed = [row for row in voted if row.latency > 0]
-    chose_left, decided = sides(voted)
+    chose_left, decided = sides([row for row in voted if row.parser == PARSER])
     warnings = []
-    if decided >= FEWEST and _binomial(chose_left, decided) < SURE:
+    if decided >= FEWEST and among / SURE <= _evidence_of_sides(chose_left, decided):
         side = "left" if 2 * chose_left > decided else "right"
         count = max(chose_left, decided - chose_left)
         warnings.append(
@@ -68,10 +74,13 @@ def summary(name: str, rows: Sequence[Judgment]) -> AnnotatorSummary:
     )
 
 
-def _binomial(successes: int, n: int) -> float:
-    """Two-sided tail of a fair coin."""
-    tail = sum(math.comb(n, k) for k in range(max(successes, n - successes), n + 1))
-    return min(1.0, 2.0 * float(tail / 2**n))
+def _evidence_of_sides(successes: int, n: int) -> float:
+    """An e-value against a fair coin: its likelihood under any coin, all alike before, over that under a fair one.
+
+    By Ville's inequality it ever reaches 1/alpha with probability alpha at most, whenever somebody looks.
+    """
+    log = n * math.log(2) - math.log(n + 1) - math.log(math.comb(n, successes))
+    return math.exp(min(log, 700.0))
 
 
 def agreement_lines(votes: Mapping[str, Mapping[str, Judgment]], scale: VoteScale) -> list[str]:
@@ -236,7 +245,7 @@ class PairsKnownWell:
     """By pair: votes at the last look, and whether it was known."""
 
     def __call__(self, votes: Mapping[str, Mapping[str, Judgment]]) -> set[tuple[str, ...]]:
-        """These pairs, by the first vote on each question."""
+        """Pairs that are known well enough, by the first vote on each question."""
         for name, values, _, models in _series_of_pairs([row for _, row in first_votes(votes)], 0):
             seen, known = self._seen.get(models, (0, False))
             if not known and len(values) != seen and len(values) >= FIRST_LOOK:

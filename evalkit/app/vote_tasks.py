@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -46,12 +47,23 @@ class VoteTask:
         return tuple(sorted(answer.model.name for answer in self.answers))
 
     def criteria(self) -> tuple[Criterion, ...]:
-        """Those of the item's own rubric, or of the one that takes its place."""
+        """Criteria of the item's own rubric, or of the one that takes its place."""
         return self.item.rubric
 
     def judged_by(self, criteria: tuple[Criterion, ...]) -> VoteTask:
-        """The same by other criteria."""
+        """The task with other criteria to judge by."""
         return replace(self, item=msgspec.structs.replace(self.item, rubric=criteria))
+
+
+def task_id(place: tuple[str, str], turn: int, answers: Iterable[str]) -> str:
+    """The id of what is asked about some answers, in whatever order they are shown.
+
+    Args:
+        place: benchmark and item.
+        turn: from 1.
+        answers: their ids.
+    """
+    return digest(place, turn, sorted(answers))[:20]
 
 
 def tasks_of(paths: Iterable[Path], shows: int) -> list[VoteTask]:
@@ -82,8 +94,8 @@ def tasks_of(paths: Iterable[Path], shows: int) -> list[VoteTask]:
                 continue
             turns = min(len(item.turns), *(len(one.turns) for one in group))
             for turn in range(1, turns + 1):
-                named = digest(place, turn, sorted(one.id for one in group))
-                found.append(VoteTask(named[:20], item, turn, group, folder))
+                named = task_id(place, turn, (one.id for one in group))
+                found.append(VoteTask(named, item, turn, group, folder))
     if not found:
         what = "a question with answers of two models" if shows == 2 else "a question with an answer"
         raise UsageError(
@@ -176,29 +188,28 @@ class VotePlan:
     overlap: float = 0.2
     seed: int = 0
 
-    def shared(self) -> set[str]:
+    @cached_property
+    def shared(self) -> frozenset[str]:
         """The tasks that every annotator is asked."""
         if self.overlap <= 0:
-            return set()
+            return frozenset()
         ranked = sorted(self.tasks, key=lambda task: digest("overlap", self.seed, task.id))
-        return {task.id for task in ranked[: max(1, round(self.overlap * len(ranked)))]}
+        return frozenset(task.id for task in ranked[: max(1, round(self.overlap * len(ranked)))])
+
+    @cached_property
+    def _once(self) -> tuple[VoteTask, ...]:
+        """What is asked once, in one order: whoever comes next takes the next, so that votes are a random sample."""
+        others = (task for task in self.tasks if task.id not in self.shared)
+        return tuple(sorted(others, key=lambda task: digest("order", self.seed, task.id)))
 
     def order(self, annotator: str) -> Iterator[VoteTask]:
         """All tasks in an annotator's own order, those that everybody is asked spread among the first."""
         draw = Random(f"{self.seed} {annotator}")
-        shared = self.shared()
-        common = [task for task in self.tasks if task.id in shared]
-        others = [task for task in self.tasks if task.id not in shared]
-        # One order for what is asked once: whoever comes next takes the next, so that the votes are a random sample.
-        others.sort(key=lambda task: digest("order", self.seed, task.id))
+        common = [task for task in self.tasks if task.id in self.shared]
         draw.shuffle(common)
         step = max(1, round(1 / self.overlap)) if 0 < self.overlap < 1 else 1
-        while common or others:
-            if common:
-                yield common.pop()
-            for _ in range(step - 1 if common else len(others)):
-                if others:
-                    yield others.pop(0)
-            if not common:
-                yield from others
-                return
+        once = iter(self._once)
+        for task in reversed(common):
+            yield task
+            yield from itertools.islice(once, step - 1)
+        yield from once

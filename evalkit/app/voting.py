@@ -13,7 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from evalkit.app.vote_scales import VoteScale, criterion_values
-from evalkit.app.vote_tasks import VotePlan, VoteTask
+from evalkit.app.vote_tasks import VotePlan, VoteTask, task_id
 from evalkit.core.protocols import UsageError
 from evalkit.core.rubric_score import rubric_score
 from evalkit.core.schema import CriterionVerdict, Failure, Judgment, Ref, digest
@@ -73,8 +73,12 @@ class Voting:
     known: KnownPairs | None = None
     votes: dict[str, dict[str, Judgment]] = field(default_factory=dict)
     """By annotator and task; skips among them."""
+    stored: int = 0
+    """Rows stored so far by this server: what was worked out of fewer is out of date."""
     _logs: dict[tuple[Path, str], Log[Judgment]] = field(default_factory=dict)
     _tasks: dict[str, VoteTask] = field(default_factory=dict)
+    _voted: set[str] = field(default_factory=set)
+    """Tasks that anybody voted on."""
     _shown: dict[tuple[str, str], float] = field(default_factory=dict)
     """When a task was last shown to an annotator."""
     _orders: dict[str, tuple[VoteTask, ...]] = field(default_factory=dict)
@@ -89,9 +93,10 @@ class Voting:
                 for row in Log(path, Judgment):
                     if row.judge.fingerprint == HUMAN and (task := self._task_of(row)) is not None:
                         self.votes.setdefault(row.judge.name, {})[task] = row
+                        self._voted.add(task)
 
     def _task_of(self, row: Judgment) -> str | None:
-        named = digest((row.benchmark, row.item), row.turn, sorted(row.shown))[:20]
+        named = task_id((row.benchmark, row.item), row.turn, row.shown)
         return named if named in self._tasks else None
 
     def task(self, named: str) -> VoteTask:
@@ -107,39 +112,40 @@ class Voting:
     def next_task(self, annotator: str) -> VoteTask | None:
         """What an annotator is asked next; None where nothing is left for them."""
         with self._busy:
-            own, now, shared = self.votes.get(annotator, {}), time.monotonic(), self._shared
+            own, now, shared = self.votes.get(annotator, {}), time.monotonic(), self.plan.shared
             if annotator not in self._orders:
                 self._orders[annotator] = tuple(self.plan.order(annotator))
-            voted = {task for votes in self.votes.values() for task in votes}
             known = self.known(self.votes) if self.known is not None else ()
             held = {task for (name, task), shown in self._shown.items() if name != annotator and now - shown < LEASE}
             for task in self._orders[annotator]:
-                taken = task.id in voted or task.id in held or task.models in known
+                taken = task.id in self._voted or task.id in held or task.models in known
                 if task.id in own or (task.id not in shared and taken):
                     continue
                 self._shown[annotator, task.id] = now
                 return task
         return None
 
-    @property
-    def _shared(self) -> set[str]:
-        if not hasattr(self, "_shared_tasks"):
-            self._shared_tasks = self.plan.shared()
-        return self._shared_tasks
+    def snapshot(self) -> tuple[int, dict[str, dict[str, Judgment]]]:
+        """``stored`` and the votes as they are now, by annotator and task: these do not change while they are read."""
+        with self._busy:
+            return self.stored, {name: dict(several) for name, several in self.votes.items()}
 
     def is_shared(self, task: VoteTask) -> bool:
         """Whether every annotator is asked this."""
-        return task.id in self._shared
+        return task.id in self.plan.shared
 
     def left(self, annotator: str) -> int:
         """How many are left for an annotator, if nobody else votes meanwhile and no further pair becomes known."""
-        own = self.votes.get(annotator, {})
-        voted = {task for votes in self.votes.values() for task in votes}
-        known = self.known(self.votes) if self.known is not None else ()
-        return sum(
-            name not in own and (name in self._shared or (name not in voted and task.models not in known))
-            for name, task in self._tasks.items()
-        )
+        with self._busy:
+            own = self.votes.get(annotator, {})
+            known = self.known(self.votes) if self.known is not None else ()
+            shared = len(self.plan.shared - own.keys())
+            if not known:
+                return shared + len(self._tasks) - len(self.plan.shared | self._voted)
+            return shared + sum(
+                name not in self.plan.shared and name not in self._voted and task.models not in known
+                for name, task in self._tasks.items()
+            )
 
     def record(self, annotator: str, task: VoteTask, form: VoteForm) -> Judgment:
         """Store a vote; the same one again is not stored again, another one takes its place.
@@ -157,7 +163,9 @@ class Voting:
                 row = known
             else:
                 log.append(row)
+                self.stored += 1
             self.votes.setdefault(annotator, {})[task.id] = row
+            self._voted.add(task.id)
             self._shown.pop((annotator, task.id), None)
             return row
 

@@ -2,7 +2,7 @@
 
 S1 takes every vote, a tie being a verdict; a judge that names different winners in the two orders says tie. S2 takes
 only votes where neither side says tie. Every vote counts once; among people every pair of votes on the same pair of
-answers does (Zheng et al. 2023, arXiv:2306.05685, section 4.2; FastChat llm_judge/compute_agreement.py).
+answers does (Zheng et al. 2023, arXiv:2306.05685; FastChat llm_judge/compute_agreement.py).
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def _kappa(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _out_of(setup: Setup, every: float) -> dict[str, Any]:
-    """Of how many votes in all S2 is, as a detail."""
+    """Detail that says how many of all votes setup S2 rests on."""
     return {"out_of": round(every)} if setup == "S2" else {}
 
 
@@ -326,7 +326,7 @@ def _table(voter: IntArray, item: IntArray, said: FloatArray, judge: FloatArray,
 
 
 def _scores(evidence: Evidence) -> Iterator[Finding]:
-    """Of single grading: do judge and people order the answers alike?"""
+    """Findings on single grading: do judge and people order the answers alike?"""
     import numpy as np
 
     from evalkit.stats.errors import NotMeasurable
@@ -357,7 +357,7 @@ def _scores(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _cells(group: Group) -> tuple[IntArray, FloatArray, IntArray]:
-    """Of the pairs voted on: the pair of each vote, votes for b, a tie and a [C, 3], and the question."""
+    """Columns of the pairs voted on: the pair of each vote, votes for b, a tie and a [C, 3], and the question."""
     import numpy as np
 
     votes = group.votes

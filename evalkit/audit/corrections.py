@@ -29,7 +29,7 @@ JUDGE = Metric(
     question="How often does a model win by the judge alone?",
     needs="verdicts on pairs",
     axis="win rate",
-    source="Share, limits clustered by question; Miller 2024, arXiv:2411.00640, section 2.2",
+    source="Share, limits clustered by question; Miller 2024, arXiv:2411.00640",
 )
 HUMAN = Metric(
     name="win_rate_human",
@@ -39,7 +39,7 @@ HUMAN = Metric(
     question="How often does a model win by people alone?",
     needs="votes of people on some of the pairs judged",
     axis="win rate",
-    source="Share, limits clustered by question; Miller 2024, arXiv:2411.00640, section 2.2",
+    source="Share, limits clustered by question; Miller 2024, arXiv:2411.00640",
 )
 CORRECTED = Metric(
     name="win_rate_corrected",

@@ -20,7 +20,7 @@ Questions = Mapping[str, Mapping[str, Sequence[str]]]
 """Turns by benchmark and item."""
 
 
-class _Said(msgspec.Struct):
+class _StoredReply(msgspec.Struct):
     """The fields of a judgment that are needed; the decoder skips the rest."""
 
     judge: Ref
@@ -35,7 +35,7 @@ _Key = tuple[str, str, int, tuple[str, ...]]
 
 
 def completed(examples: Sequence[Example], paths: Iterable[Path], questions: Questions | None = None) -> list[Example]:
-    """The same with questions and the judge's own words, where they are at hand.
+    """The examples with questions and the judge's own words, where they are at hand.
 
     Args:
         examples: as chosen.
@@ -46,7 +46,7 @@ def completed(examples: Sequence[Example], paths: Iterable[Path], questions: Que
     asked = dict(questions or {})
     for name in dict.fromkeys(example.benchmark for example in examples):
         if name not in asked:
-            asked[name] = {item.id: item.turns for item in benchmark.at_hand(name)}
+            asked[name] = {item.id: item.turns for item in benchmark.local_items(name)}
     result = []
     for example in examples:
         turns = asked[example.benchmark].get(example.item, ())
@@ -63,7 +63,7 @@ def prompt_lengths(name: str, files: Iterable[Path]) -> dict[str, int]:
         name: of the benchmark.
         files: judgments files; the questions stored beside them come first.
     """
-    items = list(benchmark.at_hand(name))
+    items = list(benchmark.local_items(name))
     for root in dict.fromkeys(path.parent.parent for path in files):
         if (root / NAME).is_file():
             items += [item for item in Items(root).known.values() if item.benchmark == name]
@@ -79,7 +79,7 @@ def _keys(example: Example) -> list[_Key]:
 
 def _said(wanted: set[_Key], paths: Iterable[Path]) -> dict[_Key, str]:
     found: dict[_Key, str] = {}
-    decoder = msgspec.json.Decoder(_Said)
+    decoder = msgspec.json.Decoder(_StoredReply)
     for path in paths:
         silent = 0
         with path.open("rb") as file:

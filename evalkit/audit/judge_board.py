@@ -356,7 +356,7 @@ def _row(gathered: BenchmarkEvidence, cells: LabelCells, column: JudgeColumn, na
 
 
 def _ties(column: JudgeColumn) -> float | None:
-    """Of the questions that RewardBench 2 numbers as ``ref:N`` and ``tied:N``."""
+    """Figures on the questions that RewardBench 2 numbers as ``ref:N`` and ``tied:N``."""
     from evalkit.stats.errors import NotMeasurable
     from evalkit.stats.tied_answers import ties_score
 

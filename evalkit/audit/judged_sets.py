@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evalkit.audit.judge_board import JudgingCost
+from evalkit.audit.judge_board import JudgeBoard, JudgingCost, judge_board
+from evalkit.audit.label_cells import Orders
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Judged
 from evalkit.evidence.gather import BenchmarkEvidence, gather
@@ -90,3 +91,40 @@ def judged_sets(
         )
     costs = {key: JudgingCost(**vars(total)) for key, total in reader.spent.items()}
     return found, costs, notes + [note for gathered in found for note in gathered.notes]
+
+
+def board_of(
+    paths: Iterable[Path],
+    human: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    *,
+    category: str | None = None,
+    judge: str | None = None,
+    orders: Orders = "average",
+) -> tuple[JudgeBoard, list[str]]:
+    """Read every set, and put its judges beside each other.
+
+    Args:
+        paths: results folders or judgments files.
+        human: as of `judged_sets`.
+        columns: likewise.
+        category: only labels of its questions.
+        judge: only this one, beside rules and people.
+        orders: what verdicts in the two orders come to.
+
+    Returns:
+        The board, and what a reader must know.
+
+    Raises:
+        UsageError: there is nothing with both labels and verdicts, or a file cannot be read.
+    """
+    places = list(paths)
+    found, costs, notes = judged_sets(places, human, columns)
+    board = judge_board(found, costs=costs, category=category, judge=judge, orders=orders)
+    if not board.tables:
+        raise UsageError(
+            f"nothing in {', '.join(map(str, places))} has both labels and verdicts on them; labels are imported with "
+            "the sets that have them (`evalkit import rewardmath|judgebench|llmbar|preferences|fastchat|... PATH`), or "
+            "given with --human FILE"
+        )
+    return board, [*notes, *board.notes]

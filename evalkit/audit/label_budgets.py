@@ -113,7 +113,7 @@ def _all(record: ModelRecord) -> int:
 
 
 def _correlation(known: Sequence[ModelRecord]) -> tuple[float, float]:
-    """Of votes and verdicts on the pairs of one model, and the variance of its outcomes."""
+    """Correlation of votes and verdicts on the pairs of one model, and the variance of its outcomes."""
     import numpy as np
 
     judge = np.concatenate([record.judge - record.judge.mean() for record in known])

@@ -57,7 +57,7 @@ class JudgeColumn:
     """Of the set, matched to this judge's pairs; rows as in ``LabelCells.vote``. None where labels are no pairs."""
 
     def where(self, keep: BoolArray) -> JudgeColumn:
-        """The same of some labels only."""
+        """The table with some of its labels only."""
         return replace(self, right=self.right[keep], failed=self.failed[keep], tied=self.tied[keep])
 
 

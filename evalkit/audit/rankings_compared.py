@@ -192,14 +192,15 @@ def _means(evidence: Evidence) -> Iterator[Rating]:
 
 
 def _mean_scores(evidence: Evidence, rater: str, protocol: str, given: Scores | Grades) -> Iterator[Rating]:
-    """As on a leaderboard of the same rows, to the last digit."""
+    """Mean scores as a leaderboard of the same rows has them, to the last digit."""
     import numpy as np
 
-    from evalkit.ratings.scores import mean_score, scale_of
+    from evalkit.ratings.scores import clipped, mean_score, scale_of
     from evalkit.ratings.standing import declared_categories
 
     keep = np.isfinite(given.score)
-    limits = scale_of(protocol, given.score[keep])
+    ours = given if isinstance(given, Scores) else None
+    limits = scale_of(protocol, given.score[keep], ours.score_range if ours else None)
     declared = declared_categories(evidence.benchmark)
     rows = []
     for code in np.unique(given.model[keep]).tolist():
@@ -212,6 +213,7 @@ def _mean_scores(evidence: Evidence, rater: str, protocol: str, given: Scores | 
             limits=limits,
             strata=given.category[mine] if declared else None,
         )
+        found = clipped(found) if ours and ours.share else found
         rows.append((replace(found, n=int(mine.sum())), evidence.models[code]))
     for interval, name in sorted(rows, key=lambda row: -row[0].estimate):
         yield Rating(
@@ -265,7 +267,7 @@ def _rankings(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _limited(value: float, drawn: FloatArray, n: int, questions: int) -> Interval:
-    """With percentile limits of the draws; one in which a side rates all models alike could be anything."""
+    """A correlation with limits of its draws; one in which a side rates all models alike could be anything."""
     import numpy as np
 
     from evalkit.stats.resample import Interval, floored, percentile_limits
@@ -359,7 +361,7 @@ _ENDS = ("lower", "upper")
 
 
 def _accuracy(evidence: Evidence) -> Iterator[Finding]:
-    """By showing (LLMBar), and by the sum over both orders (JudgeBench)."""
+    """Accuracy on gold labels: by showing (LLMBar), and by the sum over both orders (JudgeBench)."""
     import numpy as np
 
     from evalkit.stats.shares import clustered_share

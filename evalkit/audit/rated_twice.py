@@ -32,7 +32,7 @@ class RatedTwice:
 
 
 def rated_twice(evidence: Evidence) -> RatedTwice:
-    """By Bradley-Terry of pairs that both judged; without any, by mean scores of answers that both scored.
+    """Rate models by both: Bradley-Terry of pairs that both judged; without any, mean scores of answers both scored.
 
     Raises:
         NotMeasurable: fewer than three models, or a side rates all alike.

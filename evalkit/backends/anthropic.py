@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from evalkit.backends import chat_completions, provider, rejections
 from evalkit.backends.anthropic_batches import AnthropicBatches
-from evalkit.backends.bounded import ENCODINGS, bound_response
+from evalkit.backends.bounded import ENCODINGS
 from evalkit.backends.provider import Detail, Endpoint, Vendor
 from evalkit.backends.sdk_batches import Calls
 from evalkit.core.protocols import Backend, Completion, EvalkitError, Misconfigured, ReplySchema, Request
@@ -90,26 +90,13 @@ class Anthropic(Backend):
         provider.check_headers(self.headers)
         endpoint = provider.resolve(VENDOR, self.base_url, self.api_key_env)
         import anthropic
-        import httpx2
 
         address = provider.Address.of(endpoint.url, ("/messages", "/v1"))
         headers: dict[str, Any] = {"Content-Type": "application/json", "Accept-Encoding": ENCODINGS, **self.headers}
         if not endpoint.own:
             headers |= {name: anthropic.Omit() for name in endpoint.stray}
-        self._client = anthropic.AsyncAnthropic(
-            api_key=endpoint.key,  # given, so the SDK looks for no other credential
-            base_url=address.url,
-            default_query=dict(address.query),
-            max_retries=0,
-            default_headers=headers,
-            timeout=anthropic.Timeout(self.timeout, connect=min(30.0, self.timeout)),
-            # A redirect would take the prompt, and custom headers, to a host nobody chose.
-            http_client=anthropic.DefaultAioHttpClient(
-                limits=httpx2.Limits(max_connections=max(100, self.concurrency)),
-                follow_redirects=False,
-                event_hooks={"response": [bound_response]},
-            ),
-        )
+        options = provider.sdk_options(anthropic, endpoint, address, timeout=self.timeout, concurrency=self.concurrency)
+        self._client = anthropic.AsyncAnthropic(default_headers=headers, **options)
         self._endpoint = endpoint
 
     async def complete(self, request: Request) -> Completion:

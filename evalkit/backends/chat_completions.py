@@ -220,7 +220,7 @@ def _without(schema: Any, keyword: str) -> Any:
 
 
 def encode(built: dict[str, Any]) -> bytes:
-    """As JSON; lone surrogates, which no server takes, become U+FFFD."""
+    """Encode a body as JSON; lone surrogates, which no server takes, become U+FFFD."""
     try:
         return _ENCODER.encode(built)
     except UnicodeEncodeError:
@@ -283,7 +283,7 @@ def _parse(raw: bytes, secret: str) -> _ChatBody:
 
 
 def some(data: Any, kind: type[S]) -> S:
-    """As much of an object as its type admits: what is odd beside the text must not cost the text."""
+    """Read as much of an object as its type admits: what is odd beside the text must not cost the text."""
     found = {}
     for field in msgspec.structs.fields(kind) if isinstance(data, dict) else ():
         if field.encode_name in data:
@@ -329,7 +329,7 @@ def decode(
 
 
 def decode_stream(events: list[bytes], fail: Callable[[int, Detail], EvalkitError]) -> Completion:
-    """The same from the events of a stream, which never repeat the prefill."""
+    """Read a completion from the events of a stream, which never repeat the prefill."""
     text: list[str] = []
     thinking: list[str] = []
     finish: str | None = None

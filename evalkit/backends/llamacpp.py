@@ -76,7 +76,7 @@ class LlamaCpp(Backend):
 
     @property
     def concurrency(self) -> int:
-        """More requests than slots would only queue inside the engine."""
+        """Requests at once, one a slot; more would only queue inside the engine."""
         return self.slots
 
     @property

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.backends import chat_completions, provider
-from evalkit.backends.bounded import ENCODINGS, bound_response
+from evalkit.backends.bounded import ENCODINGS
 from evalkit.backends.openai_batches import OpenAIBatches
 from evalkit.backends.provider import Detail, Endpoint, Vendor
 from evalkit.backends.sdk_batches import Calls
@@ -60,7 +60,6 @@ class OpenAI(Backend):
             return
         provider.check_headers(self.headers)
         endpoint = provider.resolve(VENDOR, self.base_url, self.api_key_env)
-        import httpx2
         import openai
 
         address = provider.Address.of(endpoint.url, ("/chat/completions",))
@@ -71,20 +70,8 @@ class OpenAI(Backend):
                 headers |= {"Authorization": openai.Omit(), "api-key": endpoint.key}
             else:
                 headers["Authorization"] = f"Bearer {endpoint.key}"
-        self._client = openai.AsyncOpenAI(
-            api_key=endpoint.key,
-            base_url=address.url,
-            default_query=dict(address.query),
-            max_retries=0,
-            default_headers=headers,
-            timeout=openai.Timeout(self.timeout, connect=min(30.0, self.timeout)),
-            # A redirect would take the prompt, and custom headers, to a host nobody chose.
-            http_client=openai.DefaultAioHttpClient(
-                limits=httpx2.Limits(max_connections=max(100, self.concurrency)),
-                follow_redirects=False,
-                event_hooks={"response": [bound_response]},
-            ),
-        )
+        options = provider.sdk_options(openai, endpoint, address, timeout=self.timeout, concurrency=self.concurrency)
+        self._client = openai.AsyncOpenAI(default_headers=headers, **options)
         self._endpoint = endpoint
 
     async def complete(self, request: Request) -> Completion:

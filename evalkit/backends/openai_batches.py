@@ -28,14 +28,14 @@ class _File(Struct):
     id: str
 
 
-class _Error(Struct):
+class _BatchError(Struct):
     code: str | None = None
     message: str | None = None
     line: int | None = None
 
 
 class _Errors(Struct):
-    data: list[_Error] | None = None
+    data: list[_BatchError] | None = None
 
 
 class _OpenAICounts(Struct):
@@ -67,7 +67,7 @@ class _Response(Struct):
 class _OpenAIRow(Struct):
     custom_id: str
     response: _Response | None = None
-    error: _Error | None = None
+    error: _BatchError | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class OpenAIBatches:
         counts = found.request_counts or _OpenAICounts()
         done = counts.completed + counts.failed
         if found.status == "failed":
-            errors = (found.errors.data if found.errors else None) or [_Error(message="no reason given")]
+            errors = (found.errors.data if found.errors else None) or [_BatchError(message="no reason given")]
             first = errors[0]
             at = f" (line {first.line})" if first.line else ""
             more = f" and {len(errors) - 1} more errors" if len(errors) > 1 else ""
@@ -143,7 +143,7 @@ class OpenAIBatches:
         if parsed is None:
             raise no_row(line, secret)
         if parsed.response is None:
-            error = parsed.error or _Error("missing", "neither an answer nor an error")
+            error = parsed.error or _BatchError("missing", "neither an answer nor an error")
             said = f"{self.provider}: {provider.clean(error.message or error.code or '')}"
             raise Rejected(said) if "invalid" in (error.code or "") else Transport(said)
         body = bytes(parsed.response.body)

@@ -16,12 +16,13 @@ import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import msgspec
 
 from evalkit.backends import rejections
+from evalkit.backends.bounded import bound_response
 from evalkit.core import secrets
 from evalkit.core.protocols import Completion, EvalkitError, Misconfigured, RateLimit, Transport
 
@@ -69,7 +70,7 @@ class Endpoint:
 
     @property
     def reached(self) -> str:
-        """The same, with the proxy that stands before a server of one's own, where there is one."""
+        """The server's address, with the proxy that stands before a server of one's own, where there is one."""
         return self.shown + _proxied(self.url)
 
     def scrubbed(self, detail: Detail) -> Detail:
@@ -176,6 +177,33 @@ def resolve(vendor: Vendor, base_url: str | None, api_key_env: str | None) -> En
     return Endpoint(url, key, variable, own, stray)
 
 
+def sdk_options(sdk: Any, endpoint: Endpoint, address: Address, *, timeout: float, concurrency: int) -> dict[str, Any]:
+    """What both SDKs' clients are set up with, but for headers.
+
+    Args:
+        sdk: the module, ``openai`` or ``anthropic``.
+        endpoint: which key goes along; given, so that the SDK looks for no other credential.
+        address: of the server.
+        timeout: seconds one request may take.
+        concurrency: connections that are wanted at once.
+    """
+    import httpx2
+
+    return {
+        "api_key": endpoint.key,
+        "base_url": address.url,
+        "default_query": dict(address.query),
+        "max_retries": 0,
+        "timeout": sdk.Timeout(timeout, connect=min(30.0, timeout)),
+        # A redirect would take the prompt, and custom headers, to a host nobody chose.
+        "http_client": sdk.DefaultAioHttpClient(
+            limits=httpx2.Limits(max_connections=max(100, concurrency)),
+            follow_redirects=False,
+            event_hooks={"response": [bound_response]},
+        ),
+    }
+
+
 def check_headers(headers: Mapping[str, str]) -> None:
     """Refuse a credential among the configured headers: the resolved config is written next to the results."""
     for name, value in headers.items():
@@ -214,7 +242,7 @@ class Detail:
 
     @classmethod
     def of(cls, data: object) -> Detail:
-        """The same from a decoded body, or from the ``error`` object inside it."""
+        """Read the details from a decoded body, or from the ``error`` object inside it."""
         if isinstance(data, list) and data:  # Gemini's compatible endpoint wraps it
             data = data[0]
         inner = data.get("error", data) if isinstance(data, dict) else data
@@ -380,7 +408,7 @@ def _path_hint(where: str) -> str:
 def server_error(
     endpoint: Endpoint, status: int, detail: Detail, *, model: str, headers: Mapping[str, str]
 ) -> EvalkitError:
-    """The same of a server that was sent a key, which it may repeat in what it says, or in where it points."""
+    """The error of a server that was sent a key, which it may repeat in what it says, or in where it points."""
     said = endpoint.scrubbed(detail)
     safe = {name: endpoint.scrub(value) for name, value in headers.items()}
     key = None if endpoint.key == NO_KEY else endpoint.key_variable

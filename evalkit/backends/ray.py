@@ -66,7 +66,7 @@ class Fault(Struct, frozen=True):
         return cls(name, str(error), vars(error))
 
     def exception(self) -> EvalkitError:
-        """The same again, where it is to be raised."""
+        """The exception that an actor told of, to be raised here."""
         return _ERRORS[self.error](self.message, **self.details)
 
 
@@ -133,7 +133,7 @@ class Ray(Backend):
 
     @property
     def concurrency(self) -> int:
-        """Of all actors together; where their number is left open, this asks the cluster the first time."""
+        """Requests at once of all actors; where their number is left open, this asks the cluster the first time."""
         return self.inner.concurrency * (self.actors or self._share())
 
     def identity(self) -> Mapping[str, Any]:
@@ -141,7 +141,7 @@ class Ray(Backend):
         return {"backend": type(self.inner).__name__, **self.inner.identity()}
 
     def wire(self) -> Mapping[str, Any]:
-        """That of the backend it stands for."""
+        """What decides what is sent, of the backend it stands for."""
         return self.inner.wire()
 
     async def open(self) -> None:
@@ -347,7 +347,7 @@ def _cluster(address: str | None) -> Any:
         # Never what Ray finds by itself: a cluster that crashed leaves its address behind, and Ray waits for it.
         where = address or os.environ.get("RAY_ADDRESS") or "local"
         try:
-            _knock(where)
+            _check_reachable(where)
             ray.init(address=where, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, ValueError, RuntimeError) as error:
             raise Misconfigured(
@@ -357,7 +357,7 @@ def _cluster(address: str | None) -> Any:
     return ray
 
 
-def _knock(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Raise OSError where nobody listens; Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdigit():

@@ -32,7 +32,7 @@ BEGINNING = 10_000
 _KEY = re.compile(rb'"custom_id"\s*:\s*"(\w+)"')
 
 
-class _Keyed(msgspec.Struct):
+class _ResultLine(msgspec.Struct):
     custom_id: str
 
 
@@ -148,7 +148,7 @@ def key_of(line: bytes) -> str | None:
     if _too_long(line):
         match = _KEY.search(line, 0, BEGINNING)
         return match[1].decode() if match else None
-    if (found := row(line, _Keyed)) is not None:
+    if (found := row(line, _ResultLine)) is not None:
         return found.custom_id
     try:
         json.loads(line)

@@ -69,7 +69,7 @@ class Pool(Generic[T]):
         self._members.append(_Member(who))
 
     def remove(self, who: T) -> None:
-        """It takes no more; what it has under way is not touched."""
+        """Give this server nothing more; what it has under way is not touched."""
         self._members = [member for member in self._members if member.who is not who]
 
     @contextmanager
@@ -150,11 +150,11 @@ class Servers(Backend):
         return ", ".join(str(server.account) for server in self.servers)
 
     def identity(self) -> Mapping[str, Any]:
-        """That of one of them: how many there are does not change the text."""
+        """The identity of one server: how many there are does not change the text."""
         return {"backend": type(self.servers[0]).__name__, **self.servers[0].identity()}
 
     def wire(self) -> dict[str, Any]:
-        """Those of all servers."""
+        """What decides what is sent, server by server."""
         return {"servers": [dict(server.wire()) for server in self.servers]}
 
     async def open(self) -> None:

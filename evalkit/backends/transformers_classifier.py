@@ -49,7 +49,7 @@ class SequenceClassifier(Backend):
 
     @property
     def exclusive(self) -> bool:
-        """It holds memory of the accelerator as long as it is open."""
+        """True: it holds memory of the accelerator as long as it is open."""
         return True
 
     def identity(self) -> dict[str, Any]:

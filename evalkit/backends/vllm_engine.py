@@ -166,7 +166,7 @@ def sentence(error: BaseException) -> str:
 
 
 def _short(line: str) -> str:
-    """For a message to a person, who gets the whole from the log."""
+    """The beginning of an error for a message to a person, who gets the whole from the log."""
     shown = "".join(character if character.isprintable() else " " for character in line)
     return (shown if len(shown) <= 300 else f"{shown[:299]}…").rstrip(".")
 

@@ -35,7 +35,7 @@ AGREEMENT = Metric(
     topic=CRITERIA,
     question="On the same criterion of the same answer, how often does the judge say just what a person says?",
     needs=NEEDS,
-    source="Own definition: equal verdicts, limits clustered by question; Miller 2024, arXiv:2411.00640, section 2.2",
+    source="Own definition: equal verdicts, limits clustered by question; Miller 2024, arXiv:2411.00640",
 )
 KAPPA = Metric(
     name="criteria_kappa",
@@ -57,7 +57,7 @@ LEAN = Metric(
     risk="That the judge finds criteria met as often as people do.",
     safe="On criteria it is neither laxer nor stricter than people:",
     needs=NEEDS,
-    source="Own definition: mean difference, limits clustered by question; Miller 2024, arXiv:2411.00640, section 2.2",
+    source="Own definition: mean difference, limits clustered by question; Miller 2024, arXiv:2411.00640",
 )
 
 

@@ -143,7 +143,7 @@ def _lost(evidence: Evidence) -> tuple[FloatArray, IntArray]:
 
 
 def _answers(evidence: Evidence) -> Iterator[Finding]:
-    """By candidate: one text for many questions, and marks of templates or verdicts."""
+    """Findings by candidate: one text for many questions, and marks of templates or verdicts."""
     import numpy as np
 
     from evalkit.stats.resample import wilson

@@ -192,7 +192,7 @@ def _no_votes(evidence: Evidence) -> str:
 
 
 def _slope(evidence: Evidence) -> Iterator[Finding]:
-    """Of the judge alone, on every pair: descriptive, as longer answers may be better."""
+    """The judge's own slope on every pair: descriptive, as longer answers may be better."""
     import numpy as np
 
     from evalkit.evidence.joint_ratings import fit

@@ -1,8 +1,8 @@
 """Position bias: does the verdict depend on which answer is shown first?
 
 Each pair is judged in both orders. Written in slots, a judge is consistent if it names the same answer (or a tie)
-twice; otherwise it leans to the first slot (primacy) or to the second (recency). Zheng et al. 2023 (arXiv:2306.05685,
-table 2); preference fairness of Shi et al. 2024 (arXiv:2406.07791), which is (recency - primacy) / n exactly.
+twice; otherwise it leans to the first slot (primacy) or to the second (recency). Zheng et al. 2023
+(arXiv:2306.05685); preference fairness of Shi et al. 2024 (arXiv:2406.07791), which is (recency - primacy) / n exactly.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BOTH = "needs verdicts in both orders of the same pair"
 JOINED = "needs the verdict of each order; these rows join two orders into one"
 ORDER_RISK = "That a verdict given in one order would stand with the answers swapped; show both and average them."
 ORDER_SAFE = "The order in which answers are shown matters little:"
-ZHENG = "Zheng et al. 2023, arXiv:2306.05685, table 2"
+ZHENG = "Zheng et al. 2023, arXiv:2306.05685"
 CONSISTENCY = Metric(
     name="position_consistency",
     label="Same verdict in both orders",

@@ -154,7 +154,7 @@ NO_LIMITS = "no interval: it is the product of two fitted numbers"
 
 
 def _best(evidence: Evidence, means: dict[tuple[int, int, int], float]) -> Iterator[Finding]:
-    """Of questions whose gold labels set one answer above all others there: how often it alone scores highest."""
+    """How often the answer that gold labels set above all others of its question alone scores highest."""
     import numpy as np
 
     from evalkit.stats.shares import clustered_share

@@ -37,7 +37,7 @@ TOP_BOX = Metric(
     topic=SCALE,
     question="How many scores are the highest that the judge gave, so that it sees no difference among them?",
     needs="scores of single answers, on a scale of few levels",
-    source="Share, limits clustered by question; Miller 2024, arXiv:2411.00640, section 2.2",
+    source="Share, limits clustered by question; Miller 2024, arXiv:2411.00640",
 )
 MEAN = Metric(
     name="scale_mean",
@@ -46,7 +46,7 @@ MEAN = Metric(
     topic=SCALE,
     question="What does the judge give on average?",
     needs="scores of single answers",
-    source="Mean, limits clustered by question; Miller 2024, arXiv:2411.00640, section 2.2",
+    source="Mean, limits clustered by question; Miller 2024, arXiv:2411.00640",
 )
 TIES = Metric(
     name="scale_ties",
@@ -74,7 +74,7 @@ MEAN_EXCESS = Metric(
     topic=SCALE,
     question="On the same answers, does the judge score higher than people do?",
     needs="scores by people of the answers judged",
-    source="Paired difference; Miller 2024, arXiv:2411.00640, section 4.2",
+    source="Paired difference; Miller 2024, arXiv:2411.00640",
 )
 KS = Metric(
     name="scale_ks",
@@ -283,7 +283,7 @@ def _icc(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _beside_people(evidence: Evidence) -> Iterator[Finding]:
-    """On the same answers: mean difference from people, and Kolmogorov-Smirnov distance of the distributions."""
+    """Mean difference from people on the same answers, and Kolmogorov-Smirnov distance of the distributions."""
     import numpy as np
 
     from evalkit.stats.arrays import totals

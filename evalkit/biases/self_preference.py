@@ -3,7 +3,7 @@
 A judge that tells good from bad more sharply than people do gives a strong model a larger lead without favouring it,
 so raw gaps in win rate overstate. Ratings by the judge are regressed on ratings by people over the *other* models;
 what is left of the model in question is its residual, and the residuals of models that are no kin are a placebo.
-Raw gap: Zheng et al. 2023 (arXiv:2306.05685, section 3.3). Equal-opportunity form: Wataoka et al. 2024
+Raw gap: Zheng et al. 2023 (arXiv:2306.05685). Equal-opportunity form: Wataoka et al. 2024
 (arXiv:2410.21819).
 """
 
@@ -52,7 +52,7 @@ GAP = Metric(
     topic=SELF,
     question="Does a model that is the judge's kin win more often by the judge than by people on the same pairs?",
     needs="votes of people on pairs with the judge's own model or its kin",
-    source="Zheng et al. 2023, arXiv:2306.05685, section 3.3",
+    source="Zheng et al. 2023, arXiv:2306.05685",
 )
 EQUAL_OPPORTUNITY = Metric(
     name="self_equal_opportunity",
@@ -109,7 +109,7 @@ def relatives(evidence: Evidence) -> dict[int, str]:
 
 
 def residual(model: int) -> Callable[[FloatArray, FloatArray], float]:
-    """Of one model: its rating by the judge, less what a line through the other models expects."""
+    """One model's rating by the judge, less what a line through the other models expects."""
 
     def statistic(judge: FloatArray, people: FloatArray) -> float:
         import numpy as np

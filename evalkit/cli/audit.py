@@ -68,14 +68,8 @@ def asks(arguments: Sequence[str]) -> bool:
 def add_options(audit: argparse.ArgumentParser) -> None:
     """The options of an audit of stored judgments."""
     add = audit.add_argument
-    add(
-        "paths",
-        nargs="*",
-        type=Path,
-        default=[Path("results")],
-        metavar="PATH",
-        help="results folders or judgments files",
-    )
+    paths = "results folders or judgments files"
+    add("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=paths)
     votes = "votes of people: imported results, or a table with item, turn, model_a, model_b, winner, annotator"
     add("--human", type=Path, metavar="FILE", help=votes)
     figures = "figures of the models by automatic benchmarks, to set the ratings beside: a row a model, a column each"

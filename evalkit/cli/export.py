@@ -128,4 +128,4 @@ def _questions_of(path: Path) -> Iterator[Item]:
         folder = path if path.name == name else path / name
         if folder.is_dir() and benchmark.spec(name).has_questions:
             stored = (folder / NAME).exists()
-            yield from benchmark.at_hand(name) if stored else asyncio.run(benchmark.load(name)).items
+            yield from benchmark.local_items(name) if stored else asyncio.run(benchmark.load(name)).items

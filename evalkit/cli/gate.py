@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from evalkit.decisions.gate import GateDecision
     from evalkit.decisions.sources import Sides
 
-FORMATS = {".txt": "table", ".json": "json", ".md": "md", ".xml": "junit"}
+FORMATS = {".txt": "table", ".json": "json", ".md": "md", ".tex": "latex", ".xml": "junit"}
 CODES = {"pass": messages.DONE, "fail": messages.GATE, "inconclusive": messages.UNDECIDED}
 """The exit code of each verdict."""
 
@@ -41,7 +41,12 @@ def main(arguments: Sequence[str]) -> int:
     if form == "table":
         text = "\n".join([found.line(), *gate_output.remarks(found)])
     else:
-        forms = {"json": gate_output.to_json, "md": gate_output.to_markdown, "junit": gate_output.to_junit}
+        forms = {
+            "json": gate_output.to_json,
+            "md": gate_output.to_markdown,
+            "latex": gate_output.to_latex,
+            "junit": gate_output.to_junit,
+        }
         text = forms[form](found)
     if form == "table" and options.output is None:
         console = messages.console(stderr=False)

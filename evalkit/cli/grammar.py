@@ -35,7 +35,7 @@ class Option(NamedTuple):
     about: str
 
     def or_one_of(self, few: str) -> Option:
-        """With further values, apart by bars."""
+        """The option with further values, apart by bars."""
         values = [*self.value.split(BAR), *few.split(BAR)]
         return self._replace(value=BAR.join(dict.fromkeys(filter(None, values))))
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from evalkit.cli import messages
 from evalkit.cli.arguments import OUTPUT, RESULTS, parse
-from evalkit.core.protocols import UsageError
 from evalkit.datasets.vocabulary import MAP_HELP, parse_map
-from evalkit.reports.output import form_of, one_thread, write
+from evalkit.reports.output import FIGURES, form_of, one_thread, write
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -24,23 +23,25 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="evalkit judges")
     add_options(parser)
     given = parse(parser, arguments)
-    form = form_of(given.format, given.output, FORMATS)
+    form = form_of(given.format, given.output, FORMATS | FIGURES)
     one_thread()
-    from evalkit.audit.judge_board import judge_board
-    from evalkit.audit.judged_sets import judged_sets
+    from evalkit.audit.judged_sets import board_of
     from evalkit.reports import judges_grids, judges_output
     from evalkit.reports.judges_words import answer
 
-    found, costs, notes = judged_sets(given.paths, given.human, parse_map(given.map))
-    board = judge_board(found, costs=costs, category=given.category, judge=given.judge, orders=given.aggregate)
-    notes += board.notes
-    if not board.tables:
-        where = ", ".join(map(str, given.paths))
-        raise UsageError(
-            f"nothing in {where} has both labels and verdicts on them; labels are imported with the sets that have "
-            "them (`evalkit import rewardmath|judgebench|llmbar|preferences|fastchat|... PATH`), or given with --human "
-            "FILE"
-        )
+    board, notes = board_of(
+        given.paths,
+        given.human,
+        parse_map(given.map),
+        category=given.category,
+        judge=given.judge,
+        orders=given.aggregate,
+    )
+    if form == "figure":
+        from evalkit.reports.figure_files import save_all
+
+        save_all(judges_grids.figures(board), given.output, messages.note)
+        return messages.DONE
     if form in ("json", "csv"):
         for text in notes if form == "csv" else ():
             messages.note(text)
@@ -74,4 +75,4 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--human", type=Path, metavar="FILE", help="more labels by people: imported results, or a table of votes")
     add("--map", action="append", metavar="FIELD=COLUMN", help=MAP_HELP)
     add("--format", choices=list(dict.fromkeys(FORMATS.values())), help="default: table, or what FILE ends in")
-    add("-o", "--output", type=Path, metavar="FILE", help=OUTPUT)
+    add("-o", "--output", type=Path, metavar="FILE", help=f"{OUTPUT}; FILE.svg, .pdf or .png: a figure of every set")

@@ -60,6 +60,7 @@ def main(arguments: Sequence[str]) -> int:
 
     def routes(access: Access) -> list[BaseRoute]:
         pages = LabelPages(voting, (path,), access, annotators, given.for_, given.until, given.pilot)
+        pages.figures.verdicts()  # read before the first person waits for them
         return pages.routes()
 
     def told(access: Access) -> None:

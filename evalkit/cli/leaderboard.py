@@ -211,9 +211,9 @@ class _Captured:
 
     def __enter__(self) -> _Captured:
         if self._buffer is not None:
-            from rich.console import Console
+            from evalkit.core.console import on_paper
 
-            self.console = Console(file=self._buffer, width=WIDE, highlight=False)
+            self.console = on_paper(self._buffer, WIDE)
         elif not self.console.is_terminal and "COLUMNS" not in os.environ:
             self.console.width = WIDE
         return self

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from evalkit.rejudge.source import SourceJudgments
 
 HELP = """\
-usage: evalkit rejudge PATH judge=NAME [of=NAME] [key=value ...] [--format table|json] [-o FILE]
+usage: evalkit rejudge PATH judge=NAME [of=NAME] [key=value ...] [--format table|md|latex|json] [-o FILE]
 
 Put stored answers to another judge, case by case as the old one saw them, and report how the verdicts drift.
 
@@ -108,7 +108,7 @@ def asked(arguments: Sequence[str]) -> RejudgeArguments:
     from evalkit.settings.overrides import quoted
 
     parser = argparse.ArgumentParser(prog="evalkit rejudge", add_help=False, allow_abbrev=False)
-    parser.add_argument("--format", choices=["table", "json"])
+    parser.add_argument("--format", choices=list(dict.fromkeys(FORMATS.values())))
     parser.add_argument("-o", "--output", type=Path)
     options, rest = parser.parse_known_args(list(arguments))
     flags, rest = split(rest)
@@ -142,20 +142,20 @@ def asked(arguments: Sequence[str]) -> RejudgeArguments:
 
 
 def _protocols() -> dict[str, tuple[str, int]]:
-    """By name on the command line: name in the results, and how many answers are shown at once."""
+    """Protocols by name on the command line: name in the results, and how many answers are shown at once."""
     import msgspec
 
     from evalkit.core.paths import shipped
     from evalkit.core.protocols import JudgeProtocol
-    from evalkit.settings import config
+    from evalkit.settings import targets
 
     names = {}
     for path in sorted((shipped("conf") / "protocol").glob("*.yaml")):
-        node = config.named_protocol(msgspec.yaml.decode(path.read_bytes()), path.stem)
+        node = targets.named_protocol(msgspec.yaml.decode(path.read_bytes()), path.stem)
         module, _, kind = str(node["_target_"]).rpartition(".")
         protocol = getattr(import_module(module), kind)
-        if node["_target_"] == config.DECLARED:  # how many it shows is in its text
-            protocol = config.build(node, f"protocol {path.stem}", JudgeProtocol)
+        if node["_target_"] == targets.DECLARED:  # how many it shows is in its text
+            protocol = targets.build(node, f"protocol {path.stem}", JudgeProtocol)
         names[path.stem] = (str(node.get("name") or protocol.name), int(protocol.shows))
     return names
 

@@ -32,9 +32,9 @@ def main(arguments: Sequence[str]) -> int:
     for text in found.notes:
         messages.note(text)
     if found.holds:
-        write(plain(f"verified: {found.card.sentence}"), None, messages.note)
+        write(plain(f"verified: {found.claim}"), None, messages.note)
         return messages.DONE
-    write(plain(f"refused: {found.card.sentence}"), None, messages.note)
+    write(plain(f"refused: {found.claim}"), None, messages.note)
     for one in found.differences:
         write(f"  {plain(one.sentence())}", None, messages.note)
     return messages.GATE

@@ -55,13 +55,7 @@ def add_options(view: argparse.ArgumentParser) -> None:
     from evalkit.cli.pages import add_server_options
 
     add = view.add_argument
-    add(
-        "paths",
-        nargs="*",
-        type=Path,
-        default=[Path("results")],
-        metavar="PATH",
-        help="results folders or judgments files (default: results); several are runs to compare",
-    )
+    paths = "results folders or judgments files (default: results); several are runs to compare"
+    add("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH", help=paths)
     add("--export", type=Path, metavar="DIR", help="write the pages as a folder of files, and end")
     add_server_options(view)

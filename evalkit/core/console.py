@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from io import StringIO
 
 from rich.console import Console
 
@@ -29,3 +30,13 @@ class Output(Console):
             if not self.stderr and error.errno != errno.EIO:  # EIO: the terminal is gone
                 raise
             self.on_broken_pipe()
+
+
+def on_paper(buffer: StringIO, width: int) -> Console:
+    """A console that writes text into memory, and nowhere else: in a notebook, Rich would show it instead.
+
+    Args:
+        buffer: where the text goes.
+        width: in columns.
+    """
+    return Console(file=buffer, width=width, highlight=False, force_jupyter=False)

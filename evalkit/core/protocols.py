@@ -124,7 +124,7 @@ class Malformed(BackendError):
         self.body = scrub(body)
 
     def failure(self) -> Failure:
-        """With what the server sent: it may have been paid for, and shows what went wrong."""
+        """The failure with what the server sent: it may have been paid for, and shows what went wrong."""
         return Failure(self.kind, f"{self}: it sent {self.body[:2000]!r}")
 
 
@@ -217,7 +217,7 @@ class Request(Struct, frozen=True):
     """Unset leaves the encoding, and so every key, of a request for text as it was before there were schemas."""
 
     def encodable(self) -> Request:
-        """The same with U+FFFD for each half of a surrogate pair, which no server and no tokenizer takes."""
+        """The request with U+FFFD for each half of a surrogate pair, which no server and no tokenizer takes."""
         if all(message.content.isascii() or _encodes(message.content) for message in self.messages):
             return self
         messages = tuple(
@@ -479,6 +479,13 @@ class JudgeProtocol:
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
         """The verdict, or why there is none."""
         raise NotImplementedError(f"{type(self).__name__} does not read: write parse()")
+
+    def score_range(self, item: Item) -> tuple[float, float] | None:
+        """Lowest and highest score that an answer to an item can be given; None: not known, or no such ends.
+
+        It is written into every row, and intervals of means stay within it.
+        """
+        return None
 
     def parts(self, case: Case) -> tuple[Case, ...]:
         """The calls that a case takes, where it takes several; then ``combine`` makes one verdict of theirs."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import fsum
 from typing import Literal
 
-from evalkit.core.schema import CriterionVerdict
+from evalkit.core.schema import BOUNDS, Criterion, CriterionVerdict
 
 Formula = Literal["share", "mean", "harm"]
 """share  points met over positive points; below 0 where faults outweigh (HealthBench; the mean over items is clipped).
@@ -44,6 +44,17 @@ def rubric_score(verdicts: Sequence[CriterionVerdict], formula: Formula) -> floa
         (one.value if alike else one.level if one.points > 0 else 1.0 - (one.level or 0.0)) or 0.0 for one in judged
     ]
     return fsum(abs(one.points) * value for one, value in zip(judged, values, strict=True)) / weight
+
+
+def score_range(
+    criteria: Sequence[Criterion] | Sequence[CriterionVerdict], formula: Formula
+) -> tuple[float, float] | None:
+    """Lowest and highest score that these criteria can come to; None where faults may outweigh merits (``share``)."""
+    merits = all(one.points > 0 for one in criteria)
+    if formula == "share" and not merits:
+        return None
+    kinds = {one.kind for one in criteria}
+    return BOUNDS[kinds.pop()] if formula == "mean" and merits and len(kinds) == 1 else (0.0, 1.0)
 
 
 def _harm(verdicts: Sequence[CriterionVerdict]) -> float | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from math import isfinite
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 ErrorKind = Literal["transport", "refused", "truncated", "unparsed", "malformed", "rejected"]
 """Why there is no verdict or no answer.
@@ -178,7 +179,7 @@ class Response(
     """What the model thought before each answer; no part of the answer, of histories, prompts or lengths."""
     finish: tuple[Finish, ...] = ()
     finish_reason: str | None = None
-    """Why the last turn ended, in the server's words, where those are none that are known."""
+    """Why a turn ended, in the server's words, where those are none that are known; of several the last."""
     usage: tuple[Usage, ...] = ()
     bound: Usage | None = None
     """What the turns without usage can have taken at the most, for budgets; None if there are none."""
@@ -224,20 +225,24 @@ class Judged(Struct, frozen=True, kw_only=True, tag_field="schema", tag="evalkit
     error: Failure | None = None
     criteria: tuple[CriterionVerdict, ...] = ()
     """Of a rubric: what was said of each criterion."""
+    score_range: tuple[float, float] | UnsetType = UNSET
+    """Lowest and highest score that could have been given, where the protocol says; rows of before have none."""
     created: float = 0.0
 
     def __post_init__(self) -> None:
         """Scores or an error, never both, never neither; one finite score per response shown."""
-        if (self.scores is None) == (self.error is None):
+        scores, error, shown = self.scores, self.error, len(self.shown)
+        if scores is not None and error is None and len(scores) == len(self.models) == shown and isfinite(sum(scores)):
+            return  # what nearly every one of a million is
+        if (scores is None) == (error is None):
             raise ValueError(f"{self._name()} must have scores or an error, and not both")
-        if len(self.models) != len(self.shown):
-            raise ValueError(f"{self._name()}: {len(self.models)} models for {len(self.shown)} responses shown")
-        if self.scores is not None:
-            if len(self.scores) != len(self.shown):
-                raise ValueError(f"{self._name()}: {len(self.scores)} scores for {len(self.shown)} shown")
-            for score in self.scores:
-                if not -INFINITY < score < INFINITY:  # false for NaN too
-                    raise ValueError(f"{self._name()} has a score that is not a finite number: {self.scores}")
+        if len(self.models) != shown:
+            raise ValueError(f"{self._name()}: {len(self.models)} models for {shown} responses shown")
+        if scores is not None:
+            if len(scores) != shown:
+                raise ValueError(f"{self._name()}: {len(scores)} scores for {shown} shown")
+            if not all(map(isfinite, scores)):
+                raise ValueError(f"{self._name()} has a score that is not a finite number: {scores}")
 
     def _name(self) -> str:
         return f"a judgment on item {self.item!r}"

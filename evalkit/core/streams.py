@@ -95,7 +95,7 @@ def each(work: AsyncIterable[T], do: Callable[[T], Awaitable[R]], *, workers: in
 def each_of_groups(
     work: AsyncIterable[Sequence[T]], do: Callable[[T], Awaitable[R]], *, workers: int
 ) -> AsyncGenerator[R, None]:
-    """As ``each``, over the items of groups: those of one group are done by one worker, one after another.
+    """Work on the items of groups as ``each`` does: those of one group are done by one worker, one after another.
 
     In the end, a worker that finds no group takes half of what another has left, from the back.
     """

@@ -12,14 +12,19 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-_TAGS = ("think", "thinking", "thought", "thoughts", "reasoning", "seed:think")
+_TAGS = ("think", "thinking", "thought", "thoughts", "reasoning", "seed:think", "mm:think", "longcat_think")
 MARKS: tuple[tuple[str, str], ...] = (
     *((f"<{name}>", f"</{name}>") for name in _TAGS),
     ("[THINK]", "[/THINK]"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("◁think▷", "◁/think▷"),
+    ("<|channel>thought", "<channel|>"),
+    ("<unused94>thought", "<unused95>"),
+    ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
 )
-"""Begin and end of thinking, in any case: DeepSeek, Qwen, Gemma, Seed, Mistral, Cohere, Kimi."""
+"""Begin and end of thinking, in any case: DeepSeek, Qwen, EXAONE, Seed, MiniMax, LongCat, Mistral, Cohere, Kimi, Gemma,
+MedGemma, Apertus, OpenThinker."""
 
 _ALIKE = {"<thinking>": "<think>", "</thinking>": "</think>", "<thoughts>": "<thought>", "</thoughts>": "</thought>"}
 _QUOTES = frozenset("`\"'“‘”’")

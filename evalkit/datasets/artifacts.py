@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import IO, Annotated, Protocol
+from typing import IO, Annotated, Protocol, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -31,6 +31,8 @@ from msgspec import Meta, Struct
 from evalkit.core.paths import cache_dir, shipped
 from evalkit.core.protocols import UsageError
 from evalkit.datasets.downloads import DownloadStopped, DownloadWatch, GitHub, Hub, Unavailable, Wheel
+
+T = TypeVar("T")
 
 CHUNK = 1 << 20
 POLL = 0.1
@@ -79,21 +81,27 @@ class Artifact(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def home(self) -> Path:
-        """Its folder in the cache; another one for other content."""
+        """Folder of the file in the cache; another one for other content."""
         return cache_dir() / "artifacts" / f"{self.name}-{self.sha256[:8]}"
 
 
 @functools.cache
 def registry() -> Mapping[str, Artifact]:
     """Every pinned file by name."""
-    path = shipped("conf") / "artifacts.yaml"
+    return {entry.name: entry for entry in shipped_list("artifacts.yaml", Artifact, "pinned files")}
+
+
+def shipped_list(file: str, kind: type[T], what: str) -> list[T]:
+    """The entries of a list in conf/ that ships with evalkit.
+
+    Raises:
+        UsageError: it cannot be read; ``what`` says in the message of what it is.
+    """
+    path = shipped("conf") / file
     try:
-        entries = msgspec.yaml.decode(path.read_bytes(), type=list[Artifact])
+        return msgspec.yaml.decode(path.read_bytes(), type=list[kind])  # type: ignore[valid-type]
     except (OSError, msgspec.MsgspecError) as error:
-        raise UsageError(
-            f"cannot read the list of pinned files {str(path)!r}: {error}. Install evalkit again"
-        ) from error
-    return {entry.name: entry for entry in entries}
+        raise UsageError(f"cannot read the list of {what} {str(path)!r}: {error}. Install evalkit again") from error
 
 
 def artifact(name: str) -> Artifact:

@@ -225,7 +225,7 @@ async def load(
     )
 
 
-def at_hand(name: str) -> tuple[Item, ...]:
+def local_items(name: str) -> tuple[Item, ...]:
     """The items of a shipped benchmark whose questions are on this machine already; none otherwise. Never downloads."""
     if name not in names():
         return ()

@@ -105,8 +105,8 @@ def files(path: Path, *patterns: str) -> list[Path]:
 def records(path: Path, *, lenient: bool = True) -> Iterator[Record]:
     """The rows of a file of any kind, streamed; what has no known ending is read as JSON.
 
-    JSON is one object a line, a list of objects, or an object with such a list as ``rows``. A last line that was cut
-    short is left out with a warning.
+    JSON is one object a line, a list of objects, an object with such a list as ``rows``, or an object that holds each
+    row under its id. A last line that was cut short is left out with a warning.
 
     Args:
         path: the file.
@@ -340,7 +340,7 @@ def _json_records(path: Path, lenient: bool) -> Iterator[Record]:
                 continue
             where = Where(path, number)
             try:
-                value = _parsed(where, line, lenient)
+                value = parsed(where, line, lenient)
             except UsageError as error:
                 if number == 1 or line.endswith("\n") or "is not JSON" not in str(error):
                     raise
@@ -352,18 +352,32 @@ def _json_records(path: Path, lenient: bool) -> Iterator[Record]:
 def _one_object(path: Path, text: str, lenient: bool) -> Iterator[Record] | None:
     """The rows of a file that is one object; None if it is not that."""
     try:
-        whole = _parsed(Where(path, 1), text, lenient)
+        whole = parsed(Where(path, 1), text, lenient)
     except UsageError as error:
         if "Extra data" in str(error):
             return None
         raise
     rows = whole.get("rows") if isinstance(whole, dict) else None
     if not isinstance(rows, list):
-        return iter([_object(Where(path, 1), whole)])
+        rows = list(whole.values()) if _rows_by_id(whole) else [whole]
     return (_object(Where(path, number), row) for number, row in enumerate(rows, 1))
 
 
-def _parsed(where: Where, line: str, lenient: bool) -> object:
+def _rows_by_id(whole: object) -> bool:
+    """Whether an object holds each row under its id: objects with the same fields. Columns by row number are none."""
+    rows = list(whole.values()) if isinstance(whole, dict) else []
+    if len(rows) < 2 or not all(isinstance(row, dict) and row for row in rows):
+        return False
+    fields = rows[0].keys()
+    return all(row.keys() == fields for row in rows) and not all(name.isdecimal() for name in fields)
+
+
+def parsed(where: Where, line: str, lenient: bool = True) -> object:
+    """What a text of JSON says; ``lenient`` as in ``records``.
+
+    Raises:
+        UsageError: it is not JSON, or nested too deeply.
+    """
     try:
         return msgspec.json.decode(line)
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
@@ -456,7 +470,7 @@ def _whole(where: Where, value: Any) -> Any:
 
 
 def _clean(value: Any) -> Any:
-    """The same value in text that UTF-8 can hold."""
+    """The value with all its text such that UTF-8 can hold it."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     if isinstance(value, dict):

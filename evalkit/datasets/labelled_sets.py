@@ -13,12 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
-import msgspec
 from msgspec import Meta, Struct
 
-from evalkit.core.paths import cache_dir, shipped
+from evalkit.core.paths import cache_dir
 from evalkit.core.protocols import UsageError
-from evalkit.datasets.artifacts import fetch
+from evalkit.datasets.artifacts import fetch, shipped_list
 from evalkit.datasets.data_files import stem
 from evalkit.datasets.downloads import DownloadWatch, Hub, Unavailable
 
@@ -79,14 +78,7 @@ class FoundSet(NamedTuple):
 @functools.cache
 def labelled_sets() -> Mapping[str, LabelledSet]:
     """Every set that is known by name."""
-    path = shipped("conf") / "labelled_sets.yaml"
-    try:
-        entries = msgspec.yaml.decode(path.read_bytes(), type=list[LabelledSet])
-    except (OSError, msgspec.MsgspecError) as error:
-        raise UsageError(
-            f"cannot read the list of labelled sets {str(path)!r}: {error}. Install evalkit again"
-        ) from error
-    return {entry.name: entry for entry in entries}
+    return {entry.name: entry for entry in shipped_list("labelled_sets.yaml", LabelledSet, "labelled sets")}
 
 
 async def find_set(which: str) -> FoundSet:

@@ -82,7 +82,7 @@ class QuestionFields:
 
     @classmethod
     def declared(cls, fields: Fields) -> QuestionFields:
-        """As a benchmark.yaml says."""
+        """Read the fields that a benchmark.yaml declares."""
         turns = fields.turns or (None if fields.messages else "turns")
         context = (fields.context,) if fields.context else ()
         more = {name: getattr(fields, name) for name in ("messages", "system", "rubric", "expected", "harm")}

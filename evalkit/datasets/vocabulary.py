@@ -318,7 +318,7 @@ def unknown(word: str, column: str) -> str:
 
 
 def people_among(names: Iterable[str], column: str) -> frozenset[str]:
-    """Those names of judges that are names of people: by the column, by themselves, or as there are so many of them.
+    """Names of judges that are names of people: by the column, by themselves, or as there are so many of them.
 
     More than ``MOST_JUDGES`` names that look neither like people's nor like models' are people's, where those that look
     like models' are fewer; the latter stay judges.

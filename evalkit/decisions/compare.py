@@ -24,7 +24,7 @@ from evalkit.decisions.pairing import (
     pairings,
 )
 from evalkit.decisions.people import CorrectedDifference, PeopleSaid, corrected, file_labels, stored_labels
-from evalkit.decisions.sources import Sides, sides
+from evalkit.decisions.sources import Sides, check_judge, sides
 from evalkit.ratings.differences import sign_test
 
 if TYPE_CHECKING:
@@ -229,6 +229,7 @@ def compare(
             result += _with_categories(one, None, by_category=by_category)
         what = replace(what, notes=(*what.notes, *_agreements(tables, a, b)))
     if not result:
+        check_judge(what, judge)
         kind = (
             "judges have no verdict on the same answers" if what.judges else "models were judged by no judge together"
         )

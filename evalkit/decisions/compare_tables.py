@@ -227,7 +227,7 @@ def figures(found: Sequence[Comparison]) -> list[Figure]:
 
 
 def grouped(found: Sequence[Comparison]) -> list[list[Comparison]]:
-    """By judge and pair: the whole benchmark, then its categories."""
+    """Rows grouped by judge and pair: the whole benchmark, then its categories."""
     groups: dict[tuple[str, ...], list[Comparison]] = {}
     for one in found:
         key = one.verdicts

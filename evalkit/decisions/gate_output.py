@@ -1,4 +1,4 @@
-"""A gate's decision -> one line, JSON, JUnit XML, or Markdown for a job's summary."""
+"""A gate's decision -> one line, JSON, JUnit XML, LaTeX, or Markdown for a job's summary."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from evalkit.core.text import plain
-from evalkit.decisions.gate import GateDecision
+from evalkit.decisions.gate import GateDecision, count
+from evalkit.reports import leaderboard_tables
+from evalkit.reports.grid import Grid, GridCell
 
 SCHEMA = "evalkit.gate/1"
 
@@ -44,6 +46,7 @@ def fields(found: GateDecision) -> dict[str, Any]:
             "fail": itself.failed,
             "inconclusive": itself.undecided,
             "draws": itself.draws,
+            "n": itself.n,
         },
         "sentence": found.line(),
         "reason": found.reason,
@@ -66,7 +69,8 @@ def remarks(found: GateDecision) -> list[str]:
             else f"{found.verdicts.b} and {found.verdicts.a}"
         )
         said.append(
-            f"A/A: of a model against itself ({how}, swapped at random {itself.draws:,} times), this gate passes "
+            f"A/A: of a model against itself ({how}, swapped at random {itself.draws:,} times"
+            f"{'' if itself.n == found.n else f', on {count(itself.n)}'}), this gate passes "
             f"{100 * itself.passed:.1f}%, fails {100 * itself.failed:.1f}% and leaves {100 * itself.undecided:.1f}% "
             "undecided"
         )
@@ -84,13 +88,27 @@ def remarks(found: GateDecision) -> list[str]:
 def to_markdown(found: GateDecision) -> str:
     """The decision as Markdown, for GITHUB_STEP_SUMMARY."""
     mark = {"pass": "✅", "fail": "❌", "inconclusive": "❔"}[found.verdict]
-    data = fields(found)
-    shown = ("difference", "lower", "upper", "margin", "n", "more_items")
-    cells = ["–" if data[name] is None else f"{data[name]:.4g}" for name in shown]
+    cells = _cells(found)
     lines = [f"### {mark} evalkit gate: {found.verdict}", "", _escaped(found.line()), ""]
-    lines += ["| " + " | ".join(shown) + " |", "|" + " ---: |" * len(shown), "| " + " | ".join(cells) + " |", ""]
+    lines += ["| " + " | ".join(cells) + " |", "|" + " ---: |" * len(cells)]
+    lines += ["| " + " | ".join(cells.values()) + " |", ""]
     lines += [f"- {_escaped(text)}" for text in remarks(found)]
     return "\n".join(lines).rstrip()
+
+
+def _cells(found: GateDecision) -> dict[str, str]:
+    """The decision's numbers by what they are called."""
+    data = fields(found)
+    shown = ("difference", "lower", "upper", "margin", "n", "more_items")
+    return {name: "–" if data[name] is None else f"{data[name]:.4g}" for name in shown}
+
+
+def to_latex(found: GateDecision) -> str:
+    """The decision as a table in the style of the booktabs package; the caption says it in words."""
+    cells = {"verdict": found.verdict} | _cells(found)
+    row = tuple(map(GridCell, cells.values()))
+    title = " ".join([found.line() + ".", *(f"{text}." for text in remarks(found))])
+    return leaderboard_tables.to_latex([Grid(title, tuple(name.replace("_", " ") for name in cells), (row,))])
 
 
 def _escaped(text: str) -> str:

@@ -14,7 +14,7 @@ def asked_in(what: Sides, benchmarks: Iterable[str]) -> dict[str, tuple[str, ...
     """Turns by question: those kept beside the results, and else those of our benchmarks on this machine."""
     found: dict[str, tuple[str, ...]] = {}
     for name in benchmarks:
-        found.update((item.id, item.turns) for item in benchmark.at_hand(name))
+        found.update((item.id, item.turns) for item in benchmark.local_items(name))
     for place in what.places:
         for folder in _folders(place.path):
             found.update((item.id, item.turns) for item in Items(folder).known.values())

@@ -145,10 +145,28 @@ def sides(a: str, b: str, paths: Iterable[Path], *, judges_wanted: bool = False)
             )
         if name not in models | judges:
             near = difflib.get_close_matches(name, models | judges, n=3)
-            hint = f"did you mean {named(near)}?" if near else f"models: {named(sorted(models), 12)}"
+            hint = f"did you mean {named(near)}?" if near else _listed("models", models)
             where = ", ".join(str(place.path) for place in listed)
             raise UsageError(f"{name!r} is no model and no judge in {where}, and no results folder; {hint}")
     raise UsageError(f"{a!r} and {b!r} are a model and a judge; compare two models, or two judges")
+
+
+def check_judge(what: Sides, judge: str | None) -> None:
+    """That somebody of this name judged there, where a judge was named.
+
+    Raises:
+        UsageError: nobody did.
+    """
+    _, judges = _known([place.path for place in what.places])
+    if judge is not None and judge not in judges:
+        where = ", ".join(str(place.path) for place in what.places)
+        raise UsageError(f"--judge {judge!r} is no judge in {where}; {_listed('judges', judges)}")
+
+
+def _listed(kind: str, names: set[str]) -> str:
+    if not names:
+        return f"there are no {kind} with judgments there; `evalkit import` takes results of other programs"
+    return f"{kind}: {named(sorted(names), 12)}"
 
 
 def _two_judges(a: str, b: str, paths: list[Path]) -> Sides:
@@ -158,7 +176,7 @@ def _two_judges(a: str, b: str, paths: list[Path]) -> Sides:
     for name in (a, b):
         if name not in judges:
             near = difflib.get_close_matches(name, judges, n=3)
-            hint = f"did you mean {named(near)}?" if near else f"judges: {named(sorted(judges), 12)}"
+            hint = f"did you mean {named(near)}?" if near else _listed("judges", judges)
             raise UsageError(f"{name!r} is no judge in {where}; {hint}")
     if a == b:
         raise UsageError(f"{a!r} cannot be compared with itself; name two judges")
@@ -178,7 +196,7 @@ def _place(name: str) -> SourcePlace | None:
 
 
 def _two_places(one: SourcePlace, other: SourcePlace) -> Sides:
-    """The same model in two places, or the two models that the places hold."""
+    """Sides that are one model in two places, or the two models that the places hold."""
     if one == other:
         raise UsageError(f"{str(one.path)!r} cannot be compared with itself")
     if one.label == other.label:

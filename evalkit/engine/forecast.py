@@ -63,7 +63,7 @@ class Estimate:
 
     @property
     def characters_per_token(self) -> float:
-        """As stored calls had it, or as English has it."""
+        """Characters a token, as stored calls had it, or as English has it."""
         known = self.known["tokens"] >= 200
         return self.known["characters"] / self.known["tokens"] if known else CHARACTERS_PER_TOKEN
 
@@ -88,14 +88,14 @@ async def forecast(experiment: Experiment, clients: Clients, store: Store) -> li
     for model in experiment.models:
         log = store.responses(model.name)
         estimate = Estimate("model", model.name)
-        habits = habits_of((row.usage, row.latency) for row in earlier(log, Response))
+        habits = mean_usage((row.usage, row.latency) for row in earlier(log, Response))
         candidate = Candidate.of(model, experiment.benchmark.spec.generation)
         answered += [expected(item, candidate, log, habits, experiment, estimate) for item in items.values()]
         result.append(priced(estimate, model, clients, habits))
     for judge in experiment.judges:
         judgments = store.judgments(judge.name, judge.protocol.name)
         estimate = Estimate("judge", judge.name, sent=sent(judge, store))
-        habits = habits_of(((row.usage,), row.latency) for row in earlier(judgments, Judgment))
+        habits = mean_usage(((row.usage,), row.latency) for row in earlier(judgments, Judgment))
         bench = JudgeRunner(judge, clients.of(judge.model), judgments, experiment.ask_again)
         builder = CaseBuilder(
             items,
@@ -170,12 +170,12 @@ def _learn(estimate: Estimate, request: Request, usage: Usage) -> None:
 
 
 def _characters(request: Request) -> int:
-    """Of a prompt; a chat template adds about 32 to each message."""
+    """Characters of a prompt; a chat template adds about 32 to each message."""
     return sum(len(message.content) + 32 for message in request.messages)
 
 
 def priced(estimate: Estimate, model: Model, clients: Clients, habits: Habits, *, batch: bool = False) -> Estimate:
-    """With prompt tokens; and cost and time, where they can be known: nobody knows how long a batch takes."""
+    """Add prompt tokens, and cost and time where they can be known: nobody knows how long a batch takes."""
     estimate.prompt_tokens = round(estimate.characters / estimate.characters_per_token)
     price = clients.price(model)
     if price is not None or not estimate.calls:
@@ -196,7 +196,7 @@ def earlier(log: Log[Row], kind: type[Row]) -> Iterator[Row]:
             yield from Log(path, kind)
 
 
-def habits_of(rows: Iterable[tuple[tuple[Usage, ...], float]]) -> Habits:
+def mean_usage(rows: Iterable[tuple[tuple[Usage, ...], float]]) -> Habits:
     """Means over stored rows: completion tokens of a call, seconds of a call."""
     tokens: list[int] = []
     seconds: list[float] = []

@@ -191,7 +191,7 @@ def _extended(row: Response, candidate: Candidate, answer: Answer, request: Requ
         latency=row.latency + answer.latency,
         cost=(row.cost or 0.0) + answer.cost if known and answer.cost is not None else None,
         created=time.time(),
-        finish_reason=completion.reason,
+        finish_reason=completion.reason or row.finish_reason,
     )
     if completion.finish == "refusal":
         return replace(row, error=Failure("refused", f"the model or its provider refused: {completion.text!r}"))

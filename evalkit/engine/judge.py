@@ -219,7 +219,9 @@ class JudgeRunner:
         self._stop_unparsed = stop_unparsed
         self._unreadable: Counter[ErrorKind] | None = Counter()
         """Replies without a readable verdict, by kind; None once one was read."""
-        self._parts = getattr(judge.protocol, "parts", lambda _: ())  # an older package's class may have none
+        # an older package's class may have none of these two
+        self._parts = getattr(judge.protocol, "parts", lambda _: ())
+        self._score_range = getattr(judge.protocol, "score_range", lambda _: None)
         self._identity = digest(judge.model.identity(), judge.protocol.name)
         self._asked = Sampling()
         self._sampling = judge.model.sampling.without(judge.model.unsupported)
@@ -277,7 +279,7 @@ class JudgeRunner:
 
     @cached_property
     def one_by_one(self) -> JudgeRunner:
-        """The same judge asked about one criterion at a time; those rows have a file of their own, in ``criteria/``."""
+        """A runner that asks about one criterion at a time; those rows have a file of their own, in ``criteria/``."""
         log = self.log.beside("criteria")
         return JudgeRunner(self.judge, self.client, log, self._ask_again, stop_unparsed=self._stop_unparsed)
 
@@ -442,6 +444,8 @@ class JudgeRunner:
             fields |= {"scores": verdict.scores, "label": verdict.label, "criteria": verdict.criteria}
         elif verdict is not None:
             fields["error"] = verdict
+        if "scores" in fields and (ends := self._score_range(case.item)) is not None:
+            fields["score_range"] = ends
         return Judgment(
             key=key,
             item=case.item.id,

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: one live region on a terminal, plain lines elsewhere."""
+"""What a person sees while a run goes on: one live region on a terminal or in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING
 
 from evalkit.core.schema import Judgment, Response
@@ -15,6 +16,7 @@ from evalkit.engine.snapshots import Snapshots
 from evalkit.ratings.answer_checks import AnswerChecks
 
 if TYPE_CHECKING:
+    from IPython.display import DisplayHandle
     from rich.console import Console, RenderableType
     from rich.live import Live
     from rich.progress import TaskID
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 PLAIN_INTERVAL = 10.0
 """Seconds between two plain progress lines."""
+NOTEBOOK_INTERVAL = 0.5
+"""Seconds between two states of a notebook's live region."""
 
 
 @dataclass
@@ -152,11 +156,13 @@ class Watch:
 class PlainWatch(Watch):
     """A line now and then, for logs and pipes."""
 
+    interval = PLAIN_INTERVAL
+
     def __init__(self, console: Console, clients: Clients, answers: int, judgments: int) -> None:
         super().__init__(answers, judgments)
         self._console = console
         self._clients = clients
-        self._next = time.monotonic() + PLAIN_INTERVAL
+        self._next = time.monotonic() + self.interval
 
     def answered(self, response: Response) -> None:
         """Count, and print if a line is due."""
@@ -175,15 +181,51 @@ class PlainWatch(Watch):
 
     def _tick(self) -> None:
         if time.monotonic() >= self._next:
-            self._next = time.monotonic() + PLAIN_INTERVAL
+            self._next = time.monotonic() + self.interval
             self._print()
 
-    def _print(self) -> None:
+    def _line(self) -> str:
         parts = [self.answers.line(), self.judgments.line(), self.batches(), spent(self._clients), pace(self._clients)]
-        self._console.print("; ".join(part for part in parts if part), markup=False, soft_wrap=True)
+        return "; ".join(part for part in parts if part)
+
+    def _print(self) -> None:
+        self._console.print(self._line(), markup=False, soft_wrap=True)
 
     def __exit__(self, *_: object) -> None:
         _print_ends(self._console, self)
+
+
+class NotebookWatch(PlainWatch):
+    """One live region in a notebook's cell. Rich's own needs the package ipywidgets there."""
+
+    interval = NOTEBOOK_INTERVAL
+
+    def __enter__(self) -> NotebookWatch:
+        from IPython.display import display
+
+        self._shown: DisplayHandle | None = display(self._state(), raw=True, display_id=True)
+        return self
+
+    def _state(self) -> dict[str, str]:
+        """The state as text and as HTML with bars."""
+        stages = [stage for stage in (self.answers, self.judgments) if stage.total or stage.done]
+        bars = "".join(
+            f"<tr><td>{stage.name}</td><td><progress value='{stage.done}' max='{max(1, stage.total)}'></progress></td>"
+            f"<td>{stage.done}/{stage.total}</td><td>{escape(stage.summary())}</td></tr>"
+            for stage in stages
+        )
+        more = (self.batches(), spent(self._clients), pace(self._clients))
+        below = escape(", ".join(part for part in more if part))
+        return {"text/plain": self._line(), "text/html": f"<table>{bars}</table><small>{below}</small>"}
+
+    def _print(self) -> None:
+        if self._shown is not None:
+            self._shown.update(self._state(), raw=True)
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown is not None:
+            self._shown.update({"text/plain": "", "text/html": ""}, raw=True)
+        super().__exit__()
 
 
 class LiveWatch(Watch):
@@ -224,7 +266,7 @@ class LiveWatch(Watch):
 
 def watching(console: Console, clients: Clients, answers: int, judgments: int) -> Watch:
     """The watch that fits the console."""
-    kind = LiveWatch if console.is_terminal else PlainWatch
+    kind = LiveWatch if console.is_terminal else NotebookWatch if console.is_jupyter else PlainWatch
     return kind(console, clients, answers, judgments)
 
 

@@ -345,6 +345,8 @@ class StopSwitch:
         self._within = within
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self.dropped = False
+        """Whether what was under way was dropped."""
 
     def stop(self) -> None:
         """Ask nothing new; finish and store what is under way."""
@@ -373,6 +375,7 @@ class StopSwitch:
 
     def _drop(self) -> None:
         self.off()
+        self.dropped = True
         for task in asyncio.all_tasks():
             task.cancel()
         self._timer = self._loop.call_later(1.0, self._drop)  # a task may take one cancellation for something else
@@ -400,6 +403,10 @@ def stop_on_interrupt(clients: Clients, console: Console, within: float = STOP_W
         yield switch
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None  # dropped
+    except RuntimeError:  # a stream that another task, dropped as well, is still leaving cannot be closed
+        if not switch.dropped:
+            raise
+        raise KeyboardInterrupt from None
     finally:
         switch.off()
         for one in handlers:

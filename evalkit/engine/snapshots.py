@@ -51,7 +51,7 @@ class Snapshots:
 
     @classmethod
     def beside(cls, experiment: Experiment, store: Store, tell: Callable[[Change], object]) -> Snapshots:
-        """With what is stored of the same models and judges, in the same configuration."""
+        """Snapshots beside what is stored of the same models and judges, in the same configuration."""
         found = cls(tell)
         for candidate in experiment.candidates:
             found.know("model", candidate.ref.name, store.responses(candidate.ref.name).snapshots(candidate.ref))

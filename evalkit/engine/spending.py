@@ -50,6 +50,6 @@ def _replies(log: Log[Judgment], owned: Callable[[Judgment], bool]) -> Iterator[
 
 
 def _paid(usage: Usage, bound: Usage | None, cost: float | None, price: Price | None) -> Amount:
-    """At today's price where none is stored, and for what nobody counted, which no stored cost includes."""
+    """Cost at today's price where none is stored, and for what nobody counted, which no stored cost includes."""
     used, more = amount(usage, price), amount(bound or Usage(), price)
     return (used if cost is None else Amount(cost, used.tokens)) + more

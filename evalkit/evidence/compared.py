@@ -10,7 +10,7 @@ MODELS = "needs answers of different models"
 
 
 def made_of_scores(evidence: Evidence) -> str:
-    """To be added to a sentence about ``evidence.compared``; nothing where the judge saw pairs."""
+    """Words to add to a sentence about ``evidence.compared``; none where the judge saw pairs."""
     if evidence.scores is None:
         return ""
     used = len(evidence.compared)

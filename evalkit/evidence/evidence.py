@@ -264,6 +264,6 @@ def _no_interval(interval: Interval) -> str:
 
 
 def _figure(value: float, digits: int) -> str:
-    """With its sign, unless it rounds to nothing: ``0.00``, as -0.00 reads like a mistake."""
+    """A figure with its sign, unless it rounds to nothing: ``0.00``, as -0.00 reads like a mistake."""
     rounded = round(value, digits)
     return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"

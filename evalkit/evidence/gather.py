@@ -89,14 +89,13 @@ class EvidenceBuilder(BenchmarkRows):
     criteria: dict[Ref, dict[CriterionKey, tuple[float, str]]] = field(default_factory=dict)
     """Of gradings by rubrics, the first repeat: by judge or person, level and kind of each criterion with a verdict."""
 
-    def _remark(self, rows: Sequence[Judgment | Judged], buffer: RowBuffer) -> None:
-        super()._remark(rows, buffer)
-        for row in rows:
-            if row.criteria and row.repeat == 0:
-                said = self.criteria.setdefault(row.judge, {})
-                for one in row.criteria:
-                    if one.level is not None:
-                        said[row.item, row.turn, row.shown[0], one.id] = one.level, one.kind
+    def _remark(self, number: int, row: Judgment | Judged, buffer: RowBuffer) -> None:
+        super()._remark(number, row, buffer)
+        if row.criteria and row.repeat == 0:
+            said = self.criteria.setdefault(row.judge, {})
+            for one in row.criteria:
+                if one.level is not None:
+                    said[row.item, row.turn, row.shown[0], one.id] = one.level, one.kind
 
     def add_answer(self, answer: Response) -> None:
         """Keep the text of an answer that was judged, or count it as failed."""
@@ -308,7 +307,7 @@ def _evidence(
         compared, comparable = pairs, len(pairs)
     else:
         _check_scores(numbers[:, 0])
-        scores = _scores(rows, numbers)
+        scores = _scores(rows, numbers, buffer)
         pairs, keys = pairs_of_scores(scores, (main, gold), models)
         compared, comparable = pairs_by_question(scores)
     known = np.array([name in builder.texts for name in builder.responses] + [False], dtype=bool)
@@ -378,8 +377,8 @@ def _check_scores(scores: FloatArray) -> None:
         )
 
 
-def _scores(codes: IntArray, numbers: FloatArray) -> Scores:
-    """Single grading as it is: codes [N, 7] and numbers [N, 2]."""
+def _scores(codes: IntArray, numbers: FloatArray, buffer: RowBuffer) -> Scores:
+    """Single grading as it is: codes [N, 7] and numbers [N, 2] of rows of this buffer."""
     question, category, turn, repeat, model, _, response = codes.T
     return Scores(
         model=model,
@@ -390,6 +389,8 @@ def _scores(codes: IntArray, numbers: FloatArray) -> Scores:
         repeat=repeat,
         score=numbers[:, 0],
         length=numbers[:, 1],
+        score_range=buffer.score_range,
+        share=buffer.share,
     )
 
 
@@ -428,7 +429,7 @@ def _grades(builder: EvidenceBuilder) -> Grades | None:
 
 
 def _graded(grades: Grades, scores: Scores, responses: Sequence[str], texts: Mapping[str, tuple[str, ...]]) -> Grades:
-    """The same with the judge's scores: of the very answer, or of the model's where one side names no stored answer."""
+    """Grades with the judge's scores: of the very answer, or of the model's where a side names no stored answer."""
     import numpy as np
 
     order = np.argsort(-scores.repeat, kind="stable")  # the first repeat is written last

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
     from evalkit.stats.covariates import CovariateRatings
     from evalkit.stats.paired_ratings import PairedRatings
     from evalkit.stats.resample import Interval
+
+T = TypeVar("T")
 
 RIDGE = 0.5
 """Penalty on ratings where a model won or lost everything: about one tie against the average model."""
@@ -66,29 +69,23 @@ def fit(
     import numpy as np
 
     from evalkit.stats.arrays import renumbered
-    from evalkit.stats.battles import Disconnected
     from evalkit.stats.covariates import rate_with_covariates
-    from evalkit.stats.errors import NotMeasurable
 
     used, codes = renumbered(np.concatenate([a, b]))
     first, second = codes[: a.size], codes[a.size :]
     cluster = renumbered(question)[1]
-    for ridge in (0.0, RIDGE):
-        try:
-            ratings = rate_with_covariates(
-                first, second, outcome, covariates, models=used.size, clusters=cluster, ridge_ratings=ridge
-            )
-            return Fitted(ratings, used, ridge)
-        except Disconnected:
-            if ridge:
-                raise
-            if not penalise:
-                raise NotMeasurable(SEPARATED) from None
-    raise AssertionError  # pragma: no cover
+
+    def rated(ridge: float) -> Fitted:
+        ratings = rate_with_covariates(
+            first, second, outcome, covariates, models=used.size, clusters=cluster, ridge_ratings=ridge
+        )
+        return Fitted(ratings, used, ridge)
+
+    return _penalised_where_needed(rated, penalise=penalise)
 
 
 def fit_twice(judge: ComparedRows, people: ComparedRows, *, penalise: bool = True) -> FittedTwice:
-    """The same model of a judge's and of people's verdicts; ``penalise`` as in ``fit``.
+    """Fit one model to a judge's and to people's verdicts; ``penalise`` as in ``fit``.
 
     Raises:
         StatisticsError: the covariates are not identified, or there is no fit.
@@ -96,8 +93,6 @@ def fit_twice(judge: ComparedRows, people: ComparedRows, *, penalise: bool = Tru
     import numpy as np
 
     from evalkit.stats.arrays import renumbered
-    from evalkit.stats.battles import Disconnected
-    from evalkit.stats.errors import NotMeasurable
     from evalkit.stats.paired_ratings import Side, paired_ratings
 
     sides = (judge, people)
@@ -107,17 +102,25 @@ def fit_twice(judge: ComparedRows, people: ComparedRows, *, penalise: bool = Tru
     first, second = np.split(models[1][: n + m], [n]), np.split(models[1][n + m :], [n])
     clusters = np.split(questions, [n])
     ready = [Side(first[at], second[at], side.outcome, side.covariates, clusters[at]) for at, side in enumerate(sides)]
-    for ridge in (0.0, RIDGE):
-        try:
-            return FittedTwice(
-                paired_ratings(ready[0], ready[1], models=models[0].size, ridge_ratings=ridge), models[0], ridge
-            )
-        except Disconnected:
-            if ridge:
-                raise
-            if not penalise:
-                raise NotMeasurable(SEPARATED) from None
-    raise AssertionError  # pragma: no cover
+
+    def rated(ridge: float) -> FittedTwice:
+        both = paired_ratings(ready[0], ready[1], models=models[0].size, ridge_ratings=ridge)
+        return FittedTwice(both, models[0], ridge)
+
+    return _penalised_where_needed(rated, penalise=penalise)
+
+
+def _penalised_where_needed(rated: Callable[[float], T], *, penalise: bool) -> T:
+    """The fit without a penalty; with one, or not at all, where a model won or lost everything."""
+    from evalkit.stats.battles import Disconnected
+    from evalkit.stats.errors import NotMeasurable
+
+    try:
+        return rated(0.0)
+    except Disconnected:
+        if not penalise:
+            raise NotMeasurable(SEPARATED) from None
+    return rated(RIDGE)
 
 
 def ranked_alike(sharpness: Interval, models: str = "the models") -> Interval:

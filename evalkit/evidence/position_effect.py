@@ -108,7 +108,7 @@ def _with_floor(fitted: Fitted, shown: Showings) -> Interval:
 
 
 def within_pairs(pairs: Pairs) -> tuple[Interval, int, int]:
-    """The same with the quality of every pair held fixed, and how many went twice to the first, and to the second.
+    """Position effect at fixed quality of every pair, and how many went twice to the first, and to the second.
 
     Conditional logistic regression on pairs with a winner in each order (Andersen 1970, Journal of the Royal
     Statistical Society B 32:283): a pair that is for the same answer twice says nothing, and of the others half the

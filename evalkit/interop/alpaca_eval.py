@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from math import exp
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -223,19 +222,6 @@ def switched(instruction: str, seed: int = 0) -> bool:
     """Whether output_2 was shown first (alpaca_eval processors.py; ``random_seed_keys=["instruction"]``)."""
     draw = random.Random(f"is_switched_outputs{instruction}{seed}")
     return draw.choices([False, True], k=1)[0]
-
-
-def preference_of(logprobs: Mapping[str, float], *, switch: bool) -> float | None:
-    """The stored preference, from the log-probabilities of ``m`` (first shown) and ``M`` (second).
-
-    alpaca_eval completion_parsers.logprob_parser with the prompt ``alpaca_eval_clf``.
-    """
-    if "m" not in logprobs and "M" not in logprobs:
-        return None
-    first_wins = exp(logprobs["m"]) if "m" in logprobs else 0.0
-    second_wins = exp(logprobs["M"]) if "M" in logprobs else 0.0
-    preference = 2 - first_wins / (first_wins + second_wins)
-    return 3 - preference if switch else preference
 
 
 def verdict_logprobs(raw: object) -> dict[str, float]:

@@ -13,24 +13,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any, ClassVar, Final
 
-import msgspec
 from msgspec import Struct
 
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Failure
-from evalkit.datasets.data_files import Record, Where, files, records, stem
+from evalkit.datasets.data_files import Record, Where, files, parsed, records, stem
 from evalkit.interop.records import Imported, ImportFormat, ImportLedger, judge_ref
 from evalkit.interop.rows import SourceRows, number_of, text_of, texts_of
 
 GRADES: Final = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
+LETTERS: Final = (*ascii_uppercase, *map(str, range(1, 1000)))
+"""How Inspect names the choices of a question."""
 HEADERS: Final = ("header.json", "_journal/start.json")
 ZSTANDARD: Final = 93
 """How newer logs are compressed, in a way that Python's ``zipfile`` does not know before 3.14."""
 
 
-class _Score(Struct):
+class _ScoreValue(Struct):
     value: Any
     explanation: str | None = None
 
@@ -40,8 +42,9 @@ class _EvalSample(Struct):
     input: str | list[dict[str, Any]]
     epoch: int = 1
     target: str | list[str] = ""
+    choices: list[str] | None = None
     output: dict[str, Any] = {}
-    scores: dict[str, _Score] | None = None
+    scores: dict[str, _ScoreValue] | None = None
     error: dict[str, Any] | None = None
 
 
@@ -95,9 +98,10 @@ def _member(file: Path, archive: zipfile.ZipFile, name: str, number: int) -> dic
     info = archive.getinfo(name)
     try:
         content = _zstandard(file, info) if info.compress_type == ZSTANDARD else archive.read(info)
-        found = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, zipfile.BadZipFile, zlib.error, OSError) as error:
+        text = content.decode("utf-8")
+    except (UnicodeDecodeError, zipfile.BadZipFile, zlib.error, OSError) as error:
         raise Where(file, number).error(f"{name} is not JSON, or damaged: {error}") from error
+    found = parsed(Where(file, number), text)
     if not isinstance(found, dict):
         raise Where(file, number).error(f"{name} is {type(found).__name__}, where an object is expected")
     return found
@@ -132,7 +136,13 @@ def _sample(rows: SourceRows, model: str, source: Record) -> Iterator[Imported]:
         raise where.error("field `input` has no message of a user")
     targets = [row.target] if isinstance(row.target, str) else row.target
     reference = ("\n\nor:\n\n".join(filter(None, targets)),) if any(targets) and len(asked) == 1 else ()
-    about = yield from rows.item(where, asked, identity=str(row.id), reference=reference, turn=len(asked))
+    if row.choices:
+        options = [f"{letter}) {text}" for letter, text in zip(LETTERS, row.choices, strict=False)]
+        asked = (*asked[:-1], "\n".join([asked[-1], "", *options]))
+    system = None if isinstance(row.input, str) else _system(row.input)
+    about = yield from rows.item(
+        where, asked, identity=str(row.id), reference=reference, turn=len(asked), system=system
+    )
     earlier = tuple(text for role, text in said if role == "assistant")[: len(asked) - 1]
     answer = _completion(row.output)
     if row.error is not None or answer is None:
@@ -150,6 +160,12 @@ def _sample(rows: SourceRows, model: str, source: Record) -> Iterator[Imported]:
             judge = judge_ref(f"{name}/{part}" if part else name, "inspect")
             raw = score.explanation or ""
             yield rows.score(where, about, judge, "inspect", shown, verdict, label=str(value), raw=raw)
+
+
+def _system(messages: list[dict[str, Any]]) -> str | None:
+    """What comes before the conversation, where anything does."""
+    texts = [text_of(message.get("content")) for message in messages if message.get("role") == "system"]
+    return "\n\n".join(filter(None, texts)) or None
 
 
 def _completion(output: dict[str, Any]) -> str | None:

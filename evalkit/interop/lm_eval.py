@@ -27,7 +27,7 @@ FIXED: Final = frozenset(
 )
 
 
-class _Sample(Struct):
+class _SampleRow(Struct):
     doc_id: int | str
     arguments: dict[str, Any] | list[Any]
     resps: list[Any]
@@ -58,7 +58,7 @@ class LMEvalFormat(ImportFormat):
 
 def _sample(rows: SourceRows, model: str, source: Record) -> Iterator[Imported]:
     where, record = source
-    row = where.read(record, _Sample)
+    row = where.read(record, _SampleRow)
     prompt, answer = _first(row.arguments), _first(row.resps)
     reference = (str(row.target),) if isinstance(row.target, str | int | float) else ()
     turns = (prompt,) if prompt is not None else ()

@@ -135,7 +135,7 @@ def responses(rows: list[Imported]) -> list[Response]:
 
 
 def remembered(rows: Iterable[Imported], items: dict[tuple[str, str], Item]) -> Iterator[Imported]:
-    """The same rows, noting the items on the way."""
+    """Pass rows on, noting the items on the way."""
     for row in rows:
         if isinstance(row.record, Item):
             items[row.record.benchmark, row.record.id] = row.record

@@ -52,7 +52,7 @@ class _Prompt(Struct):
     raw: str
 
 
-class _Result(Struct):
+class _CaseResult(Struct):
     prompt: _Prompt
     provider: _Provider | str
     response: dict[str, Any] | None = None
@@ -96,7 +96,7 @@ def _results(file: Path) -> Iterator[Record]:
 
 def _result(rows: SourceRows, source: Record) -> Iterator[Imported]:
     where, record = source
-    row = where.read(record, _Result)
+    row = where.read(record, _CaseResult)
     provider = row.provider if isinstance(row.provider, str) else row.provider.label or row.provider.id
     model = usable_name(where, "provider", provider)
     about = yield from rows.item(where, (row.prompt.raw,))

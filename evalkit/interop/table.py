@@ -196,7 +196,7 @@ class TableFormat(ImportFormat):
 
 
 def _protocol(judge: Ref, otherwise: str) -> str:
-    """Under which name verdicts are kept: those of people apart."""
+    """Protocol under which verdicts are kept: those of people apart."""
     from evalkit.ratings.comparisons import HUMAN
 
     people = {"scores": "human_scores", "battles": "human_pair"}

@@ -42,7 +42,7 @@ _NAME: Final = re.compile(r"(?:xstest_v2_completions_)?(?P<model>.+?)(?:_gpteval
 """A file's name, as XSTest publishes it."""
 
 
-class _Completion(Struct):
+class _CompletionRow(Struct):
     id: str
     type: str
     prompt: str
@@ -67,7 +67,7 @@ class XSTestFormat(ImportFormat):
         said: dict[tuple[str, str], Path] = {}
         for file in files(path, *PATTERNS):
             there = columns(file)
-            if missing := [name for name in _Completion.__struct_fields__ if there and name not in there]:
+            if missing := [name for name in _CompletionRow.__struct_fields__ if there and name not in there]:
                 raise UsageError(
                     f"{str(file)!r} is no file of XSTest: no column {', '.join(f'`{name}`' for name in missing)}; it "
                     f"has: {', '.join(map(repr, there[:12]))}"
@@ -88,7 +88,7 @@ def _completion(
 ) -> Iterator[Imported]:
     """One completion and what is said of it, but for what another file said already."""
     where, record = source
-    row = where.read(record, _Completion)
+    row = where.read(record, _CompletionRow)
     about = yield from rows.item(where, (row.prompt,), identity=row.id, category=row.type, meta=meta_of(row.type))
     shown = yield from rows.answer(where, about, model, (row.completion,))
     if row.final_label not in LABELS:

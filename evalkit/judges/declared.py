@@ -21,7 +21,7 @@ from evalkit.core.protocols import (
     UsageError,
     Verdict,
 )
-from evalkit.core.schema import Criterion, Failure, digest
+from evalkit.core.schema import Criterion, Failure, Item, digest
 from evalkit.judges import json_replies, marking, replies
 from evalkit.judges.own import check_name
 from evalkit.judges.replies import Form
@@ -113,7 +113,7 @@ class Declared(JudgeProtocol):
         return f"declared-{self.reply}/{1 if self.reply == 'logprobs' else 2} {digest(self._scale)[:8]}{mass}"
 
     def for_models(self, models: int) -> Declared:
-        """The same for so many models, where it shows a list of answers.
+        """This protocol for so many models, where it shows a list of answers.
 
         Raises:
             UsageError: a list cannot hold them.
@@ -126,6 +126,16 @@ class Declared(JudgeProtocol):
                 f"{'is 1 model' if models == 1 else f'are {models}'}: choose others with model=NAME,NAME"
             )
         return dataclasses.replace(self, answers=models)
+
+    def score_range(self, item: Item) -> tuple[float, float] | None:
+        """Ends of the scale, or what the worst and the best name are worth."""
+        match self._scale:
+            case WholeNumbers():
+                return self._scale.lower, self._scale.upper
+            case Levels():
+                return min(self._scale.scores.values()), max(self._scale.scores.values())
+            case _:
+                return None
 
     def identity(self) -> Mapping[str, Any]:
         """What is put to the judge."""

@@ -63,6 +63,15 @@ class _FastChatProtocol(JudgeProtocol):
         """The prompts, which are what the verdict depends on."""
         return {"prompts": digest(self.prompts)}
 
+    def _filled(self, name: str, fields: Mapping[str, str]) -> Request:
+        """The prompt of this name with the fields in it."""
+        template = self._templates[name]
+        messages = (
+            Message("system", template.system_prompt),
+            Message("user", template.prompt_template.format(**fields)),
+        )
+        return Request(messages, Sampling(temperature=0.0, max_tokens=self.max_tokens))
+
 
 @dataclass(frozen=True, kw_only=True)
 class FastChatSingle(_FastChatProtocol):
@@ -86,12 +95,7 @@ class FastChatSingle(_FastChatProtocol):
             for turn, (question, answer) in enumerate(zip(case.item.turns, response.turns, strict=False), start=1):
                 fields |= {f"question_{turn}": question, f"answer_{turn}": answer}
         fields |= {f"ref_answer_{turn}": text for turn, text in enumerate(references, start=1)}
-        template = self._templates[name]
-        messages = (
-            Message("system", template.system_prompt),
-            Message("user", template.prompt_template.format(**fields)),
-        )
-        return Request(messages, Sampling(temperature=0.0, max_tokens=self.max_tokens))
+        return self._filled(name, fields)
 
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
         """Read a reply as FastChat does, whatever its finish reason."""
@@ -134,12 +138,7 @@ class FastChatPair(_FastChatProtocol):
                 fields[f"answer_b_{turn}"] = second.turns[turn - 1]
         references += [""] * (2 - len(references))
         fields |= {f"ref_answer_{turn}": text for turn, text in enumerate(references, start=1)}
-        template = self._templates[name]
-        messages = (
-            Message("system", template.system_prompt),
-            Message("user", template.prompt_template.format(**fields)),
-        )
-        return Request(messages, Sampling(temperature=0.0, max_tokens=self.max_tokens))
+        return self._filled(name, fields)
 
     def parse(self, completion: Completion, case: Case) -> Verdict | Failure:
         """Read a reply as FastChat does, whatever its finish reason."""

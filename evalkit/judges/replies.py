@@ -27,9 +27,10 @@ from evalkit.core.schema import Failure
 from evalkit.judges import announcements
 
 _END_OF_TURN = re.compile(
-    r"<\|(?:im_end|eot_id|endoftext|end_of_text|end|return|eom_id|end_of_turn)\|>(?=[ \t]*+(?:\n|<|\Z))"
-    r"|<end_of_turn>(?=[ \t]*+(?:\n|<|\Z))|</s>(?=[ \t]*+(?:\n[ \t]*+)?(?:<s>|\[INST\]|\Z))"
-    r"|<\|(?:im_start|start_header_id)\|>(?=[a-z])|<start_of_turn>(?=[a-z])"
+    r"(?:<\|(?:im_end|eot_id|eot|endoftext|end_of_text|end|return|eom_id|end_of_turn|assistant_end|END_OF_TURN_TOKEN|"
+    r"end▁of▁sentence)\|>|\[\|endofturn\|\]|<end_of_turn>|<turn\|>)(?=[ \t]*+(?:\n|<|\Z))"
+    r"|</s>(?=[ \t]*+(?:\n[ \t]*+)?(?:<s>|\[INST\]|\Z))"
+    r"|<\|(?:im_start|start_header_id)\|>(?=[a-z])|(?:<start_of_turn>|<\|turn>)(?=[a-z])|<\|(?:[Uu]ser|user_start)\|>"
 )
 """Where a chat format ends the judge's turn: what follows is a dialogue it makes up."""
 

@@ -22,7 +22,7 @@ from evalkit.core.protocols import (
     UsageError,
     Verdict,
 )
-from evalkit.core.rubric_score import REFUSED, Formula, rests_on, rubric_score
+from evalkit.core.rubric_score import REFUSED, Formula, rests_on, rubric_score, score_range
 from evalkit.core.schema import BOUNDS, Criterion, CriterionVerdict, Failure, Item, Judgment, digest
 from evalkit.judges import json_replies, marking, replies
 from evalkit.judges.own import ORDINAL, block, check_name
@@ -123,6 +123,10 @@ class Rubric(JudgeProtocol):
     def criteria(self, item: Item) -> tuple[Criterion, ...]:
         """What answers to an item are judged by."""
         return item.rubric or self.rubric
+
+    def score_range(self, item: Item) -> tuple[float, float] | None:
+        """What the formula makes of the best and of the worst verdicts."""
+        return score_range(self.criteria(item), self.formula)
 
     def check_items(self, items: Sequence[Item]) -> None:
         """Refuse items that nothing is there to judge by, before anything is asked.

@@ -124,6 +124,10 @@ class Client:
         self._no_system = False
         self._most_logprobs: int | None = None
         self._lost_in_a_row = 0
+        self._malformed: int | None = 0
+        """Malformed replies so far; None: it has answered."""
+        self._garbled = ""
+        """Why it is asked no more, where all it sends is malformed."""
         self._dead = False
         self._asking = 0
         self._heard_at = 0.0
@@ -172,7 +176,7 @@ class Client:
             self._asking += 1
             try:
                 completion = await self._adapted(request.encodable())
-            except Stopped:
+            except (Stopped, Unreachable):  # it was not sent
                 self.traffic.asked -= 1
                 raise
             except Transport as error:
@@ -181,12 +185,14 @@ class Client:
                     self._dead = True
                     raise Unreachable(self._unreachable_message(error)) from error
                 raise
-            except (Rejected, Malformed):
+            except (Rejected, Malformed) as error:
                 self._lost_in_a_row = 0
+                if isinstance(error, Malformed):
+                    self._count_malformed(error)
                 raise
             finally:
                 self._asking -= 1
-            self._lost_in_a_row = 0
+            self._lost_in_a_row, self._malformed = 0, None
             cost = self.price.of(completion.usage) if self.price else None
             self._count(completion.usage, cost)
             return Answer(completion, time.monotonic() - start, cost)
@@ -240,7 +246,7 @@ class Client:
         return completion
 
     async def _formed(self, request: Request) -> Completion:
-        """As asked for; in plain text where the server takes no schema. Its prompt asks for the same form in words."""
+        """Answer in the form asked for, or in plain text where the server takes no schema: the prompt says it too."""
         if not isinstance(request.reply, ReplySchema):
             return await self._answered(request)
         plain = msgspec.structs.replace(request, reply=UNSET)
@@ -307,6 +313,8 @@ class Client:
         await self.pace.enter()
         sent = time.monotonic()
         try:
+            if self._garbled:
+                raise Unreachable(self._garbled)
             async with asyncio.timeout(self.backend.timeout):
                 completion = await self.backend.complete(request)
         except TimeoutError as error:
@@ -359,6 +367,18 @@ class Client:
             self.traffic.unpriced += 1
         else:
             self.traffic.cost += cost
+
+    def _count_malformed(self, last: Malformed) -> None:
+        """Ask no more where the first replies are all malformed; the last of them is stored like the others."""
+        if self._malformed is None:
+            return
+        self._malformed += 1
+        if self._malformed >= self._retry.give_up_malformed:
+            self._garbled = (
+                f"{self.name!r} is asked no more: all of its first {self._malformed} replies are malformed. Last: "
+                f"{last}. Check base_url and the server; then ask_again=malformed asks anew for those too. "
+                "retry.give_up_malformed=N changes how many are waited for"
+            )
 
     def _unreachable_message(self, last: Transport) -> str:
         why = f"{self._lost_in_a_row} requests in a row failed on every attempt"
@@ -451,7 +471,7 @@ class Clients:
 
     @property
     def paces(self) -> list[Pace]:
-        """Of the accounts that limit what they are asked."""
+        """Paces of the accounts that limit what they are asked."""
         return list(self._paces.values())
 
     def price(self, model: Model) -> Price | None:

@@ -19,6 +19,8 @@ class RetryPolicy:
     longest_wait: float = 60.0
     give_up_after: int = 4
     """Requests in a row that failed on every attempt before the backend counts as dead."""
+    give_up_malformed: int = 20
+    """First replies that are all malformed, before anything is read, after which a model is asked no more."""
 
     def wait(self, state: RetryCallState) -> float:
         """Seconds before the next attempt: as long as the server asks; else exponential with full jitter."""

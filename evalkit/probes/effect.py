@@ -103,7 +103,7 @@ def fixed(leans: Iterable[float]) -> bool:
 
 
 def capital(text: str) -> str:
-    """As the beginning of a sentence."""
+    """The text with a capital, as a sentence begins."""
     return text[0].upper() + text[1:]
 
 

@@ -164,7 +164,7 @@ CONSTANT = (
 
 PADDING: Final = Probe(
     name="padding",
-    source="Zheng et al. 2023, arXiv:2306.05685, section 3.3 (verbosity)",
+    source="Zheng et al. 2023, arXiv:2306.05685 (verbosity)",
     action="stretching an answer with empty words",
     control="repeat",
     preserves="words",
@@ -182,17 +182,17 @@ PROBES: Final = (
         control="repeat",
     ),
     # The answer shown first is called B, the second A: does a lean go with the place, or with the name? The purpose of
-    # ``rename`` in MT-Bench's study of position bias (Zheng et al. 2023, table 2).
+    # ``rename`` in MT-Bench's study of position bias (Zheng et al. 2023).
     Probe(
         name="rename",
-        source="Zheng et al. 2023, arXiv:2306.05685, table 2 (rename)",
+        source="Zheng et al. 2023, arXiv:2306.05685 (rename)",
         action="swapping the labels of the two places",
         rewrites="labels",
         control="repeat",
     ),
     Probe(
         name="verbosity",
-        source="Zheng et al. 2023, arXiv:2306.05685, section 3.3 (repetitive list)",
+        source="Zheng et al. 2023, arXiv:2306.05685 (repetitive list)",
         action="padding an answer with a list that says nothing new",
         control="repeat",
         prepends=True,

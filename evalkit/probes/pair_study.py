@@ -16,7 +16,8 @@ from evalkit.probes.library import Probe, Rewrites
 from evalkit.probes.study import Study
 from evalkit.probes.table import Outcome
 from evalkit.probes.trials import Trial, calls, placebo, trials
-from evalkit.settings import config
+from evalkit.settings import targets
+from evalkit.settings.config import JudgeConfig
 
 SINGLE = "evalkit.judges.single.Single"
 """By which answers are scored alone."""
@@ -109,9 +110,9 @@ def _changed(protocol: Any, **fields: str) -> JudgeProtocol:
     return changed
 
 
-def single_of(judge: Judge, settings: config.JudgeConfig) -> JudgeProtocol:
+def single_of(judge: Judge, settings: JudgeConfig) -> JudgeProtocol:
     """How a judge scores one answer: as it does for ``protocol=single``, by odds if it compares by odds."""
     own = settings.protocols.get("single", {})
     scoring = {"scoring": "logprobs"} if getattr(judge.protocol, "scoring", None) == "logprobs" else {}
     where = f"judge.{judge.name}.protocols.single"
-    return config.build({"_target_": SINGLE, **scoring, **own}, where, JudgeProtocol)
+    return targets.build({"_target_": SINGLE, **scoring, **own}, where, JudgeProtocol)

@@ -20,7 +20,7 @@ from evalkit.core.schema import Judgment, Response
 from evalkit.core.streams import each, of
 from evalkit.datasets.benchmark import Benchmark
 from evalkit.engine.experiment import Experiment
-from evalkit.engine.forecast import Estimate, count_case, expected, habits_of, priced
+from evalkit.engine.forecast import Estimate, count_case, expected, mean_usage, priced
 from evalkit.engine.generate import answers
 from evalkit.engine.progress import Watch, downloads
 from evalkit.engine.session import SessionResult
@@ -35,7 +35,8 @@ from evalkit.probes.rubric_library import RUBRIC_NAMES, RUBRIC_PROBES
 from evalkit.probes.rubric_study import RubricStudy
 from evalkit.probes.study import Study
 from evalkit.probes.trials import Trial, Turns, chosen
-from evalkit.settings import config
+from evalkit.settings import assembly
+from evalkit.settings.config import Config
 from evalkit.storage.store import Store
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 
 async def run(
-    settings: config.Config, probes: Sequence[str], console: Console, *, turns: Turns = "first"
+    settings: Config, probes: Sequence[str], console: Console, *, turns: Turns = "first"
 ) -> SessionResult[Audit]:
     """Run the experiments and store what the judges say.
 
@@ -54,12 +55,12 @@ async def run(
         turns: whether second turns are judged too.
     """
     with downloads(console):
-        loaded = await config.load_benchmark(settings, limit=settings.limit)
-        study = study_of(await config.experiment(settings, _questions(loaded, turns)), probes, turns, settings)
+        loaded = await assembly.load_benchmark(settings, limit=settings.limit)
+        study = study_of(await assembly.experiment(settings, _questions(loaded, turns)), probes, turns, settings)
     experiment = study.experiment
     record = {"probes": list(study.names), "turns": turns}
     name = experiment.benchmark.spec.name
-    async with config.session(settings, console, Path(settings.results_dir), name, record) as session:
+    async with assembly.session(settings, console, Path(settings.results_dir), name, record) as session:
         clients, store = session.clients, session.store
 
         def used() -> Amount:
@@ -82,7 +83,7 @@ async def run(
         return session.result(audit)
 
 
-def study_of(experiment: Experiment, probes: Sequence[str], turns: Turns, settings: config.Config) -> Study:
+def study_of(experiment: Experiment, probes: Sequence[str], turns: Turns, settings: Config) -> Study:
     """The experiments for the judges' way to judge.
 
     Raises:
@@ -131,7 +132,7 @@ def _of_rubrics(experiment: Experiment, probes: Sequence[str], turns: Turns) -> 
 
 
 def _questions(loaded: Benchmark, turns: Turns) -> Benchmark:
-    """The same questions under a name of their own, without what comes after the first turn unless it is asked for."""
+    """A benchmark's questions under a name of their own, first turns only unless more are asked for."""
     spec = replace(loaded.spec, name=f"audit-{loaded.spec.name}" + ("-turns" if turns == "both" else ""), baseline=None)
     most = 1 if turns == "first" else None
     items = tuple(
@@ -244,7 +245,7 @@ def forecast(study: Study, clients: Clients, store: Store) -> list[Estimate]:
     answered: dict[str, list[Response]] = {}
     for candidate in experiment.candidates:
         log = store.responses(candidate.model.name)
-        estimate, habits = Estimate("model", candidate.model.name), habits_of((row.usage, row.latency) for row in log)
+        estimate, habits = Estimate("model", candidate.model.name), mean_usage((row.usage, row.latency) for row in log)
         for item in experiment.benchmark.items:
             row = expected(item, candidate, log, habits, experiment, estimate)
             if row.error is None:
@@ -254,7 +255,7 @@ def forecast(study: Study, clients: Clients, store: Store) -> list[Estimate]:
     for judge in experiment.judges:
         runners = study.runners(judge, clients, store)
         estimate = Estimate("judge", judge.name)
-        habits = habits_of(((row.usage,), row.latency) for row in runners[""].log)
+        habits = mean_usage(((row.usage,), row.latency) for row in runners[""].log)
         for trial in study.planned(judge, complete):
             if trial.variant in runners:
                 for runner, case in runners[trial.variant].calls(trial.case):

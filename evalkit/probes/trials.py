@@ -32,7 +32,7 @@ class Named(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name it is chosen by."""
 
 
 Known = TypeVar("Known", bound=Named)

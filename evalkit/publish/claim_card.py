@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 from collections.abc import Mapping, Sequence
+from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from evalkit.audit.analyse import audit
 from evalkit.core.files import replace_file
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Ref
+from evalkit.core.text import plain
 from evalkit.decisions.compare import Comparison, compare
 from evalkit.publish.facts import JudgingFacts, ResultPlaces, facts, places
 from evalkit.publish.selected_rows import SelectedRows, Selection, selected
@@ -26,6 +29,7 @@ from evalkit.ratings.standing import Standing, named
 from evalkit.reports.audit_verdict import verdict
 from evalkit.reports.leaderboard_grid import UNITS
 
+SCHEMA = "evalkit.claim/1"
 COMPUTED_WITH = ("numpy", "scipy")
 FORMS = (METHOD, *METHODS)
 
@@ -90,9 +94,7 @@ class ClaimAudit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """SHA-256 of the file of people's votes that the audit was given beside the results."""
 
 
-class ClaimCard(
-    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="schema", tag="evalkit.claim/1"
-):
+class ClaimCard(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="schema", tag=SCHEMA):
     """One number that others can check: `claim` makes it, `verify` recomputes it from the rows."""
 
     sentence: str
@@ -127,6 +129,11 @@ class ClaimCard(
         """The card as JSON, schema ``evalkit.claim/1``."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2).decode()
 
+    def _repr_html_(self) -> str:
+        """The sentence and the whole card as a notebook shows them."""
+        whole = f"<details><summary>card</summary><pre>{escape(self.to_json())}</pre></details>"
+        return f"<p>{escape(plain(self.sentence))}</p>{whole}"
+
     def save(self, path: str | Path) -> Path:
         """Write the card to a file.
 
@@ -146,14 +153,35 @@ def read_card(path: Path) -> ClaimCard:
     """Read a card from a file.
 
     Raises:
+        ChangedForm: it was a card once, and no longer has the form of one.
         UsageError: the file cannot be read, or is no card.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=ClaimCard)
+        content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {str(path)!r}: {error.strerror}") from error
+    fields = _lenient(content)
+    try:
+        if fields and "schema" not in fields:
+            raise ValueError("Object missing required field `schema`")
+        return msgspec.json.decode(content, type=ClaimCard)
     except (ValueError, RecursionError) as error:
+        if fields.get("schema", SCHEMA) == SCHEMA and {"seal", "claim", "number"} & fields.keys():
+            raise ChangedForm(str(error)) from error
         raise UsageError(f"{str(path)!r} is no claim card: {error}; `evalkit claim MODEL -o FILE` makes one") from error
+
+
+class ChangedForm(UsageError):
+    """A file that was a claim card once has lost or gained fields, or holds values that no card holds."""
+
+
+def _lenient(content: bytes) -> Mapping[str, Any]:
+    """What a file says, also where it is no JSON in the strict sense (NaN); empty where that is no object."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def claim(

@@ -20,7 +20,7 @@ REASONS = {"unparsed": "invalid_response_format", "refused": "refusal"}
 
 
 @dataclass
-class _Sample:
+class _JudgedAnswer:
     """One answer, and what judges gave it."""
 
     response: Response
@@ -32,12 +32,12 @@ class InspectLogs:
 
     def __init__(self, items: Iterable[Item]) -> None:
         self._items = {(item.benchmark, item.id): item for item in items}
-        self._samples: dict[str, _Sample] = {}
+        self._samples: dict[str, _JudgedAnswer] = {}
         self.counts: Counter[str] = Counter()
 
     def answer(self, row: Response) -> None:
         """Take in an answer."""
-        self._samples[row.id] = _Sample(row)
+        self._samples[row.id] = _JudgedAnswer(row)
         self.counts["answers"] += 1
 
     def judgment(self, row: Judgment) -> None:
@@ -53,16 +53,16 @@ class InspectLogs:
 
     def logs(self) -> dict[tuple[str, str], dict[str, Any]]:
         """The logs, by benchmark and model."""
-        groups: dict[tuple[str, str, str], list[_Sample]] = {}
+        groups: dict[tuple[str, str, str], list[_JudgedAnswer]] = {}
         for sample in self._samples.values():
             row = sample.response
             groups.setdefault((row.benchmark, row.model.name, row.model.fingerprint), []).append(sample)
-        newest: dict[tuple[str, str], list[_Sample]] = {}
+        newest: dict[tuple[str, str], list[_JudgedAnswer]] = {}
         for (benchmark, model, _), samples in groups.items():  # in the order stored: the last configuration counts
             newest[benchmark, model] = samples
         return {place: self._log(*place, samples) for place, samples in newest.items()}
 
-    def _log(self, benchmark: str, model: str, samples: Sequence[_Sample]) -> dict[str, Any]:
+    def _log(self, benchmark: str, model: str, samples: Sequence[_JudgedAnswer]) -> dict[str, Any]:
         created = min((one.response.created for one in samples), default=0.0)
         ids = [one.response.item for one in samples]
         identity = digest(benchmark, samples[0].response.model, ids)
@@ -94,7 +94,7 @@ class InspectLogs:
             "samples": written,
         }
 
-    def _sample(self, sample: _Sample) -> dict[str, Any]:
+    def _sample(self, sample: _JudgedAnswer) -> dict[str, Any]:
         row = sample.response
         item = self._items.get((row.benchmark, row.item))
         asked = item.turns if item is not None else ()
@@ -162,7 +162,7 @@ def _score(rows: Sequence[Judgment]) -> dict[str, Any]:
     return score
 
 
-def _results(samples: Sequence[_Sample]) -> list[Mapping[str, Any]]:
+def _results(samples: Sequence[_JudgedAnswer]) -> list[Mapping[str, Any]]:
     names = dict.fromkeys(name for sample in samples for name in sample.scores)
     result: list[Mapping[str, Any]] = []
     for name in names:

@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,10 @@ class Citation:
     def bibtex(self) -> str:
         """The bibliography."""
         return bibliography.bibtex(self.works)
+
+    def _repr_html_(self) -> str:
+        """The paragraph and the bibliography as a notebook shows them."""
+        return f"<p>{escape(self.paragraph)}</p><pre>{escape(self.bibtex)}</pre>"
 
 
 def _cited(text: str, keys: Sequence[str], between: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from evalkit.core.protocols import UsageError
 from evalkit.publish.facts import JudgingFacts, facts, places
 from evalkit.ratings.leaderboard import Choices, rate
-from evalkit.ratings.scores import METHOD, SCALES
+from evalkit.ratings.scores import METHOD
 from evalkit.ratings.standing import Standing
 
 
@@ -27,7 +27,7 @@ class RatedModel:
         """Ends of the scale of its estimate; None where they are not known, or there are none."""
         if self.standing.method in ("winrate", "lc"):
             return 0.0, 100.0
-        return SCALES.get(self.standing.protocol) if self.standing.method == METHOD else None
+        return self.standing.about.scale if self.standing.method == METHOD else None
 
     @property
     def summary(self) -> str:

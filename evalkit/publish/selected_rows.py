@@ -28,7 +28,7 @@ TOGETHER = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which rows: those of one judge in one configuration, about models in one configuration each."""
+    """Selected rows: those of one judge in one configuration, about models in one configuration each."""
 
     benchmark: str
     judge: Ref

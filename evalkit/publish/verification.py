@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from evalkit.core.protocols import UsageError
-from evalkit.publish.claim_card import ClaimCard, file_hash, read_card, recomputed, selection_of
+from evalkit.core.text import plain
+from evalkit.publish.claim_card import ChangedForm, ClaimCard, file_hash, read_card, recomputed, selection_of
 from evalkit.publish.facts import places
 
 CLOSE = 1e-9
 """Relative difference up to which two numbers are one: what is left is the rounding of another processor."""
 ABOUT_THE_TOOL = frozenset({"evalkit", "packages", "seal"})
 """Fields that may differ where others verify with another release; the seal guards them."""
+CHANGED = " (the card was changed after it was made)"
 TEXT = 160
 """Characters of a value that a message shows."""
 
@@ -29,9 +32,13 @@ class CardDifference:
     what: str
     card: Any
     rows: Any
+    why: str = ""
+    """What is wrong, where no row is needed to see it."""
 
     def sentence(self) -> str:
         """The difference in words."""
+        if self.why:
+            return f"{self.what}: {self.why}"
         return f"{self.what}: the card says {_shown(self.card)}, the rows give {_shown(self.rows)}"
 
 
@@ -44,9 +51,15 @@ def _shown(value: Any) -> str:
 class Verification:
     """What came of a check; `verify` makes it."""
 
-    card: ClaimCard
+    card: ClaimCard | None
+    """None where the file no longer has a card's form."""
     differences: tuple[CardDifference, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def claim(self) -> str:
+        """What the card says, in a sentence."""
+        return self.card.sentence if self.card is not None else "a card that can no longer be read as one"
 
     @property
     def holds(self) -> bool:
@@ -55,6 +68,12 @@ class Verification:
 
     def __bool__(self) -> bool:
         return self.holds
+
+    def _repr_html_(self) -> str:
+        """Whether it holds, and every difference, as a notebook shows them."""
+        said = f"{'verified' if self.holds else 'refused'}: {self.claim}"
+        listed = "".join(f"<li>{escape(plain(one.sentence()))}</li>" for one in self.differences)
+        return f"<p>{escape(plain(said))}</p>" + (f"<ul>{listed}</ul>" if listed else "")
 
 
 def verify(
@@ -70,10 +89,14 @@ def verify(
     Raises:
         UsageError: the card cannot be read, or there are no results at the paths.
     """
-    given = card if isinstance(card, ClaimCard) else read_card(Path(card))
+    try:
+        given = card if isinstance(card, ClaimCard) else read_card(Path(card))
+    except ChangedForm as error:
+        return Verification(None, (CardDifference(f"form{CHANGED}", None, None, why=str(error)),))
     differences = []
-    if given.contents_hash() != given.seal:
-        differences.append(CardDifference("seal (the card was changed after it was made)", given.seal, "another"))
+    if (contents := given.contents_hash()) != given.seal:
+        why = f"its seal is {given.seal[:16]!r}, its contents have {contents[:16]!r}"
+        differences.append(CardDifference(f"seal{CHANGED}", given.seal, contents, why=why))
     _check_votes(given, human)
     try:
         found = recomputed(given.claim, selection_of(given), places(paths), human)
@@ -109,7 +132,7 @@ def _differences(name: str, card: Any, rows: Any) -> Iterator[CardDifference]:
 
 def _same(one: Any, other: Any) -> bool:
     numbers = isinstance(one, int | float) and isinstance(other, int | float)
-    if numbers and not isinstance(one, bool) and not isinstance(other, bool):
+    if numbers and (isinstance(one, float) or isinstance(other, float)):
         return math.isclose(one, other, rel_tol=CLOSE, abs_tol=CLOSE)
     return bool(one == other)
 

@@ -23,6 +23,8 @@ FEWEST = 5
 """Questions a candidate must have answered."""
 LONG = 20
 """Characters: shorter answers (yes, B, 42) may well be equal."""
+NEARLY_ALL = 0.9
+"""Share of questions from which on a shorter answer of several words is suspicious, too: ``I am a model.``"""
 MARKER = re.compile(
     r"\[\[(?:[ABC](?:[<>=]+B)?|\d+(?:\.\d+)?|rating)\]\]"
     r"|<\|(?:im_start|im_end|eot_id|start_header_id|user prompt)\|>"
@@ -64,6 +66,8 @@ class _Counts:
     failed_thinking: int = 0
     limit: int | None = None
     """The limit that was sent with one that was cut."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Why answers ended, in the server's words, where it is not known what they mean."""
     searched: int = 0
     marked: int = 0
     dialogue: int = 0
@@ -74,27 +78,42 @@ class _Counts:
     """In which languages they are, where the benchmark asks for one."""
     refusals: set[int] = field(default_factory=set)
     """Those of the texts that read as refusals."""
+    short: set[int] = field(default_factory=set)
+    """Those of the texts that are."""
 
     def add(self, row: Response) -> None:
         """Count one more answer."""
         self.answers += 1
-        stopped = "length" in row.finish
+        stopped = "length" in row.finish and row.finish_reason is None
+        if row.finish_reason is not None:
+            self.reasons[row.finish_reason] += 1
         if row.error is None and stopped:
             self.cut += 1
             self.limit = row.sampling.get("max_tokens", self.limit)
         if row.error is not None and row.error.kind == "truncated":
             self.failed_thinking += 1
             self.limit = row.sampling.get("max_tokens", self.limit)
-        if not all(text.strip() for text in row.turns):
+        if row.error is None and not all(text.strip() for text in row.turns):
             self.empty += 1
             self.thought += stopped or any(row.thinking)
         if self.searched < LOOKED_AT and row.turns:
             self._search(row)
-        for text, turn in {hash(" ".join(turn.split())): turn for turn in row.turns if len(turn) >= LONG}.items():
+        several = [turn for turn in row.turns if len(turn) >= LONG or len(turn.split()) > 1]
+        for text, turn in {hash(" ".join(turn.split())): turn for turn in several}.items():
             if text in self.texts or len(self.texts) < KEPT:
                 self.texts[text] += 1
                 if self.texts[text] == 1 and declines(turn):
                     self.refusals.add(text)
+                if len(turn) < LONG:
+                    self.short.add(text)
+
+    def suspicious(self) -> tuple[int, int] | None:
+        """The text that is the answer to suspiciously many questions, and to how many."""
+        for text, same in self.texts.most_common(2):
+            least = NEARLY_ALL if text in self.short else SUSPICIOUS
+            if self.answers >= FEWEST and same > 1 and same >= least * self.answers:
+                return text, same
+        return None
 
     def _search(self, row: Response) -> None:
         self.searched += 1
@@ -159,11 +178,16 @@ def _notes(name: str, counts: _Counts) -> list[str]:
     if cut := counts.cut:
         end = "ends" if cut == 1 else "end"
         found.append(f"{name}: {cut} {of} {end} at the token limit and were judged as they are: raise {raise_it}")
-    text, same = counts.texts.most_common(1)[0] if counts.texts else (0, 0)
-    often = counts.answers >= FEWEST and same > 1 and same >= SUSPICIOUS * counts.answers
-    if often and text in counts.refusals:
+    for reason, ended in counts.reasons.most_common(3):
+        were, they = ("was", "it was") if ended == 1 else ("were", "they were")
+        found.append(
+            f"{name}: {ended} {of} {were} ended by the server for a reason that is not known here "
+            f"({plain(reason[:60])!r}): whether {they} complete is not known either"
+        )
+    text, same = counts.suspicious() or (0, 0)
+    if same and text in counts.refusals:
         found.append(f"{name}: one and the same refusal is the answer to {same} of {counts.answers} questions")
-    elif often:
+    elif same:
         found.append(
             f"{name}: one and the same text is the answer to {same} of {counts.answers} questions: a server that "
             "answers with a fixed or an error text, most likely, or a null model made to fool judges; its place "

@@ -112,6 +112,11 @@ def read(
     kept = _Columns()
     for path in listed:
         _read(kept, path, given, note)
+    if again := _again(kept):
+        rows = "1 row is" if again == 1 else f"{again:,} rows are"
+        note(
+            f"{rows} there again: same question, turn, models, winner and judge; each counts, none narrows an interval"
+        )
     benchmark = stem(listed[0]) if len(listed) == 1 else PROTOCOL
     return _by_judge(kept, benchmark, np.frombuffer(kept.judge, dtype=np.int32))
 
@@ -139,6 +144,27 @@ def _read(kept: _Columns, path: Path, given: Mapping[str, str] | None, note: Cal
     kept.people |= people
     for text in (*about.assumed, *meaning.assumed, *pooling(path, column, people)):
         note(text)
+
+
+def _again(kept: _Columns) -> int:
+    """Rows that are there already; of a file without questions, where votes may well be alike, none."""
+    import numpy as np
+    import pandas as pd
+
+    if kept.without_question:
+        return 0
+    code = np.frombuffer(kept.question, dtype=np.uint64).copy()
+    rest = (
+        np.frombuffer(kept.a, dtype=np.int32),
+        np.frombuffer(kept.b, dtype=np.int32),
+        np.frombuffer(kept.judge, dtype=np.int32),
+        np.frombuffer(kept.turn, dtype=np.int8),
+        np.frombuffer(kept.outcome, dtype=np.float64).view(np.int64),
+    )
+    for column in rest:  # one number a row, as a hash of all its columns
+        code = (code ^ column.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+        code ^= code >> np.uint64(29)
+    return int(pd.Series(code).duplicated().sum())
 
 
 def _distinct(column: Any) -> Iterable[str]:

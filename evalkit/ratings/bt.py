@@ -10,7 +10,7 @@ from evalkit.core.protocols import UsageError
 from evalkit.ratings.comparisons import Comparisons
 from evalkit.ratings.differences import ModelDifferences, of_pairs
 from evalkit.ratings.links import connected, linked, not_rated, rows_of
-from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, with_differences, with_info
+from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, how_drawn, with_differences, with_info
 
 if TYPE_CHECKING:
     from evalkit.ratings.links import LinkedComparisons
@@ -57,6 +57,7 @@ class BradleyTerryRatings:
             for standing in standings
         ]
         ranked = _ranked(with_info(rated, TableInfo()), main, notes)
+        notes += how_drawn(table)
         return [
             replace(
                 row,
@@ -145,10 +146,15 @@ class FittedRatings:
     def _contrast(self, weights: dict[str, float]) -> Interval:
         import numpy as np
 
+        from evalkit.stats.bounded import FEWEST
+
         contrast = np.zeros(len(self.models))
         for model, weight in weights.items():
             contrast[self.models.index(model)] = weight
         found: Interval = self.fit.contrast(contrast)
+        if found.limited and found.clusters < FEWEST:
+            reason = f"needs at least {FEWEST} questions"
+            return replace(found, lower=None, upper=None, standard_error=None, reason=reason)
         return found
 
 
@@ -210,7 +216,7 @@ def _require_verdicts(table: Comparisons, ties: str) -> None:
 
 
 def _ranked(standings: list[Standing], main: FittedRatings, notes: list[str]) -> list[Standing]:
-    """With ranks, the ranks that the data do not rule out, and the lead over the next model."""
+    """Add ranks, the ranks that the data do not rule out, and the lead over the next model."""
     result = []
     for place, standing in enumerate(standings):
         after = standings[place + 1] if place + 1 < len(standings) else None

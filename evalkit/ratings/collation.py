@@ -135,6 +135,10 @@ class Scores:
     score: FloatArray
     """NaN where it failed."""
     length: FloatArray
+    score_range: tuple[float, float] | None = None
+    """Lowest and highest possible score, where all rows say it."""
+    share: bool = False
+    """Whether scores are shares of points, whose mean is clipped to 0 and 1."""
 
 
 def mean_of_orders(plain: FloatArray, swapped: FloatArray) -> FloatArray:

@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from evalkit.core.rubric_score import Formula, rubric_score
-from evalkit.core.schema import CriterionVerdict, Judged
+from evalkit.core.rubric_score import Formula, rubric_score, score_range
+from evalkit.core.schema import BOUNDS, CriterionVerdict, Judged
 
 By = Literal["axis", "tag", "criterion"]
 FEWEST: Final = 10
@@ -45,9 +45,15 @@ def rows_by(rows: Iterable[Judged], by: By) -> Iterator[Judged]:
             score = judged[0].value if by == "criterion" else rubric_score(verdicts, formula)
             if score is not None:
                 share = judged[0].kind == "yes_no" if by == "criterion" else formula == "share"
-                label = f"share of {name}" if share else f"mean of {name}"
+                ends = BOUNDS[judged[0].kind] if by == "criterion" else score_range(verdicts, formula)
                 yield msgspec.structs.replace(
-                    row, category=name, scores=(score,), label=label, error=None, criteria=tuple(verdicts)
+                    row,
+                    category=name,
+                    scores=(score,),
+                    label=f"share of {name}" if share else f"mean of {name}",
+                    error=None,
+                    criteria=tuple(verdicts),
+                    score_range=ends or msgspec.UNSET,
                 )
 
 

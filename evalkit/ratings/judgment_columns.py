@@ -13,8 +13,9 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+from msgspec import UNSET, UnsetType
 
 from evalkit.core.preference_strength import strength_of
 from evalkit.core.schema import Judged, Judgment, Ref
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from evalkit.stats.arrays import BoolArray, IntArray
 
 Built = TypeVar("Built", bound="BenchmarkRows")
+Value = TypeVar("Value", int, float)
 
 HUMAN = "human"
 """Fingerprint of people, whose votes are pooled under this name unless they are asked for one by one."""
@@ -41,14 +43,11 @@ STRONG = frozenset({"A>>B", "B>>A", "A<<B", "B<<A"})
 
 EIGHT_STEPS: Final = "human_pair_8"
 """The protocol of people's votes from 1 (the first is much better) to 8 (the second is)."""
+
 PLAIN: Final = frozenset({(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)})
 """The usual scores, whose first is the outcome."""
-MOVED = 1 << 15
-"""Numbers moved to the arrays at once."""
 TOGETHER = 128
 """Rows entered at once: few enough that the processor still has them at hand."""
-ALIKE = attrgetter("benchmark", "judge.name", "judge.fingerprint", "protocol")
-"""What rows that are entered together have in common."""
 
 
 def rater_kind(judge: Ref) -> Literal["person", "gold", "judge"]:
@@ -116,43 +115,44 @@ class RowBuffer:
         """Verdicts on criteria, and typed failures of such, in rows with scores."""
         self.criteria_failed: Counter[str] = Counter()
         """The failures among them, by kind."""
+        self.score_ranges: set[tuple[float, float] | UnsetType] = set()
+        """Lowest and highest possible score, as the rows with scores say; UNSET of rows that do not say."""
         self.shares = self.grades = False
         """Whether there are scores that are shares of points, and other ones."""
         self.joint = protocol.endswith("_aggregated")
         self.rows = 0
         self.last_used = 0
         """Rank among the buffers of the benchmark by when the last row arrived."""
-        self._some_codes: list[int] = []
-        """The last rows, until they are moved to the arrays: lists grow faster, and take more room."""
-        self._some_numbers: list[float] = []
 
     @property
     def share(self) -> bool:
         """Whether all scores are shares of points, whose mean is clipped to 0 and 1."""
         return self.shares and not self.grades
 
+    @property
+    def score_range(self) -> tuple[float, float] | None:
+        """Lowest and highest score that any row could have; None where some row does not say."""
+        if UNSET in self.score_ranges or not self.score_ranges:
+            return None
+        ends = [ends for ends in self.score_ranges if not isinstance(ends, UnsetType)]
+        return min(low for low, _ in ends), max(high for _, high in ends)
+
     def append(self, codes: tuple[int, ...], numbers: tuple[float, ...]) -> None:
         """Add one judgment's values to the columns."""
-        self.extend(1, (codes,), (numbers,))
+        self.codes.extend(codes)
+        self.numbers.extend(numbers)
+        self.rows += 1
 
-    def extend(self, rows: int, codes: Iterable[tuple[int, ...]], numbers: Iterable[tuple[float, ...]]) -> None:
-        """Add some rows."""
-        self._some_codes.extend(itertools.chain.from_iterable(codes))
-        self._some_numbers.extend(itertools.chain.from_iterable(numbers))
-        self.rows += rows
-        if len(self._some_numbers) > MOVED:
-            self._move()
-
-    def _move(self) -> None:
-        self.codes.fromlist(self._some_codes)
-        self.numbers.fromlist(self._some_numbers)
-        self._some_codes, self._some_numbers = [], []
+    def extend(self, codes: Sequence[Sequence[int]], numbers: Sequence[Sequence[float]]) -> None:
+        """Add some rows, given column by column."""
+        self.codes.fromlist(_by_row(codes))
+        self.numbers.fromlist(_by_row(numbers))
+        self.rows += len(codes[0])
 
     def table(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
         """Codes [N, 4 + 3 shows] and numbers [N, 1 + shows]."""
         import numpy as np
 
-        self._move()
         codes = np.frombuffer(self.codes, dtype=np.int32) if self.codes else np.zeros(0, np.int32)
         numbers = np.frombuffer(self.numbers, dtype=np.float64) if self.numbers else np.zeros(0)
         return codes.reshape(-1, 4 + 3 * self.shows), numbers.reshape(-1, 1 + self.shows)
@@ -237,15 +237,16 @@ class BenchmarkRows:
             self._go_to(place, judge)
         buffer = self._buffer
         scores, lengths = [row.scores for row in rows], [row.lengths for row in rows]
-        shown = [row.shown for row in rows]
-        models = list(itertools.chain.from_iterable(row.models for row in rows))
-        names = map(self.models.__getitem__, [model.name for model in models])
-        versions = map(self.versions.__getitem__, [model.fingerprint for model in models])
-        responses = map(self.responses.__getitem__, itertools.chain.from_iterable(shown))
-        sides = [list(numbered) for numbered in (names, versions, responses)]
-        codes: list[Iterable[int]] = [
-            map(self.questions.__getitem__, [row.item for row in rows]),
-            map(self.categories.__getitem__, [row.category for row in rows]),
+        models = list(itertools.chain.from_iterable([row.models for row in rows]))
+        responses = itertools.chain.from_iterable([row.shown for row in rows])
+        sides = (
+            [self.models[model.name] for model in models],
+            [self.versions[model.fingerprint] for model in models],
+            [self.responses[response] for response in responses],
+        )
+        codes = [
+            [self.questions[row.item] for row in rows],
+            [self.categories[row.category] for row in rows],
             [row.turn for row in rows],
             [row.repeat for row in rows],
             *(column[side::shows] for side in range(shows) for column in sides),
@@ -254,34 +255,42 @@ class BenchmarkRows:
             math.nan if given is None else given[0] if shows == 1 or given in PLAIN else outcome_of(given)
             for given in scores
         ]
-        self._remark(rows, buffer)
+        by_people = self._labelled(buffer)
+        labels = {row.label for row in rows}
+        said = {label for label in labels if label and (_says_more(label) or (by_people and strength_of(label)))}
+        for number, row in enumerate(rows, buffer.rows):
+            if row.scores is None or row.criteria or row.label in said:
+                self._remark(number, row, buffer)
+        if shows == 1:
+            buffer.score_ranges.update([row.score_range for row in rows if row.scores is not None])
         if self._rater >= 0:
             buffer.raters.extend([self._rater] * len(rows))
         unknown = (math.nan,) * shows
         known = [given if len(given) == shows else unknown for given in lengths]
-        buffer.extend(len(rows), zip(*codes, strict=True), zip(outcomes, *zip(*known, strict=True), strict=True))
+        buffer.extend(codes, [outcomes, *zip(*known, strict=True)])
 
-    def _remark(self, rows: Sequence[Judgment | Judged], buffer: RowBuffer) -> None:
+    def _labelled(self, buffer: RowBuffer) -> bool:
+        """Whether the rows that are being entered are labels: people's votes, or known to be right."""
+        return self._rater >= 0 or buffer.judge.name == GOLD
+
+    def _remark(self, number: int, row: Judgment | Judged, buffer: RowBuffer) -> None:
         """Keep what few rows have: an error, a label that says more than the outcome, or criteria."""
-        for number, row in enumerate(rows, buffer.rows):
-            if row.scores is not None and row.label is None and not row.criteria:
-                continue
-            if row.scores is None:
-                buffer.failures.append(self.kinds[row.error.kind if row.error else "unparsed"])
-            elif label := row.label:
-                if label in STRONG:
-                    buffer.strong.append(number)
-                elif "inconsistent" in label:
-                    buffer.inconsistent.append(number)
-                    buffer.joint = True
-                if self._rater >= 0 or buffer.judge.name == GOLD:
-                    step = strength_of(label, eight=buffer.protocol == EIGHT_STEPS)
-                    buffer.strength.update({number: step} if step else {})
-            if row.scores is not None and row.criteria:
-                buffer.criteria += len(row.criteria)
-                buffer.criteria_failed.update(one.error.kind for one in row.criteria if one.error is not None)
-                share = (row.label or "").startswith("share")
-                buffer.shares, buffer.grades = buffer.shares or share, buffer.grades or not share
+        if row.scores is None:
+            buffer.failures.append(self.kinds[row.error.kind if row.error else "unparsed"])
+            return
+        if label := row.label:
+            if label in STRONG:
+                buffer.strong.append(number)
+            elif "inconsistent" in label:
+                buffer.inconsistent.append(number)
+                buffer.joint = True
+            if self._labelled(buffer) and (step := strength_of(label, eight=buffer.protocol == EIGHT_STEPS)):
+                buffer.strength[number] = step
+        if row.criteria:
+            buffer.criteria += len(row.criteria)
+            buffer.criteria_failed.update(one.error.kind for one in row.criteria if one.error is not None)
+            share = (row.label or "").startswith("share")
+            buffer.shares, buffer.grades = buffer.shares or share, buffer.grades or not share
 
     def _go_to(self, place: tuple[str, str, str, int], judge: Ref) -> None:
         """Find, or make, the buffer of this judge."""
@@ -310,9 +319,37 @@ class BenchmarkRows:
         return found
 
 
-def _runs(rows: Iterable[Judgment | Judged]) -> Iterator[tuple[Judgment | Judged, ...]]:
+def _by_row(columns: Sequence[Sequence[Value]]) -> list[Value]:
+    """The values of columns, row after row."""
+    width = len(columns)
+    values = list(columns[0]) * width
+    for place, column in enumerate(columns):
+        values[place::width] = column
+    return values
+
+
+def _says_more(label: str) -> bool:
+    """Whether a label says more than the outcome."""
+    return label in STRONG or "inconsistent" in label
+
+
+def _judged_by(row: Judgment | Judged) -> tuple[str, str, str, str]:
+    """What rows that are entered together have in common."""
+    return row.benchmark, row.judge.name, row.judge.fingerprint, row.protocol
+
+
+def _runs(rows: Sequence[Judgment | Judged]) -> Iterable[Sequence[Judgment | Judged]]:
     """Rows that follow each other and are alike, together."""
-    return (tuple(alike) for _, alike in itertools.groupby(rows, ALIKE))
+    judges = [row.judge for row in rows]
+    kinds = (
+        {row.benchmark for row in rows},
+        {judge.name for judge in judges},
+        {judge.fingerprint for judge in judges},
+        {row.protocol for row in rows},
+    )
+    if all(len(values) == 1 for values in kinds):  # nearly always, as a file holds one judge and protocol
+        return (rows,)
+    return (tuple(alike) for _, alike in itertools.groupby(rows, _judged_by))
 
 
 def read_rows(
@@ -331,7 +368,7 @@ def read_rows(
     gc.disable()  # no row refers to itself, and looking for cycles among millions takes a fifth of the time
     try:
         while rows := tuple(itertools.islice(left, TOGETHER)):
-            for alike in (rows,) if len(set(map(ALIKE, rows))) == 1 else _runs(rows):
+            for alike in _runs(rows):
                 benchmark = alike[0].benchmark
                 if benchmark not in found:
                     found[benchmark] = make(benchmark)

@@ -305,7 +305,7 @@ def _panels(tables: Sequence[Comparisons], tell: Callable[[str], object]) -> lis
 
 
 def _baseline(choices: Choices, table: Comparisons) -> Baseline:
-    """As chosen; otherwise as the data have it, and as the benchmark has it where they leave it open."""
+    """The baseline that was chosen; otherwise the data's, and the benchmark's where they leave it open."""
     if choices.baseline is not None or table.benchmark not in benchmark.names():
         return choices.baseline
     return by_the_data(table, benchmark.spec(table.benchmark).baseline)
@@ -361,7 +361,7 @@ def _about_data(table: Comparisons, choices: Choices) -> Iterator[str]:
 def _with_answers(
     tables: list[Comparisons], paths: Sequence[Path], choices: Choices, checks: AnswerChecks
 ) -> list[Comparisons]:
-    """With the answers that failed and so were never judged, and, for style control, the style of all answers."""
+    """Add the answers that failed and so were never judged, and, for style control, the style of all answers."""
     failed: dict[str, dict[str, list[Response]]] = {}
     latest: dict[tuple[str, str], Ref] = {}
     styles: dict[tuple[str, str, str, int], tuple[float, ...]] = {}

@@ -30,7 +30,7 @@ class LinkedComparisons:
     """Positions in the table; None: all of it."""
 
     def among(self, names: tuple[str, ...]) -> LinkedComparisons:
-        """Those in which both models are among the names."""
+        """Comparisons in which both models are among the names."""
         import numpy as np
 
         inside = np.array([name in names for name in self.models])

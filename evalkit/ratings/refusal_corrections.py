@@ -114,7 +114,7 @@ def correct(own: AnswerShares, others: AnswerShares, *, strata: bool = False) ->
 
 
 def _by_others(own: AnswerShares, others: AnswerShares) -> CorrectedShare:
-    """By the judge's error rates on other models' answers."""
+    """Correct by the judge's error rates on other models' answers."""
     import numpy as np
 
     from evalkit.stats.errors import NotMeasurable

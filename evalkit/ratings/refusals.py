@@ -386,7 +386,7 @@ def _failed(
 
 
 def _people_columns(mine: RefusalResults, who: JudgeName, model: str) -> dict[str, int]:
-    """Of people as a judge, how often two of them give the same label."""
+    """Columns of people as a judge: how often two of them give the same label."""
     if who.judge != HUMAN or model not in mine.agree:
         return {}
     same, of = mine.agree[model]

@@ -43,7 +43,7 @@ METHOD = "score"
 ROWS_POOLED = frozenset({"fastchat_single"})
 """Protocols whose published score averages rows, not questions (FastChat llm_judge/show_result.py)."""
 SCALES = {"single": (1.0, 10.0), "fastchat_single": (1.0, 10.0)}
-"""Ends of the scales of the protocols that grade single answers."""
+"""Ends of the scales of protocols whose rows do not say them."""
 MANY = 1000
 """Questions beyond which a mean is as good as normal, so that Student's limits need no resampling."""
 CELLS = 1 << 23
@@ -166,9 +166,15 @@ def _last_of_each_person(rows: BenchmarkRows, buffer: RowBuffer, rater: IntArray
     return result
 
 
-def scale_of(protocol: str, values: FloatArray) -> tuple[float, float] | None:
-    """Ends of the scale of a protocol, where these values lie within: imported rows may have a scale of their own."""
-    scale = SCALES.get(protocol)
+def scale_of(protocol: str, values: FloatArray, said: tuple[float, float] | None = None) -> tuple[float, float] | None:
+    """Ends of the scale of a protocol, where these values lie within: imported rows may have a scale of their own.
+
+    Args:
+        protocol: its name.
+        values: [N] scores.
+        said: what the rows say their ends are, if they do.
+    """
+    scale = said or SCALES.get(protocol)
     inside = scale is not None and ((values >= scale[0]) & (values <= scale[1])).all()
     return scale if inside else None
 
@@ -206,6 +212,7 @@ def mean_score(
         counts[:, None],
         pooled=protocol in ROWS_POOLED,
         limits=limits,
+        unseen=True,
         strata=None if strata is None else stratum_of(strata[first], asked),
         resamples=0 if asked.max() + 1 > MANY else 10_000,
     )[0]
@@ -255,7 +262,7 @@ class ScoreTable:
         self.model, self.category, self.question, self.turn = (
             np.unravel_index(key, sizes) if used.size else (np.zeros(0, np.int64),) * 4
         )
-        self.scale = scale_of(buffer.protocol, self.value)
+        self.scale = scale_of(buffer.protocol, self.value, buffer.score_range)
         self.declared = declared_categories(rows.benchmark)
 
     def _number_models(self, codes: IntArray, current: BoolArray, answers: _Answers, every: bool) -> None:
@@ -377,7 +384,7 @@ class ScoreTable:
         if uneven and not self.pooled:
             notes.append(UNEVEN)
         if self.buffer.share:
-            means = [clipped(mean) for mean in means]
+            means = [None if mean is None else clipped(mean) for mean in means]
         if self.buffer.criteria and category is None:
             notes.append(rests_on(self.buffer))
         standings = [
@@ -402,7 +409,9 @@ class ScoreTable:
             for place, name in enumerate(self.models)
             if category is None or n[place] or failed[place]
         ]
-        return with_info(standings, TableInfo(notes=tuple(notes)))
+        return with_info(
+            standings, TableInfo(notes=tuple(notes), scale=(0.0, 1.0) if self.buffer.share else self.scale)
+        )
 
     def _means(
         self, column: IntArray, question: IntArray, value: FloatArray, columns: int, strata: IntArray | None
@@ -431,18 +440,16 @@ class ScoreTable:
             for chosen, resamples in ((np.flatnonzero(~many), 10_000), (np.flatnonzero(many), 0)):
                 if chosen.size:
                     means = question_means(
-                        sums[:, chosen], counts[:, chosen], pooled=self.pooled, limits=self.scale, strata=stratum,
-                        resamples=resamples,
+                        sums[:, chosen], counts[:, chosen], pooled=self.pooled, limits=self.scale, unseen=True,
+                        strata=stratum, resamples=resamples,
                     )  # fmt: skip
                     for place, mean in zip((start + chosen).tolist(), means, strict=True):
                         result[place] = mean
         return result
 
 
-def clipped(mean: Interval | None) -> Interval | None:
+def clipped(mean: Interval) -> Interval:
     """A mean of shares of points within 0 and 1, as HealthBench reports it; without an interval that would vanish."""
-    if mean is None:
-        return None
     estimate = min(1.0, max(0.0, mean.estimate))
     if mean.lower is None or mean.upper is None:
         return replace(mean, estimate=estimate)

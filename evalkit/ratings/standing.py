@@ -26,6 +26,8 @@ class TableInfo:
 
     notes: tuple[str, ...] = ()
     """What a reader must know: what was not rated and why, what was left out."""
+    scale: tuple[float, float] | None = None
+    """Ends of the scale of scores, where they are known."""
     baseline: str | None = None
     """The model that all others were compared with."""
     separability: float | None = None
@@ -109,6 +111,21 @@ def strata_of(table: Comparisons, rows: IntArray) -> IntArray | None:
         return None
     chosen = table.category[rows].astype(np.int64)
     return chosen if np.unique(chosen).size > 1 else None
+
+
+def how_drawn(table: Comparisons, *, within: bool = False) -> tuple[str, ...]:
+    """Which questions the intervals are over, as a caption; nothing where there is one category.
+
+    Args:
+        table: the comparisons.
+        within: whether the method draws questions within declared categories where there are such (`strata_of`).
+    """
+    import numpy as np
+
+    if not table.questions or np.unique(table.category).size < 2:
+        return ()
+    fixed = within and strata_of(table, np.arange(len(table))) is not None
+    return (f"intervals: {WITHIN if fixed else AS_A_WHOLE}",)
 
 
 def count_outcomes(table: Comparisons, method: str) -> list[Standing]:

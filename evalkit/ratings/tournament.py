@@ -151,7 +151,7 @@ class TournamentOutcome:
         return self.max_judgments is not None and self.judgments + self.of_a_unit > self.max_judgments
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON, without the rule's guarantee."""
+        """The tournament as JSON, without the rule's guarantee."""
         return {
             "schema": TOURNAMENT_SCHEMA,
             "until": self.until,

@@ -11,12 +11,12 @@ from evalkit.ratings.comparisons import Comparisons
 from evalkit.ratings.differences import VerdictCells, of_pairs
 from evalkit.ratings.links import apart
 from evalkit.ratings.standing import (
-    WITHIN,
     Standing,
     TableInfo,
     best_first,
     compared,
     count_outcomes,
+    how_drawn,
     mean_lengths,
     strata_of,
     with_differences,
@@ -46,13 +46,12 @@ class WinRates:
         lengths = mean_lengths(table)
         if met is None:
             means = "win rates are means over opponents, each of which counts alike"
-            about = TableInfo(notes=(means, *apart(table.models, table.a, table.b)))
+            about = TableInfo(notes=(means, *how_drawn(table), *apart(table.models, table.a, table.b)))
             return _compared_over_opponents(table, with_info(_over_opponents(table, standings, lengths), about))
         notes: tuple[str, ...] = ()
         if met.left_out:
             notes = (f"{met.left_out} comparisons between other models than the baseline do not count here",)
-        if strata_of(table, met.rows) is not None:
-            notes += (f"intervals: {WITHIN}",)
+        notes += how_drawn(table, within=True)
         rated = [against(table, met, standing, lengths) for standing in standings if _competes(table, met, standing)]
         rated = with_info(rated, TableInfo(notes=notes, baseline=met.baseline))
         cells = preference_cells(table, met)
@@ -215,7 +214,7 @@ def _average(table: Comparisons) -> dict[int, Interval]:
 
 
 def _compared_over_opponents(table: Comparisons, standings: list[Standing]) -> list[Standing]:
-    """With differences of mean win rates, of models on the questions that each was compared on."""
+    """Add differences of mean win rates, of models on the questions that each was compared on."""
     import numpy as np
 
     from evalkit.stats.paired_differences import differences_of_estimates
@@ -311,12 +310,12 @@ def _leverage(
     influence = np.bincount(number, surprise, units).astype(np.float64)
     influence -= counts * influence.sum()
     leverage = counts**2 / np.maximum(1 - counts, 1e-12)
-    degrees = 1 / float(counts @ counts + leverage.sum() ** 2 - leverage @ leverage)
+    degrees = 1 / float(counts @ counts + leverage @ (leverage.sum() - leverage))  # so that of one question it is 1
     return counts, influence, degrees
 
 
 def _numbered(question: IntArray) -> IntArray:
-    """The same questions, numbered from 0 without gaps."""
+    """Questions numbered from 0 without gaps."""
     import numpy as np
 
     return np.unique(question, return_inverse=True)[1].astype(np.int64)

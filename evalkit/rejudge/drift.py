@@ -59,7 +59,7 @@ class CompactJudgment(NamedTuple):
 
 
 class VerdictPair(NamedTuple):
-    """The same case before both judges."""
+    """Verdicts of both judges on the same case."""
 
     old: CompactJudgment
     new: CompactJudgment

@@ -23,7 +23,7 @@ from evalkit.datasets.benchmark import Benchmark
 from evalkit.engine.batches.ledger import Ledger, open_batch_conflict
 from evalkit.engine.batches.scheduler import batched
 from evalkit.engine.experiment import Experiment
-from evalkit.engine.forecast import Estimate, count_case, earlier, habits_of, priced, sent
+from evalkit.engine.forecast import Estimate, count_case, earlier, mean_usage, priced, sent
 from evalkit.engine.judge import JudgeRunner
 from evalkit.engine.progress import Watch, downloads
 from evalkit.engine.session import SessionResult
@@ -32,7 +32,8 @@ from evalkit.models.budget import Amount
 from evalkit.models.client import Clients
 from evalkit.rejudge.drift import CompactJudgment, Coverage, Drift, VerdictPair, measure
 from evalkit.rejudge.source import Answers, SourceJudgments, questions_in
-from evalkit.settings import config
+from evalkit.settings import assembly
+from evalkit.settings.config import Config
 from evalkit.storage.store import Store
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Plan:
 
 
 async def rejudge(
-    settings: config.Config, old: SourceJudgments, console: Console, *, name: str | None = None
+    settings: Config, old: SourceJudgments, console: Console, *, name: str | None = None
 ) -> SessionResult[Drift]:
     """Put the old judge's cases to the new one, and compare.
 
@@ -75,11 +76,11 @@ async def rejudge(
     """
     with downloads(console):
         loaded = await _questions(settings, old)
-        experiment = await config.experiment(settings, loaded)
+        experiment = await assembly.experiment(settings, loaded)
     judge = _named(experiment.judges, name, old)
     experiment = dataclasses.replace(experiment, models=(), judges=(judge,))
     plan = _plan(old, {item.id: item for item in loaded.items}, settings.limit)
-    async with config.session(settings, console, old.root.parent, old.root.name) as session:
+    async with assembly.session(settings, console, old.root.parent, old.root.name) as session:
         clients, store = session.clients, session.store
         log = store.judgments(judge.name, judge.protocol.name)
         batches = store.batches(judge.name, judge.protocol.name)
@@ -108,7 +109,7 @@ async def rejudge(
         return session.result(drift)
 
 
-async def _questions(settings: config.Config, old: SourceJudgments) -> Benchmark:
+async def _questions(settings: Config, old: SourceJudgments) -> Benchmark:
     """The items that the old judgments are about: of the benchmark, and those stored beside them.
 
     Raises:
@@ -116,7 +117,7 @@ async def _questions(settings: config.Config, old: SourceJudgments) -> Benchmark
     """
     stored = questions_in(old.root)
     if settings.benchmark != old.benchmark or old.benchmark in benchmark.names():
-        loaded = await config.load_benchmark(settings)
+        loaded = await assembly.load_benchmark(settings)
         known = {item.id: item for item in loaded.items}
         items = stored | known
     else:
@@ -193,7 +194,7 @@ def _first(rows: Sequence[CompactJudgment], limit: int | None) -> set[str]:
 
 def _forecast(plan: Plan, runner: JudgeRunner, clients: Clients, store: Store) -> Estimate:
     estimate = Estimate("judge", runner.judge.name, sent=sent(runner.judge, store))
-    habits = habits_of(((row.usage,), row.latency) for row in earlier(runner.log, Judgment))
+    habits = mean_usage(((row.usage,), row.latency) for row in earlier(runner.log, Judgment))
     for case in plan.cases():
         count_case(case, runner, habits, estimate)
     return priced(estimate, runner.judge.model, clients, habits, batch=runner.judge.batch)

@@ -1,4 +1,4 @@
-"""Drift -> what a person or a program reads: a summary on the terminal, JSON."""
+"""Drift -> what a person or a program reads: a summary on the terminal, Markdown, LaTeX, JSON."""
 
 from __future__ import annotations
 
@@ -14,43 +14,54 @@ import msgspec
 from evalkit.core.text import plain
 from evalkit.datasets.benchmark import in_order
 from evalkit.rejudge.drift import FIRST, SECOND, TIE, Drift, JudgeSummary, Part
+from evalkit.reports import leaderboard_tables
+from evalkit.reports.grid import NONE, Grid, GridCell, number
 from evalkit.reports.output import write
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from evalkit.stats.resample import Interval
 
 SCHEMA = "evalkit.rejudge/1"
 
-FORMATS = {".txt": "table", ".json": "json"}
+FORMATS = {".txt": "table", ".json": "json", ".md": "md", ".tex": "latex"}
 """What a file's name says of its format."""
 
 
 def present(drift: Drift, form: str, output: Path | None, note: Callable[[str], None]) -> None:
-    """Print a drift report or write it, in this form: table or json.
+    """Print a drift report or write it, in this form: table, md, latex or json.
 
     Raises:
         UsageError: the file cannot be written.
     """
-    from rich.console import Console
-
-    from evalkit.core.console import Output
+    from evalkit.core.console import Output, on_paper
 
     if form == "table" and output is None:
         show(Output(highlight=False), drift)
         return
-    text = to_json(drift)
     if form == "table":
         buffer = io.StringIO()
-        show(Console(file=buffer, width=140, highlight=False), drift)
+        show(on_paper(buffer, 140), drift)
         text = buffer.getvalue().rstrip("\n")
+    else:
+        forms = {"json": to_json, "md": to_markdown, "latex": to_latex}
+        text = forms[form](drift)
     write(text, output, note)
 
 
+def to_markdown(drift: Drift) -> str:
+    """The verdict and the tables as Markdown."""
+    return f"{leaderboard_tables.markdown_text(drift.verdict)}\n\n{leaderboard_tables.to_markdown(grids(drift))}"
+
+
+def to_latex(drift: Drift) -> str:
+    """The tables in the style of the booktabs package."""
+    return leaderboard_tables.to_latex(grids(drift))
+
+
 def to_json(drift: Drift) -> str:
-    """As data, schema ``evalkit.rejudge/1``; estimates with ``lower`` and ``upper``, null where there is no number."""
+    """The comparison as data, schema ``evalkit.rejudge/1``; ``lower`` and ``upper`` are null without a number."""
     parts = [drift.overall, *drift.categories] if drift.overall else []
     data = {
         "schema": SCHEMA,
@@ -107,16 +118,17 @@ def show(console: Console, drift: Drift) -> None:
 
     title = Text(plain(f"{drift.benchmark}, {drift.protocol}: {drift.new.judge.name} re-judges {drift.old.judge.name}"))
     console.print(Panel(Text(plain(drift.verdict)), title=title, title_align="left", padding=(0, 1)))
-    console.print(_sides(drift))
-    for sentence in _lacking(drift):
-        console.print(plain(sentence), style="yellow", markup=False, highlight=False)
-    if drift.overall is None:
-        return
-    console.print(_parts(drift, [drift.overall, *_ordered(drift)]))
-    if drift.shows == 2:
-        console.print(_changes(drift))
-    if drift.models:
-        console.print(_models(drift))
+    leaderboard_tables.show(console, grids(drift))
+
+
+def grids(drift: Drift) -> list[Grid]:
+    """The tables of the report: judges, drift, changed verdicts, models."""
+    found = [_sides(drift)]
+    if drift.overall is not None:
+        found.append(_parts(drift, [drift.overall, *_ordered(drift)]))
+        found += [_changes(drift)] if drift.shows == 2 else []
+        found += [_models(drift)] if drift.models else []
+    return found
 
 
 def _ordered(drift: Drift) -> list[Part]:
@@ -125,28 +137,15 @@ def _ordered(drift: Drift) -> list[Part]:
     return [parts[name] for name in in_order(drift.benchmark, parts)] if len(parts) > 1 else []
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
-    """A table whose first column holds names, and the others numbers."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left", title_style="bold")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left", overflow="fold")
-    return table
-
-
-def _sides(drift: Drift) -> Table:
-    from rich.text import Text
-
-    table = _table("The judges", ("", "judge", "verdicts", "failed", "answered as", "from", "to"))
+def _sides(drift: Drift) -> Grid:
+    lines = []
     for name, side in (("old", drift.old), ("new", drift.new)):
         failed = ", ".join(f"{count} {kind}" for kind, count in side.failed.items()) or "0"
         ids = ", ".join(f"{one} ({count:,})" for one, count in side.snapshots.items()) or "not known"
-        cells = (side.judge.name, f"{side.verdicts:,}", failed, ids, _day(side.first), _day(side.last))
-        table.add_row(name, *(Text(plain(cell)) for cell in cells))
-    return table
+        cells = (name, side.judge.name, ids, _day(side.first), _day(side.last), f"{side.verdicts:,}", failed)
+        lines.append(tuple(map(GridCell, cells)))
+    headers = ("", "judge", "answered as", "from", "to", "verdicts", "failed")
+    return Grid("The judges", headers, tuple(lines), left=5, notes=tuple(_lacking(drift)))
 
 
 def _day(time: float | None) -> str:
@@ -175,54 +174,45 @@ def _lacking(drift: Drift) -> list[str]:
     return said
 
 
-def _parts(drift: Drift, parts: Sequence[Part]) -> Table:
-    from rich.text import Text
-
+def _parts(drift: Drift, parts: Sequence[Part]) -> Grid:
     single = drift.shows == 1
     columns = ("shift", "same score", "correlation") if single else ("agreement", "kappa", "first wins: shift")
-    title = f"New against old, on {parts[0].questions:,} questions, with 95% intervals"
-    table = _table(title, ("category", "n", *columns))
+    lines = []
     for part in parts:
         shift, same = _shown(part.shift, "{:+z.2f}"), _shown(part.agreement, "{:.0%}")
-        correlation = "-" if part.correlation is None else f"{part.correlation:z.2f}"
-        kappa = "-" if part.kappa is None else f"{part.kappa.estimate:z.2f}"
+        correlation = number(part.correlation, 2)
+        kappa = NONE if part.kappa is None else number(part.kappa.estimate, 2)
         cells = (shift, same, correlation) if single else (same, kappa, shift)
-        name = Text("all", style="bold") if part.category is None else Text(plain(part.category))
-        table.add_row(name, f"{part.n:,}", *cells)
-    return table
+        lines.append((GridCell(part.category or "all"), GridCell(f"{part.n:,}"), *cells))
+    title = f"New against old, on {parts[0].questions:,} questions, with 95% intervals"
+    return Grid(title, ("category", "n", *columns), tuple(lines), breaks=frozenset({1} if len(lines) > 1 else ()))
 
 
-def _changes(drift: Drift) -> Table:
-    table = _table(
-        "Showings by verdict: the better one is", ("old", *(f"now {label}" for label in (FIRST, SECOND, TIE)))
+def _changes(drift: Drift) -> Grid:
+    labels = (FIRST, SECOND, TIE)
+    lines = tuple(
+        (GridCell(old), *(GridCell(f"{drift.changes.get(old, {}).get(new, 0):,}") for new in labels)) for old in labels
     )
-    for old in (FIRST, SECOND, TIE):
-        row = drift.changes.get(old, {})
-        table.add_row(old, *(f"{row.get(new, 0):,}" for new in (FIRST, SECOND, TIE)))
-    return table
+    return Grid("Showings by verdict: the better one is", ("old", *(f"now {label}" for label in labels)), lines)
 
 
-def _models(drift: Drift) -> Table:
-    from rich.text import Text
-
+def _models(drift: Drift) -> Grid:
     single = drift.shows == 1
-    number, change = ("{:z.2f}", "{:+z.2f}") if single else ("{:.1%}", "{:+z.1%}")
-    table = _table(
-        "Models" + (", mean score" if single else ", share of wins"), ("model", "n", "old", "new", "difference", "rank")
-    )
+    form, change = ("{:z.2f}", "{:+z.2f}") if single else ("{:.1%}", "{:+z.1%}")
+    lines = []
     for row in drift.models:
-        moved = row.old_rank != row.new_rank
-        rank = Text(f"{row.old_rank} → {row.new_rank}" if moved else str(row.old_rank), style="bold" if moved else "")
-        old, new = number.format(row.old), number.format(row.new)
-        table.add_row(Text(plain(row.model)), f"{row.n:,}", old, new, _shown(row.difference, change), rank)
-    return table
+        rank = f"{row.old_rank} → {row.new_rank}" if row.old_rank != row.new_rank else str(row.old_rank)
+        texts = (row.model, f"{row.n:,}", form.format(row.old), form.format(row.new))
+        lines.append((*map(GridCell, texts), _shown(row.difference, change), GridCell(rank)))
+    title = "Models, mean score" if single else "Models, share of wins"
+    return Grid(title, ("model", "n", "old", "new", "difference", "rank"), tuple(lines))
 
 
-def _shown(interval: Interval | None, number: str) -> str:
+def _shown(interval: Interval | None, form: str) -> GridCell:
     if interval is None:
-        return "-"
-    text = number.format(interval.estimate)
+        return NONE
+    text = form.format(interval.estimate)
     if interval.lower is None or interval.upper is None:
-        return text
-    lower, upper = (number.format(limit).rstrip("%") for limit in (interval.lower, interval.upper))
-    return f"{text} [{lower}, {upper}]"
+        return GridCell(text)
+    lower, upper = (form.format(limit).rstrip("%") for limit in (interval.lower, interval.upper))
+    return GridCell(text, f"{lower} to {upper}")

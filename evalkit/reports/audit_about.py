@@ -21,7 +21,7 @@ MANY = 20
 
 
 def about(paths: Sequence[Path], human: Path | None, found: Audit) -> About:
-    """Of an audit of results: the paths as given, how much there is, when it was judged, and the newest run."""
+    """What an audit is of: the paths as given, how much there is, when it was judged, and the newest run."""
     rows = [("audited", ", ".join(str(path) for path in paths))]
     if human is not None:
         rows.append(("votes of people", str(human)))

@@ -42,7 +42,7 @@ def figures(kind: str | None, audit: Audit) -> list[Figure]:
 
 
 def _drawn(audit: Audit) -> dict[str, list[Figure]]:
-    """By kind, every figure of the page, and agreement over all categories."""
+    """Every figure of the page by kind, and agreement over all categories."""
     labels = judge_labels(audit)
     overall = overall_figure(audit.agreement)
     found: dict[str, list[Figure]] = {"agreement": [] if overall is None else [overall]}

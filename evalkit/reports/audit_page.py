@@ -209,7 +209,7 @@ FIRST = 500
 
 
 def excerpt(text: str | None, most: int) -> dict[str, Any]:
-    """Its beginning, what follows on demand, and how much is not on the page at all."""
+    """Beginning of a text, what follows on demand, and how much is not on the page at all."""
     if text is None:
         return {"known": False, "begin": "", "rest": "", "cut": 0}
     lines = re.split(r"\r\n|\r|\n", text[:most])

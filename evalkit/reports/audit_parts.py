@@ -61,7 +61,7 @@ class Section:
 
 
 def shade(value: float, chance: float = 0.0) -> int:
-    """From 0 (chance or worse) to 9 (always)."""
+    """Shade of an agreement, from 0 (chance or worse) to 9 (always)."""
     return max(0, min(9, int(10 * (value - chance) / (1 - chance))))
 
 
@@ -76,7 +76,7 @@ def who(name: str) -> str:
 
 
 def finite(audit: Audit) -> Audit:
-    """The same without a number that is not one: an estimate becomes not measurable, a limit is left out."""
+    """An audit without NaN or infinity: such an estimate becomes not measurable, such a limit is left out."""
     return replace(
         audit,
         findings=tuple(_finding(row) for row in audit.findings),

@@ -244,7 +244,7 @@ def _rated(
     some: Sequence[tuple[str, str]],
     about: Sequence[str],
 ) -> Table:
-    """As many raters as fit beside each other; none is left out."""
+    """Table of some of the raters, as many as fit beside each other."""
     cells = {(row.rater, row.protocol, row.model): row for row in rows}
     table = _table(title)
     table.add_column("", overflow="fold", min_width=12)
@@ -309,7 +309,7 @@ def _table_of(console: Console, rows: Sequence[AgreementRow], title: str) -> Non
 
 
 def _known(rows: Sequence[AgreementRow]) -> str:
-    """On how many votes the rule that goes by length could be tried."""
+    """Says on how many votes the rule that goes by length could be tried."""
     whole = [row for row in rows if row.category is None and row.length_only is not None]
     first = {row.setup: row for row in reversed(whole)}  # all turns together, if there is such a row
     if all(row.length_only_total in (None, row.total) for row in first.values()):

@@ -29,7 +29,7 @@ class PossibleWarning(NamedTuple):
 
 
 class Warnings:
-    """Which of all possible warnings of a box hold, together.
+    """Warnings of a box that hold, together.
 
     Attributes:
         looked_at: Candidates.

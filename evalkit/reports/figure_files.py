@@ -59,7 +59,12 @@ def save_all(figures: Sequence[Figure], path: Path, note: Callable[[str], None])
     for number, figure in enumerate(figures, start=1):
         to = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
         save(figure, to)
-        note(f"in {to}: {plain(figure.alt).partition('; the table')[0]}")
+        note(f"in {to}: {shown_by(figure)}")
+
+
+def shown_by(figure: Figure) -> str:
+    """What a figure shows, where no table is below it."""
+    return plain(figure.alt).partition("; the table")[0]
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from evalkit.audit.judge_board import PEOPLE, BoardRow, BoardTable, JudgeBoard
 from evalkit.audit.judge_effects import FEWEST
 from evalkit.core.preference_strength import STEPS
+from evalkit.core.protocols import UsageError
 from evalkit.evidence.findings import counted
 from evalkit.ratings.differences import ModelDifferences, turned
 from evalkit.reports import differences_grid
@@ -239,6 +240,32 @@ def _in_points(found: ModelDifferences) -> ModelDifferences:
         for pair in found.pairs
     )
     return replace(found, pairs=tuple(pairs))
+
+
+def figures(board: JudgeBoard) -> list[Forest]:
+    """A figure for each set: how often every judge is right, the best first; rules and people below.
+
+    Raises:
+        UsageError: no judge has a figure.
+    """
+    drawn = [_figure(table) for table in board.tables if any(row.right is not None for row in table.rows)]
+    if not drawn:
+        raise UsageError("no judge has a verdict on a label, so that there is nothing to draw")
+    return drawn
+
+
+def _figure(table: BoardTable) -> Forest:
+    known = [(row.name, row.right) for row in table.rows if row.right is not None]
+    more = f"; {len(known) - DRAWN} more rows are not shown" if len(known) > DRAWN else ""
+    return Forest(
+        alt=f"{set_name(table)}: share {what_is_right(table)}, {counted(table.labels, 'label')}{more}",
+        unit=f"share {what_is_right(table)}, with 95% interval",
+        rows=tuple(shortened(name, LABEL) for name, _ in known[:DRAWN]),
+        series={
+            "share right": [Mark(found.estimate, found.lower, found.upper) for _, found in known[:DRAWN]],
+        },
+        span=SHARES,
+    )
 
 
 def figure(tables: Iterable[BoardTable]) -> Forest:

@@ -95,6 +95,11 @@ def _fields(row: BoardRow) -> dict[str, Any]:
 
 def to_csv(board: JudgeBoard) -> str:
     """One line a judge and set, in full precision; each interval in three columns."""
+    return csv_of(flat(board))
+
+
+def flat(board: JudgeBoard) -> list[dict[str, Any]]:
+    """One row a judge and set; each interval is three values, ``NAME, NAME_lower, NAME_upper``."""
     listed = []
     for table in board.tables:
         about = {
@@ -114,7 +119,7 @@ def to_csv(board: JudgeBoard) -> str:
                     flat[name] = value
             flat["without_verdict"] = json.dumps(list(row.items), ensure_ascii=False)
             listed.append(flat)
-    return csv_of(listed)
+    return listed
 
 
 INTERVALS = ("right", "same_in_both_orders", "shown_first", "longer", "own_family", "stronger")

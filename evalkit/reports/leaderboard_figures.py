@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -89,6 +89,11 @@ def _mark(value: Interval | None) -> Mark | None:
     return None if value is None else Mark(value.estimate, value.lower, value.upper)
 
 
+def _axis(unit: str, marks: Iterable[Mark | None]) -> str:
+    """What an axis counts, and that there are intervals, where there are."""
+    return f"{unit} with 95% interval" if any(mark and mark.lower is not None for mark in marks) else unit
+
+
 def ratings(rows: Sequence[Standing]) -> Forest | None:
     """The main estimate of each model of one table, best first; None where nothing is rated."""
     rated = [row for row in rows if row.main is not None][:DRAWN]
@@ -97,7 +102,7 @@ def ratings(rows: Sequence[Standing]) -> Forest | None:
     unit = UNITS[rows[0].method]
     return Forest(
         alt=f"{_about(rows)}: {unit} of {len(rated)} models",
-        unit=f"{unit} with 95% interval",
+        unit=_axis(unit, [_mark(row.main) for row in rated]),
         rows=tuple(row.model for row in rated),
         series={unit: [_mark(row.main) for row in rated]},
     )
@@ -116,7 +121,7 @@ def categories(rows: Sequence[Standing]) -> Forest | None:
     unit = UNITS[rows[0].method]
     return Forest(
         alt=f"{_about(rows)}: {unit} by category of {', '.join(best)}",
-        unit=f"{unit} with 95% interval",
+        unit=_axis(unit, cells.values()),
         rows=tuple(listed[:DRAWN]),
         series={model: [cells.get((category, model)) for category in listed[:DRAWN]] for model in best},
     )

@@ -175,7 +175,7 @@ def _failures(row: Standing) -> str:
 def _of_table(about: TableInfo) -> list[str]:
     notes = list(about.notes)
     if about.separability is not None and (about.differences is None or len(about.differences.pairs) > 1):
-        notes.append(f"{about.separability:.0%} of model pairs differ significantly (all pairs at once, 95%)")
+        notes.append(f"{about.separability:.0%} of model pairs differ significantly (max-t, all pairs at once, 95%)")
     if about.differences is not None:
         notes += about.differences.notes
     if about.tie is not None:

@@ -96,9 +96,10 @@ def differences(standings: Iterable[Standing], *, by_category: bool = False) -> 
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in standings:
         listed = row.about.differences
-        if (row.category is not None) != by_category or listed is None:
+        table = (row.benchmark, row.judge, row.protocol, row.method, row.category or "")
+        if (row.category is not None) != by_category or listed is None or table in found:  # its rows share them
             continue
-        found[row.benchmark, row.judge, row.protocol, row.method, row.category or ""] = {
+        found[table] = {
             "benchmark": row.benchmark,
             "judge": row.judge,
             "protocol": row.protocol,
@@ -167,9 +168,9 @@ def to_markdown(grids: Iterable[Grid]) -> str:
     parts = []
     for grid in grids:
         rule = [" --- " if column < grid.left else " ---: " for column in range(len(grid.headers))]
-        lines = [f"**{_markdown(grid.title)}**", "", "| " + " | ".join(map(_markdown, grid.headers)) + " |"]
+        lines = [f"**{markdown_text(grid.title)}**", "", "| " + " | ".join(map(markdown_text, grid.headers)) + " |"]
         lines.append("|" + "|".join(rule) + "|")
-        lines += ["| " + " | ".join(_markdown(cell.joined) for cell in row) + " |" for row in grid.rows]
+        lines += ["| " + " | ".join(markdown_text(cell.joined) for cell in row) + " |" for row in grid.rows]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
@@ -206,7 +207,8 @@ def latex_text(text: str) -> str:
     return "".join(LATEX.get(char, char) for char in plain(text))
 
 
-def _markdown(text: str) -> str:
+def markdown_text(text: str) -> str:
+    """Text as Markdown shows it, whatever it holds."""
     return re.sub(r"[\\|\[\]`*_]", r"\\\g<0>", plain(text)).replace("&", "&amp;").replace("<", "&lt;")
 
 

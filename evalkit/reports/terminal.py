@@ -19,14 +19,14 @@ BREAK = re.compile(r"(?<=[\s_/.:-])")
 """Where a name may continue on the next line."""
 
 
-class _Layout(NamedTuple):
+class _TextLayout(NamedTuple):
     broken: bool
     """Headers take several lines."""
     below: bool
     """Limits stand below their estimate, not beside it."""
 
 
-LAYOUTS = (_Layout(False, False), _Layout(True, False), _Layout(True, True))
+LAYOUTS = (_TextLayout(False, False), _TextLayout(True, False), _TextLayout(True, True))
 """From the widest to the narrowest."""
 
 
@@ -61,7 +61,7 @@ def _lead(grid: Grid, most: int | None) -> list[int]:
     return widths
 
 
-def _split(grid: Grid, layout: _Layout, room: int) -> tuple[list[int], list[list[int]]]:
+def _split(grid: Grid, layout: _TextLayout, room: int) -> tuple[list[int], list[list[int]]]:
     """Widths of the other columns in this layout, and which of them share a table."""
     widths: list[int] = []
     parts: list[list[int]] = []
@@ -80,7 +80,7 @@ def _split(grid: Grid, layout: _Layout, room: int) -> tuple[list[int], list[list
     return widths, parts or [[]]
 
 
-def _numbers(cells: list[GridCell], layout: _Layout) -> int:
+def _numbers(cells: list[GridCell], layout: _TextLayout) -> int:
     """The width of a column of numbers: limits line up, whatever the widths of the estimates."""
     estimate = max((_length(cell.text) for cell in cells), default=0)
     limits = max((_length(cell.limits) for cell in cells), default=0)
@@ -109,7 +109,7 @@ def _lines(text: str, width: int) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _table(grid: Grid, columns: list[int], widths: list[int], layout: _Layout) -> Table:
+def _table(grid: Grid, columns: list[int], widths: list[int], layout: _TextLayout) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -127,7 +127,7 @@ def _table(grid: Grid, columns: list[int], widths: list[int], layout: _Layout) -
     return table
 
 
-def _text(cell: GridCell, width: int, layout: _Layout) -> Text:
+def _text(cell: GridCell, width: int, layout: _TextLayout) -> Text:
     """An estimate in bold and its limits, which take the same width in every row so that estimates line up."""
     from rich.text import Text
 

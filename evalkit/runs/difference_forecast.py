@@ -89,7 +89,7 @@ def _questions(count: int) -> str:
 
 
 def _assumed(experiment: Experiment, protocol: str, answers: int, detect: float) -> list[str]:
-    """The same for a few standard deviations, where nothing is stored."""
+    """Forecasts for a few standard deviations, where nothing is stored."""
     from evalkit.stats.variance_components import questions_to_detect, size_to_detect
 
     unit = "points" if answers == 1 else "percentage points"

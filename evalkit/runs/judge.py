@@ -26,7 +26,8 @@ from evalkit.ratings.standing import Board
 from evalkit.runs.difference_forecast import show_difference_forecast
 from evalkit.runs.labelled import show_judges
 from evalkit.runs.run import Members, carry_out, prompt_languages, show_models
-from evalkit.settings import config
+from evalkit.settings import assembly
+from evalkit.settings.config import Config
 from evalkit.storage.items import Items
 from evalkit.storage.store import Store
 
@@ -34,13 +35,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def judge(settings: config.Config, given: GivenAnswers, console: Console) -> int:
+def judge(settings: Config, given: GivenAnswers, console: Console) -> int:
     """Judge the answers as the configuration describes. Returns the exit code."""
     return asyncio.run(judge_async(settings, given, console)).exit_code()
 
 
 async def judge_async(
-    settings: config.Config,
+    settings: Config,
     given: GivenAnswers,
     console: Console,
     members: Members | None = None,
@@ -57,7 +58,7 @@ async def judge_async(
     """
     with downloads(console):
         loaded, notes = await _questions(settings, given)
-        experiment = await config.experiment(settings, loaded)
+        experiment = await assembly.experiment(settings, loaded)
     pairing = dataclasses.replace(experiment.pairing, labelled=given.labelled)
     experiment = dataclasses.replace(experiment, models=(), given=given.models, pairing=pairing)
     experiment = (members or Members()).joined(experiment)
@@ -65,7 +66,7 @@ async def judge_async(
     for note in (*loaded.notes, *prompt_languages(experiment), *notes, *given.notes(pairwise=experiment.pairwise)):
         console.print(note, style="yellow", markup=False, soft_wrap=not console.is_terminal)
     results = given.root.parent
-    async with config.session(settings, console, results, given.root.name) as session:
+    async with assembly.session(settings, console, results, given.root.name) as session:
         if began is not None:
             began(session)
 
@@ -88,7 +89,7 @@ async def judge_async(
         return await carry_out(session, experiment, judgments=expected, show=show)
 
 
-async def _questions(settings: config.Config, given: GivenAnswers) -> tuple[Benchmark, list[str]]:
+async def _questions(settings: Config, given: GivenAnswers) -> tuple[Benchmark, list[str]]:
     """The questions that were answered: of the benchmark, and those stored beside the answers, which come first.
 
     Raises:
@@ -99,7 +100,7 @@ async def _questions(settings: config.Config, given: GivenAnswers) -> tuple[Benc
     shipped = settings.benchmark in benchmark.names()
     spare = shipped and benchmark.spec(settings.benchmark).references is None and given.items <= stored.keys()
     if settings.questions is not None or (shipped and not spare) or settings.benchmark != name:
-        loaded = await config.load_benchmark(settings)
+        loaded = await assembly.load_benchmark(settings)
         known = {item.id: item for item in loaded.items}
     own = {item.id: item for item in stored.values() if item.id not in known or item.turns != known[item.id].turns}
     found = {**known, **own}

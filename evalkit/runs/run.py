@@ -33,7 +33,8 @@ from evalkit.ratings.tournament import TournamentOutcome, after_choosing
 from evalkit.reports import leaderboard_tables, run_report, tournament_table
 from evalkit.reports.leaderboard_grid import all_grids
 from evalkit.runs.difference_forecast import show_difference_forecast
-from evalkit.settings import config, rubrics
+from evalkit.settings import assembly, rubrics
+from evalkit.settings.config import Config
 from evalkit.storage.items import Items
 
 if TYPE_CHECKING:
@@ -60,13 +61,13 @@ class Members:
         return replace(experiment, models=models, judges=judges)
 
 
-def run(settings: config.Config, console: Console) -> int:
+def run(settings: Config, console: Console) -> int:
     """Run what the configuration describes. Returns the exit code."""
     return asyncio.run(run_async(settings, console)).exit_code()
 
 
 async def run_async(
-    settings: config.Config,
+    settings: Config,
     console: Console,
     members: Members | None = None,
     began: Callable[[Session], None] | None = None,
@@ -80,14 +81,14 @@ async def run_async(
         began: is told of the session before it asks anything, so that it can be interrupted.
     """
     with downloads(console):
-        loaded = await config.load_benchmark(settings, limit=settings.limit)
-        experiment = await config.experiment(settings, loaded)
+        loaded = await assembly.load_benchmark(settings, limit=settings.limit)
+        experiment = await assembly.experiment(settings, loaded)
     experiment = (members or Members()).joined(experiment)
     check_pairs(experiment, settings.baseline)
     for note in [*loaded.notes, *rubric_doubts(experiment), *prompt_languages(experiment)]:
         console.print(note, style="yellow", markup=False)
     results = Path(settings.results_dir)
-    async with config.session(settings, console, results, loaded.spec.name) as session:
+    async with assembly.session(settings, console, results, loaded.spec.name) as session:
         if began is not None:
             began(session)
 
@@ -163,7 +164,7 @@ def rubric_doubts(experiment: Experiment) -> list[str]:
 
 
 def prompt_languages(experiment: Experiment) -> list[str]:
-    """That judges are spoken to in English about answers in another language, where it is so."""
+    """Notes that judges are spoken to in English about answers in another language, where it is so."""
     spec = experiment.benchmark.spec
     if spec.language in (None, "en"):
         return []

@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import sys
+import typing
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -96,7 +97,8 @@ def check_options(arguments: list[str]) -> None:
     Raises:
         UsageError: there is one.
     """
-    from evalkit.settings.config import Config, near
+    from evalkit.settings.config import Config
+    from evalkit.settings.conversion import near
 
     for position, argument in enumerate(arguments):
         name, written, value = argument.partition("=")
@@ -304,7 +306,7 @@ def _protocol_named(plain: dict[str, Any]) -> dict[str, Any]:
     """A job's configuration, its protocol under the name of the file that was chosen."""
     from hydra.core.hydra_config import HydraConfig
 
-    from evalkit.settings.config import named_protocol
+    from evalkit.settings.targets import named_protocol
 
     choice = HydraConfig.get().runtime.choices.get("protocol")
     node = plain.get("protocol")
@@ -372,7 +374,7 @@ def _message(error: Exception, also: Iterable[str] = ()) -> str:
 def _nearest(group: str, name: str, options: Iterable[str]) -> str:
     """What to say instead of a name that no YAML has, as the end of a message."""
     from evalkit.settings import members
-    from evalkit.settings.config import near
+    from evalkit.settings.conversion import near
 
     there = [option for option in options if not option.startswith("hex_")] or members.shipped_names(group)
     if group not in ids.GROUPS:
@@ -394,8 +396,22 @@ def _check_missing(keys: list[str]) -> None:
 
 
 def _unknown_key(key: str, also: Iterable[str]) -> str:
-    from evalkit.settings.config import Config, near
+    from evalkit.settings.config import Config
+    from evalkit.settings.conversion import near
 
     if key in Config.__struct_fields__:
         return f"{key} takes another kind of value; see `evalkit run --help`"
+    if places := [f"{place}=VALUE" for place in _places(key, Config)]:
+        return f"unknown key {key!r}; did you mean {' or '.join(places)}?"
     return f"unknown key {key!r}{near(key, {*Config.__struct_fields__, *also})}"
+
+
+def _places(key: str, kind: Any, within: str = "") -> Iterator[str]:
+    """Where a setting of that name is, in full, as in ``model.sampling.temperature``."""
+    from evalkit.settings.config import fields_of
+
+    for name, inner in fields_of(kind).items():
+        if name == key and within:
+            yield f"{within}{name}"
+        for part in (inner, *typing.get_args(inner)):
+            yield from _places(key, part, f"{within}{name}.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evalkit.stats.arrays import FloatArray, IntArray, sigmoid, totals
+from evalkit.stats.arrays import FloatArray, IntArray, renumbered, sigmoid, totals
 from evalkit.stats.battles import Battles, require_connected
 from evalkit.stats.newton import minimise
 from evalkit.stats.resample import Interval
@@ -118,12 +118,12 @@ def bradley_terry(
     covariance: FloatArray | None = unclustered
     clusters = None
     if battles.clusters is not None:
-        clusters = int(np.unique(battles.cluster).size)
+        clusters = renumbered(battles.cluster)[0].size
         entries = [(battles.a, score), (battles.b, -score)]
         meat = clustered_meat(entries, battles.cluster, battles.clusters, size)
         covariance = None if meat is None else bread @ meat @ bread
     if covariance is not None:
-        met = np.unique((battles.cluster * size + battles.a) * size + battles.b).size
+        met = renumbered((battles.cluster * size + battles.a) * size + battles.b)[0].size
         repeats = float(battles.mass.sum()) / met if clusters is not None else 1.0
         covariance = floored_covariance(covariance, bread, repeats, battles.n if clusters is None else clusters)
     # what clustering takes from the rows

@@ -174,7 +174,7 @@ class CapitalProcess:
         )
 
     def after(self, sequences: IntArray, least: FloatArray, most: FloatArray | None = None) -> CapitalProcess:
-        """The same with further values of some different sequences.
+        """The process after further values of some different sequences.
 
         Args:
             sequences: [k] which.
@@ -273,7 +273,7 @@ def _refuted(x: FloatArray, at: IntArray, threshold: float, population: int | No
 def _refuted_together(
     distinct: FloatArray, place: IntArray, at: IntArray, threshold: float, stakes: FloatArray
 ) -> FloatArray:
-    """Of independent draws, for which only the number of each distinct value counts."""
+    """Largest mean that independent draws refute; only the number of each distinct value counts."""
     counts = np.array([np.bincount(place[:time], minlength=distinct.size) for time in at]).reshape(-1, distinct.size)
     low, high = np.zeros(len(at)), counts @ distinct / np.maximum(at, 1)
     for _ in range(44):
@@ -287,7 +287,7 @@ def _refuted_together(
 
 
 def _refuted_of_population(x: FloatArray, threshold: float, population: int, stakes: FloatArray) -> float:
-    """Of draws without replacement, whose expectations change with what was drawn; certain once all were."""
+    """Largest mean that draws without replacement refute; expectations change with what was drawn."""
     certain = float(x.sum()) / population
     if len(x) == population:
         return certain

@@ -1,4 +1,4 @@
-"""The bootstrap of a mean without drawing: its percentiles from the cumulants of the questions."""
+"""The bootstrap of a mean, and of a ratio of totals, without drawing: percentiles from the cumulants of questions."""
 
 from statistics import NormalDist
 
@@ -11,6 +11,8 @@ LARGE = 200
 """Questions above which the percentiles of a resampled mean are calculated, unless it is skewed."""
 SKEWED = 0.2
 """Skewness of a resampled mean above which its percentiles are drawn, however many questions there are."""
+STEPS = 8
+"""Steps to a percentile of a ratio; each leaves a small part of the distance."""
 
 
 def resampled_mean_limits(means: FloatArray, tail: float) -> tuple[FloatArray, FloatArray, BoolArray]:
@@ -45,3 +47,30 @@ def resampled_mean_limits(means: FloatArray, tail: float) -> tuple[FloatArray, F
         bent = (z**2 - 1) * skewness / 6 + (z**3 - 3 * z) * excess / 24 - (2 * z**3 - 5 * z) * skewness**2 / 36
         limits.append(centre + np.sqrt(variance / size) * (z + bent))
     return limits[0], limits[1], close
+
+
+def resampled_ratio_limits(
+    sums: FloatArray, counts: FloatArray, tail: float
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Percentiles of resampled ratios of totals, as ``resampled_mean_limits``.
+
+    A ratio is at most r where the mean of sum - r count is at most 0, as counts are positive: its percentile is the r
+    for which that mean's percentile is 0.
+
+    Args:
+        sums: [Q, K] columns of questions.
+        counts: [Q, K] their weights, none of them 0.
+        tail: Share of replicates beyond either limit.
+
+    Returns:
+        Lower and upper limits [K], and [K] whether they can be used.
+    """
+    ratio = sums.sum(axis=0) / counts.sum(axis=0)
+    weight = counts.mean(axis=0)
+    ends, close = [ratio, ratio], np.ones(ratio.size, dtype=np.bool_)
+    for side in (0, 1):
+        for _ in range(STEPS):
+            found = resampled_mean_limits(sums - ends[side] * counts, tail)
+            ends[side] = ends[side] + found[side] / weight
+        close &= found[2]
+    return ends[0], ends[1], close

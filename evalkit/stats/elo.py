@@ -13,7 +13,7 @@ from evalkit.stats.arrays import FloatArray, IntArray, floats, indices, same_len
 from evalkit.stats.bounded import FEWEST
 from evalkit.stats.errors import NotMeasurable
 from evalkit.stats.question_draws import question_counts
-from evalkit.stats.resample import Interval, floored, percentile_limits_of, stratum_of
+from evalkit.stats.resample import Interval, Limits, floored, percentile_limits_of, stratum_of
 
 CHUNK = 1 << 24  # battles times orders held in memory
 
@@ -141,11 +141,16 @@ class ResampledElo:
         intervals: [M].
         replicates: [B, M] ratings after resampled questions, each in a random order; None for fewer than 4 questions.
         questions: How many were resampled.
+        influence: [Q, M] what each question adds to a model's points; where there are replicates.
+        limits: From where the weakest would stand after losing each battle to where the strongest would after winning
+            each; where there are replicates.
     """
 
     intervals: list[Interval]
     replicates: FloatArray | None
     questions: int
+    influence: FloatArray | None = None
+    limits: Limits | None = None
 
 
 def elo_intervals(
@@ -234,7 +239,7 @@ def elo_intervals(
     lower, upper = percentile_limits_of(values, level, clusters=units)
     error = values.std(axis=0, ddof=1)
     size = np.bincount(question).astype(np.float64)
-    result = []
+    result, influence, scale_ends = [], np.zeros((units, models)), np.tile(middle, (2, 1))
     for model in range(models):
         mine = (a == model) | (b == model)
         points = np.where(a == model, outcome, 1 - outcome)
@@ -245,8 +250,11 @@ def elo_intervals(
         low, high = min(at, float(lower[model])), max(at, float(upper[model]))
         found = Interval(at, low, high, n, level, float(error[model]), units, replicates, seed)
         own = np.bincount(question[mine], points[mine] - points[mine].mean(), units) / size if mine.any() else size * 0
+        influence[:, model] = own
+        scale_ends[:, model] = min(ends[0], at), max(ends[1], at)
         result.append(floored(found, own, (min(ends[0], at), max(ends[1], at))))
-    return ResampledElo(result, values, units)
+    limits = float(scale_ends[0].min()), float(scale_ends[1].max())
+    return ResampledElo(result, values, units, influence, limits)
 
 
 def _advance(

@@ -11,7 +11,7 @@ from evalkit.stats.shares import MANY, clustered_mean
 
 
 def turned(before: FloatArray, after: FloatArray) -> FloatArray:
-    """Which way each verdict went: +1 towards, -1 away, 0 not at all.
+    """Direction of each verdict's change: +1 towards, -1 away, 0 none.
 
     Args:
         before: [N] share of the win, 0 to 1, that the target had.

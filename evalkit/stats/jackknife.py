@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from evalkit.stats.arrays import BoolArray, IntArray
+from evalkit.stats.arrays import BoolArray, IntArray, renumbered
 from evalkit.stats.errors import NotMeasurable
 from evalkit.stats.resample import Interval, t_quantile
 
@@ -33,7 +33,7 @@ def jackknife(
     Raises:
         NotMeasurable: If the statistic of all rows raises it. Where it does without a group, there are no limits.
     """
-    places = np.unique(clusters, return_inverse=True)[1]
+    places = renumbered(clusters)[1]
     units = int(places.max()) + 1
     estimate = statistic(np.ones(places.size, dtype=np.bool_))
     dealt = min(groups, units)

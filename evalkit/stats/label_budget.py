@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from evalkit.stats.arrays import BoolArray, FloatArray, IntArray, totals
+from evalkit.stats.arrays import BoolArray, FloatArray, IntArray, renumbered, totals
 from evalkit.stats.bounded import FEWEST
 from evalkit.stats.errors import NotMeasurable
 from evalkit.stats.jackknife import jackknife
@@ -124,7 +124,7 @@ def labels_needed(means: Sequence[Labelled], half_width: float, *, level: float 
     rows = float(np.mean([one.label.size + one.unlabelled for one in means]))
     if np.unique(question).size < FEWEST:
         raise NotMeasurable(f"needs labels on at least {FEWEST} questions")
-    cell = np.unique(mean * (int(question.max()) + 1) + question, return_inverse=True)[1]
+    cell = renumbered(mean * (int(question.max()) + 1) + question)[1]
     one_label = half_width**2 / normal_quantile(0.5 + level / 2) ** 2
 
     def logarithm(keep: BoolArray) -> float:

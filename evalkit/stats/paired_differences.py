@@ -1,7 +1,7 @@
 """Differences between all pairs of models on the same questions, with limits that hold for all pairs at once.
 
 Two models that answer the same questions share their difficulty, which cancels in the difference: its interval is
-narrower than two separate intervals suggest (Miller 2024, arXiv:2411.00640, section 4.2). A pair is compared on what
+narrower than two separate intervals suggest (Miller 2024, arXiv:2411.00640). A pair is compared on what
 both have a verdict on, and on nothing else.
 
 Limits are Student's with errors clustered by question, within categories where a benchmark fixes them, at the level at
@@ -130,7 +130,7 @@ def differences_of_estimates(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> PairedDifferences:
-    """The same of estimates whose joint covariance is known: ratings, or replicates of one resampling.
+    """Differences of estimates whose joint covariance is known: ratings, or replicates of one resampling.
 
     Args:
         estimates: [M].

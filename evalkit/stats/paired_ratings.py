@@ -20,7 +20,8 @@ from evalkit.stats.resample import Interval, t_quantile
 MANY = 1000
 """Questions from which the delta method does."""
 CELLS = 20_000_000
-"""Numbers held to leave out questions exactly; beyond that their own weight in the information is neglected."""
+"""Numbers held to leave out questions exactly; beyond that, or of many questions, their own weight in the information
+is neglected."""
 
 Statistic = Callable[[FloatArray, FloatArray], float]
 """Of the parameters of both raters, each [M + F]: ratings, then coefficients."""
@@ -167,7 +168,7 @@ def _influence(side: Side, x: FloatArray, models: int, questions: int, ridge: fl
         hessian[:models, column] = hessian[column, :models] = cross
         hessian[column, models:] = covariates.T @ (curve * values)
         score[:, column] = totals(clusters, residual * values, questions)
-    if side.a.size * size * size > CELLS:
+    if questions > MANY or side.a.size * size * size > CELLS:
         result: FloatArray = score @ np.linalg.pinv(hessian, rcond=1e-12, hermitian=True)
         return result
     design = np.zeros((side.a.size, size))

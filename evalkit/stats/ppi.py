@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evalkit.stats.arrays import BoolArray, FloatArray, IntArray, floats, indices, same_length, totals
+from evalkit.stats.arrays import BoolArray, FloatArray, IntArray, floats, indices, renumbered, same_length, totals
 from evalkit.stats.errors import NotMeasurable
 from evalkit.stats.resample import Interval, t_quantile
 
@@ -118,7 +118,7 @@ def post_stratified_mean(
     limits: tuple[float, float] | None = None,
     level: float = 0.95,
 ) -> Corrected:
-    """The same mean, as the labels' mean within each verdict, weighted by how often the judge gives that verdict.
+    """Mean by post-stratification: the labels' within each verdict, weighted by how often the judge gives that verdict.
 
     For a judge with few distinct verdicts this is the efficient estimator (its influence function is the efficient
     one) and about equal to `ppi_mean`. Neighbouring verdicts with fewer than `FEWEST` labels are joined.
@@ -170,7 +170,7 @@ def _interval(rows: _Sample, powers: FloatArray) -> Interval:
     centre = float(rows.rest.mean()) if rest else 0.0
     adjusted = rows.label - powers * (rows.judge - centre)
     estimate = float(adjusted.mean())
-    units, rest_units = np.unique(rows.question).size, np.unique(rows.rest_question).size
+    units, rest_units = renumbered(rows.question)[0].size, renumbered(rows.rest_question)[0].size
     own = totals(rows.question, adjusted - estimate, rows.size) * (_inflation(units) / n)
     variance, least = float(own @ own), _floor(rows, adjusted - estimate, units)
     degrees = float(max(units - 1, 1))
@@ -210,7 +210,7 @@ def _floor(rows: _Sample, residuals: FloatArray, units: int) -> float:
 
 
 def _inflation(units: int) -> float:
-    """Of residuals, for the mean that was fitted."""
+    """Factor for residuals' variance, for the mean that was fitted."""
     return float(np.sqrt(units / (units - 1))) if units > 1 else 1.0
 
 
@@ -295,5 +295,5 @@ def _checked(
     else:
         own = indices(clusters, "clusters", length=n)
         other = indices(unlabelled_clusters, "unlabelled_clusters", length=rest.size)
-        question = np.unique(np.concatenate([own, other]), return_inverse=True)[1]
+        question = renumbered(np.concatenate([own, other]))[1]
     return _Sample(y, f, rest, question[:n], question[n:], int(question.max()) + 1, level, limits)

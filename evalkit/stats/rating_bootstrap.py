@@ -125,7 +125,7 @@ def bootstrap_ratings(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Problem:
+class _BootstrapProblem:
     """What all replicates share: units are questions, or cells of like battles."""
 
     battles: Battles
@@ -139,7 +139,7 @@ class _Problem:
     chord: FloatArray  # [M, M] inverse of the full-data Hessian
 
 
-def _problem(battles: Battles, fit: BradleyTerry, tolerance: float) -> _Problem:
+def _problem(battles: Battles, fit: BradleyTerry, tolerance: float) -> _BootstrapProblem:
     from scipy.sparse import csr_array
 
     pairs = pair_totals(battles)
@@ -157,7 +157,7 @@ def _problem(battles: Battles, fit: BradleyTerry, tolerance: float) -> _Problem:
     columns = np.concatenate([pair, pair])
     incidence = csr_array((signs, (np.concatenate([pairs.a, pairs.b]), columns)), shape=(models, size))
     chord = inverse(loss_derivatives(pairs, fit.ratings, fit.ridge)[1], "Bradley-Terry bootstrap")
-    return _Problem(battles, fit, tolerance, pairs, unit, mass_of, surplus_of, incidence, chord)
+    return _BootstrapProblem(battles, fit, tolerance, pairs, unit, mass_of, surplus_of, incidence, chord)
 
 
 def _dense_if_full(matrix: Any) -> Any:
@@ -185,7 +185,7 @@ def _replicate_counts(battles: Battles, resamples: int, seed: int, chunk: int) -
             yield sampler.draw(rng, size)
 
 
-def _refit(problem: _Problem, counts: FloatArray) -> FloatArray:
+def _refit(problem: _BootstrapProblem, counts: FloatArray) -> FloatArray:
     """Ratings [M, B'] of the replicates with unit counts [U, B']; a column of NaN has no finite ratings."""
     pairs, fit = problem.pairs, problem.fit
     mass, surplus = problem.mass_of @ counts, problem.surplus_of @ counts

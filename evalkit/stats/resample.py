@@ -2,17 +2,18 @@
 
 Judgments of one question share its difficulty, so rows are not independent; intervals that ignore this
 are 1.2 to 2.6 times too narrow on real judge data. A bootstrap replicate draws whole questions with
-replacement (Cameron, Gelbach & Miller 2008; Miller 2024, arXiv:2411.00640, section 2.2) and works on
+replacement (Cameron, Gelbach & Miller 2008; Miller 2024, arXiv:2411.00640) and works on
 per-question sums, so that no row is ever copied.
 
 Plain percentile limits are too narrow when questions are few (MT-Bench has 10 a category): by
 sqrt((Q-1)/Q) and by a normal in place of a t quantile. They are therefore read at the expanded percentiles
 of Hesterberg (2015, The American Statistician 69:371), which differ visibly only below some 40 questions. Up to 8
 questions, whose means resampling cannot leave, limits are Student's; beyond 200, the percentiles of a mean are
-calculated rather than drawn, from its cumulants. A quantity on a known scale (`limits`) has in
-addition a floor that comes from the number of questions (see `bounded`); without a scale, questions that are all alike
-have no interval, and `reason` says so. Where a benchmark fixes its categories (`strata`), only questions within them
-vary: the error is the stratified one (Cochran 1977, Sampling Techniques, section 5.4), and limits are Student's.
+calculated rather than drawn, from its cumulants; those of a ratio of totals likewise. A quantity on a known scale
+(`limits`) has in addition a floor that comes from the number of questions (see `bounded`); without a scale, questions
+that are all alike have no interval, and `reason` says so. Where a benchmark fixes its categories (`strata`), only
+questions within them vary: the error is the stratified one (Cochran 1977, Sampling Techniques, section 5.4), and limits
+are Student's.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,7 @@ import numpy as np
 
 from evalkit.stats.arrays import BoolArray, FloatArray, IntArray, floats, indices, same_length
 from evalkit.stats.bounded import FEWEST, ROUNDING, SMALL, kurtosis, widened
-from evalkit.stats.cumulants import resampled_mean_limits
+from evalkit.stats.cumulants import resampled_mean_limits, resampled_ratio_limits
 from evalkit.stats.errors import NotMeasurable
 from evalkit.stats.question_draws import question_counts
 
@@ -103,6 +104,7 @@ def question_bootstrap(
     *,
     pooled: bool = False,
     limits: Limits | None = None,
+    unseen: bool = False,
     strata: IntArray | None = None,
     resamples: int = 10_000,
     level: float = 0.95,
@@ -116,6 +118,7 @@ def question_bootstrap(
         pooled: True for `sums.sum() / counts.sum()` (each row counts alike), False for the mean over
             questions of `sums / counts` (each question counts alike).
         limits: Ends of the scale, which give the interval its floor.
+        unseen: True for scores, whose floor also allows for the far ones that so few questions may lack.
         strata: [Q] category of each question, where the benchmark fixes the categories.
         resamples: Bootstrap replicates.
         level: Coverage of the interval.
@@ -132,10 +135,10 @@ def question_bootstrap(
     sums, counts = _checked(sums, counts)
     if not (counts > 0).any():
         raise NotMeasurable("needs at least one question with a judged row")
-    columns = sums[:, None], counts[:, None]
     found = question_means(
-        *columns, pooled=pooled, limits=limits, strata=strata, fewest=2, resamples=resamples, level=level, seed=seed
-    )[0]
+        sums[:, None], counts[:, None], pooled=pooled, limits=limits, unseen=unseen, strata=strata, fewest=2,
+        resamples=resamples, level=level, seed=seed,
+    )[0]  # fmt: skip
     assert found is not None
     return found
 
@@ -146,6 +149,7 @@ def question_means(
     *,
     pooled: bool = False,
     limits: Limits | None = None,
+    unseen: bool = False,
     strata: IntArray | None = None,
     fewest: int = FEWEST,
     resamples: int = 10_000,
@@ -162,6 +166,7 @@ def question_means(
         counts: [Q, K] number (or weight) of those rows; a column is about the questions where it is positive.
         pooled: True weights rows alike, False questions.
         limits: Ends of the scale, which give the intervals their floor.
+        unseen: True for scores, whose floor also allows for the far ones that so few questions may lack.
         strata: [Q] category of each question, where the benchmark fixes the categories.
         fewest: Questions below which a column has no interval, but a reason.
         resamples: Bootstrap replicates; 0 for Student's limits throughout.
@@ -191,7 +196,7 @@ def question_means(
             label = None if strata is None else strata[present]
             for column, found in zip(
                 columns.tolist(),
-                _columns(one, n, pooled, limits, label, max(fewest, 2), resamples, level, seed),
+                _columns(one, n, pooled, limits, unseen, label, max(fewest, 2), resamples, level, seed),
                 strict=True,
             ):
                 result[column] = found
@@ -203,6 +208,7 @@ def _columns(
     counts: FloatArray,
     pooled: bool,
     limits: Limits | None,
+    unseen: bool,
     strata: IntArray | None,
     fewest: int,
     resamples: int,
@@ -241,7 +247,9 @@ def _columns(
     reasons: list[str | None] = [None] * len(rows)
     if limits is not None:
         units = np.full(len(rows), float(size))
-        lower, upper, error = widened(estimate, error, (lower, upper), units, kurtosis(influence), limits, level=level)
+        lower, upper, error = widened(
+            estimate, error, (lower, upper), units, kurtosis(influence), limits, unseen=unseen, level=level
+        )
     else:
         scale = np.maximum(np.abs(means).max(axis=0), 1e-300)
         for place in np.flatnonzero(error <= ROUNDING * scale).tolist():
@@ -261,10 +269,10 @@ def _percentiles(
     sums: FloatArray, counts: FloatArray, means: FloatArray, pooled: bool, resamples: int, level: float, seed: int
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Percentile limits of columns [Q, K], and [K] whether they were drawn: those of many questions are calculated."""
-    lower, upper, close = resampled_mean_limits(means, _tail(level, len(means)))
+    tail = _tail(level, len(means))
+    calculated = resampled_ratio_limits(sums, counts, tail) if pooled else resampled_mean_limits(means, tail)
+    lower, upper, close = calculated
     drawn = ~close
-    if pooled:  # a ratio, but for columns whose questions all have as many rows
-        drawn |= (counts != counts[0]).any(axis=0)
     if drawn.any():
         columns = [part[:, drawn] for part in ((sums, counts) if pooled else (means,))]
         statistic: Callable[..., FloatArray] = np.divide if pooled else partial(np.multiply, 1 / len(means))

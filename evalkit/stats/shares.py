@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from evalkit.stats.arrays import BoolArray, FloatArray, IntArray
+from evalkit.stats.arrays import BoolArray, FloatArray, IntArray, renumbered
 from evalkit.stats.errors import NotMeasurable
 from evalkit.stats.resample import Interval, Limits, cluster_mean, t_quantile, wilson
 
@@ -38,7 +38,7 @@ def clustered_mean(
     """
     if values.size == 0:
         raise NotMeasurable("needs at least one row")
-    cluster = np.unique(questions, return_inverse=True)[1]
+    cluster = renumbered(questions)[1]
     many = int(cluster.max()) + 1 > MANY
     return cluster_mean(
         values, cluster, limits=limits, strata=strata, resamples=0 if many else resamples, level=level, seed=seed
@@ -96,7 +96,7 @@ def clustered_difference(values: FloatArray, group: BoolArray, questions: IntArr
     """
     if not group.any() or group.all():
         raise NotMeasurable("needs rows on both sides")
-    cluster = np.unique(questions, return_inverse=True)[1]
+    cluster = renumbered(questions)[1]
     used = int(cluster.max()) + 1
     inside, outside = float(values[group].mean()), float(values[~group].mean())
     score = np.where(group, (values - inside) / group.sum(), (outside - values) / (~group).sum())

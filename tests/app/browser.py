@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+import uvicorn
 
 from evalkit.app.access import Access
-from evalkit.app.server import application
+from evalkit.app.server import application, listening
 
 CHROMIUM = shutil.which("chromium")
 
@@ -99,3 +101,20 @@ def chromium(**context: Any):
             yield browser.new_context(**context).new_page()
         finally:
             browser.close()
+
+
+@contextmanager
+def served(routes: Any) -> Any:
+    """A real server of these routes on a port of this machine, and who may use it."""
+    sock = listening("127.0.0.1", 0)
+    access = Access("127.0.0.1", sock.getsockname()[1], b"secret")
+    app = application(routes(access) if callable(routes) else routes, access)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, args=([sock],), daemon=True)
+    thread.start()
+    try:
+        yield access
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        sock.close()

@@ -13,13 +13,14 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
 from evalkit.app.label_pages import LabelPages
 from evalkit.app.vote_files import write_votes
 from evalkit.app.vote_scales import ABT, EIGHT, FOUR, scale
-from evalkit.app.vote_statistics import PairsKnownWell, agreement_lines, precisions, summary
+from evalkit.app.vote_statistics import PairsKnownWell, _evidence_of_sides, agreement_lines, precisions, summary
 from evalkit.app.vote_tasks import VotePlan, from_table, tasks_of
 from evalkit.app.voting import VoteForm, Voting, check_annotator, first_votes
 from evalkit.cli import label
@@ -56,6 +57,13 @@ def pages(folder: Path, ballot=ABT, role: str = "ann", overlap: float = 0.2, **m
     taken = voting(folder, ballot, overlap)
     calls = client(lambda access: LabelPages(taken, (folder,), access, ("ann",), **more).routes(), role=role)
     return taken, calls
+
+
+def standing(calls) -> str:
+    """What the votes come to, once it has been worked out."""
+    while "being worked out" in (text := calls.get("/standing").text):
+        time.sleep(0.02)
+    return text
 
 
 def stored(folder: Path, name: str) -> list[Judgment]:
@@ -260,6 +268,22 @@ def test_the_same_form_again_is_one_vote_and_another_choice_takes_its_place(fold
     assert row.label == "B"
 
 
+def test_a_vote_that_the_disk_does_not_take_is_said_and_kept_in_the_form(folder):
+    _, calls = pages(folder, role="zoe")
+    given = form_of(calls.get("/vote").text) | {"choice": "A", "comment": "half a page"}
+    kept = folder / "pocket" / "judgments"
+    kept.rename(folder / "elsewhere")
+    kept.write_text("")  # no folder: nothing can be written into it
+    reply = calls.post("/vote", given)
+    assert reply.status == 400
+    assert "This vote is NOT stored" in reply.text
+    assert "half a page" in reply.text
+    kept.unlink()
+    (folder / "elsewhere").rename(kept)
+    assert calls.post("/vote", given).status == 303
+    assert [row.label for row in stored(folder, "zoe")] == ["A"]
+
+
 def test_an_annotator_is_asked_each_thing_once_and_others_what_is_left(folder):
     taken = voting(folder, overlap=0.2)
     seen = {}
@@ -271,14 +295,14 @@ def test_an_annotator_is_asked_each_thing_once_and_others_what_is_left(folder):
             taken.record(name, task, VoteForm("tie"))
         assert len(set(asked)) == 8
         seen[name] = set(asked)
-    assert seen["zoe"] & seen["max"] <= taken.plan.shared()
+    assert seen["zoe"] & seen["max"] <= taken.plan.shared
     while (task := taken.next_task("zoe")) is not None:
         taken.record("zoe", task, VoteForm("A"))
     while (task := taken.next_task("max")) is not None:
         taken.record("max", task, VoteForm("A"))
     voted = [set(taken.votes[name]) for name in ("zoe", "max")]
     assert voted[0] | voted[1] == {task.id for task in taken.plan.tasks}
-    assert voted[0] & voted[1] == taken.plan.shared()
+    assert voted[0] & voted[1] == taken.plan.shared
 
 
 def test_what_one_looks_at_is_not_shown_to_another(folder):
@@ -311,11 +335,48 @@ def test_elo_by_people_stands_beside_elo_by_the_judge(folder):
     taken, calls = pages(folder, role="zoe", overlap=1.0)
     while (task := taken.next_task("zoe")) is not None:
         taken.record("zoe", task, VoteForm("A" if task.shown("zoe")[0].model.name == "two" else "B"))
-    text = calls.get("/standing").text
+    text = standing(calls)
     assert "online Elo ratings" in text
     assert "human" in text
     assert "judge" in text
     assert "one preferred to two" in text
+
+
+def test_figures_are_worked_out_beside_the_pages_and_catch_up(folder):
+    taken, calls = pages(folder, role="zoe", overlap=1.0)
+    first, *others = taken.plan.tasks
+    taken.record("zoe", first, VoteForm("A"))
+    assert "being worked out" in calls.get("/standing").text  # nobody waits
+    assert "After 1 vote," in standing(calls)
+    held = LabelPages(taken, (folder,), calls.access, ("zoe",)).figures
+    while (shown := held.latest()) is None:
+        time.sleep(0.02)
+    assert shown.votes == 1
+    for task in others:
+        taken.record("zoe", task, VoteForm("B"))
+    taken.record("zoe", others[0], VoteForm("tie"))  # a change is no further vote, but other figures
+    assert held.more(shown) == len(others) + 1
+    held._again_from = 0.0  # the rest between two times of working out is over
+    assert held.latest() is shown
+    while held.more(held.latest()):
+        time.sleep(0.02)
+    assert held.latest().votes == len(taken.plan.tasks)
+
+
+@pytest.mark.parametrize("known", [None, lambda votes: set()])
+def test_what_is_left_is_what_will_be_asked(folder, known):
+    taken = Voting(VotePlan(tuple(tasks_of([folder], 2)), 0.3), ABT, known)
+    left = [taken.left("zoe")]
+    assert left == [len(taken.plan.tasks)]
+    for name in ("max", "zoe") * 3:
+        task = taken.next_task(name)
+        taken.record(name, task, VoteForm("A"))
+        left.append(left[-1] - (name == "zoe" or not taken.is_shared(task)))
+        assert taken.left("zoe") == left[-1]
+    while (task := taken.next_task("zoe")) is not None:
+        taken.record("zoe", task, VoteForm("A"))
+        left.append(taken.left("zoe"))
+    assert left[-1] == 0
 
 
 def test_only_a_page_of_ours_can_vote(folder):
@@ -421,6 +482,27 @@ def test_agreement_is_of_answers_and_not_of_sides(folder):
     lines = " ".join(agreement_lines(taken.votes, ABT))
     assert "alpha (nominal) 1.00" in lines
     assert "kappa 1.00" in lines
+
+
+def test_nobody_is_warned_of_by_chance_however_often_somebody_looks():
+    draw, votes = np.random.default_rng(5), 200
+    evidence = [[_evidence_of_sides(k, n) for k in range(n + 1)] for n in range(votes + 1)]
+
+    def warned(share: float) -> float:
+        chosen = (draw.random((4000, votes)) < share).cumsum(axis=1)
+        return np.mean([max(evidence[n][k] for n, k in enumerate(one, start=1)) >= 100 for one in chosen.tolist()])
+
+    assert warned(0.5) < 0.01
+    assert warned(0.75) > 0.95
+
+
+def test_votes_that_were_made_elsewhere_are_no_votes_by_side(folder):
+    taken = voting(folder, overlap=1.0)
+    rows = [taken.record("lefty", task, VoteForm("A")) for task in taken.plan.tasks]
+    assert "chose the left side" in summary("lefty", rows).warnings[0]
+    assert "chose" not in " ".join(summary("lefty", [replace(row, parser="imported/1") for row in rows]).warnings)
+    assert summary("lefty", rows[:11], among=1).warnings
+    assert "chose" not in " ".join(summary("lefty", rows[:11], among=60).warnings)
 
 
 def test_too_fast_is_said_and_slow_is_not(folder):

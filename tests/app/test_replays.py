@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 
 import numpy as np
 import pytest
 
+from evalkit.app.vote_scales import ABT
 from evalkit.app.vote_statistics import known_well, looks, precision_of
+from evalkit.app.vote_tasks import VotePlan, VoteTask
+from evalkit.app.voting import Voting
+from evalkit.core.schema import Item, Judgment
 from evalkit.stats.confidence_sequence import confidence_sequence
+from tests.ratings.rows import judged
 from tests.shared_data import shared_data
 
 REPLAYS = 500
@@ -40,27 +46,96 @@ def mtbench() -> list[np.ndarray]:
     return [np.array(list(votes.values())) for votes in found.values()]
 
 
-def stopped(values: np.ndarray, points: float, draw: np.random.Generator, *, decided: bool) -> tuple[bool, int]:
-    """Whether the interval holds the truth when voting stops by the rule, and after how many votes."""
+def agreement() -> list[np.ndarray]:
+    """Whether the first vote on each pair of MT-Bench's answers is GPT-4's verdict."""
+    said: list[dict[tuple[object, ...], int]] = []
+    for name in ("gpt4_pair.jsonl", "human.jsonl"):
+        found: dict[tuple[object, ...], int] = {}
+        for line in shared_data("mtbench_votes", name).read_text().splitlines():
+            row = json.loads(line)
+            side = {"model_a": 1, "model_b": -1}.get(row["winner"], 0)
+            pair = sorted((row["model_a"], row["model_b"]))
+            place = row["question_id"], row["turn"], *pair
+            found.setdefault(place, side if row["model_a"] == pair[0] else -side)
+        said.append(found)
+    judge, people = said
+    return [np.array([float(judge[place] == side) for place, side in people.items() if place in judge])]
+
+
+def looked_at(values: np.ndarray, points: float, *, decided: bool) -> tuple[bool, int]:
+    """Whether the interval holds the truth when voting stops by the rule, and after how many of votes in this order."""
     times = looks(values.size)
-    limits = confidence_sequence(values[draw.permutation(values.size)], times=times, population=values.size)
+    limits = confidence_sequence(values, times=times, population=values.size)
     for n, lower, upper in zip(times, limits.lower.tolist(), limits.upper.tolist(), strict=True):
         if known_well(lower, upper, points, decided=decided) or n == values.size:
             return lower - 1e-9 <= values.mean() <= upper + 1e-9, n
     raise AssertionError
 
 
+NUMBERS = {
+    "Tulu, --for winrate --until 10": (tulu, 10.0, False),
+    "Tulu, --for ranking": (tulu, 5.0, True),
+    "MT-Bench, --for winrate --until 12": (mtbench, 12.0, False),
+    "MT-Bench, --for ranking": (mtbench, 5.0, True),
+    "MT-Bench, --for agreement --until 5": (agreement, 5.0, False),
+}
+
+
+def replayed(name: str) -> tuple[float, float]:
+    """Share of 500 replays in which the interval held the truth when voting stopped, and share of votes it took."""
+    votes, points, decided = NUMBERS[name]
+    draw, pairs = np.random.default_rng(1), votes()
+    held, used = [], []
+    for turn in range(REPLAYS):
+        values = pairs[turn % len(pairs)]
+        well, n = looked_at(values[draw.permutation(values.size)], points, decided=decided)
+        held.append(well)
+        used.append(n / values.size)
+    return float(np.mean(held)), float(np.mean(used))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("votes", "points", "decided"), [(tulu, 10.0, False), (mtbench, 12.0, False), (tulu, 5.0, True)]
-)
-def test_the_interval_holds_when_voting_stops(votes, points, decided):
-    draw = np.random.default_rng(1)
-    pairs = votes()
-    runs = [stopped(pairs[turn % len(pairs)], points, draw, decided=decided) for turn in range(REPLAYS)]
-    covered = np.mean([held for held, _ in runs])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_the_interval_holds_when_voting_stops(name):
+    covered, used = replayed(name)
     assert covered >= 0.93
-    assert min(n for _, n in runs) < max(values.size for values in pairs)  # it does stop
+    assert used < 1  # it does stop
+
+
+def first_votes_of(tasks: tuple[VoteTask, ...], seed: int, annotators: int) -> list[str]:
+    """Tasks in the order in which they get their first vote from annotators who come and go as they like."""
+    taken = Voting(VotePlan(tasks, 0.2, seed), ABT)
+    draw, found = np.random.default_rng(seed), dict[str, None]()
+    names = [f"annotator {number}" for number in range(annotators)]
+    while names:
+        name = names[int(draw.integers(len(names)))]
+        task = taken.next_task(name)
+        if task is None:
+            names.remove(name)
+            continue
+        taken.votes.setdefault(name, {})[task.id] = pair_vote()
+        taken._voted.add(task.id)
+        taken._shown.clear()
+        found.setdefault(task.id)
+    return list(found)
+
+
+@functools.cache
+def pair_vote() -> Judgment:
+    return judged("x", "y", (1.0, 0.0), "q", judge="zoe", fingerprint="human")
+
+
+@pytest.mark.slow
+def test_the_interval_holds_in_the_order_in_which_several_annotators_are_asked(tmp_path):
+    values = tulu()[0]
+    items = [Item(id=str(number), benchmark="b", category="c", turns=("Q",)) for number in range(values.size)]
+    tasks = tuple(VoteTask(f"{number:05}", item, 1, (), tmp_path) for number, item in enumerate(items))
+    held = []
+    for seed in range(REPLAYS):
+        order = [int(task) for task in first_votes_of(tasks, seed, 4)]
+        assert len(order) == values.size
+        held.append(looked_at(values[order], 10.0, decided=False)[0])
+    assert np.mean(held) >= 0.93
 
 
 @pytest.mark.slow

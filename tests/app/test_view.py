@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
 
+from evalkit.app.answer_html import visible
 from evalkit.app.case_page import CaseReader
 from evalkit.app.export import export
 from evalkit.app.filters import CaseFilter, read
@@ -225,6 +227,16 @@ def test_a_prompt_is_exact_only_if_it_leads_to_the_stored_key(tmp_path):
 
     other = msgspec.structs.replace(item, turns=("Another question?", *item.turns[1:]))
     assert rebuilder.prompt(row, other, shown).sure == "same protocol"
+
+
+def test_hidden_characters_are_shown_and_no_others():
+    hidden = ("Cc", "Cf", "Cs", "Zl", "Zp", "Co")
+    for code in range(0x110000):
+        char = chr(code)
+        kept = unicodedata.category(char) not in hidden or char in "\n\t\u200c\u200d"
+        if unicodedata.category(char) != "Cn":  # what is not assigned may be shown either way
+            assert (visible(f"a{char}b") == f"a{char}b") == kept, code
+    assert visible("a\r\nb\u202ec") == "a\nb⟨U+202E⟩c"
 
 
 def test_hostile_texts_are_inert_on_every_page(tmp_path):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from tests.attack.__main__ import ATTACKS, row_of, table
+from tests.attack.__main__ import ATTACKS, Done, done, portion, table
 from tests.attack.kills import VERBS
 from tests.attack.outside import BROWSERS
 
@@ -30,7 +32,23 @@ def test_attack(tmp_path, name):
 
 def test_every_verb_is_attacked_and_told_of():
     assert {f"kill -9 of {verb}" for verb in (*VERBS, "run", "label")} <= set(ATTACKS)
-    rows = {name: row_of(name, {"kills": 3}, 1.0) for name in ATTACKS}
+    rows = {name: Done(3, Counter({"kills": 3, "rows": 1200}), 1.0).line(name) for name in ATTACKS}
     text = table(rows)
     assert f"{3 * len(ATTACKS)} kills." in text
     assert all(row in text.splitlines() for row in rows.values())
+
+
+def test_an_attack_goes_on_where_its_line_ends(monkeypatch):
+    before = Done(1000, Counter({"torn lines": 1000, "rows": 3}), 8.0)
+    assert done(before.line("torn lines")) == before
+    assert done("| torn lines | 2026-11-28 | 300 torn lines | held | 8 |") is None, "a line of an older form"
+    seen = []
+
+    def attack(_, amount, seed):
+        seen.append((amount, seed))
+        return {"torn_lines": amount}
+
+    monkeypatch.setitem(ATTACKS, "torn lines", replace(ATTACKS["torn lines"], attack=attack))
+    after = portion("torn lines", 500, before, seed=1)
+    assert seen == [(500, 1001)], "each portion is another one"
+    assert (after.amount, after.counts) == (1500, {"torn lines": 1500, "rows": 3})

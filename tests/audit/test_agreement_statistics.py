@@ -134,6 +134,7 @@ def test_agreement_differs_between_categories_of_mtbench(mtbench):
     assert "differs between categories" in found.sentence
 
 
+@pytest.mark.slow
 def test_equal_categories_do_not_differ():
     small = [
         of(Study(seed=seed, questions=30, models=4).gathered(), "agreement_heterogeneity_s1") for seed in range(40)
@@ -222,6 +223,7 @@ def test_the_distance_is_the_textbooks():
     assert only(audited([found]).findings, "scale_ks").estimate == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_silent_on_equal_distributions():
     found = [
         only(audited([graded(np.random.default_rng(seed), people=1, answers=45)]).findings, "scale_ks")

@@ -252,6 +252,7 @@ def warned(rows):
     return [text for text in WARNINGS if says(said.may_not, text)]
 
 
+@pytest.mark.slow
 def test_an_unbiased_judge_is_seldom_warned_of():
     assert sum(bool(warned(fair(seed))) for seed in range(24)) <= 4, "at 5%, five of 24 or more happen once in 150"
 

@@ -112,6 +112,7 @@ def test_interval_cannot_always_be_halved():
     assert "more questions" in got.sentence
 
 
+@pytest.mark.slow
 def test_coverage_with_questions_shared_by_models():
     hits = []
     for seed in range(60):

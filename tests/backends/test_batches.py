@@ -49,6 +49,7 @@ async def rows_of(api, batch):
     return {key: line async for key, line in api.results(batch)}
 
 
+@pytest.mark.slow
 @BOTH
 def test_there_and_back(kind, server):
     async def do(api):

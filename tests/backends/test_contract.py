@@ -257,7 +257,7 @@ def test_identity_is_json_and_names_what_changes_the_text(rigs):
     with rigs.rig() as rig:
         identity = rig.backend.identity()
         assert json.loads(json.dumps(identity)) == identity
-        assert identity["model"]
+        assert identity.get("model"), "identity() names the model"
         assert rig.backend.identity() == identity
         if "concurrency" in settable(rig.backend):
             rig.backend.concurrency = 3
@@ -281,7 +281,7 @@ def test_the_fields_are_the_yaml(rigs):
         backend = rig.backend
     hints = get_type_hints(type(backend), localns=_anything())
     fields = settable(backend)
-    assert "model" in fields
+    assert "model" in fields, "a backend has a field `model`, which a YAML sets"
     assert backend.concurrency >= 1  # a field, or a property: llama.cpp's follows from its slots
     assert backend.timeout > 0
     for name, field in fields.items():

@@ -7,9 +7,10 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from evalkit import protocols, schema
 from evalkit.core.protocols import Backend, Completion
 from evalkit.core.schema import Usage
-from evalkit.settings import config
+from evalkit.settings import targets
 
 
 @dataclass(kw_only=True)
@@ -50,13 +51,26 @@ class Derived(Backend):
         return Completion(self.reply, usage=Usage(1, 1))
 
 
-@pytest.mark.parametrize("kind", [Shaped, Derived])
+@dataclass(kw_only=True)
+class OfOneReleaseAgo(protocols.Backend):
+    """Imports from where things were before."""
+
+    concurrency: int = 2
+
+    def identity(self):
+        return {}
+
+    async def complete(self, request):
+        return protocols.Completion("[[7]]", usage=schema.Usage(1, 1))
+
+
+@pytest.mark.parametrize("kind", [Shaped, Derived, OfOneReleaseAgo])
 def test_one_from_an_entry_point_package_runs(kind, cli, tmp_path, monkeypatch):
     package = ModuleType("outside")
     package.Mine = kind
     monkeypatch.setitem(sys.modules, "outside", package)
     points = [SimpleNamespace(name="outside", value="outside")]
-    monkeypatch.setattr(config, "entry_points", lambda group: points if group == "evalkit" else [])
+    monkeypatch.setattr(targets, "entry_points", lambda group: points if group == "evalkit" else [])
     for folder in ("model", "judge"):
         (tmp_path / "mine" / folder).mkdir(parents=True)
     text = "mine:\n  backend:\n    _target_: outside.Mine\n    concurrency: 3\n"

@@ -35,7 +35,7 @@ from evalkit.core.protocols import (
     UsageError,
 )
 from evalkit.core.schema import Judgment, Response
-from evalkit.settings.config import build
+from evalkit.settings.targets import build
 from evalkit.storage.store import Log
 
 ROOT = Path(__file__).parents[2]

@@ -255,14 +255,15 @@ def test_a_server_killed_and_started_again_during_a_run(monkeypatch):
         assert first.count.total() + second.count.total() + third.count.total() == 150
         again = FaultServer(third.port, latency=0.01)
         with again:
-            await asyncio.sleep(0.5)
+            while not again.count.total():  # until it is tried again, however long the pauses have grown
+                await part(1)
             await part(90)
             await client.close()
             return parts, again.count.total()
 
     with stack:
-        parts, came_back = asyncio.run(run())
-        assert len(parts) == 240
+        parts, came_back = asyncio.run(asyncio.wait_for(run(), 600))
+        assert len(parts) >= 240
         assert came_back >= 20, "it takes its share again"
         asked = [json.dumps(seen["body"]["messages"]) for server in (first, second, third) for seen in server.seen]
         assert len(asked) == len(set(asked)), "a request was answered by two servers"

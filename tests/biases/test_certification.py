@@ -19,6 +19,8 @@ from evalkit.ratings.comparisons import HUMAN
 from tests.biases.simulated import Study, only, scored
 from tests.ratings.rows import judged
 
+pytestmark = pytest.mark.slow
+
 SIGNED = {
     "position_logit": Position(),
     "position_fairness": Position(),
@@ -54,7 +56,6 @@ def test_silent_on_an_unbiased_judge(metric):
     assert flagged(audited(SIGNED[metric], metric, range(30), questions=40)) <= 4 / 30
 
 
-@pytest.mark.slow
 def test_false_positives_at_the_stated_rate():
     """A hundred studies where longer is better by so much, each seen by every bias; then all three hundred together."""
     total, lacking = Counter(), Counter()

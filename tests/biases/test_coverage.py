@@ -19,6 +19,7 @@ from evalkit.ratings.comparisons import HUMAN
 from tests.biases.simulated import only
 from tests.ratings.rows import judged
 
+pytestmark = pytest.mark.slow
 MODELS = ("m0", "m1", "m2", "m3", "m4")
 ABILITY = dict(zip(MODELS, np.linspace(-0.6, 0.6, len(MODELS)), strict=True))
 SHARPER = 1.6

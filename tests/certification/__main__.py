@@ -24,22 +24,27 @@ from tests.certification.metrics import SAME, UNMEASURED, Audits, Metric, audits
 HEAD = """\
 # Certification of the statistics
 
-{day}, seed {seed}, {repetitions} data sets a cell. Made by
+{day}, seed {seed}, {repetitions} data sets a cell, and {many:,} of the rows that cost little. Made by
 `python -m tests.certification --repetitions {repetitions} --seed {seed} --into docs/certification.md`.
 
 Studies are drawn whose truth is known, and each interval is held against it. A nominal 95% should cover {least} to
-{most}; the Monte-Carlo error of a cell is {error}. A cell shows the coverage of the intervals that are given, and in
-brackets how many data sets give one, where not all do: for the others there is a reason instead, such as "needs at
-least 4 questions", or, for ratings, a model that never lost. Cells outside are in bold and listed below the table.
-Questions are 8, 20 and 80 unless a row says otherwise. Settings marked as held out were not used to choose any limits.
+{most}; the Monte-Carlo error of a cell is {error} of {repetitions} and {fine} of {many:,}. A cell shows the coverage of
+the intervals that are given, and in brackets how many data sets give one, where not all do: for the others there is a
+reason instead, such as "needs at least 4 questions", or, for ratings, a model that never lost. Cells outside are in
+bold and listed below the table. Questions are 8, 20 and 80 unless a row says otherwise. Settings marked as held out
+were not used to choose any limits.
 """
+DISCRETE = """\
+Where outcomes are few, no limits cover between. An interval is read off an estimate, so that it holds the truth for a
+range of estimates; these cells have no range of estimates that comes up in {least} to {most} of the data sets, and the
+nearest that there are stand beside them."""
 ABOVE = """\
-These intervals are wider than they need be, by design. Where outcomes are few, no limits cover between: of 20 questions
-won or lost at a true 95%, limits that hold with 17 wins cover 98.4%, and those that do not, 92.4%. Where few questions
-stand near an end of the scale, the floor assumes half a question more at the other end, because a sample that shows
-none looks the same whether or not there are any; settings without such questions pay for those that have them. Limits
-of few questions (up to 8) are Student's, cut at the ends of the scale, beside that floor. Ratings that are given where
-a model nearly never loses are those of the luckier data sets."""
+These intervals are wider than they need be for what was planted, by design. Where few questions stand near an end of
+the scale, the floor assumes half a question more at the other end, and scores that are nearly all alike allow for about
+3 in n questions at either end, because a sample that shows none looks the same whether or not there are any; settings
+without such questions pay for those that have them. Limits of few questions (up to 8) are Student's, cut at the ends of
+the scale, beside that floor. Ratings that are given where a model nearly never loses are those of the luckier data
+sets."""
 STATEMENTS = """\
 How often each is made; Q questions, so that 84 questions of four models are 504 pairs. Warnings about what is not there
 should be at most .05, those about what was planted as many as possible. A warning is whatever stands below "You may
@@ -47,6 +52,10 @@ not", but for "Much from a single pair", which is true of a noisy judge. Where f
 drawn, their number stands in brackets."""
 LEAST, MOST = 0.93, 0.98
 """What a nominal 95% must cover."""
+TIMES = 5
+"""As many data sets of what costs little."""
+BELOW, CHANCE, FEW, WIDE = "below", "below by chance", "wider, as outcomes are few", "wider"
+"""How a cell can be outside."""
 
 
 class Cells:
@@ -95,6 +104,24 @@ def covered(metric: Metric, questions: int, repetitions: int, seed: int) -> dict
         "above": float((truth > upper).mean()),
         "width": float(np.mean(upper - lower)),
         "least": float((upper - lower).min()),
+        **attainable(estimate),
+    }
+
+
+def attainable(estimates: np.ndarray) -> dict[str, float]:
+    """The nearest coverages that limits can have which hold the truth for a range of these estimates; {} if inside.
+
+    Args:
+        estimates: [N] of as many data sets.
+    """
+    counts = np.unique(np.round(estimates, 9), return_counts=True)[1]
+    upto = np.concatenate([[0], np.cumsum(counts)])
+    shares = np.unique((upto[None] - upto[:, None])[np.triu_indices(upto.size, 1)]) / estimates.size
+    if ((shares >= LEAST) & (shares <= MOST)).any():
+        return {}
+    return {
+        "nearest below": float(shares[shares < LEAST].max(initial=0.0)),
+        "nearest above": float(shares[shares > MOST].min()),
     }
 
 
@@ -121,43 +148,60 @@ def _parts(only: str, repetitions: int, seed: int) -> Iterator[tuple[tuple[objec
     """Coverage and statements, a cell each; then audits, one data set of each cell, then the next."""
     listed = [(covered, row) for row in certified()] + [(said, row) for row in warnings()]
     for how, row in listed:
+        times = _times(row, repetitions)
         for q in row.questions if only in f"{row.name} {row.setting}" else ():
-            yield (row.name, row.setting, q, repetitions, seed), partial(how, row, q, repetitions, seed)
+            yield (row.name, row.setting, q, times, seed), partial(how, row, q, times, seed)
     for number in range(repetitions):
         for kind in audits():
             for q in kind.questions if only in f"audits {kind.setting}" else ():
                 yield ("audits", kind.setting, q, number, seed), partial(audited, kind, q, number, seed)
 
 
+def _times(metric: Metric, repetitions: int) -> int:
+    return repetitions * TIMES if metric.cheap else repetitions
+
+
 def page(cells: Cells, only: str, repetitions: int, seed: int) -> str:
     """The whole page, of what was measured."""
     rows = [row for row in certified() if only in f"{row.name} {row.setting}"]
     found = [_row(cells, row, repetitions, seed) for row in rows]
-    low, high = ([line for row in found for line in row[place]] for place in (1, 2))
+    outside = {
+        kind: [line for row in found for name, line in row[1] if name == kind] for kind in (BELOW, CHANCE, FEW, WIDE)
+    }
     missing = [
-        f"{row.name}, {row.setting} (Q={', '.join(map(str, at[3]))})"
+        f"{row.name}, {row.setting} (Q={', '.join(map(str, at[2]))})"
         for row, at in zip(rows, found, strict=True)
-        if at[3]
+        if at[2]
     ]
     head = HEAD.format(
         day=f"{datetime.now(UTC):%Y-%m-%d}",
         seed=seed,
         repetitions=repetitions,
+        many=repetitions * TIMES,
         least=f"{LEAST:.0%}",
         most=f"{MOST:.0%}",
         error=f"{np.sqrt(0.95 * 0.05 / repetitions):.3f}",
+        fine=f"{np.sqrt(0.95 * 0.05 / repetitions / TIMES):.3f}",
     )
-    number = sum(len(row.questions) - len(at[3]) for row, at in zip(rows, found, strict=True))
+    number = sum(len(row.questions) - len(at[2]) for row, at in zip(rows, found, strict=True))
+    told = [
+        f"{number - sum(map(len, outside.values()))} are inside",
+        *(f"{len(found)} {kind}" for kind, found in outside.items()),
+    ]
     parts = [
         head,
-        f"## Coverage\n\nOf {number} cells, {number - len(low) - len(high)} are inside.\n",
+        f"## Coverage\n\nOf {number} cells, {', '.join(told)}.\n",
         "| metric | planted | fewest questions | more | most | least width | |\n|---|---|---|---|---|---|---|",
         *(row[0] for row in found),
         *(["\n## Not measured yet\n", *(f"- {line}" for line in missing)] if missing else []),
         f"\n## Cells that cover less than {LEAST:.0%}\n",
-        *([f"- {line}" for line in low] or ["None."]),
-        f"\n## Cells that cover more than {MOST:.0%}\n\n{ABOVE}\n",
-        *([f"- {line}" for line in high] or ["None."]),
+        *_listed(outside[BELOW]),
+        f"\nBy chance, as one of {LEAST:.0%} would come out so low in more than 1 of 20:\n",
+        *_listed(outside[CHANCE]),
+        f"\n## Cells that cover more than {MOST:.0%}\n\n{DISCRETE.format(least=f'{LEAST:.0%}', most=f'{MOST:.0%}')}\n",
+        *_listed(outside[FEW]),
+        f"\n{ABOVE}\n",
+        *_listed(outside[WIDE]),
         f"\n## Statements\n\n{STATEMENTS.format(repetitions=repetitions)}\n",
         "| statement | planted | made |\n|---|---|---|",
         *_statements(cells, only, repetitions, seed),
@@ -165,34 +209,48 @@ def page(cells: Cells, only: str, repetitions: int, seed: int) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _row(cells: Cells, metric: Metric, repetitions: int, seed: int) -> tuple[str, list[str], list[str], list[int]]:
-    """A line of the table, its cells that cover too little and too much, and numbers of questions not measured yet."""
-    low, high, missing, shown, widths = [], [], [], [], []
+def _listed(lines: list[str]) -> list[str]:
+    return [f"- {line}" for line in lines] or ["None."]
+
+
+def _row(cells: Cells, metric: Metric, repetitions: int, seed: int) -> tuple[str, list[tuple[str, str]], list[int]]:
+    """A line of the table, its cells outside with how they are, and numbers of questions not measured yet."""
+    outside, missing, shown, widths = [], [], [], []
+    times = _times(metric, repetitions)
     for q in metric.questions:
-        about = f"{metric.name}, {metric.setting}, Q={q}"
-        cell = cells.get(metric.name, metric.setting, q, repetitions, seed)
+        cell = cells.get(metric.name, metric.setting, q, times, seed)
         if not isinstance(cell, dict):
             missing.append(q)
             shown.append("")
             continue
         widths.append(cell["least"])
         shown.append(_coverage(cell))
-        given = round(repetitions * cell["given"])
-        about += f": {cell['coverage']:.3f} of {given}"
-        if cell["coverage"] < LEAST:
-            low.append(about + ("" if _by_chance(cell["coverage"], given) else ", beyond chance"))
-        if cell["coverage"] > MOST:
-            high.append(about)
+        kind, given = _standing(cell, times), round(times * cell["given"])
+        line = f"{metric.name}, {metric.setting}, Q={q}: {cell['coverage']:.3f} of {given}"
+        if kind == FEW:
+            line += f"; nearest {cell['nearest below']:.3f} and {cell['nearest above']:.3f}"
+        if kind:
+            outside.append((kind, line))
     least = np.nanmin([*widths, np.inf])
     held = "held out" if metric.held_out else ""
     width = f"{least:.2g}" if np.isfinite(least) else ""
-    return f"| {metric.name} | {metric.setting} | {' | '.join(shown)} | {width} | {held} |", low, high, missing
+    return f"| {metric.name} | {metric.setting} | {' | '.join(shown)} | {width} | {held} |", outside, missing
+
+
+def _standing(cell: dict[str, float], times: int) -> str:
+    """How a cell is outside; nothing where it is inside, or has a reason instead of intervals."""
+    if cell["coverage"] < LEAST:
+        return CHANCE if _by_chance(cell["coverage"], round(times * cell["given"])) else BELOW
+    if cell["coverage"] > MOST:
+        return FEW if "nearest above" in cell else WIDE
+    return ""
 
 
 def _statements(cells: Cells, only: str, repetitions: int, seed: int) -> Iterator[str]:
     for metric in warnings():
         if only in f"{metric.name} {metric.setting}":
-            made = {q: cells.get(metric.name, metric.setting, q, repetitions, seed) for q in metric.questions}
+            times = _times(metric, repetitions)
+            made = {q: cells.get(metric.name, metric.setting, q, times, seed) for q in metric.questions}
             told = ", ".join(f"Q={q}: {share:.3f}" for q, share in made.items() if isinstance(share, float))
             yield f"| {metric.name} | {metric.setting} | {told or 'not measured yet'} |"
     for kind in audits():
@@ -219,10 +277,10 @@ def _coverage(cell: dict[str, float]) -> str:
 
 
 def _by_chance(coverage: float, number: int) -> bool:
-    """Whether a coverage of 95% would come out so low in more than 1 of 100."""
+    """Whether a coverage of the least that is wanted would come out so low in more than 1 of 20."""
     from scipy.special import bdtr
 
-    return bool(bdtr(round(coverage * number), number, 0.95) > 0.01)
+    return bool(bdtr(round(coverage * number), number, LEAST) > 0.05)
 
 
 def main() -> None:

@@ -52,6 +52,7 @@ def sources() -> Iterator[tuple[str, FloatArray, float]]:
     rng = np.random.default_rng(5)
     yield "simulated judge, two verdicts 1-10", np.diff(_grades(rng, 4000), axis=1)[:, 0], 9.0
     yield "simulated pairs, both orders", rng.choice([-100.0, 0.0, 100.0], p=[0.2, 0.6, 0.2], size=4000), 100.0
+    yield "simulated pairs, no ties", rng.choice([-100.0, 100.0], size=4000), 100.0
 
 
 def _grades(rng: np.random.Generator, size: int) -> FloatArray:

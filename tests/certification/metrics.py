@@ -46,6 +46,8 @@ class Metric:
     questions: tuple[int, ...] = (8, 20, 80)
     held_out: bool = False
     """Not looked at while limits were chosen."""
+    cheap: bool = True
+    """So that many more data sets can be drawn."""
 
 
 def _score(setting, turn=None, categories=1, repeats=1, missing=0.0):
@@ -55,7 +57,7 @@ def _score(setting, turn=None, categories=1, repeats=1, missing=0.0):
         x = np.repeat(x, repeats, axis=1)
         there = (rng.random(x.shape) >= missing).astype(float)
         sums, counts = (x * there).sum(axis=1), there.sum(axis=1)
-        return question_means(sums[:, None], counts[:, None], limits=SCALE, resamples=RESAMPLES)[0]
+        return question_means(sums[:, None], counts[:, None], limits=SCALE, unseen=True, resamples=RESAMPLES)[0]
 
     return measure
 
@@ -67,7 +69,7 @@ def _stratified(rng, questions):
     size = {8: 2, 20: 4}.get(questions, 8)
     stratum = np.arange(questions) % size
     x = np.clip(6.5 + OFFSETS[np.linspace(0, 7, size).astype(int)][stratum] + 0.8 * rng.normal(size=questions), 1, 10)
-    return question_bootstrap(x, np.ones(questions), limits=SCALE, strata=stratum)
+    return question_bootstrap(x, np.ones(questions), limits=SCALE, unseen=True, strata=stratum)
 
 
 def _stratified_truth(questions):
@@ -282,9 +284,12 @@ class Ends:
 KINDS = {"agreement": "agreement", "kappa": "kappa", "alpha": "Krippendorff's alpha", "fleiss": "Fleiss' kappa"}
 SEEN = (
     *("mid-scale", "whole numbers", "skewed", "ceiling", "high", "two humps", "lone ones", "refusals"),
-    *("one in twelve fails", "long tail", "low", "heavy tails"),
+    *("one in twelve fails", "long tail", "low", "heavy tails", "one question of many"),
 )
-UNSEEN = ("seven to nine", "one in thirty fails", "either end", "one question of many")
+UNSEEN = (
+    *("seven to nine", "one in thirty fails", "either end"),
+    *("one question in fifty", "one answer in twenty", "one question in seven"),
+)
 
 
 def certified() -> list[Metric]:
@@ -320,12 +325,12 @@ def _rates() -> Iterator[Metric]:
         yield Metric(difference, f"{rate:.1%}, two models", _bt_two(rate), logit)
         yield Metric(difference, f"{rate:.1%}, one row", _bt_two(rate, 1, 0.0), logit, held_out=True)
         yield Metric(difference, f"{rate:.1%}, six rows", _bt_two(rate, 6, 0.3), logit, held_out=True)
-        yield Metric("Elo", f"{rate:.1%}, two models", _elo_two(rate), None)
+        yield Metric("Elo", f"{rate:.1%}, two models", _elo_two(rate), None, cheap=False)
 
 
 def _ratings() -> Iterator[Metric]:
     yield Metric("Bradley-Terry rating", "best of six models", _bt_six, _large(_bt_six))
-    yield Metric("Elo", "best of six models", _elo_six, None)
+    yield Metric("Elo", "best of six models", _elo_six, None, cheap=False)
     for place, word in ((0, "best"), (1, "second")):
         measure, setting = _bt_strong(place), f"{word} of four, one far ahead"
         yield Metric("Bradley-Terry rating", setting, measure, _large(measure), held_out=True)
@@ -334,10 +339,11 @@ def _ratings() -> Iterator[Metric]:
 def _length_controlled() -> Iterator[Metric]:
     name = "length-controlled win rate"
     for constant in (0.0, 2.2, 3.2):
-        yield Metric(name, f"logit {constant:g}", _lc(constant), _lc_truth(constant, soft=True))
+        yield Metric(name, f"logit {constant:g}", _lc(constant), _lc_truth(constant, soft=True), cheap=False)
     for constant in (1.2, -1.5, 2.5):
         setting = f"logit {constant:g}, wins, losses and ties"
-        yield Metric(name, setting, _lc(constant, soft=False), _lc_truth(constant, soft=False), held_out=True)
+        truth = _lc_truth(constant, soft=False)
+        yield Metric(name, setting, _lc(constant, soft=False), truth, held_out=True, cheap=False)
 
 
 def _lc_truth(constant, soft):
@@ -352,20 +358,21 @@ def _agreements() -> Iterator[Metric]:
     for sharp, word in ((0.7, "blunt"), (2.5, "sharp"), (12.0, "nearly perfect")):
         for kind, name in KINDS.items():
             measure = _agreement(sharp, kind)
-            yield Metric(name, f"{word} raters", measure, _large(measure))
+            yield Metric(name, f"{word} raters", measure, _large(measure), cheap=False)
     for kind, name in KINDS.items():
         measure = _agreement(4.0, kind, pairs=10, alike=0.5, ties=1.0)
-        yield Metric(name, "many ties, ten pairs a question", measure, _large(measure), held_out=True)
+        truth = _large(measure)
+        yield Metric(name, "many ties, ten pairs a question", measure, truth, held_out=True, cheap=False)
 
 
 def _plans() -> Iterator[Metric]:
     for right, alike in ((0.3, 0.3), (0.8, 0.3), (0.8, 1.5)):
         measure = _needed(right, alike)
         setting = f"judge knows {right:.0%}, questions {'much ' if alike > 1 else ''}alike"
-        yield Metric("pairs to vote on", setting, measure, _large(measure))
+        yield Metric("pairs to vote on", setting, measure, _large(measure), cheap=False)
     for ahead in (0.1, 0.3, 0.8):
         measure = _told_apart(ahead)
-        yield Metric("votes to tell judges apart", f"{ahead:g} logits apart", measure, _large(measure))
+        yield Metric("votes to tell judges apart", f"{ahead:g} logits apart", measure, _large(measure), cheap=False)
 
 
 def warnings() -> list[Metric]:

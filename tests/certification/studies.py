@@ -134,6 +134,9 @@ SHAPES: dict[str, Callable[[np.random.Generator, Size, np.ndarray], np.ndarray]]
     "one in thirty fails": lambda rng, size, hard: np.where(rng.random((size[0], 1)) < 1 / 30, 2.0, 7.5 + 0.8 * hard),
     "either end": lambda rng, size, hard: np.where(rng.random(size) < 0.5 + 0.3 * np.tanh(hard), 9.5, 1.5),
     "one question of many": lambda rng, size, hard: 4 + 0.3 * hard + 5 * (rng.random((size[0], 1)) < 0.1),
+    "one question in fifty": lambda rng, size, hard: np.where(rng.random((size[0], 1)) < 0.02, 10.0, 3 + 0.2 * hard),
+    "one answer in twenty": lambda rng, size, hard: np.where(rng.random(size) < 0.05, 1.0, 6 + 0.2 * hard),
+    "one question in seven": lambda rng, size, hard: np.where(rng.random((size[0], 1)) < 1 / 7, 1.5, 5.5 + 0.3 * hard),
 }
 """Scores of a question's turns, before they are cut to the scale, by what they look like."""
 

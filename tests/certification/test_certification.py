@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tests.certification.__main__ import Cells, covered, measured, page, said
+from tests.certification.__main__ import Cells, attainable, covered, measured, page, said
 from tests.certification.metrics import certified, warnings
 from tests.certification.studies import Planted, study
 
@@ -48,6 +48,16 @@ def test_coverage(name):
     if got["given"]:
         assert got["least"] > 0
         assert enough(got["coverage"], round(40 * got["given"])), got
+
+
+def test_where_outcomes_are_few_no_range_of_them_covers_between():
+    """Of 20 questions at a true 95%, 18 wins or more are 92.5% of data sets, and 17 or more 98.4%."""
+    wins = np.repeat(np.arange(21), np.round(1e5 * binom.pmf(np.arange(21), 20, 0.95)).astype(int))
+    found = attainable(wins / 20)
+    assert (found["nearest below"], found["nearest above"]) == pytest.approx((0.9245, 0.9841), abs=1e-3)
+    assert attainable(np.repeat([1.0, 0.9, 0.8], [80, 15, 5])) == {}, "of 8 questions at .997, 97.6% win all"
+    assert attainable(np.random.default_rng(0).normal(size=200)) == {}
+    assert attainable(np.ones(50)) == {"nearest below": 0.0, "nearest above": 1.0}
 
 
 def test_what_was_measured_is_kept_and_not_measured_again(tmp_path):

@@ -25,8 +25,9 @@ from evalkit.interop.prd import PRDFormat
 from evalkit.stats.adaptive_ranking import AdaptiveRanking, Goal
 from tests.shared_data import shared_data
 
-AT_ONCE, SHARE = 32, 8
-"""Units between two choices: 32, those of 64 requests in flight with both orders; of very many pairs, an eighth."""
+AT_ONCE, SHARE, PARTS = 32, 8, 256
+"""Units between two choices: 32, those of 64 requests in flight with both orders; of very many, an eighth of the pairs
+or a part of all units in 256."""
 CHUNK = 50
 """Replays after which they are written down."""
 
@@ -72,12 +73,13 @@ def replay(design: Design, goal: str, rng: np.random.Generator, *, whole: bool) 
         # Where a pair lacks a question, one that it has is drawn in its place: its mean is that of those it has.
         order = np.stack([_present(row, drawn, rng) for row in design.units])
     ranking = AdaptiveRanking(design.models, questions, Goal.read(goal), whole=whole)
-    place, began = np.zeros(pairs, dtype=int), time.process_time()
-    while chosen := ranking.choose(max(AT_ONCE, pairs // SHARE)):
+    coming = [iter(row) for row in np.take_along_axis(design.units, order, axis=1).tolist()]
+    asked, began = 0, time.process_time()
+    while chosen := ranking.choose(max(AT_ONCE, pairs // SHARE, design.units.size // PARTS)):
         for pair in chosen:
-            value = design.units[pair, order[pair, place[pair]]]
-            place[pair] += 1
-            ranking.add(pair, None if math.isnan(value) else float(value))
+            value = next(coming[pair])
+            ranking.add(pair, None if math.isnan(value) else value)
+        asked += len(chosen)
     seconds = time.process_time() - began
     found = ranking.ranking()  # peaks of e-values stay: what was ever claimed is claimed still
     lead = np.zeros((design.models, design.models))
@@ -85,11 +87,11 @@ def replay(design: Design, goal: str, rng: np.random.Generator, *, whole: bool) 
     lead -= lead.T
     against = lead <= 1e-12
     return Replay(
-        place.sum() / design.units.size,
+        asked / design.units.size,
         found.reached,
         bool((found.beats & against).any()),
         int((found.before & ~found.beats & ~found.beats.T & (lead < -1e-12)).sum()),
-        1000 * seconds / max(1, place.sum()),
+        1000 * seconds / max(1, asked),
     )
 
 
@@ -236,7 +238,8 @@ HEADER = """\
 Wrong: replays in which any claim on a pair, at any time, contradicts the whole design; at most 5% are promised.
 Follows wrong: replays in which a pair that follows by transitivity is the other way round in the whole design, which no
 claim on a pair is: there the design is not transitive. Saved: judgments of all pairs that were not asked. Time: of
-processor, of choosing and learning, a unit, with {at_once} units between two choices, or an eighth of the pairs.
+processor, of choosing and learning, a unit, with {at_once} units between two choices, or an eighth of the pairs, or one
+in 256 of all units.
 
 | design | models x questions | claims about | until | wrong | follows wrong | goal reached | saved | ms a unit |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fault_server import FaultServer
+
 DEEP = '{"id": "a", "turns": ' + "[" * 200_000 + "]" * 200_000 + "}\n"
 
 
@@ -25,6 +27,7 @@ def test_results_that_cannot_be_read(cli, tmp_path, verb, content):
     assert "a.single.jsonl', line 1: " in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [DEEP.encode(), b'{"id": "a", "turns": "\xff\xfe"}\n'], ids=["deep", "not UTF-8"])
 def test_questions_and_votes_that_cannot_be_read(cli, tmp_path, content):
     (tmp_path / "odd.jsonl").write_bytes(content)
@@ -142,3 +145,19 @@ def test_a_file_that_cannot_be_opened_for_the_limit(cli, tmp_path, monkeypatch):
         code, _, err = cli(*arguments)
         assert code == 2
         assert "ulimit -n" in err
+
+
+@pytest.mark.parametrize("wire", ["openai", "anthropic"])
+def test_a_run_of_nothing_but_malformed_replies_stops(cli, wire, monkeypatch):
+    monkeypatch.setenv(f"{wire.upper()}_API_KEY", "k")
+    with FaultServer() as server:
+        server.provoke(*["json"] * 100)
+        url = server.url + ("/v1" if wire == "openai" else "")
+        backend = (f"model.m.backend.base_url={url}", "model.m.backend.concurrency=2")
+        code, _, err = cli("run", "pocket", f"model={wire}/m", "judge=fake", *backend)
+        assert code == 1
+        assert "'m' is asked no more: all of its first " in err
+        assert "the server's answer is not a chat completion" in err
+        assert 20 <= len(server.seen) <= 20 + 2
+        assert cli("run", "pocket", f"model={wire}/m", "judge=fake", *backend, "retry.give_up_malformed=2").code == 1
+        assert len(server.seen) <= 20 + 2 + 2 + 2

@@ -99,6 +99,7 @@ def test_every_key_of_a_run_is_offered():
     assert set(Config.__struct_fields__) - {"benchmark"} <= keys
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_option_of_the_help_is_offered(verb):
     text = grammar.help_text(verb)
@@ -137,6 +138,7 @@ def test_files_are_offered_where_they_fit(words, files):
     assert candidates.offer(words).files == files
 
 
+@pytest.mark.slow
 def test_a_broken_cache_is_made_anew(one_cache):
     before = candidates.offer(("leaderboard", "--m"))
     path = cache_dir() / "completion" / "leaderboard.json"

@@ -40,6 +40,7 @@ def rewardmath():
     return board_of("rewardmath", "rewardmath")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("judge", "best", "of", "tied"),
     [

@@ -31,6 +31,7 @@ def test_the_page_has_files_and_commands():
     assert all(command.startswith("evalkit ") for command in COMMANDS)
 
 
+@pytest.mark.slow
 def test_every_command_works_on_the_stand_in(cli, tmp_path):
     written(tmp_path)
     for command in COMMANDS:

@@ -102,6 +102,7 @@ def test_runs_that_begin_together_have_folders_of_their_own(tmp_path):
     assert {path.name for path in made} == {"now", *(f"now-{number}" for number in range(2, 65))}
 
 
+@pytest.mark.slow
 def test_one_name_for_several_jobs_is_numbered(cli, tmp_path):
     assert cli("run", "pocket", "model=fake", "judge=fake", "limit=1", "-m", "repeats=1,2", "run.name=mine").code == 0
     runs = tmp_path / "results" / "pocket" / "runs"

@@ -138,6 +138,7 @@ def test_only_the_judge_that_is_not_understood_is_stopped(cli, tmp_path):
     assert counts == {"mute": 20, "clear": 48}
 
 
+@pytest.mark.slow
 def test_scripted_failures(cli, tmp_path):
     script = 'judge.fake.backend.script=[refuse,"400",garbage,length,empty]'
     code, _, err = cli(*POCKET, script)
@@ -184,8 +185,8 @@ def test_a_dry_run_leaves_nothing(cli, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dry_run_counts_what_is_stored(cli, tmp_path):
-    cli(*POCKET)
+def test_a_dry_run_counts_what_is_stored(cli, tmp_path, ran):
+    ran(POCKET)
     before = files(tmp_path)
     err = cli(*POCKET, "dry_run=true").err
     assert re.search(r"model +fake +0 +16 ", err)
@@ -209,11 +210,13 @@ def test_options_and_overrides_in_any_order(cli, tmp_path):
     assert len({row["model"]["fingerprint"] for row in rows(tmp_path / "results", "answers")}) == 2
 
 
+@pytest.mark.slow
 def test_jobs_leave_nothing_beside_the_results(cli, tmp_path):
     cli(*POCKET, "-m", "repeats=1,2")
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
+@pytest.mark.slow
 def test_several_models_in_one_run_and_as_jobs(cli, tmp_path):
     (tmp_path / "own" / "model").mkdir(parents=True)
     for name, skill in (("weak", 3), ("strong", 8)):
@@ -228,6 +231,7 @@ def test_several_models_in_one_run_and_as_jobs(cli, tmp_path):
     assert err.count(NOTHING_ASKED) == 2
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_decides_the_exit_code(cli):
     assert cli(*POCKET, "-m", "judge.fake.backend.mumble=1.0,0").code == 1
     assert cli(*POCKET, "-m", "limit=1,x").code == 2
@@ -399,8 +403,8 @@ def test_results_that_cannot_be_written(cli, tmp_path):
     assert "results_dir=DIR" in err
 
 
-def test_a_damaged_row_is_named(cli, tmp_path):
-    cli(*POCKET)
+def test_a_damaged_row_is_named(cli, tmp_path, ran):
+    ran(POCKET)
     path = tmp_path / "results/pocket/judgments/fake.single.jsonl"
     lines = path.read_text().splitlines()
     lines[2] = lines[2][:50]
@@ -415,10 +419,9 @@ def test_a_damaged_row_is_named(cli, tmp_path):
 
 
 @pytest.fixture
-def results(cli):
+def results(ran):
     """Two configurations of one model, the second the newer."""
-    cli(*POCKET)
-    cli(*POCKET, "model.fake.sampling.temperature=0.3")
+    ran(POCKET, (*POCKET, "model.fake.sampling.temperature=0.3"))
 
 
 @pytest.mark.usefixtures("results")
@@ -607,6 +610,7 @@ def process(*arguments: str, **options: object) -> subprocess.Popen:
     return subprocess.Popen([*EVALKIT, *arguments], text=True, stderr=subprocess.PIPE, env=dict(os.environ), **options)
 
 
+@pytest.mark.slow
 def test_ctrl_c_stores_what_is_under_way_and_resumes(cli, tmp_path):
     slow = ("model.fake.backend.delay=0.4", "model.fake.backend.concurrency=2", "judge.fake.backend.delay=0.1")
     running = process(*POCKET, *slow, "results_dir=slow", "run.name=cut", cwd=tmp_path, stdout=subprocess.DEVNULL)
@@ -633,8 +637,8 @@ def test_ctrl_c_stores_what_is_under_way_and_resumes(cli, tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [("leaderboard", "--format", "json"), ("leaderboard",), ("run", "--help")])
-def test_a_reader_that_goes_away(cli, tmp_path, arguments):
-    cli(*POCKET)
+def test_a_reader_that_goes_away(ran, tmp_path, arguments):
+    ran(POCKET)
     reader, writer = os.pipe()
     os.close(reader)
     running = process(*arguments, cwd=tmp_path, stdout=writer)

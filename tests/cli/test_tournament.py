@@ -27,6 +27,7 @@ def prepared(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_tournament_from_forecast_to_later_tables(cli, prepared):
     forecast = cli(*BASIC, *DIFFER, "until=order", "gap=0.9", "dry_run=true")
     assert forecast.code == 0

@@ -71,6 +71,7 @@ def test_what_is_typed_is_taken(cli, arguments, one, other):
     assert "hex_" not in out
 
 
+@pytest.mark.slow
 def test_a_sweep_over_ids_runs_a_job_for_each(cli):
     code, _, err = cli(*RUN, "-m", "model=fake,a@vllm/org/x.1", "judge=fake")
     assert code == 0
@@ -114,16 +115,26 @@ PLAIN = [
 ]
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-def test_nothing_needs_quotes(shell):
+def words_in(shell, script):
+    """What a script prints in a shell without settings of a user's, line by line."""
     program = shutil.which(shell)
     if program is None:
         pytest.skip(f"no {shell} here")
     options = {"bash": ["--norc", "-O", "extglob"], "zsh": ["-f"], "fish": ["--no-config"]}[shell]
-    done = subprocess.run(
-        [program, *options, "-c", "printf '%s\\n' " + " ".join(PLAIN)], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines() == PLAIN
+    done = subprocess.run([program, *options, "-c", script], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_nothing_needs_quotes(shell):
+    assert words_in(shell, "printf '%s\\n' " + " ".join(PLAIN)) == PLAIN
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_mistake_below_reaches_evalkit_as_it_was_typed(shell):
+    lines = [line for line, _ in MISTAKES]
+    printed = words_in(shell, "\n".join(f"printf '%s\\n' evalkit {line}" for line in lines))
+    assert printed == [word for line in lines for word in ("evalkit", *shlex.split(line))]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/models.md"])
@@ -184,6 +195,15 @@ MISTAKES = [
     ("model=fake judge=fake modle.fake.price=free", "unknown key 'modle"),
     ("model=fake judge=fake ask_again=all_of_it", "is not possible"),
     ("model=fake judge=fake 'model=[fake'", "cannot read 'model=[fake'"),
+    ("model=fake judge=fake temperature=0", "did you mean model.sampling.temperature=VALUE or judge.sampling.temperature=VALUE?"),
+    ("model=fake judge=fake max_tokens=50", "did you mean model.sampling.max_tokens=VALUE or judge.sampling.max_tokens=VALUE?"),
+    ("model=fake judge=fake system_prompt=hi", "did you mean model.system_prompt=VALUE or judge.system_prompt=VALUE?"),
+    ("model=fake judge=fake stop_within=2", "did you mean run.stop_within=VALUE?"),
+    ("model=fake judge=fake turns=prompt", "did you mean fields.turns=VALUE?"),
+    ("model=fake judge=fake category=kind", "did you mean fields.category=VALUE?"),
+    ("model=fake judge=fake usd=5", "did you mean budget.usd=VALUE?"),
+    ("model=fake judge=fake name=nightly", "did you mean run.name=VALUE?"),
+    ("model=fake judge=fake attempts=2", "did you mean retry.attempts=VALUE?"),
     ("model= judge=fake", "no model chosen; give model=NAME or model=NAME,NAME"),
     # budgets and limits
     ("model=fake judge=fake budget=", "write a number of US dollars without a sign, as in budget=5; a shell takes"),
@@ -228,7 +248,7 @@ def test_what_is_advised_is_taken(cli, line):
 
 
 def test_there_are_enough_of_them():
-    assert len(MISTAKES) >= 50
+    assert len(MISTAKES) >= 60
 
 
 def test_evalkit_alone_says_what_there_is(cli):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 
-from evalkit.core.rubric_score import rests_on, rubric_score
-from evalkit.core.schema import CriterionVerdict, Failure
+from evalkit.core.rubric_score import rests_on, rubric_score, score_range
+from evalkit.core.schema import BOUNDS, CriterionVerdict, Failure
 
 
 def verdict(points, value, kind="yes_no", name="1"):
@@ -47,3 +48,29 @@ def test_a_criterion_without_a_verdict_is_no_fault_and_no_merit():
     assert rests_on(verdicts) == "1 of 3 criteria, 5 of 15 points"
     assert rubric_score([verdict(5, None), verdict(-5, 1.0)], "share") is None
     assert rubric_score([verdict(5, None)], "mean") is None
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "formula", "ends"),
+    [
+        ([verdict(1, 5, "1-5"), verdict(2, 1, "1-5")], "mean", (1.0, 5.0)),
+        ([verdict(1, 5, "1-10")], "mean", (1.0, 10.0)),
+        ([verdict(1, 5, "1-10"), verdict(1, 1.0)], "mean", (0.0, 1.0)),
+        ([verdict(1, 5, "1-10"), verdict(-1, 5, "1-10")], "mean", (0.0, 1.0)),
+        ([verdict(1, 1.0), verdict(2, 3, "1-5")], "share", (0.0, 1.0)),
+        ([verdict(1, 1.0), verdict(-2, 1.0)], "share", None),
+        ([verdict(1, 0.0, name="refused"), verdict(1, 3, "1-5", name="use")], "harm", (0.0, 1.0)),
+    ],
+    ids=str,
+)
+def test_a_score_lies_within_what_its_formula_allows(verdicts, formula, ends):
+    assert score_range(verdicts, formula) == ends
+    low, high = ends or (-float("inf"), 1.0)
+    for extreme in (0, 1):
+        every = [
+            msgspec.structs.replace(one, value=BOUNDS[one.kind][extreme if one.points > 0 else 1 - extreme])
+            for one in verdicts
+        ]
+        assert low <= rubric_score(every, formula) <= high
+        if ends and formula != "harm":
+            assert rubric_score(every, formula) == ends[extreme], "and reaches it"

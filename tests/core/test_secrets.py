@@ -21,6 +21,7 @@ from evalkit.backends.chat_completions import without
 from evalkit.core import secrets
 from tests.batch_server import BatchServer
 from tests.fault_server import FaultServer
+from tests.own_benchmark import benchmark_yaml
 
 ROOT = Path(__file__).parents[2]
 KEYS = {
@@ -35,17 +36,6 @@ GIVEN = "sk-0PLANTED1given2by3mistake4AbCdEf"
 """In the configuration, where it does not belong."""
 SECRETS = [*(value.rpartition(" ")[2] for value in KEYS.values()), GATEWAY, GIVEN]
 
-BENCHMARK = """\
-name: planted
-title: Planted
-description: a few questions
-source: a test
-licence: Apache-2.0
-questions: {path: questions.jsonl, fields: {turns: turns, id: id}}
-categories: [all]
-protocol: single
-generation: {max_tokens: 100}
-"""
 MEMBER = """\
 one:
   backend: {_target_: evalkit.backends.%s, model: m, base_url: "%s", api_key_env: MY_GATEWAY_KEY, concurrency: 2}
@@ -100,7 +90,7 @@ class Place:
         (folder / ".env").write_text(f"MY_GATEWAY_KEY='{GATEWAY}'\nOPENAI_API_KEY=from-the-file\nPATH=/nowhere\n")
         bench = folder / "planted"
         bench.mkdir()
-        (bench / "benchmark.yaml").write_text(BENCHMARK)
+        (bench / "benchmark.yaml").write_text(benchmark_yaml("planted"))
         (bench / "questions.jsonl").write_text("".join(f'{{"id": "{n}", "turns": "Why {n}?"}}\n' for n in range(6)))
         target = "anthropic.Anthropic" if wire == "anthropic" else "openai.OpenAI"
         for group in ("model", "judge"):

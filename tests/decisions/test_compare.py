@@ -64,6 +64,7 @@ def test_no_difference_names_what_is_excluded_and_what_would_have_been_found(tmp
     assert f"one of {one.interval.detectable():.3f} would have been found 8 times in 10" in one.sentence()
 
 
+@pytest.mark.slow
 def test_what_is_excluded_is_the_truth_in_95_of_100_draws():
     """Both sentences keep their word: a true difference beyond what is excluded is rare."""
     from evalkit.stats.paired_differences import paired_differences

@@ -12,7 +12,7 @@ import pytest
 
 from evalkit.core.protocols import UsageError
 from evalkit.decisions.gate import against_itself, anytime_limits, decide, fixed_limits, gate, questions_needed
-from evalkit.decisions.gate_output import to_junit, to_markdown
+from evalkit.decisions.gate_output import to_junit, to_latex, to_markdown
 from evalkit.stats.confidence_sequence import log_e_values
 from tests.decisions.rows import store
 from tests.decisions.test_compare import MODEL_YAML, planted
@@ -35,14 +35,39 @@ def test_each_verdict_on_what_is_planted(tmp_path, gap, margin, verdict):
     assert (found.more_items is not None) == (verdict == "inconclusive")
 
 
-def test_the_limits_are_a_one_sided_test_each(tmp_path):
+def test_the_limits_are_a_one_sided_test_each():
+    """Wider by next to nothing, as these values form no steps."""
     from scipy import stats
 
     rng = np.random.default_rng(1)
     values = rng.normal(0.2, 1.0, 50)
     lower, upper = fixed_limits(values[:, None], np.ones(50), None, None, 0.05)
     test = stats.ttest_1samp(values, 0).confidence_interval(0.90)
-    assert (lower[0], upper[0]) == pytest.approx((test.low, test.high))
+    assert (lower[0], upper[0]) == pytest.approx((test.low, test.high), abs=0.005)
+    assert lower[0] <= test.low
+    assert upper[0] >= test.high
+
+
+@pytest.mark.parametrize("questions", [10, 20, 40])
+@pytest.mark.parametrize("ties", [0.0, 0.1, 0.4, 0.6])
+@pytest.mark.parametrize("margin", [0.0, 8.0])
+def test_verdicts_on_pairs_pass_on_the_margin_in_alpha_at_most_by_exact_sums(questions, ties, margin):
+    """Every sample there is, with its probability: no draws, so no allowance for chance."""
+    from scipy.stats import multinomial
+
+    won, lost = (part.ravel() for part in np.indices((questions + 1, questions + 1)))
+    there = won + lost == questions if ties == 0 else won + lost <= questions
+    won, lost = won[there], lost[there]
+    better = (1 - ties - margin / 100) / 2
+    counts = np.stack([won, questions - won - lost, lost], axis=1)
+    chance = multinomial.pmf(counts, questions, [better, ties, 1 - ties - better])
+    place = np.arange(questions)[:, None]
+    values = np.where(place < won, 100.0, np.where(place < won + lost, -100.0, 0.0))
+    lower, upper = fixed_limits(values, np.ones(questions), 100.0, None, 0.05)
+    assert chance[lower > -margin].sum() <= 0.05
+    assert chance[upper < 0].sum() >= 0.01  # not by refusing to decide
+    if margin == 0:
+        assert chance[upper < 0].sum() <= 0.05
 
 
 def test_about_n_more_questions_decide_8_times_in_10():
@@ -123,6 +148,38 @@ def test_repeated_verdicts_give_the_rate_where_there_are_some(tmp_path):
     found = decided(store(tmp_path / "twice", rows + again), margin=0.0).against_itself
     assert found.source == "repeats"
     assert found.passed < 0.15
+
+
+def test_the_rate_is_that_of_as_many_questions_as_the_gate_used(tmp_path):
+    rows = planted(0.0)
+    again = [msgspec.structs.replace(row, repeat=1, key=f"r{q}") for q, row in enumerate(rows)]
+    folder = store(tmp_path, rows + again)
+    for most in (6, 20):
+        assert decided(folder, at_most=most).against_itself.n == most
+    assert decided(folder, at_most=3).against_itself is None
+
+
+def test_a_sequential_gates_rate_against_itself_counts_every_look():
+    rng = np.random.default_rng(6)
+    values = rng.choice([-100.0, 100.0], size=120)
+    found = against_itself(values, np.ones(120), 100.0, None, 0.0, 0.05, sequential=True)
+    assert 0.0 < found.passed <= 0.05
+    assert 0.0 < found.failed <= 0.05
+    wide = against_itself(values, np.ones(120), 100.0, None, 60.0, 0.05, sequential=True)
+    assert wide.passed > 0.9
+    assert against_itself(values, np.ones(120), 100.0, None, 101.0, 0.05, sequential=True).passed == 1.0
+    assert against_itself(values, np.ones(120), None, None, 0.0, 0.05, sequential=True) is None
+
+
+def test_a_judge_that_never_judged_there_is_named(tmp_path):
+    with pytest.raises(UsageError, match="'nobody' is no judge"):
+        gate("new", "old", [store(tmp_path, planted(0.0))], judge="nobody")
+
+
+def test_places_without_judgments_are_said_to_have_none(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match=r"no models with judgments there.*evalkit import"):
+        gate("new", "old", [tmp_path / "empty"])
 
 
 def test_preferences_in_both_orders_are_one_comparison(tmp_path):
@@ -280,6 +337,15 @@ def test_junit_is_valid_by_published_schemas(tmp_path, gap):
 def test_names_do_no_harm_to_markdown(tmp_path):
     found, _ = junit(tmp_path, -2.0, NASTY)
     assert "<&" not in to_markdown(found)
+
+
+def test_a_table_for_a_paper_says_the_decision_in_its_caption(tmp_path):
+    found, _ = junit(tmp_path, -2.0, "50% & more")
+    text = to_latex(found)
+    assert r"50\% \& more" in text
+    assert "FAIL" in text
+    assert text.count(r"\begin{tabular}{lrrrrrr}") == text.count(r"\bottomrule") == 1
+    assert f"fail & {found.difference:.4g} & " in text
 
 
 def test_asking_in_batches_stops_when_it_is_decided(cli, tmp_path):

@@ -75,7 +75,6 @@ def test_the_workflow_from_a_fresh_machine(tmp_path, capsys):
     told.append(f"{time.monotonic() - began:.0f} s: {last}\n{done.stdout}")
     with capsys.disabled():
         print("\n" + "\n".join(told))
-    assert time.monotonic() - began < 60 * JOB["timeout-minutes"]
     assert done.returncode in CODES.values(), done.stderr
     said = re.match(r"PASS|FAIL|INCONCLUSIVE", done.stdout)
     assert said is not None

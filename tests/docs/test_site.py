@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+import evalkit as ek
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
@@ -114,28 +116,53 @@ def test_first_questions_are_answered_one_click_from_the_readme(question, word):
     assert found, question
 
 
-@pytest.mark.slow
-def test_the_notebook_runs(tmp_path, monkeypatch):
-    """On stand-ins for its two models and its judge."""
+def executed(folder, changes=()):
+    """The notebook's cells after a kernel ran them, these texts replaced before; where it dies, its stack is told."""
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
     notebook = nbformat.read(DOCS / "notebook.ipynb", as_version=4)
-    weaker = 'ek.Model(name="smollm2_terse", backend=Fake(skill=5))'
     for cell in notebook.cells:
-        source = cell.source.replace('["smollm2", "smollm2_terse"]', f'["fake", {weaker}]')
-        cell.source = source.replace('"smollm2"', '"fake"').replace(
-            "import evalkit as ek", "import evalkit as ek\nfrom evalkit.backends.fake import Fake"
-        )
-    done = nbclient.NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    shown = [
-        "".join(output["data"].get("text/plain", ""))
-        for cell in done.cells
-        for output in cell.get("outputs", [])
-        if "data" in output
+        for old, new in changes:
+            cell.source = cell.source.replace(old, new)
+    fault = folder / "fault.txt"
+    watched = f"import faulthandler\nfaulthandler.enable(open({str(fault)!r}, 'w'))\n"
+    notebook.cells[1].source = watched + notebook.cells[1].source
+    client = nbclient.NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(folder)}})
+    try:
+        return client.execute().cells
+    except nbclient.exceptions.DeadKernelError as error:
+        raise AssertionError(f"the kernel died:\n{fault.read_text()}") from error
+
+
+def outputs(cells, kind):
+    """What the cells gave, of one MIME type."""
+    shown = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    return ["".join(data[kind]) for data in shown if kind in data]
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_on_stand_ins(tmp_path):
+    weaker = 'ek.Model(name="smollm2_terse", backend=Fake(skill=5))'
+    changes = [
+        ('["smollm2", "smollm2_terse"]', f'["fake", {weaker}]'),
+        ('"smollm2"', '"fake"'),
+        ("import evalkit as ek", "import evalkit as ek\nfrom evalkit.backends.fake import Fake"),
     ]
-    assert any("smollm2" in text for text in shown)
-    assert len(shown) >= 6
+    cells = executed(tmp_path, changes)
+    assert any("smollm2_terse" in text for text in outputs(cells, "text/html"))
+    assert len(outputs(cells, "image/png")) == 2
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_on_the_embedded_model(tmp_path):
+    """As readers run it: run, look, compare, audit, plot."""
+    pytest.importorskip("xllamacpp")
+    cells = executed(tmp_path)
+    assert any("position_consistency" in text for text in outputs(cells, "text/html"))
+    assert len(outputs(cells, "image/png")) == 2
+    judged = ek.load(tmp_path / "notebook-results").judgments()
+    assert len(judged) == 12
 
 
 def test_the_notebook_holds_no_output():

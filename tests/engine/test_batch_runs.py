@@ -29,7 +29,7 @@ remote:
   sampling: {max_tokens: 64}
 """
 TARGETS = {"openai": "openai.OpenAI", "anthropic": "anthropic.Anthropic"}
-BOTH = pytest.mark.parametrize("wire", TARGETS)
+BOTH = pytest.mark.parametrize("wire", ["openai", pytest.param("anthropic", marks=pytest.mark.slow)])
 N = 48
 """Two judgments of each of pocket's questions."""
 
@@ -60,7 +60,8 @@ def verdicts(results):
     return {key: (row.scores, row.label, row.raw) for key, row in judgments(results)[1].items()}
 
 
-@BOTH
+@pytest.mark.slow
+@pytest.mark.parametrize("wire", TARGETS)
 def test_a_batch_run_costs_half_and_says_the_same(wire, cli, tmp_path):
     with BatchServer(delay=0.3) as server:
         command = [*settings(tmp_path, server, wire), "batch.requests=20"]
@@ -85,7 +86,7 @@ def test_a_batch_run_costs_half_and_says_the_same(wire, cli, tmp_path):
 
 @BOTH
 def test_without_waiting(wire, cli, tmp_path):
-    with BatchServer(delay=2.0) as server:
+    with BatchServer(delay=1e6) as server:
         command = [*settings(tmp_path, server, wire), "judge.batch=true", "batch.wait=false", "batch.requests=20"]
         ended = cli(*command)
         assert ended.code == 1, ended.err
@@ -99,7 +100,7 @@ def test_without_waiting(wire, cli, tmp_path):
         dry = cli(*command, "dry_run=true")
         assert "0 + 48 pending" in " ".join(dry.err.split())
         assert "total $0.00" in dry.err
-        time.sleep(2.0)
+        end(server)
         ended = cli(*command)
         assert ended.code == 0, ended.err
         assert "the same command" not in ended.err
@@ -188,7 +189,8 @@ def test_a_live_rejudge_does_not_pay_for_what_a_batch_holds(cli, tmp_path):
         assert server.live.total() == 0
 
 
-@pytest.mark.parametrize("head_start", [0.0, pytest.param(0.15, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("head_start", [0.0, 0.15])
 @pytest.mark.parametrize("first", ["live", "batch"])
 def test_a_live_run_and_a_batch_run_at_once_pay_once(first, head_start, cli, tmp_path):
     with BatchServer(delay=1.0) as server:
@@ -242,6 +244,7 @@ def end(server):
     server.delay = 0.0
 
 
+@pytest.mark.slow
 def test_batches_of_an_earlier_run_are_within_the_budget_before_others_spend_it(cli, tmp_path, panel):
     with BatchServer(delay=1e6) as server:
         alone, both = panel(server)
@@ -286,6 +289,7 @@ def test_a_model_that_costs_money_waits_for_the_budget_of_batches_of_an_earlier_
         assert set(server.paid.values()) == {1}
 
 
+@pytest.mark.slow
 def test_a_panel_does_not_wait_for_the_budget_of_batches_left_to_a_later_run(tmp_path, panel):
     with BatchServer(delay=60.0) as server:
         run = Process(tmp_path, [*panel(server)[1], "batch.wait=false", "budget=60"])
@@ -314,6 +318,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 def test_what_another_run_is_asking_right_now_is_left_to_it(cli, tmp_path):
     with BatchServer(delay=0.3) as server:
         command = settings(tmp_path, server, "openai")

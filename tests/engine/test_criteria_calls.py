@@ -80,10 +80,18 @@ def test_each_criterion_is_a_call_and_all_make_one_judgment(tmp_path):
     assert row.scores == (pytest.approx(2 / 3),)
     assert row.usage == Usage(30, 15)
     assert [one.id for one in row.criteria] == ["a", "b", "c"]
+    assert row.score_range is msgspec.UNSET, "one costs points: the share has no lower end"
     again = Checks()
     assert judged(tmp_path, again) == row
     assert again.asked == [], "what is stored is not asked again"
     assert len((tmp_path / "b" / "criteria" / "j.rubric.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_row_says_the_ends_of_its_scale(tmp_path):
+    merits = tuple(one for one in CRITERIA if one.points > 0)
+    row = judged(tmp_path, Checks(), Rubric(rubric=merits, calls="criterion"))
+    assert row.score_range == (0.0, 1.0)
+    assert judged(tmp_path, Checks(), Rubric(rubric=merits, calls="criterion")) == row
 
 
 def test_only_what_was_not_answered_is_asked_again(tmp_path):

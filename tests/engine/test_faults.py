@@ -12,6 +12,7 @@ import pytest
 from evalkit.core.schema import Judgment, Response
 from evalkit.storage.store import Log
 from tests.fault_server import ANSWERED, FaultServer, Plan
+from tests.own_benchmark import benchmark_yaml
 
 SHARES = {
     **dict.fromkeys(["429", "429-ms", "429-bare", "500", "503", "529", "reset", "cut"], 0.02),
@@ -21,17 +22,6 @@ SHARES = {
 """30% in all: what is asked again, and what is an answer though not a good one. Nothing waits for a time-out here, as
 on a busy machine whoever answers may miss it, too."""
 ATTEMPTS = 3
-BENCHMARK = """\
-name: faulty
-title: Faulty
-description: as many questions as wanted
-source: a test
-licence: Apache-2.0
-questions: {path: questions.jsonl, fields: {turns: turns, id: id}}
-categories: [all]
-protocol: single
-generation: {max_tokens: 100}
-"""
 MEMBER = """\
 one:
   backend:
@@ -63,7 +53,7 @@ class Bench:
         self.cli, self.server, self.wire = cli, server, wire
         self.folder = folder / "faulty"
         self.folder.mkdir()
-        (self.folder / "benchmark.yaml").write_text(BENCHMARK)
+        (self.folder / "benchmark.yaml").write_text(benchmark_yaml("faulty"))
         for group, model in (("model", "answer"), ("judge", "judge")):
             (folder / "conf" / group).mkdir(parents=True)
             url = server.url + ("/v1" if wire == "openai" else "")
@@ -137,7 +127,9 @@ def server():
 
 
 @pytest.mark.parametrize("wire", ["openai", "anthropic"])
-@pytest.mark.parametrize("questions", [240, pytest.param(2300, marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "questions", [pytest.param(240, marks=pytest.mark.slow), pytest.param(2300, marks=pytest.mark.full)]
+)
 def test_mixed_faults(tmp_path, cli, server, wire, questions):
     server.plan = Plan(7, SHARES)
     bench = Bench(tmp_path, cli, server, wire)
@@ -194,7 +186,7 @@ def test_a_server_that_hangs(tmp_path, cli, server):
     assert server.count.total() <= 3 * 40, "nothing is waited for beyond the attempts"
 
 
-@pytest.mark.parametrize("wire", ["openai", "anthropic"])
+@pytest.mark.parametrize("wire", ["openai", pytest.param("anthropic", marks=pytest.mark.slow)])
 def test_a_server_that_dies_half_way(tmp_path, cli, server, wire):
     bench = Bench(tmp_path, cli, server, wire)
     bench.ask(100)

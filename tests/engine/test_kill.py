@@ -112,6 +112,7 @@ def test_a_full_disk(tmp_path, cramped):
 # Two runs at once.
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_pay_for_everything_once(tmp_path):
     """The same command twice, in step: each result is asked for by one of the two and used by both."""
     with FaultServer(latency=0.02) as server:
@@ -129,6 +130,7 @@ def test_two_runs_at_once_pay_for_everything_once(tmp_path):
         assert f"judgments {bench.calls // 2}/{bench.calls // 2}" in process.errors.read_text()
 
 
+@pytest.mark.slow
 def test_a_run_that_dies_leaves_its_requests_to_the_other(tmp_path):
     with FaultServer(latency=0.03) as server:
         bench = Bench(tmp_path, 16, server.url)

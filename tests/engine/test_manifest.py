@@ -84,6 +84,7 @@ def test_it_says_what_ran_on_what_and_what_came_of_it(run, server, tmp_path):
     assert manifest["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_a_second_run_of_the_same_name_keeps_what_the_first_said(run):
     _, first = run("same", "limit=1")
     _, second = run("same", "limit=1")
@@ -107,6 +108,7 @@ def test_a_record_that_cannot_be_read_is_replaced(run, tmp_path):
     assert [path.name for path in folder.glob("*.new")] == []
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_a_record(tmp_path):
     code = "from evalkit.cli import main; main()"
     fields = ("model.fake.backend.delay=0.3", "model.fake.backend.concurrency=1", "run.name=killed")
@@ -122,6 +124,7 @@ def test_a_killed_run_leaves_a_record(tmp_path):
     assert manifest["judges"]["fake"]["fingerprint"]
 
 
+@pytest.mark.slow
 def test_a_model_that_changed_since_it_was_stored_is_told_once(run, server, monkeypatch):
     ended, _ = run("before", "limit=1")
     assert "warning" not in ended.err

@@ -65,8 +65,8 @@ def test_a_report_of_fewer_rows_is_made_anew(cli, tmp_path, monkeypatch):
     assert old.read_bytes() != before
 
 
-def test_a_report_of_the_same_rows_is_not_made_again(cli, tmp_path):
-    cli(*POCKET)
+def test_a_report_of_the_same_rows_is_not_made_again(cli, tmp_path, ran):
+    ran(POCKET)
     (first,) = reports(tmp_path)
     err = cli(*POCKET).err
     assert reports(tmp_path) == [first]
@@ -95,9 +95,9 @@ def test_a_report_of_the_same_rows_is_not_made_again(cli, tmp_path):
     ],
     ids=["run", "audit", "rejudge"],
 )
-def test_links_in_a_runs_folder_are_not_written_through(cli, tmp_path, command, folder, names):
+def test_links_in_a_runs_folder_are_not_written_through(cli, tmp_path, ran, command, folder, names):
     if command[0] == "rejudge":
-        cli(*POCKET)
+        ran(POCKET)
     place = tmp_path / "results" / folder / "runs" / "it"
     place.mkdir(parents=True)
     outside = tmp_path / "precious"

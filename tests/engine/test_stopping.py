@@ -144,6 +144,22 @@ def test_what_does_not_finish_in_time_is_dropped_and_what_came_is_stored(cli, tm
         assert stored(tmp_path) == CALLS
 
 
+@pytest.mark.parametrize("protocol", ["single", "pairwise"])
+def test_answers_that_do_not_finish_in_time_are_dropped_alike(tmp_path, protocol):
+    with FaultServer() as server:
+        server.provoke(*["hang"] * 100)
+        models = ",".join(f"{server.url}/v1#{name}" for name in ("one", "two"))
+        asked = ["run", "pocket", f"model={models}", "judge=fake", f"protocol={protocol}", "run.name=it"]
+        command = [*EVALKIT, *asked, "run.stop_within=0.2"]
+        with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
+            wait_for(lambda: len(server.seen) >= AT_ONCE)
+            running.send_signal(signal.SIGTERM)
+            err = running.stderr.read().decode()
+    assert running.returncode == 130, err
+    assert "Traceback" not in err
+    assert outcome(tmp_path) == "dropped"
+
+
 def test_nohup_is_heeded(server, tmp_path):
     whole = [sys.executable, "-c", SCRIPT.format("SIG_IGN"), *command(server)]
     with subprocess.Popen(whole, cwd=tmp_path, stderr=subprocess.DEVNULL) as running:

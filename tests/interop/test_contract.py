@@ -228,6 +228,7 @@ def test_a_model_needs_a_name(bad, name, tmp_path):
         import_results(name, rig(name).build(tmp_path / "in", name=bad), tmp_path / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_reading_streams(name, tmp_path):
     source = rig(name).build(tmp_path / "in", n=300, text="word " * 4000)

@@ -135,11 +135,7 @@ def test_alpaca_eval_shows_what_its_seed_says(tmp_path):
     assert len({row.models[0].name for row in older}) == 2
 
 
-def test_alpaca_eval_preferences():
-    assert alpaca_eval.preference_of({"m": 0.0}, switch=False) == 1
-    assert alpaca_eval.preference_of({"M": 0.0}, switch=False) == 2
-    assert alpaca_eval.preference_of({"m": 0.0}, switch=True) == 2
-    assert alpaca_eval.preference_of({"x": 0.0}, switch=True) is None
+def test_alpaca_eval_replies_without_log_probabilities():
     for raw in (
         None,
         "m",

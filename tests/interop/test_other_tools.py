@@ -180,6 +180,37 @@ def test_inspect_logs_as_zip_are_as_json(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_inspect_logs_of_several_epochs_and_choices_with_numbers_that_json_lacks(tmp_path, packed):
+    """As inspect_ai 0.3.285 writes them: NaN in the header's results and in scores, an answer for each epoch."""
+    scores = {"judge": {"value": math.nan, "explanation": "Grade not found."}, "code": {"value": "C"}}
+    talk = [{"role": role, "content": text} for role, text in (("system", "Be kind"), ("user", "Hi"))]
+    talk += [{"role": "assistant", "content": "Hello"}, {"role": "user", "content": "3+3?"}]
+    samples = [
+        {"id": name, "epoch": epoch, "input": asked, "target": "A", "output": {"completion": f"{name}{epoch}"}} | more
+        for epoch in (1, 2)
+        for name, asked, more in (
+            (4, "Pick", {"choices": ["x", "y"], "scores": scores}),
+            ("s", talk, {"choices": None, "scores": scores}),
+            ("t", "Boom", {"scores": {}, "error": {"message": "it died"}}),
+        )
+    ]
+    about = {"eval": {"task": "tiny", "model": "m/m"}, "results": {"scores": [{"metrics": {"mean": math.nan}}]}}
+    if packed:
+        with zipfile.ZipFile(tmp_path / "log.eval", "w") as archive:
+            archive.writestr("header.json", json.dumps(about))
+            for sample in samples:
+                archive.writestr(f"samples/{sample['id']}_epoch_{sample['epoch']}.json", json.dumps(sample))
+    else:
+        (tmp_path / "log.json").write_text(json.dumps(about | {"samples": samples}))
+    rows, _ = read("inspect_ai", tmp_path)
+    items = {row.id: (row.turns, row.system) for row in rows if isinstance(row, Item)}
+    assert items == {"4": (("Pick\n\nA) x\nB) y",), None), "s": (("Hi", "3+3?"), "Be kind"), "t": (("Boom",), None)}
+    given = [(row.item, row.sample, row.turns[-1]) for row in answers(rows) if row.error is None]
+    assert given == [("4", 0, "41"), ("s", 0, "s1"), ("4", 1, "42"), ("s", 1, "s2")]
+    assert verdicts(rows) == [("judge", "unparsed"), ("code", (1,))] * 4
+
+
 def test_inspect_logs_as_they_are_packed_now(tmp_path):
     zstandard = pytest.importorskip("zstandard")
     source = inspect_rig.build(tmp_path / "json", n=2) / "log.json"

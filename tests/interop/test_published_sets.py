@@ -153,6 +153,7 @@ def percent(row, name):
     return round(100 * row.estimates[name].estimate, 4)
 
 
+@pytest.mark.slow
 def test_xstest_in_the_refusal_table():
     """The figures of the published files, and the judge's own refusals among its failures and by name."""
     table = xstest_board()
@@ -176,6 +177,7 @@ def test_xstest_in_the_refusal_table():
     assert note in refusals_grid.grids(list(table.values()))[0].notes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_corrected_refusal_rates_cover_those_of_people(seed):
     """A third of the prompts labelled at random, for every model; the judge is far off for some of them."""

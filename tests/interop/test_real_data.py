@@ -12,6 +12,7 @@ from evalkit.core.schema import Failure, Item, Judgment, Response
 from evalkit.interop import alpaca_eval
 from evalkit.interop.exporting import export_results
 from evalkit.interop.importing import import_results
+from evalkit.judges.alpaca_eval import weighted_preference
 from evalkit.judges.fastchat import published_rating
 from evalkit.storage.results import answer_logs, judgment_logs
 from tests.interop.files import canonical, load
@@ -90,6 +91,7 @@ def test_votes_know_the_answers_they_are_about():
     assert all(any(shown not in texts for shown in row.shown) for row in judged(rows) if not row.lengths)
 
 
+@pytest.mark.slow
 def test_votes_and_answers_come_back(tmp_path):
     source = shared_data("mtbench_votes")
     out = there_and_back("fastchat", source, tmp_path) / "mt_bench"
@@ -117,6 +119,7 @@ def test_questions_and_references_come_back(tmp_path):
     assert (summary.benchmarks, summary.read) == (("mtbench", "vicuna_bench"), {"items": 160})
 
 
+@pytest.mark.slow
 def test_single_ratings_read_again_as_stored(tmp_path):
     source = shared_data("arena_bench_v1")
     rows = read("fastchat", source)
@@ -139,6 +142,7 @@ def test_single_ratings_read_again_as_stored(tmp_path):
 # AlpacaEval
 
 
+@pytest.mark.slow
 def test_every_stored_completion_reads_again_as_its_preference():
     folder = shared_data("alpacaeval", "weighted_alpaca_eval_gpt4_turbo")
     rows = read("alpaca_eval", folder)
@@ -151,14 +155,14 @@ def test_every_stored_completion_reads_again_as_its_preference():
     for row in with_text:
         logprobs = alpaca_eval.verdict_logprobs(json.loads(row.raw))
         assert logprobs == row.logprobs
-        first_wins = 2 - alpaca_eval.preference_of(logprobs, switch=False)
-        assert first_wins == pytest.approx(row.scores[0], abs=1e-9)
+        assert weighted_preference(Completion("", logprobs=(logprobs,))).scores == pytest.approx(row.scores, abs=1e-9)
         switched = row.models[1].name == "gpt4_1106_preview"
         assert switched == alpaca_eval.switched(instructions[row.item])
         shown_first[switched] += 1
     assert min(shown_first.values()) > 3000
 
 
+@pytest.mark.slow
 def test_win_rates_are_as_published():
     folder = shared_data("alpacaeval", "weighted_alpaca_eval_gpt4_turbo")
     expected = json.loads(shared_data("alpacaeval", "expected.json").read_text())
@@ -174,6 +178,7 @@ def test_win_rates_are_as_published():
         assert any(abs(float(value) - mean) < 1e-8 for mean in means), value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["alpaca-7b_concise", "NullModel", "FuseChat-Llama-3.2-1B-Instruct"])
 def test_annotations_come_back(model, tmp_path):
     source = shared_data("alpacaeval", "weighted_alpaca_eval_gpt4_turbo", model)

@@ -10,6 +10,7 @@ from evalkit.core.protocols import Case, Completion, ReplySchema, UsageError, Ve
 from evalkit.core.schema import ChatTurn, Criterion, Failure, Item, Ref, Response
 from evalkit.judges.declared import Declared
 from evalkit.judges.pairwise import Pairwise
+from evalkit.judges.scales import labels
 from evalkit.judges.single import Single
 
 ITEM = Item(
@@ -107,6 +108,15 @@ def test_fields_hold_what_they_say():
     shown = text(Declared(user="{answer}{rubric}", rubric=rubric), case(item=own))
     assert "It scans." in shown
     assert "It rhymes." not in shown, "an item's own rubric goes first"
+
+
+@pytest.mark.parametrize("protocol", VARIANTS, ids=lambda p: f"{p.scale}-{p.reply}-{p.shows}-{p.explain}")
+def test_the_ends_of_the_scale_are_those_of_its_verdicts(protocol):
+    if protocol.shows > 1:
+        assert protocol.score_range(ITEM) is None
+        return
+    scores = [protocol._scale.verdict(label).scores[0] for label in labels(protocol._scale)]
+    assert protocol.score_range(ITEM) == (min(scores), max(scores))
 
 
 def test_other_braces_are_text():

@@ -29,6 +29,8 @@ from evalkit.core.protocols import Completion
 from evalkit.judges import arena_hard, fastchat, json_replies, replies
 from evalkit.stats import style_control
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(path.name for path in (ROOT / "evalkit").iterdir() if (path / "__init__.py").is_file())
 WAYS = {"match", "fullmatch", "search", "finditer", "findall", "sub", "subn", "split"}
@@ -315,13 +317,7 @@ def slow_readings(reader: str, longest: int) -> list[str]:
     return [f"{begin!r} + {piece!r} * n" for begin, piece in islice(bad, 3)]
 
 
-LONGER = ("rating", "five")
-"""Readers that take most time by far."""
-
-
-@pytest.mark.parametrize(
-    "reader", [pytest.param(name, marks=pytest.mark.slow if name in LONGER else ()) for name in READERS]
-)
+@pytest.mark.parametrize("reader", READERS)
 def test_every_reader_is_linear(reader):
     assert carried_out(partial(slow_readings, reader, 1 << 14)) == []
 

@@ -379,7 +379,7 @@ def test_arena_hard_faithful_reads_what_strict_does_not() -> None:
 def test_every_protocol_has_its_file(name: str) -> None:
     from evalkit.core.protocols import JudgeProtocol
     from evalkit.datasets.artifacts import artifact
-    from evalkit.settings.config import build
+    from evalkit.settings.targets import build
 
     node = yaml.safe_load((Path(__file__).parents[2] / "conf" / "protocol" / f"{name}.yaml").read_text())
     for key, value in node.items():

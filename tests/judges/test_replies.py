@@ -45,6 +45,20 @@ REMARKS = [
 ]
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        *("<|im_end|>\n<|im_start|>user\n", "<|eot_id|><|start_header_id|>user<|end_header_id|>\n", "<|eot|>\n"),
+        *("<end_of_turn>\n<start_of_turn>user\n", "<turn|>\n<|turn>user\n", "</s><s>[INST] ", "[|endofturn|]\n"),
+        *("<|end|>\n<|user|>\n", "<|assistant_end|><|user_start|>", "<｜end▁of▁sentence｜><｜User｜>"),
+        *("\n<|user|>\n", "<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|USER_TOKEN|>"),
+    ],
+)
+def test_a_dialogue_that_a_judge_makes_up_is_not_read(end):
+    assert read(f"Rating: [[6]]{end}And of this one?\nRating: [[1]]") == "6"
+    assert read(f"It depends.{end}And of this one?\nRating: [[1]]") == "unparsed"
+
+
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_remark_never_turns_a_verdict_in_either_order(form: Form):
     labels = list(form.scores)

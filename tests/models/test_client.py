@@ -200,6 +200,18 @@ def test_any_answer_starts_the_count_anew(between):
     assert [isinstance(one, Unreachable) for one in outcomes] == [False] * 5 + [True]
 
 
+def test_a_model_that_sends_nothing_but_malformed_replies_is_asked_no_more():
+    bad = Malformed("no completion", body="<html>")
+    loop = Loop(Scripted(*[bad] * 99), RetryPolicy(give_up_malformed=3))
+    outcomes = loop.ask(times=5)
+    assert outcomes[:3] == [bad] * 3, "each is stored as what it is"
+    assert [type(one) for one in outcomes[3:]] == [Unreachable, Unreachable]
+    assert "all of its first 3 replies are malformed. Last: no completion" in str(outcomes[3])
+    assert loop.backend.asked == 3
+    loop = Loop(Scripted(bad, bad, None, *[bad] * 99), RetryPolicy(give_up_malformed=3))
+    assert [type(one).__name__ for one in loop.ask(times=9)] == ["Malformed"] * 2 + ["Answer"] + ["Malformed"] * 6
+
+
 def test_what_was_never_reached_is_given_up_early():
     loop = Loop(Scripted(*[OFF] * 99), RetryPolicy(attempts=8, first_wait=0.001))
     assert loop.ask() is OFF

@@ -6,7 +6,8 @@ are also drawn in proportion to the true spread of the residuals within what the
 consistency and which models. No rule that chooses by those can do better.
 
 ``python tests/perf/vote_choice.py VOTES`` with results that hold people's votes and a judge's verdicts;
-``python tests/perf/vote_choice.py --replay`` for what leaving out known pairs of models saves on public votes.
+``python tests/perf/vote_choice.py --replay`` for how often intervals hold where
+voting stops, and what leaving out known pairs of models saves, on public votes.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ from evalkit.storage.results import judged_rows
 
 
 def replay(draws: int = 4) -> None:
-    """Votes saved by ``--choose undecided``, on public votes drawn again."""
-    from tests.app.test_replays import mtbench, saved, tulu
+    """How often limits hold where voting stops, and what ``--choose undecided`` saves, on public votes drawn again."""
+    from tests.app.test_replays import NUMBERS, REPLAYS, mtbench, replayed, saved, tulu
 
+    for name in NUMBERS:
+        covered, used = replayed(name)
+        print(f"{name}: the interval holds in {covered:.1%} of {REPLAYS} replays, after {used:.0%} of the votes")
     for votes in (mtbench, tulu):
         for points, decided in ((10.0, False), (5.0, False), (5.0, True)):
             draw = np.random.default_rng(3)

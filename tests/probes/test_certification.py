@@ -253,9 +253,10 @@ def test_scores_and_verdicts_of_a_sure_judge_agree_and_those_of_a_coin_do_not():
     assert circles.n < 300
 
 
-@pytest.mark.parametrize("studies", [8, pytest.param(40, marks=pytest.mark.slow)])
-def test_a_judge_that_minds_only_quality_is_left_in_peace(studies):
+@pytest.mark.slow
+def test_a_judge_that_minds_only_quality_is_left_in_peace():
     """Intervals miss zero no more often than one time in twenty, as far as so many can tell; warnings likewise."""
+    studies = 40
     told = [audited([], study=study, questions=20) for study in range(studies)]
     missed = {f"probe_{name}": 0 for name in PROBES}
     for rows, _ in told:

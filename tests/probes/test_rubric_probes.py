@@ -223,6 +223,7 @@ def test_asked_one_by_one_the_two_ways_keep_their_sign():
     assert found["probe_criteria_calls_alike"].lower > 0
 
 
+@pytest.mark.slow
 def test_noise_is_no_fault():
     """Verdicts drawn anew at every prompt change as much on asking again: what is concluded is concluded rarely."""
     warned = sum(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import io
 import json
 import re
@@ -486,12 +487,14 @@ def test_ctrl_c_keeps_what_was_said_and_a_second_one_waits_for_nothing(cli, tmp_
         "run.name=cut",
     ]
     with subprocess.Popen(command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
-        answers = tmp_path / "results/audit-pocket/answers/fake+second.jsonl"
+        root = tmp_path / "results/audit-pocket"
+        answers, verdicts = root / "answers/fake+second.jsonl", root / "judgments/fake.pairwise.jsonl"
         wait_for(lambda: answers.exists() and len(rows_of(answers)) == 8)
-        time.sleep(0.7)
-        for _ in range(times):
+        wait_for(lambda: is_asking(root) and (times == 2 or (verdicts.exists() and rows_of(verdicts))))
+        running.send_signal(signal.SIGINT)
+        if times == 2:
+            assert any("Ctrl-C again drops it" in line for line in running.stderr)
             running.send_signal(signal.SIGINT)
-            time.sleep(0.3)
         out, err = running.communicate(timeout=600)
     assert running.returncode == 130, err
     assert "Traceback" not in err
@@ -499,11 +502,20 @@ def test_ctrl_c_keeps_what_was_said_and_a_second_one_waits_for_nothing(cli, tmp_
     assert manifest["outcome"] == ("interrupted" if times == 1 else "dropped")
     if times == 1:
         assert "Not measurable" in out or "Measured" in out
-        stored = tmp_path / "results/audit-pocket/judgments/fake.pairwise.jsonl"
-        assert 0 < len(rows_of(stored)) < 32
+        assert 0 < len(rows_of(verdicts)) < 32
         code, _, err = cli(*FAKES, "probes=[position]")
         assert code == 0
         assert "nothing asked" not in err
+
+
+def is_asking(root):
+    """Whether a run has requests under way: it holds locks on a file beside its results."""
+    with (root / "runs" / ".claims").open("r+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def wait_for(condition):

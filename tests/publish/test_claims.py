@@ -211,6 +211,108 @@ def test_what_is_no_card_is_told(tmp_path, content):
         verify(path, [tmp_path])
 
 
+def put(content, *path_and_value):
+    """The content with one value replaced, by where it is."""
+    *path, last, value = path_and_value
+    inner = content
+    for name in path:
+        inner = inner[name]
+    inner[last] = value
+    return content
+
+
+FORGED = {
+    "a field more": (lambda card: put(card, "note", "checked by us"), "unknown field `note`"),
+    "a field more inside": (lambda card: put(card, "number", "note", 1), r"unknown field `note` - at `$.number`"),
+    "a field less": (lambda card: {name: card[name] for name in card if name != "votes"}, "required field `votes`"),
+    "no schema": (lambda card: {name: card[name] for name in card if name != "schema"}, "required field `schema`"),
+    "no number": (lambda card: put(card, "number", "estimate", float("nan")), "JSON is malformed"),
+    "endless": (lambda card: put(card, "number", "estimate", float("inf")), "JSON is malformed"),
+    "a number as text": (lambda card: put(card, "number", "estimate", "8.0"), "Expected `float`, got `str`"),
+    "half a character": (lambda card: put(card, "sentence", "\ud800"), "JSON is malformed"),
+    "a huge number": (lambda card: put(card, "number", "estimate", 1e308), "number.estimate: the card says 1e+308"),
+    "a huge count": (lambda card: put(card, "number", "questions", 10**400), "number.questions: the card says 1000"),
+    "a limit": (lambda card: put(card, "number", "upper", 9.9), "number.upper: the card says 9.9, the rows give 8.5"),
+    "questions": (lambda card: put(card, "number", "questions", 80), "number.questions: the card says 80"),
+    "rows": (lambda card: put(card, "judgments", "n", -1), "judgments.n: the card says -1, the rows give 24"),
+    "a hash in capitals": (
+        lambda card: put(card, "answers", "sha256", card["answers"]["sha256"].upper()),
+        "answers.sha",
+    ),
+    "a prompt": (lambda card: put(card, "judge", "prompts", "0" * 32), "judge.prompts: the card says '000"),
+    "a revision": (lambda card: put(card, "judge", "revision", "main"), "judge.revision: the card says 'main'"),
+    "another judge": (lambda card: put(card, "judge", "fingerprint", "k" * 32), "claim: the card says"),
+    "data": (lambda card: put(card, "data", "questions.jsonl", "0" * 64), "data.questions.jsonl: the card says"),
+    "data more": (lambda card: put(card, "data", "more.jsonl", "0" * 64), "data.more.jsonl: the card says"),
+    "the version": (lambda card: put(card, "evalkit", "9.9"), "seal (the card was changed after it was made)"),
+    "a package": (lambda card: put(card, "packages", "numpy", "1.0"), "seal (the card was changed after it was made)"),
+    "the seal": (lambda card: put(card, "seal", ""), "seal (the card was changed after it was made)"),
+    "the verdict": (lambda card: put(card, "audit", "may_not", []), "audit.may_not: the card says"),
+    "a letter that looks alike": (lambda card: put(card, "claim", "model", "\u0430"), "claim: the card says"),
+    "a word that looks alike": (
+        lambda card: put(card, "sentence", card["sentence"].replace("score", "s\u0441ore")),
+        "sentence: the card says",
+    ),
+    "a path for a benchmark": (lambda card: put(card, "claim", "benchmark", "../../own"), "claim: the card says"),
+    "a path for a judge": (lambda card: put(card, "claim", "judge", "../strict"), "claim: the card says"),
+    "a way that is none": (lambda card: put(card, "claim", "method", "vibes"), "claim: the card says"),
+    "control characters": (lambda card: put(card, "sentence", "\x1b[2Jfine"), "sentence: the card says"),
+}
+
+
+@pytest.mark.parametrize("change", FORGED)
+def test_whatever_is_changed_on_a_card_is_refused_in_words(tmp_path, change):
+    forge, said = FORGED[change]
+    path = single(tmp_path / "results").save(tmp_path / "card.json")
+    path.write_text(json.dumps(forge(json.loads(path.read_text()))))
+    found = verify(path, [tmp_path / "results"])
+    assert not found
+    told = "\n".join(one.sentence() for one in found.differences)
+    assert "(the card was changed after it was made)" in told
+    assert said in told
+    assert ("\x1b" in told, "refused" in found._repr_html_()) == (False, True)
+
+
+def test_the_first_of_two_values_of_a_field_does_not_count(tmp_path):
+    path = single(tmp_path / "results").save(tmp_path / "card.json")
+    path.write_text(path.read_text().rstrip().removesuffix("}") + ', "sentence": "a is the best"}')
+    assert not verify(path, [tmp_path / "results"])
+
+
+def test_a_card_that_was_written_anew_holds(tmp_path):
+    """Spaces and the order of fields are no part of what it says."""
+    path = single(tmp_path / "results").save(tmp_path / "card.json")
+    path.write_text(json.dumps(json.loads(path.read_text()), sort_keys=True))
+    assert verify(path, [tmp_path / "results"]).holds
+    again = read_card(path).save(tmp_path / "again.json")
+    assert verify(again, [tmp_path / "results"]).holds
+
+
+def test_a_row_twice_is_one_row_and_under_another_key_one_more(tmp_path):
+    """Files are added to, so that the last row of a key counts; another key is another judgment."""
+    card = single(tmp_path)
+    path = next(tmp_path.glob("own/judgments/*.jsonl"))
+    first = path.read_text().splitlines(keepends=True)[0]
+    with path.open("a") as file:
+        file.write(first)
+    assert verify(card, [tmp_path]).holds
+    key = json.loads(first)["key"]
+    with path.open("a") as file:
+        file.write(first.replace(key, "n" * len(key)))
+    assert {"judgments.n", "judgments.sha256"} <= what(tmp_path, card)
+
+
+def test_a_notebook_shows_cards_and_checks_as_text(tmp_path):
+    card = single(tmp_path)
+    forged = msgspec.structs.replace(card, sentence="<b>a</b> is the best.")
+    assert card.sentence in card._repr_html_()
+    assert "<b>" not in forged._repr_html_()
+    shown = verify(forged, [tmp_path])._repr_html_()
+    assert shown.startswith("<p>refused: &lt;b&gt;a")
+    assert "<li>sentence: the card says" in shown
+    assert verify(card, [tmp_path])._repr_html_().startswith("<p>verified: On own")
+
+
 def test_the_verbs(cli, tmp_path):
     planted.singles(tmp_path / "results")
     assert cli("claim", "a", "-o", "card.json").code == 0

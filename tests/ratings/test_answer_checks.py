@@ -11,7 +11,19 @@ HONEST = "Paris is the capital of France, and has been so for most of its histor
 QUOTES = "A chat may begin with the line 'User: hello' and end with it; this is answer number {n} of many."
 
 
-def answer(n, text, *, finish="stop", error=None, limit=100, model="m", benchmark="b", thinking=(), fingerprint="1"):
+def answer(
+    n,
+    text,
+    *,
+    finish="stop",
+    error=None,
+    limit=100,
+    model="m",
+    benchmark="b",
+    thinking=(),
+    fingerprint="1",
+    reason=None,
+):
     return Response(
         key=f"{model}{n}{fingerprint}",
         item=str(n),
@@ -21,6 +33,7 @@ def answer(n, text, *, finish="stop", error=None, limit=100, model="m", benchmar
         turns=() if error else (text.format(n=n),),
         thinking=thinking,
         finish=(finish,),
+        finish_reason=reason,
         usage=(Usage(1, 2),),
         sampling={"max_tokens": limit},
         error=Failure(error, "x") if error else None,
@@ -34,7 +47,7 @@ def notes(*rows, models=None):
     return checks.notes(models)
 
 
-@pytest.mark.parametrize("text", [HONEST, QUOTES, "yes", "A user: might ask {n}"])
+@pytest.mark.parametrize("text", [HONEST, QUOTES, "yes", "A user: might ask {n}", "Number {n}."])
 def test_nothing_is_said_of_honest_answers(text):
     assert notes(*(answer(n, text) for n in range(20))) == []
 
@@ -64,6 +77,14 @@ def test_nothing_is_said_of_honest_answers(text):
         (
             [answer(n, "I am sorry, the service is unavailable." if n < 2 else HONEST) for n in range(10)],
             "m: one and the same text is the answer to 2 of 10 questions: a server that answers with a fixed",
+        ),
+        (
+            [answer(n, "I am a model." if n < 9 else HONEST) for n in range(10)],
+            "m: one and the same text is the answer to 9 of 10 questions: a server that answers with a fixed",
+        ),
+        (
+            [answer(n, HONEST, finish="length", reason="odd_end") for n in range(10)],
+            "m: 10 of 10 answers were ended by the server for a reason that is not known here ('odd_end')",
         ),
         (
             [answer(n, "I'm sorry, but I can't help with that." if n < 2 else HONEST) for n in range(10)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from evalkit.core.schema import CriterionVerdict, Failure, Judged, Ref
@@ -106,3 +107,17 @@ def test_more_than_two_that_go_together_are_one_sentence_and_not_those_that_do_s
     (said,) = sentences({**alike, **partly}, n=24)
     assert "criteria 'one', 'two' and 'three' went together on all 24 answers; each says what one does" in said
     assert "partly" not in said
+
+
+@pytest.mark.parametrize(
+    ("by", "ends"), [("criterion", {"a": (0.0, 1.0), "b": (1.0, 5.0)}), ("axis", {"x": (0.0, 1.0), "y": (0.0, 1.0)})]
+)
+def test_groups_have_the_ends_of_their_own_scale(by, ends):
+    graded = CriterionVerdict(id="b", kind="1-5", value=4.0, axis="y")
+    found = {one.category: one.score_range for one in rows_by([row("1", verdict("a", 3, 1.0, "x"), graded)], by)}
+    assert found == ends
+
+
+def test_a_group_that_can_cost_more_than_it_earns_has_no_ends():
+    (found,) = rows_by([row("1", verdict("a", 1, 1.0, "x"), verdict("b", -3, 0.0, "x"))], "axis")
+    assert found.score_range is msgspec.UNSET

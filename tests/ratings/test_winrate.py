@@ -109,6 +109,7 @@ def win_chance(gap, spread):
     return float(share @ (1 / (1 + np.exp(-gap - 2**0.5 * spread * z))) / share.sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [0.0, 1.0])
 @pytest.mark.parametrize(
     ("models", "pairs", "studies"),

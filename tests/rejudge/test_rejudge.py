@@ -293,6 +293,24 @@ def test_bad_input_is_explained(here, arguments, message):
     assert set(here.folder.rglob("*")) == before
 
 
+@pytest.mark.parametrize(("protocol", "tables"), [("single", 3), ("pairwise", 4)])
+def test_every_table_goes_into_a_paper_and_a_page(here, tmp_path, protocol, tables):
+    here.judged("limit=1", f"protocol={protocol}")
+    assert here.rejudge(*NEW, "-o", str(tmp_path / "drift.tex")).code == 0
+    latex = (tmp_path / "drift.tex").read_text()
+    assert latex.count(r"\begin{table}") == latex.count(r"\bottomrule") == tables
+    assert "all & " in latex
+    assert "category & n & " in latex
+    markdown = here.rejudge(*NEW, "--format", "md").out
+    assert markdown.count("| ---") >= tables
+    found = here.drift(*NEW)
+    assert markdown.startswith(found["verdict"].replace("[", r"\[").replace("]", r"\]").replace("_", r"\_"))
+    model = found["models"][0]
+    number = f"{model['new']:.2f}" if protocol == "single" else f"{100 * model['new']:.1f}"
+    assert number in latex
+    assert number in markdown
+
+
 def test_help(here, cli):
     assert cli("rejudge", "--help").out.startswith("usage: evalkit rejudge PATH judge=NAME")
     assert cli("rejudge").code == 2

@@ -20,7 +20,7 @@ from evalkit.datasets import benchmark
 from evalkit.datasets.artifacts import registry
 from evalkit.engine.experiment import Experiment
 from evalkit.models.prices import Price, PriceTable, load_prices
-from evalkit.settings import config
+from evalkit.settings import assembly, config, targets
 
 CONF = shipped("conf")
 REQUIRED = {
@@ -48,7 +48,7 @@ def member(group: str, name: str) -> dict[str, Any]:
 def built(plain: dict[str, Any]) -> Experiment:
     async def load() -> Experiment:
         settings = config.parse(plain)
-        return await config.experiment(settings, await benchmark.load(settings.benchmark, limit=1))
+        return await assembly.experiment(settings, await benchmark.load(settings.benchmark, limit=1))
 
     return asyncio.run(load())
 
@@ -94,7 +94,7 @@ def test_every_protocol_builds(name, request):
     criteria = ["rubric_file=helpful"] if name.startswith("rubric") else []  # pocket's questions bring none
     judge = "reward_vllm" if name == "reward" else "fake"  # a chat model has no use for it
     plain = composed("benchmark=pocket", "model=fake", f"judge={judge}", f"protocol={name}", *criteria)
-    plain["protocol"] = config.named_protocol(plain["protocol"], name)  # as a verb does, which knows the choice
+    plain["protocol"] = targets.named_protocol(plain["protocol"], name)  # as a verb does, which knows the choice
     (judge,) = built(plain).judges
     expected = f"{name}-helpful" if criteria else name
     assert judge.protocol.name == expected, "the file is named as the protocol names its judgments"

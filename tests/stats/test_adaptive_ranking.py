@@ -92,6 +92,7 @@ def test_models_far_apart_are_told_apart_at_a_fraction_of_all_pairs(goal, whole)
         assert (found.worst - found.best <= 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [False, True])
 def test_equal_models_are_claimed_to_differ_at_most_as_often_as_said(whole):
     """Tables whose every pair is even: half the questions one way, half the other; each claim is wrong."""
@@ -102,6 +103,7 @@ def test_equal_models_are_claimed_to_differ_at_most_as_often_as_said(whole):
     assert wrong / 40 <= 0.05
 
 
+@pytest.mark.slow
 def test_reaching_for_what_looks_best_does_not_spoil_claims():
     """Many looks, and always on with the pair that is nearest to a claim: no more errors than said."""
     rng, wrong = np.random.default_rng(3), 0

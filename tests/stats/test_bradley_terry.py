@@ -240,6 +240,7 @@ def test_elo_scale():
     assert fit.elo() == pytest.approx([1000 + ELO_PER_LOGIT * np.log(2) / 2, 1000 - ELO_PER_LOGIT * np.log(2) / 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runs", [250, pytest.param(4000, marks=pytest.mark.slow)])
 def test_coverage_with_clustered_questions(runs):
     """The clustered interval holds the true gap in 93-97% of samples; the unclustered one does not."""

@@ -51,6 +51,7 @@ def test_draws_of_a_population_by_hand():
     assert np.isfinite(log_e_values([1.0, 1.0, 0.0, 0.0], 0.5, population=4)).all()  # the mean is 1/2 exactly
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_ever_misses_at_most_as_often_as_it_says(kind):
     """At any of 300 times: a lower limit misses where the e-value at the true mean reaches 1/alpha."""

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evalkit.stats.cumulants import LARGE, resampled_mean_limits
+from evalkit.stats.cumulants import LARGE, resampled_mean_limits, resampled_ratio_limits
 from evalkit.stats.question_draws import question_counts
 from evalkit.stats.resample import question_means
 
@@ -35,10 +35,30 @@ def test_where_cumulants_are_not_enough_replicates_are_drawn():
     assert [interval.resamples for interval in found] == [500, 0]
 
 
-def test_a_ratio_is_drawn_unless_all_questions_have_as_many_rows():
+def test_a_ratio_is_calculated_where_cumulants_are_enough():
     rng = np.random.default_rng(0)
-    sums, even = rng.normal(size=(300, 1)), np.full((300, 1), 2.0)
-    uneven = even.copy()
-    uneven[0] = 1.0
-    assert question_means(sums, even, pooled=True, resamples=500)[0].resamples == 0
-    assert question_means(sums, uneven, pooled=True, resamples=500)[0].resamples == 500
+    sums, uneven = rng.normal(size=(300, 1)), rng.integers(1, 4, size=(300, 1)).astype(float)
+    assert question_means(sums, uneven, pooled=True, resamples=500)[0].resamples == 0
+    assert question_means(sums[:100], uneven[:100], pooled=True, resamples=500)[0].resamples == 500
+
+
+@pytest.mark.parametrize("most", [3, 60])
+def test_a_ratio_of_totals_has_the_percentiles_of_its_replicates(most):
+    rng = np.random.default_rng(0)
+    counts = rng.integers(1, most, size=(400, 1)).astype(float)
+    sums = rng.binomial(counts.astype(int), rng.beta(2, 1, size=(400, 1))).astype(float)
+    lower, upper, close = resampled_ratio_limits(sums, counts, 0.025)
+    drawn = rng.integers(400, size=(20_000, 400))
+    ratios = sums[drawn, 0].sum(axis=1) / counts[drawn, 0].sum(axis=1)
+    error = ratios.std()
+    assert close.all()
+    assert lower[0] == pytest.approx(np.quantile(ratios, 0.025), abs=0.06 * error)
+    assert upper[0] == pytest.approx(np.quantile(ratios, 0.975), abs=0.06 * error)
+
+
+def test_a_ratio_with_equal_weights_is_a_mean():
+    values = np.random.default_rng(1).random((300, 2))
+    ratio = resampled_ratio_limits(3 * values, np.full((300, 2), 3.0), 0.025)
+    mean = resampled_mean_limits(values, 0.025)
+    for ours, theirs in zip(ratio, mean, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-12)

@@ -70,6 +70,7 @@ def test_with_many_questions_or_odds_it_is_students():
     assert sign_flip(np.tile(few, 2), np.arange(800)) == pytest.approx(ttest_1samp(np.tile(few, 2), 0).pvalue)
 
 
+@pytest.mark.slow
 def test_no_effect_is_called_one_in_twenty_times_at_most():
     """Six designs, sparse to dense, 300 times each: at most 5% of limits leave zero out, as far as 300 can tell."""
     rng = np.random.default_rng(1)

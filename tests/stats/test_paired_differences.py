@@ -88,6 +88,7 @@ def test_no_interval_is_without_width_where_all_questions_are_alike(gap):
     assert "known scale" in unknown.reason
 
 
+@pytest.mark.slow
 def test_all_pairs_hold_at_once():
     """Of 8 equal models, a pair is called different in 5% of tables, not in most of them."""
     rng = np.random.default_rng(5)

@@ -60,6 +60,7 @@ def classical(*args, **kwargs):
 ALL = (ppi_mean, post_stratified_mean, plain, classical)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "design",
     [
@@ -88,6 +89,7 @@ def test_coverage_at_length(n, per_question):
     assert ((pooled >= 0.935) & (pooled <= (0.96 if n > 30 else 0.975))).all(), pooled
 
 
+@pytest.mark.slow
 def test_rows_of_a_question_are_not_independent():
     got = coverage(ALL, 300, rate=0.4, clustered=False, n=200, rest=800, right=0.5, per_question=20)
     assert got.max() < 0.9  # what the clusters above are for

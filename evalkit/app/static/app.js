@@ -152,5 +152,5 @@ if (live && live.dataset.version && location.protocol !== "file:") {
     }
     setTimeout(look, 4000);
   };
-  setTimeout(look, 1500);
+  setTimeout(look, live.dataset.version === "-1" ? 300 : 1500);
 }

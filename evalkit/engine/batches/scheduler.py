@@ -441,7 +441,7 @@ class BatchScheduler:
             await self._release(open_batch)
 
     async def _refused(self, batch: Batch, state: BatchState) -> None:
-        """None of it was processed. Where the provider's queue was full, there will be room again."""
+        """Put back a batch that was not processed: where the provider's queue was full, there will be room again."""
         async with self._ledger.lock(self._sleep):
             if self._ledger.get(batch.key) is not None:
                 self._ledger.finish(batch, Failure("rejected", str(state.error)))

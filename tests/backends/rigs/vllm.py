@@ -54,6 +54,20 @@ class StubTokenizer:
         return list(text.encode())  # raises for a lone surrogate, as a real one does
 
 
+async def go_wrong(situation):
+    """What an engine does to a request in these situations; nothing in others."""
+    await asyncio.sleep(0)
+    match situation:
+        case "timeout":
+            await asyncio.Event().wait()
+        case "429":
+            raise Failed("The engine is currently busy and cannot accept new requests.")
+        case "500":
+            raise Failed from RuntimeError("CUDA error: an illegal memory access was encountered")
+        case "400":
+            raise ValueError("The prompt is not accepted.")
+
+
 @dataclass
 class StubLLM:
     """AsyncLLM as far as the backend uses it. ``script`` is what happens to the next requests; then all is well."""
@@ -68,16 +82,8 @@ class StubLLM:
         self.asked.append(SimpleNamespace(prompt=prompt, params=params, request_id=request_id))
         situation = self.script.popleft() if self.script else "success"
         self.under_way.add(request_id)
-        await asyncio.sleep(0)
+        await go_wrong(situation)
         match situation:
-            case "timeout":
-                await asyncio.Event().wait()
-            case "429":
-                raise Failed("The engine is currently busy and cannot accept new requests.")
-            case "500":
-                raise Failed from RuntimeError("CUDA error: an illegal memory access was encountered")
-            case "400":
-                raise ValueError("The decoder prompt is not accepted.")
             case "dead":
                 raise Died("EngineCore encountered an issue.")
             case "garbage":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from unittest import mock
 
 from evalkit.backends.vllm_engine import VLLMEngine
 from evalkit.backends.vllm_reward import VLLMReward
-from tests.backends.rigs.vllm import Died, Failed, StubTokenizer
+from tests.backends.rigs.vllm import Died, Failed, StubTokenizer, go_wrong
 
 NO_TEXT = "a reward model writes no text: its numbers are there or not"
 IMPOSSIBLE = {"truncation": NO_TEXT, "refusal": NO_TEXT}
@@ -43,16 +42,7 @@ class StubLLM:
     async def encode(self, prompt, params, request_id):
         self.asked.append(SimpleNamespace(prompt=prompt, params=params))
         situation = self.script.popleft() if self.script else "success"
-        await asyncio.sleep(0)
-        match situation:
-            case "timeout":
-                await asyncio.Event().wait()
-            case "429":
-                raise Failed("The engine is currently busy and cannot accept new requests.")
-            case "500":
-                raise Failed from RuntimeError("CUDA error: an illegal memory access was encountered")
-            case "400":
-                raise ValueError("The prompt is not accepted.")
+        await go_wrong(situation)
         value = float("nan") if situation == "garbage" else 0.5
         yield SimpleNamespace(outputs=SimpleNamespace(data=Numbers(value)))
 
