@@ -175,6 +175,7 @@ class Page(HTMLParser):
         assert harmless(self.text)
 
 
+@pytest.mark.slow
 def test_html(cli, name, tmp_path):
     for verb in ("leaderboard", "audit"):
         assert cli(verb, "-o", f"{verb}.html").code == 0
@@ -324,6 +325,7 @@ def test_messages(cli, name):
     assert harmless(out + err)
 
 
+@pytest.mark.slow
 def test_a_million_characters(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     long = "word [red]\x1b[31m " * 70_000
