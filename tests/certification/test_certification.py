@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tests.certification.__main__ import Cells, attainable, covered, measured, page, said
+from tests.certification.__main__ import Cells, _parts, attainable, covered, measured, page, said
 from tests.certification.metrics import certified, warnings
 from tests.certification.studies import Planted, study
 
@@ -81,6 +81,22 @@ def test_the_page_says_what_was_not_measured_yet_and_is_the_same_from_what_was_k
     assert "Of 6 cells" in whole
     measured(Cells(file), "paired difference drop 0", 3, 1, until=0.0)
     assert page(Cells(file), "paired difference drop 0", 3, 1) == whole
+
+
+@pytest.mark.parametrize(("again", "told"), [(0.95, "0 below, 1 below by chance"), (0.9, "1 below, 0 below by chance")])
+def test_a_cell_that_covers_too_little_is_measured_again_on_more_data_sets_of_another_seed(again, told):
+    only, name, cells = "paired difference drop 0", "paired difference", Cells()
+    cell = {"given": 1.0, "below": 0.0, "above": 0.0, "width": 1.0, "least": 0.5}
+    for setting in ("drop 0", "drop 0.3"):
+        for q in (8, 20, 80):
+            low = (setting, q) == ("drop 0", 20)
+            cells.measure((name, setting, q, 40, 1), lambda low=low: cell | {"coverage": 0.9 if low else 0.95})
+    listed = [key for key, _ in _parts(cells, only, 40, 1) if key[0] == name and key[4] != 1]
+    assert listed == [(name, "drop 0", 20, 200, 2)]
+    cells.measure(listed[0], lambda: cell | {"coverage": again})
+    text = page(cells, only, 40, 1)
+    assert f"Of 6 cells, 5 are inside, {told}" in text
+    assert f"- paired difference, drop 0, Q=20: 0.900 of 40; again {again:.3f} of 200" in text
 
 
 @pytest.mark.slow
