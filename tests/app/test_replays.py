@@ -65,13 +65,8 @@ def agreement() -> list[np.ndarray]:
 def looked_at(values: np.ndarray, points: float, *, decided: bool) -> tuple[bool, int]:
     """Whether the interval holds the truth when voting stops by the rule, and after how many of votes in this order."""
     times = looks(values.size)
-    for part in (
-        values.size // 8,
-        values.size // 4,
-        values.size // 2,
-        values.size,
-    ):  # most stop early, and the rest is not worked out
-        if not (some := [n for n in times if n <= part]):
+    for parts in (8, 4, 2, 1):  # most stop early, and the rest is not worked out
+        if not (some := [n for n in times if n <= values.size // parts]):
             continue
         limits = confidence_sequence(values[: some[-1]], times=some, population=values.size)
         for n, lower, upper in zip(some, limits.lower.tolist(), limits.upper.tolist(), strict=True):
