@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalkit.core.schema import Judgment, Response
 from evalkit.datasets.artifacts import showing
@@ -16,7 +16,6 @@ from evalkit.engine.snapshots import Snapshots
 from evalkit.ratings.answer_checks import AnswerChecks
 
 if TYPE_CHECKING:
-    from IPython.display import DisplayHandle
     from rich.console import Console, RenderableType
     from rich.live import Live
     from rich.progress import TaskID
@@ -201,9 +200,10 @@ class NotebookWatch(PlainWatch):
     interval = NOTEBOOK_INTERVAL
 
     def __enter__(self) -> NotebookWatch:
-        from IPython.display import display
+        from IPython import display
 
-        self._shown: DisplayHandle | None = display(self._state(), raw=True, display_id=True)
+        show: Any = display.display  # without types
+        self._shown: Any = show(self._state(), raw=True, display_id=True)
         return self
 
     def _state(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 from evalkit import __version__
 from evalkit.core.schema import digest
 from evalkit.datasets import benchmark
+from evalkit.publish.every_eval_ever_samples import SampleTarget
 from evalkit.publish.numbers import RatedModel
 from evalkit.ratings.standing import Standing
 from evalkit.reports.leaderboard_grid import TITLES, UNITS
@@ -86,6 +87,32 @@ def _model_info(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     return info
 
 
+def _result_id(identity: str, row: Standing) -> str:
+    name = row.benchmark if row.category is None else f"{row.benchmark}/{row.category}"
+    return digest(identity, name, row.judge, row.protocol, row.method)
+
+
+def targets(
+    rated: Sequence[RatedModel], found: Mapping[tuple[str, str, str], Mapping[str, Any]]
+) -> dict[tuple[str, str, str, str], SampleTarget]:
+    """Which record and result each judgment belongs to, by benchmark, model, judge and protocol.
+
+    Args:
+        rated: models as judges rate them.
+        found: the records made of them.
+    """
+    by_model = {(benchmark, model): record for (benchmark, _, model), record in found.items()}
+    result = {}
+    for one in rated:
+        row = one.standing
+        record = by_model[row.benchmark, row.model]
+        identity = str(record["evaluation_id"])
+        result[row.benchmark, row.model, row.judge, row.protocol] = SampleTarget(
+            one, identity, _result_id(identity, row), str(record["model_info"]["id"]), SCHEMA
+        )
+    return result
+
+
 def _result(rated: RatedModel, row: Standing, identity: str) -> dict[str, Any]:
     main = row.main
     assert main is not None
@@ -103,7 +130,7 @@ def _result(rated: RatedModel, row: Standing, identity: str) -> dict[str, Any]:
     details = {"n": str(row.n), "failed": str(sum(row.failed.values()))}
     details |= {f"failed: {kind}": str(count) for kind, count in row.failed.items()}
     return {
-        "evaluation_result_id": digest(identity, name, row.judge, row.protocol, row.method),
+        "evaluation_result_id": _result_id(identity, row),
         "evaluation_name": name,
         "source_data": _source(row.benchmark, about.record.data if about.record is not None else {}),
         "metric_config": _metric(rated, row),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from evalkit.core.files import replace_file
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Item, digest
 from evalkit.publish import eval_results, every_eval_ever
+from evalkit.publish.every_eval_ever_samples import InstanceRows, instance_rows
 from evalkit.publish.inspect_log import InspectLogs
 from evalkit.publish.numbers import RatedModel, rated_models
 from evalkit.storage import frames
@@ -65,7 +67,7 @@ def _rated(paths: Sequence[Path], given: ExportChoices) -> list[RatedModel]:
 
 @dataclass(frozen=True)
 class EveryEvalEverRecords:
-    """Records of Every Eval Ever: one JSON a model and benchmark."""
+    """Records of Every Eval Ever: one JSON a model and benchmark, and beside it a row for each of its judgments."""
 
     def write(self, paths: Sequence[Path], out: Path, given: ExportChoices) -> Counter[str]:
         """Write the files. How many records of each kind."""
@@ -73,14 +75,47 @@ class EveryEvalEverRecords:
             raise UsageError("every_eval_ever asks who provides the numbers: --organization NAME")
         if given.relationship not in RELATIONSHIPS:
             raise UsageError(f"--relationship {given.relationship}: it is one of {', '.join(RELATIONSHIPS)}")
+        rated = _rated(paths, given)
         found = every_eval_ever.records(
-            _rated(paths, given), organization=given.organization, relationship=given.relationship, now=given.now
+            rated, organization=given.organization, relationship=given.relationship, now=given.now
         )
+        answers = (row for log in answer_logs(paths) for row in log)
+        judgments = (row for log in judgment_logs(paths) for row in log)
+        items = [*given.items, *_items(paths)]
+        samples = instance_rows(every_eval_ever.targets(rated, found), judgments, answers, items)
+        counts = Counter({"records": len(found)})
         for (benchmark, developer, model), record in found.items():
-            folder = out.joinpath("data", *map(file_name, (benchmark, developer, model)))
+            folder = Path("data", *map(file_name, (benchmark, developer, model)))
             name = UUID(digest(record["evaluation_id"], model), version=4)  # as the collection names its files
-            _write(folder / f"{name}.json", _json(record))
-        return Counter({"records": len(found)})
+            if mine := samples.get((benchmark, model)):
+                counts["judgments"] += len(mine.rows)
+                counts.update({f"left out: {why}": count for why, count in mine.left_out.items()})
+                if mine.rows:
+                    record |= {"detailed_evaluation_results": _detailed(out, folder / f"{name}_samples.jsonl", mine)}
+            _write(out / folder / f"{name}.json", _json(record))
+        return counts
+
+
+def _detailed(out: Path, path: Path, samples: InstanceRows) -> dict[str, Any]:
+    """Write the rows of single judgments below a folder. What their record says of the file."""
+    text = "\n".join(_json(row, indent=None) for row in samples.rows)
+    _write(out / path, text)
+    left_out = {f"left out: {why}": str(count) for why, count in samples.left_out.items()}
+    return {
+        "format": "jsonl",
+        "file_path": path.as_posix(),
+        "hash_algorithm": "sha256",
+        "checksum": hashlib.sha256((out / path).read_bytes()).hexdigest(),
+        "total_rows": len(samples.rows),
+        **({"additional_details": left_out} if left_out else {}),
+    }
+
+
+def _items(paths: Sequence[Path]) -> list[Item]:
+    """Every question that is stored with the results."""
+    files = [*(log.path for log in answer_logs(paths)), *(log.path for log in judgment_logs(paths))]
+    folders = dict.fromkeys(path.parent.parent for path in files)
+    return [item for folder in folders for item in Items(folder).known.values()]
 
 
 @dataclass(frozen=True)
@@ -106,11 +141,7 @@ class InspectLogFiles:
     def write(self, paths: Sequence[Path], out: Path, given: ExportChoices) -> Counter[str]:
         """Write the files. How many records of each kind."""
         answers, judged = answer_logs(paths), judgment_logs(paths)
-        folders = dict.fromkeys(
-            path.parent.parent for path in [log.path for log in answers] + [log.path for log in judged]
-        )
-        stored = [item for folder in folders for item in Items(folder).known.values()]
-        gathered = InspectLogs([*given.items, *stored])
+        gathered = InspectLogs([*given.items, *_items(paths)])
         for answered in answers:
             for response in answered:
                 gathered.answer(response)
@@ -165,8 +196,8 @@ EXPORTS: Mapping[str, OneWayExport] = {
 """Formats that are written and not read back as results, by name."""
 
 
-def _json(content: Any, *, not_a_number: bool = False) -> str:
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=not_a_number)
+def _json(content: Any, *, not_a_number: bool = False, indent: int | None = 1) -> str:
+    text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=not_a_number)
     return text.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair is an escape
 
 

@@ -41,6 +41,9 @@ ANONYMOUS_RATERS = frozenset({HUMAN, "unknown"})
 STRONG = frozenset({"A>>B", "B>>A", "A<<B", "B<<A"})
 """Labels that say one answer is much better."""
 
+EIGHT_STEPS: Final = "human_pair_8"
+"""The protocol of people's votes from 1 (the first is much better) to 8 (the second is)."""
+
 PLAIN: Final = frozenset({(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)})
 """The usual scores, whose first is the outcome."""
 TOGETHER = 128
@@ -252,9 +255,8 @@ class BenchmarkRows:
             math.nan if given is None else given[0] if shows == 1 or given in PLAIN else outcome_of(given)
             for given in scores
         ]
-        by_people = self._labelled(buffer)
         labels = {row.label for row in rows}
-        said = {label for label in labels if label and (_says_more(label) or (by_people and strength_of(label)))}
+        said = {label for label in labels if label and (_says_more(label) or self._strength(label, buffer))}
         for number, row in enumerate(rows, buffer.rows):
             if row.scores is None or row.criteria or row.label in said:
                 self._remark(number, row, buffer)
@@ -266,9 +268,10 @@ class BenchmarkRows:
         known = [given if len(given) == shows else unknown for given in lengths]
         buffer.extend(codes, [outcomes, *zip(*known, strict=True)])
 
-    def _labelled(self, buffer: RowBuffer) -> bool:
-        """Whether the rows that are being entered are labels: people's votes, or known to be right."""
-        return self._rater >= 0 or buffer.judge.name == GOLD
+    def _strength(self, label: str, buffer: RowBuffer) -> int:
+        """By how much one answer is preferred, where the rows being entered are people's votes or known labels."""
+        labelled = self._rater >= 0 or buffer.judge.name == GOLD
+        return strength_of(label, eight=buffer.protocol == EIGHT_STEPS) if labelled else 0
 
     def _remark(self, number: int, row: Judgment | Judged, buffer: RowBuffer) -> None:
         """Keep what few rows have: an error, a label that says more than the outcome, or criteria."""
@@ -281,7 +284,7 @@ class BenchmarkRows:
             elif "inconsistent" in label:
                 buffer.inconsistent.append(number)
                 buffer.joint = True
-            if self._labelled(buffer) and (step := strength_of(label)):
+            if step := self._strength(label, buffer):
                 buffer.strength[number] = step
         if row.criteria:
             buffer.criteria += len(row.criteria)

@@ -117,7 +117,10 @@ def test_first_questions_are_answered_one_click_from_the_readme(question, word):
 
 
 def executed(folder, changes=()):
-    """The notebook's cells after a kernel ran them, these texts replaced before; where it dies, its stack is told."""
+    """The notebook's cells after a kernel ran them, these texts replaced before; where it dies, its stack is told.
+
+    A signal to this process, as of a time limit, ends the kernel too: nbclient then says that it died, or stumbles.
+    """
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
@@ -131,8 +134,9 @@ def executed(folder, changes=()):
     client = nbclient.NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(folder)}})
     try:
         return client.execute().cells
-    except nbclient.exceptions.DeadKernelError as error:
-        raise AssertionError(f"the kernel died:\n{fault.read_text()}") from error
+    except (nbclient.exceptions.DeadKernelError, AssertionError) as error:
+        stack = fault.read_text() if fault.exists() else ""
+        raise AssertionError(f"the kernel died; {stack or 'without a fault: it was ended from outside'}") from error
 
 
 def outputs(cells, kind):
@@ -162,7 +166,7 @@ def test_the_notebook_runs_on_the_embedded_model(tmp_path):
     assert any("position_consistency" in text for text in outputs(cells, "text/html"))
     assert len(outputs(cells, "image/png")) == 2
     judged = ek.load(tmp_path / "notebook-results").judgments()
-    assert len(judged) == 12
+    assert len(judged) == 8
 
 
 def test_the_notebook_holds_no_output():

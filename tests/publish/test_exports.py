@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections import Counter
 from importlib import resources
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 
@@ -15,6 +17,7 @@ import evalkit as ek
 from evalkit.core.schema import Failure
 from evalkit.interop.importing import import_results
 from evalkit.publish.exports import EXPORTS, ExportChoices
+from evalkit.storage.items import Items
 from evalkit.storage.results import judgment_logs
 from evalkit.storage.store import Store
 from tests.publish import planted
@@ -32,7 +35,7 @@ def records(folder: Path) -> dict[str, dict]:
 def test_every_eval_ever_has_the_leaderboard_and_where_it_comes_from(tmp_path):
     planted.singles(tmp_path / "results")
     counts = export("every_eval_ever", tmp_path / "results", tmp_path / "out", organization="lab")
-    assert counts == {"records": 2}
+    assert counts == {"records": 2, "judgments": 23, "left out: judgments that failed": 1}
     found = records(tmp_path / "out")["b"]
     assert found["schema_version"] == "0.3.0"
     assert found["retrieved_timestamp"] == "1700000000"
@@ -65,17 +68,98 @@ def test_ratings_have_no_ends_of_a_scale(tmp_path):
     assert metric["metric_kind"] == "bradley_terry"
 
 
-def test_records_keep_to_the_collection_s_own_schema(tmp_path):
+def samples(folder: Path) -> dict[str, list[dict]]:
+    found = [path.read_text().splitlines() for path in folder.rglob("*_samples.jsonl")]
+    return {rows[0]["model_id"]: rows for lines in found for rows in [[json.loads(line) for line in lines]]}
+
+
+def test_every_judgment_is_a_row_of_its_model_s_record_and_a_failed_one_is_counted(tmp_path):
+    planted.singles(tmp_path / "results")
+    export("every_eval_ever", tmp_path / "results", tmp_path / "out", organization="lab")
+    record = records(tmp_path / "out")["b"]
+    about = record["detailed_evaluation_results"]
+    content = (tmp_path / "out" / about["file_path"]).read_bytes()
+    assert about["checksum"] == hashlib.sha256(content).hexdigest()
+    assert about["additional_details"] == {"left out: judgments that failed": "1"}
+    rows = samples(tmp_path / "out")["org/b"]
+    assert len(rows) == about["total_rows"] == 11
+    assert {row["evaluation_id"] for row in rows} == {record["evaluation_id"]}
+    whole = record["evaluation_results"][0]
+    assert {row["evaluation_result_id"] for row in rows} == {whole["evaluation_result_id"]}
+    scores = [row["evaluation"]["score"] for row in rows]
+    assert sum(scores) / len(scores) == pytest.approx(whole["score_details"]["score"])
+    one = next(row for row in rows if row["sample_id"] == "q4")
+    assert one["interaction_type"] == "single_turn"
+    assert one["input"] == {"raw": "question 4", "reference": []}
+    assert one["output"] == {"raw": ["answer 4 of b"]}
+    assert one["metadata"]["judge"] == "strict"
+    assert not any(row["evaluation"]["is_correct"] for row in rows), "no grade is the best of its scale"
+
+
+def played(folder: Path) -> Path:
+    """Pairs whose answers and questions are stored: two turns, the second judged."""
+    store = Store(folder, "own", durable=False)
+    asked = [
+        msgspec.structs.replace(
+            planted.item(number), turns=("one", "two"), reference=(None, "right"), system="Be brief."
+        )
+        for number in range(6)
+    ]
+    Items(store.root).keep(asked)
+    for number in range(6):
+        rows = {name: planted.answer(number, name, turns=(f"first {name}", f"second {name}")) for name in "ab"}
+        for name, row in rows.items():
+            store.responses(name).append(row)
+        for order in ("ab", "ba"):
+            scores = (1.0, 0.0) if (order == "ab") == (number % 3 > 0) else (0.0, 1.0)
+            row = planted.judgment(number, order, (0.5, 0.5) if number == 5 else scores)
+            shown = tuple(rows[name].id for name in order)
+            store.judgments("strict", "pairwise").append(msgspec.structs.replace(row, turn=2, shown=shown))
+    store.close()
+    planted.manifest(folder)
+    return folder
+
+
+def test_comparisons_are_rows_of_both_models(tmp_path):
+    export("every_eval_ever", played(tmp_path / "results"), tmp_path / "out", organization="lab")
+    mine, other = samples(tmp_path / "out").values()
+    assert len(mine) == len(other) == 12
+    for row, against in zip(mine, other, strict=True):
+        score, theirs = row["evaluation"]["score"], against["evaluation"]["score"]
+        assert score + theirs == 1
+        assert row["evaluation"]["is_correct"] is (score == 1)
+        assert row["interaction_type"] == "multi_turn"
+        assert [one["role"] for one in row["messages"]] == ["system", "user", "assistant", "user", "assistant"]
+        assert row["messages"][-1]["content"] == row["answer_attribution"][0]["extracted_value"]
+        assert row["input"]["reference"] == ["right"]
+        assert {row["metadata"]["shown"], against["metadata"]["shown"]} == {"first", "second"}
+
+
+def test_judgments_without_their_answers_are_counted(tmp_path):
+    counts = export("every_eval_ever", planted.pairs(tmp_path / "results"), tmp_path / "out", organization="lab")
+    assert counts == {"records": 2, "left out: judgments of answers that are not stored": 48, "judgments": 0}
+    assert "detailed_evaluation_results" not in records(tmp_path / "out")["a"]
+    assert samples(tmp_path / "out") == {}
+
+
+def test_records_keep_to_the_collection_s_own_schemas(tmp_path):
     pytest.importorskip("every_eval_ever")  # needs Python 3.12
     jsonschema = pytest.importorskip("jsonschema")
-    schema = json.loads((resources.files("every_eval_ever") / "schemas/eval.schema.json").read_text())
-    validator = jsonschema.Draft7Validator(schema)
-    for results in (planted.singles(tmp_path / "one"), planted.pairs(tmp_path / "two")):
+
+    def validator(name):
+        text = (resources.files("every_eval_ever") / "schemas" / name).read_text()
+        return jsonschema.Draft7Validator(json.loads(text))
+
+    whole, single = validator("eval.schema.json"), validator("instance_level_eval.schema.json")
+    for results in (planted.singles(tmp_path / "one"), planted.pairs(tmp_path / "two"), played(tmp_path / "three")):
         export("every_eval_ever", results, tmp_path / "out" / results.name, organization="lab")
     files = list((tmp_path / "out").rglob("*.json"))
-    assert len(files) == 4
+    assert len(files) == 6
     for path in files:
-        assert [error.message for error in validator.iter_errors(json.loads(path.read_text()))] == []
+        assert [error.message for error in whole.iter_errors(json.loads(path.read_text()))] == []
+    rows = [row for name in ("one", "three") for part in samples(tmp_path / "out" / name).values() for row in part]
+    assert len(rows) == 23 + 24
+    assert [error.message for row in rows for error in single.iter_errors(row)] == []
 
 
 def test_eval_results_are_read_by_the_hub_s_client(tmp_path):
