@@ -18,6 +18,7 @@ from evalkit.ratings.judgment_columns import rater_kind
 from evalkit.ratings.standing import named
 from evalkit.storage.results import answer_logs, judged_rows
 from evalkit.storage.run_records import read
+from evalkit.storage.store import Rows
 
 Row = TypeVar("Row", Judged, Response)
 ANY = "any"
@@ -66,7 +67,7 @@ class Sides:
         """Every judgment, in the order stored."""
         merged = self._judges_that_differ()
         for place in self.places:
-            for log in judged_rows([place.path]):
+            for log in _logs(place):
                 for row in log:
                     if len(self.places) > 1 or place.fingerprints:
                         if not place.holds(row):
@@ -78,7 +79,7 @@ class Sides:
         """Every answer, in the order stored."""
         names = {name for pair in self.pairs for name in pair}
         for place in self.places:
-            for log in answer_logs([place.path]):
+            for log in answer_logs([] if battle_table.is_battle_table(place.path) else [place.path]):
                 for row in log:
                     if place.has(row.model):
                         name = self._name(row.model.name, place, names)
@@ -168,7 +169,7 @@ def copied(what: Sides) -> list[str]:
     rows: list[dict[str, set[bytes]]] = []
     for place in what.places:
         here: dict[str, set[bytes]] = {}
-        for log in judged_rows([place.path]):
+        for log in _logs(place):
             for row in log:
                 if place.holds(row):
                     for model in row.models:
@@ -246,8 +247,15 @@ def _two_places(one: SourcePlace, other: SourcePlace) -> Sides:
     return Sides(pairs, False, places, renamed=True, notes=notes)
 
 
+def _logs(place: SourcePlace) -> list[Rows[Judged]]:
+    """Judgments that are stored there; a battle table holds none, and is read as a whole (``Sides.files``)."""
+    return [] if battle_table.is_battle_table(place.path) else judged_rows([place.path])
+
+
 def _models(place: SourcePlace) -> Iterator[str]:
-    for log in judged_rows([place.path]):
+    for table in battle_table.read([place.path]) if battle_table.is_battle_table(place.path) else []:
+        yield from table.models
+    for log in _logs(place):
         for row in log:
             yield from (model.name for model in row.models if place.has(model))
 
@@ -257,7 +265,7 @@ def _differing(places: Iterable[SourcePlace]) -> set[str]:
     found: dict[str, list[set[str]]] = {}
     for place in places:
         here: dict[str, set[str]] = {}
-        for log in judged_rows([place.path]):
+        for log in _logs(place):
             for row in log:
                 if rater_kind(row.judge) == "judge":
                     here.setdefault(row.judge.name, set()).add(row.judge.fingerprint)

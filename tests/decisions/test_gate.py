@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from evalkit.core.protocols import UsageError
+from evalkit.decisions.compare import compare
 from evalkit.decisions.gate import against_itself, anytime_limits, decide, fixed_limits, gate, questions_needed
 from evalkit.decisions.gate_output import to_junit, to_latex, to_markdown
 from evalkit.stats.confidence_sequence import log_e_values
@@ -416,3 +417,20 @@ def test_decide_needs_no_files():
     )  # fmt: skip
     assert decide(one, margin=0.0).verdict == "pass"
     assert decide(dataclasses.replace(one, first=one.second, second=one.first), margin=0.0).verdict == "fail"
+
+
+@pytest.mark.parametrize(
+    ("winners", "verdict"), [(["model_a"] * 30, "pass"), (["model_b"] * 30, "fail"), (["tie"] * 6, "inconclusive")]
+)
+def test_a_table_of_battles_is_read_like_results(tmp_path, winners, verdict):
+    table = tmp_path / "battles.csv"
+    lines = [f"{q},new,old,{won}" for q, won in enumerate(winners)]
+    table.write_text("\n".join(["question_id,model_a,model_b,winner", *lines]))
+    found, _ = gate("new", "old", [table])
+    assert (found.verdict, found.n) == (verdict, len(winners))
+    [one] = compare("new", "old", [table])[0]
+    assert one.verdicts.kind == found.verdicts.kind
+    other = tmp_path / "others.csv"
+    other.write_bytes(table.read_bytes())
+    with pytest.raises(UsageError, match="no judge judged both"):
+        gate(str(table), str(other), [])
