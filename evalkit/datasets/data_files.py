@@ -359,14 +359,14 @@ def _one_object(path: Path, text: str, lenient: bool) -> Iterator[Record] | None
         raise
     rows = whole.get("rows") if isinstance(whole, dict) else None
     if not isinstance(rows, list):
-        rows = list(whole.values()) if _rows_by_id(whole) else [whole]
+        rows = list(whole.values()) if isinstance(whole, dict) and _rows_by_id(whole) else [whole]
     return (_object(Where(path, number), row) for number, row in enumerate(rows, 1))
 
 
-def _rows_by_id(whole: object) -> bool:
+def _rows_by_id(whole: dict[str, object]) -> bool:
     """Whether an object holds each row under its id: objects with the same fields. Columns by row number are none."""
-    rows = list(whole.values()) if isinstance(whole, dict) else []
-    if len(rows) < 2 or not all(isinstance(row, dict) and row for row in rows):
+    rows = [row for row in whole.values() if isinstance(row, dict) and row]
+    if len(rows) < max(2, len(whole)):
         return False
     fields = rows[0].keys()
     return all(row.keys() == fields for row in rows) and not all(name.isdecimal() for name in fields)

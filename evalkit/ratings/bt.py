@@ -10,7 +10,7 @@ from evalkit.core.protocols import UsageError
 from evalkit.ratings.comparisons import Comparisons
 from evalkit.ratings.differences import ModelDifferences, of_pairs
 from evalkit.ratings.links import connected, linked, not_rated, rows_of
-from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, with_differences, with_info
+from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, how_drawn, with_differences, with_info
 
 if TYPE_CHECKING:
     from evalkit.ratings.links import LinkedComparisons
@@ -57,6 +57,7 @@ class BradleyTerryRatings:
             for standing in standings
         ]
         ranked = _ranked(with_info(rated, TableInfo()), main, notes)
+        notes += how_drawn(table)
         return [
             replace(
                 row,

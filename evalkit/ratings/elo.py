@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 from evalkit.ratings.comparisons import Comparisons
 from evalkit.ratings.differences import ModelDifferences, of_pairs
 from evalkit.ratings.links import apart, rows_of
-from evalkit.ratings.standing import Standing, TableInfo, count_outcomes, strata_of, with_differences, with_info
+from evalkit.ratings.standing import (
+    Standing,
+    TableInfo,
+    count_outcomes,
+    how_drawn,
+    strata_of,
+    with_differences,
+    with_info,
+)
 
 if TYPE_CHECKING:
     from evalkit.ratings.links import LinkedComparisons
@@ -57,7 +65,7 @@ class EloRatings:
             )
         else:
             notes.append("Elo is order-dependent: this is after the comparisons in the order of the table")
-        notes += apart(table.models, table.a, table.b)
+        notes += [*how_drawn(table, within=True), *apart(table.models, table.a, table.b)]
         without = self._fit(table, rows_of(table, decided)) if 0 < decided.size < len(table) else every
         untied = {} if decided.size == 0 else without.by_model
         standings = [

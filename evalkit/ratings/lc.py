@@ -22,6 +22,7 @@ from evalkit.ratings.standing import (
     TableInfo,
     best_first,
     count_outcomes,
+    how_drawn,
     mean_lengths,
     named,
     strata_of,
@@ -106,6 +107,7 @@ class LengthControlledWinRates:
                 base = against(table, met, standing, lengths)
                 rated.append(self._controlled(table, met, base, notes, fits))
         found = self._differences(table, met, fits, [row.model for row in best_first(rated)], notes)
+        notes += how_drawn(table, within=True)
         about = TableInfo(notes=tuple(dict.fromkeys(notes)), baseline=met.baseline)
         return with_differences(with_info(rated, about), found)
 

@@ -113,6 +113,21 @@ def strata_of(table: Comparisons, rows: IntArray) -> IntArray | None:
     return chosen if np.unique(chosen).size > 1 else None
 
 
+def how_drawn(table: Comparisons, *, within: bool = False) -> tuple[str, ...]:
+    """Which questions the intervals are over, as a caption; nothing where there is one category.
+
+    Args:
+        table: the comparisons.
+        within: whether the method draws questions within declared categories where there are such (`strata_of`).
+    """
+    import numpy as np
+
+    if not table.questions or np.unique(table.category).size < 2:
+        return ()
+    fixed = within and strata_of(table, np.arange(len(table))) is not None
+    return (f"intervals: {WITHIN if fixed else AS_A_WHOLE}",)
+
+
 def count_outcomes(table: Comparisons, method: str) -> list[Standing]:
     """Every model of a table with what was counted, and no estimate yet; in the order of ``table.models``."""
     import numpy as np

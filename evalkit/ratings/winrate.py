@@ -11,12 +11,12 @@ from evalkit.ratings.comparisons import Comparisons
 from evalkit.ratings.differences import VerdictCells, of_pairs
 from evalkit.ratings.links import apart
 from evalkit.ratings.standing import (
-    WITHIN,
     Standing,
     TableInfo,
     best_first,
     compared,
     count_outcomes,
+    how_drawn,
     mean_lengths,
     strata_of,
     with_differences,
@@ -46,13 +46,12 @@ class WinRates:
         lengths = mean_lengths(table)
         if met is None:
             means = "win rates are means over opponents, each of which counts alike"
-            about = TableInfo(notes=(means, *apart(table.models, table.a, table.b)))
+            about = TableInfo(notes=(means, *how_drawn(table), *apart(table.models, table.a, table.b)))
             return _compared_over_opponents(table, with_info(_over_opponents(table, standings, lengths), about))
         notes: tuple[str, ...] = ()
         if met.left_out:
             notes = (f"{met.left_out} comparisons between other models than the baseline do not count here",)
-        if strata_of(table, met.rows) is not None:
-            notes += (f"intervals: {WITHIN}",)
+        notes += how_drawn(table, within=True)
         rated = [against(table, met, standing, lengths) for standing in standings if _competes(table, met, standing)]
         rated = with_info(rated, TableInfo(notes=notes, baseline=met.baseline))
         cells = preference_cells(table, met)

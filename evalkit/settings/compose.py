@@ -408,7 +408,7 @@ def _unknown_key(key: str, also: Iterable[str]) -> str:
 
 def _places(key: str, kind: Any, within: str = "") -> Iterator[str]:
     """Where a setting of that name is, in full, as in ``model.sampling.temperature``."""
-    from evalkit.settings.config import fields_of
+    from evalkit.settings.conversion import fields_of
 
     for name, inner in fields_of(kind).items():
         if name == key and within:

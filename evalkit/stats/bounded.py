@@ -34,7 +34,7 @@ SMALL = 8
 """Questions up to which limits are Student's, as resampling cannot leave the range of so few means."""
 NEAR = 24
 """Questions up to which a mean near one end of the scale may hide the other end fully."""
-ALIKE, APART = 0.07, 0.14
+NARROW, BROAD = 0.07, 0.14
 """Standard deviations of questions, as parts of the scale, that hide far ones fully and not at all."""
 ROUNDING = 1e-9
 """Standard errors below this part of the scale are rounding errors."""
@@ -104,7 +104,7 @@ def unseen_limits(
     """
     low, high = limits
     part = standard_error * np.sqrt(units) / (high - low)
-    alike = np.clip((APART - part) / (APART - ALIKE), 0.0, 1.0)
+    alike = np.clip((BROAD - part) / (BROAD - NARROW), 0.0, 1.0)
     share = -np.expm1(np.log1p(-level) * alike / units)
     return estimate - share * (estimate - low), estimate + share * (high - estimate)
 

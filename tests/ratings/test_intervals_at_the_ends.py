@@ -6,7 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from evalkit.core.schema import Ref
+from evalkit.ratings.bt import BradleyTerryRatings
 from evalkit.ratings.comparisons import comparisons
+from evalkit.ratings.elo import EloRatings
 from evalkit.ratings.leaderboard import Choices, rate
 from evalkit.ratings.scores import scores
 from evalkit.ratings.standing import AS_A_WHOLE, WITHIN
@@ -147,3 +149,18 @@ def test_people_who_grade_are_one_judge_and_the_last_of_two_grades_counts():
     first = scores([*rows, again]).standings[0]
     assert (first.judge, first.n) == ("human", 10)
     assert first.main.estimate == pytest.approx((6.5 + 4 * 4) / 5)
+
+
+@pytest.mark.parametrize("method", [WinRates("base"), WinRates(), BradleyTerryRatings(), EloRatings(20)])
+@pytest.mark.parametrize("benchmark", ["mtbench", "own"])
+def test_every_method_says_which_questions_are_drawn(method, benchmark):
+    """Within declared categories, where the method does that; nothing where there is one category."""
+    rows = [
+        judged("A", "base", won, item=f"q{q}", category=("writing", "math")[q % 2], benchmark=benchmark)
+        for q, won in enumerate([(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)] * 5)
+    ]
+    fixed = benchmark == "mtbench" and method not in (WinRates(), BradleyTerryRatings())
+    for chosen, said in ((rows, f"intervals: {WITHIN if fixed else AS_A_WHOLE}"), (rows[::2], None)):
+        (table,) = comparisons(chosen)
+        captions = [note for note in method.rate(table)[0].about.notes if note.startswith("intervals: ")]
+        assert captions == ([said] if said else [])

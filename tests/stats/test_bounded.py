@@ -1,5 +1,5 @@
-"""Floors of intervals: what so few questions leave unseen, what a sample that spreads shows by itself, and steps between
-the means that few values leave."""
+"""Floors of intervals: what so few questions leave unseen, what a sample that spreads shows by itself, and steps that
+few values leave between means."""
 
 import numpy as np
 import pytest
