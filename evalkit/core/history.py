@@ -7,6 +7,14 @@ from typing import Literal
 from evalkit.core.protocols import Message
 from evalkit.core.schema import Item
 
+NO_ANSWER = "(no answer)"
+"""What stands for an empty answer in a history: providers reject an empty message of an assistant."""
+
+
+def answered(text: str) -> str:
+    """An earlier answer as it is sent back."""
+    return text if text.strip() else NO_ANSWER
+
 
 def opening(item: Item) -> list[Message]:
     """What stands before an item's first question: system prompts as one message, and the history it comes with.
@@ -22,6 +30,7 @@ def opening(item: Item) -> list[Message]:
             continue
         role: Literal["user", "assistant"] = "assistant" if turn.role == "assistant" else "user"
         content = f"[tool result]\n{turn.content}" if turn.role == "tool" else turn.content
+        content = answered(content) if role == "assistant" else content
         if told and told[-1].role == role:
             content = f"{told.pop().content}\n\n{content}"
         told.append(Message(role, content))

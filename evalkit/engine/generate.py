@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from evalkit.core import thinking
-from evalkit.core.history import ask, opening
+from evalkit.core.history import answered, ask, opening
 from evalkit.core.protocols import BackendError, Malformed, Message, Model, Rejected, Request, Sampling, Transport
 from evalkit.core.schema import ErrorKind, Failure, Item, Ref, Response, Usage, digest
 from evalkit.core.streams import each, of
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
 ASK_AGAIN: frozenset[ErrorKind] = frozenset({"transport"})
 """Failures a later run asks again; the others were answered."""
-
-
-NO_ANSWER = "(no answer)"
-"""What stands in a history for an answer without text, which servers do not take."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ class Candidate:
         messages = opening(item)
         for question, answer in zip(item.turns, answers, strict=False):
             ask(messages, question)
-            messages.append(Message("assistant", answer if answer.strip() else NO_ANSWER))
+            messages.append(Message("assistant", answered(answer)))
         ask(messages, item.turns[len(answers)])
         return Request(self.model.prompt(messages), self.sampling(item, sample))
 

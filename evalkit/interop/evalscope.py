@@ -16,7 +16,7 @@ from msgspec import Struct
 from evalkit.core.schema import Failure
 from evalkit.datasets.data_files import Record, files, records, stem
 from evalkit.interop.records import Imported, ImportFormat, ImportLedger, judge_ref
-from evalkit.interop.rows import SourceRows, number_of, texts_of
+from evalkit.interop.rows import SourceRows, number_of, system_of, texts_of
 
 
 class _ReviewScore(Struct):
@@ -28,7 +28,8 @@ class _ReviewScore(Struct):
 
 class _SampleScore(Struct):
     score: _ReviewScore
-    sample_id: str | int | None = None
+    group_id: str | int | None = None
+    """Of the question, where several answers to it were sampled; ``index`` is one of the answer then."""
 
 
 class _Review(Struct):
@@ -69,7 +70,15 @@ def _review(rows: SourceRows, model: str, source: Record) -> Iterator[Imported]:
         given.append(score.prediction)
     targets = [row.target] if isinstance(row.target, str) else row.target or []
     reference = ("\n\nor:\n\n".join(targets),) if targets and len(asked) == 1 else ()
-    about = yield from rows.item(where, asked, identity=str(row.index), reference=reference, turn=max(len(asked), 1))
+    group = row.sample_score.group_id
+    about = yield from rows.item(
+        where,
+        asked,
+        identity=str(row.index if group is None else group),
+        reference=reference,
+        turn=max(len(asked), 1),
+        system=system_of(row.messages),
+    )
     whole = tuple(given) if len(given) == len(asked) else None
     shown = yield from rows.answer(where, about, model, whole)
     values = score.value or {"score": None}

@@ -12,6 +12,7 @@ from evalkit.core.schema import Failure, Item, Judgment, Ref, Response
 from evalkit.datasets.data_files import Record, Where
 from evalkit.interop.records import (
     API_FAILED,
+    NO_REASON,
     Imported,
     ImportLedger,
     JudgedTurn,
@@ -237,6 +238,8 @@ def _plain(score: float) -> float | int:
 def _failure(raw: str, why: str) -> Failure:
     if raw.strip() == API_FAILED:
         return Failure("transport", "the judge could not be reached")
+    if not raw.strip():
+        return Failure("unparsed", NO_REASON)
     return Failure("unparsed", f"{why}: {excerpt(raw)!r}")
 
 

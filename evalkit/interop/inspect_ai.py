@@ -22,7 +22,7 @@ from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Failure
 from evalkit.datasets.data_files import Record, Where, files, parsed, records, stem
 from evalkit.interop.records import Imported, ImportFormat, ImportLedger, judge_ref
-from evalkit.interop.rows import SourceRows, number_of, text_of, texts_of
+from evalkit.interop.rows import SourceRows, number_of, system_of, text_of, texts_of
 
 GRADES: Final = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 LETTERS: Final = (*ascii_uppercase, *map(str, range(1, 1000)))
@@ -139,7 +139,7 @@ def _sample(rows: SourceRows, model: str, source: Record) -> Iterator[Imported]:
     if row.choices:
         options = [f"{letter}) {text}" for letter, text in zip(LETTERS, row.choices, strict=False)]
         asked = (*asked[:-1], "\n".join([asked[-1], "", *options]))
-    system = None if isinstance(row.input, str) else _system(row.input)
+    system = None if isinstance(row.input, str) else system_of(row.input)
     about = yield from rows.item(
         where, asked, identity=str(row.id), reference=reference, turn=len(asked), system=system
     )
@@ -160,12 +160,6 @@ def _sample(rows: SourceRows, model: str, source: Record) -> Iterator[Imported]:
             judge = judge_ref(f"{name}/{part}" if part else name, "inspect")
             raw = score.explanation or ""
             yield rows.score(where, about, judge, "inspect", shown, verdict, label=str(value), raw=raw)
-
-
-def _system(messages: list[dict[str, Any]]) -> str | None:
-    """What comes before the conversation, where anything does."""
-    texts = [text_of(message.get("content")) for message in messages if message.get("role") == "system"]
-    return "\n\n".join(filter(None, texts)) or None
 
 
 def _completion(output: dict[str, Any]) -> str | None:

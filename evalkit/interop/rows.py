@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -153,6 +153,12 @@ def texts_of(value: str | list[dict[str, Any]], where: Where, field: str) -> tup
         if message.get("role") != "system":
             result.append(("assistant" if message.get("role") in ("assistant", "ai") else "user", content))
     return tuple(result)
+
+
+def system_of(messages: Iterable[Mapping[str, Any]]) -> str | None:
+    """What chat messages say before the conversation, where they say anything."""
+    texts = [text_of(message.get("content")) for message in messages if message.get("role") == "system"]
+    return "\n\n".join(filter(None, texts)) or None
 
 
 def text_of(content: object) -> str | None:

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from evalkit.backends.fake import Fake
+from evalkit.core.history import NO_ANSWER
 from evalkit.core.protocols import Completion, Malformed, Message, Misconfigured, Model, Rejected, Sampling, Transport
 from evalkit.core.schema import ChatTurn, Item, Response, Usage
 from evalkit.datasets.benchmark import Generation
@@ -98,6 +99,25 @@ def test_the_second_turn_shows_the_models_own_first_answer(path):
     assert row.error is None
     assert rows(path) == [row]
     assert path.read_bytes().count(b"\n") == 2  # each turn was stored when it arrived
+
+
+@pytest.mark.parametrize("first", ["", " \n", "<think>hm</think>"])
+def test_an_empty_first_answer_is_sent_back_in_words_and_stored_as_it_was(path, first):
+    """Providers reject an empty message of an assistant: the whole item would be lost for the second turn."""
+    me = model(Completion(first, "stop", Usage(10, 0)))
+    row = answered(me, path)
+    if "think" in first:
+        assert (row.error and row.error.kind, len(me.backend.requests)) == ("truncated", 1)
+        return
+    assert [message.content for message in me.backend.requests[1].messages] == [ITEM.turns[0], NO_ANSWER, ITEM.turns[1]]
+    assert (row.turns, row.error) == ((first, "answer 2"), None)
+
+
+def test_an_empty_answer_in_a_given_history_is_sent_alike(path):
+    told = (ChatTurn("user", "Hi"), ChatTurn("assistant", ""))
+    me = model()
+    answered(me, path, replace(ITEM, messages=told, turns=("Go on.",)))
+    assert [message.content for message in me.backend.requests[0].messages] == ["Hi", NO_ANSWER, "Go on."]
 
 
 def sampling_of(item=ITEM, generation=POLICY, sample=0, **fields):

@@ -126,6 +126,55 @@ def test_promptfoo_versions_and_errors(tmp_path):
         assert {row.model.name for row in answers(rows)} == {"mine"}
 
 
+def test_promptfoo_as_it_writes_today(tmp_path):
+    """As promptfoo 0.121.20 writes them: sets beside what is in them, chats, refusals, ratings by people."""
+
+    def part(kind, score, value=None, **more):
+        return {"pass": score > 0.5, "score": score, "reason": kind, "assertion": {"type": kind, "value": value}} | more
+
+    inner = [part("contains", 1, "dogs"), part("llm-rubric", 0.75, "kind")]
+    whole = {"pass": True, "score": 0.875, "reason": "All assertions passed", "componentResults": inner, "metadata": {}}
+    both = [part("not-contains", 0, "x"), part("not-contains", 0, "y"), part("not-contains", 0, "z")]
+    chat = [{"role": role, "content": role[0]} for role in ("system", "user", "assistant", "user")]
+    about = {"promptIdx": 0, "testIdx": 0, "success": True, "score": 1, "failureReason": 0, "vars": {}, "testCase": {}}
+    about |= {"provider": {"id": "file://p.js", "label": ""}, "namedScores": {}, "latencyMs": 1, "id": "1"}
+
+    def result(raw, response, *components, reason="All assertions passed", **more):
+        grading = {"pass": True, "score": 1, "reason": reason, "componentResults": list(components)}
+        return about | {"prompt": {"raw": raw, "label": "l"}, "response": response, "gradingResult": grading} | more
+
+    rows = [
+        result("Q?", {"output": "A"}, whole, *inner, *both, part("select-best", 0, "fun"), error="Output not selected"),
+        result(json.dumps(chat, indent=2), {"output": {"a": [1]}}, part("human", 1)),
+        result("R?", {"output": "", "isRefusal": True}, reason="No assertions"),
+        result("S?", {"output": "B"}, reason="No assertions"),
+        result("[not a chat]", {"error": "API error: 500"}) | {"error": "API error: 500", "gradingResult": None},
+        result('[{"role": "user"}]', {"output": "C"}, reason="custom"),
+    ]
+    for name, content in (
+        ("r.json", json.dumps({"evalId": "e", "results": {"version": 3, "prompts": [], "results": rows, "stats": {}}})),
+        ("r.jsonl", "".join(json.dumps(row) + "\n" for row in rows)),
+    ):
+        (tmp_path / name).write_text(content)
+        found, _ = read("promptfoo", tmp_path / name)
+        assert verdicts(found) == [
+            ("llm-rubric", (0.75,)),
+            ("select-best", (0,)),
+            ("assertions", (0.25,)),
+            ("human", (1,)),
+            ("assertions", (1,)),
+        ]
+        assert [row.judge.fingerprint == "human" for row in judged(found)] == [False, False, False, True, False]
+        assert [(row.system, row.turns) for row in found if isinstance(row, Item)][:2] == [
+            (None, ("Q?",)),
+            ("s", ("u", "u")),
+        ]
+        assert [(row.turns, row.error and row.error.kind) for row in answers(found)] == [
+            (("A",), None), (("a", '{"a":[1]}'), None), (("",), "refused"), (("B",), None), (("",), "malformed"),
+            (("C",), None),
+        ]  # fmt: skip
+
+
 def test_evalscope_of_today_and_before(tmp_path):
     score = {"score": {"value": {"acc": 1.0, "judge_score": 7}, "prediction": "A"}, "sample_id": 3}
     save(tmp_path / "reviews" / "m" / "d.jsonl", [{"index": 3, "target": "A", "input": "Q?", "sample_score": score}])
@@ -133,6 +182,35 @@ def test_evalscope_of_today_and_before(tmp_path):
     assert verdicts(rows) == [("acc", (1,)), ("judge_score", (7,))]
     assert [(row.model.name, row.turns) for row in answers(rows)] == [("m", ("A",))]
     assert len(assumed) == 1
+
+
+def test_samples_of_evalscope_are_answers_to_one_question(tmp_path):
+    """As evalscope 1.14.1 numbers them: ``index`` counts the answers, ``group_id`` the questions."""
+    rows = [
+        {
+            "index": index,
+            "target": None,
+            "messages": [
+                {"role": "system", "content": "Be kind"},
+                {"role": "user", "content": [{"type": "text", "text": f"Q{index // 2}?"}]},
+                {"role": "assistant", "content": f"A{index}"},
+            ],
+            "sample_score": {"score": {"value": {"acc": index % 2}}, "sample_id": index, "group_id": index // 2},
+        }
+        for index in range(4)
+    ]
+    save(tmp_path / "reviews" / "m" / "d.jsonl", rows)
+    found, _ = read("evalscope", tmp_path)
+    assert [(row.id, row.turns, row.system) for row in found if isinstance(row, Item)] == [
+        ("0", ("Q0?",), "Be kind"),
+        ("1", ("Q1?",), "Be kind"),
+    ]
+    assert [(row.item, row.sample, row.turns) for row in answers(found)] == [
+        ("0", 0, ("A0",)),
+        ("0", 1, ("A1",)),
+        ("1", 0, ("A2",)),
+        ("1", 1, ("A3",)),
+    ]
 
 
 def test_opencompass_scores_and_pairs(tmp_path):

@@ -8,7 +8,7 @@ from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Item, Judgment, Response
 from evalkit.interop import load
 from evalkit.interop.importing import import_results
-from evalkit.interop.records import Told
+from evalkit.interop.records import NO_REASON, Told
 from tests.interop.files import save
 
 
@@ -178,3 +178,20 @@ def test_skipped_records_are_counted(tmp_path, name, good, bad):
     assert summary.read["judgments"] > 0
     assert len(told.skipped) == 2
     assert "record 2" in next(iter(told.skipped.values()))
+
+
+SILENT = {
+    "arena_hard": [arena(baseline="b", games=[{"score": None, "judgment": ""}, None])],
+    "fastchat": [single(score=-1, judgment=" "), single(score=-1, judgment="", question_id=2)],
+    "alpaca_eval": [annotation(preference=None), annotation(2, preference=None)],
+}
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_a_reason_that_a_source_does_not_give_is_not_made_up(tmp_path, name):
+    """What failed without a word may have been lost, cut or never asked: it is none of them, and never a number."""
+    places = {"fastchat": "model_judgment/gpt-4_single.jsonl", "alpaca_eval": "annotations.json"}
+    save(tmp_path / places.get(name, "m.jsonl"), SILENT[name])
+    rows, _ = read(name, tmp_path)
+    assert [row.error and (row.error.kind, row.error.message) for row in judged(rows)] == [("unparsed", NO_REASON)] * 2
+    assert all(row.scores is None for row in judged(rows))
