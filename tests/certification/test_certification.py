@@ -50,6 +50,7 @@ def test_coverage(name):
         assert enough(got["coverage"], round(40 * got["given"])), got
 
 
+@pytest.mark.slow
 def test_where_outcomes_are_few_no_range_of_them_covers_between():
     """Of 20 questions at a true 95%, 18 wins or more are 92.5% of data sets, and 17 or more 98.4%."""
     wins = np.repeat(np.arange(21), np.round(1e5 * binom.pmf(np.arange(21), 20, 0.95)).astype(int))
@@ -98,6 +99,7 @@ def test_a_cell_that_covers_too_little_is_measured_again_on_more_data_sets_of_an
     assert f"- paired difference, drop 0, Q=20: 0.900 of 40; again {again:.3f} of 200" in text
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_seldom_said_and_what_is_there_is_found():
     alike, apart = STATEMENTS["categories differ, alike"], STATEMENTS["categories differ, 70% +- 15"]
     assert binom.sf(round(100 * said(alike, 80, 100, seed=1)) - 1, 100, 0.05) > 0.001
