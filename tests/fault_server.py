@@ -1,6 +1,6 @@
 """A loopback server that speaks the OpenAI and the Anthropic wire format, and fails in every way on demand.
 
-    python tests/fault_server.py --port 8900 [--latency 0.2] [--every 50:429]
+    python tests/fault_server.py --port 8900 [--latency 0.2] [--every 50:429] [--text TEXT]
 
 It answers at once with a judgment: ``[[A]]`` if the prompt mentions that, else ``[[7]]``. What goes wrong is said by,
 first that applies: the script (``server.provoke("429", "500")``, one entry a request), a mark in the prompt
@@ -403,6 +403,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8900)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--every", metavar="N:SITUATION", help="put every Nth request into this situation")
+    parser.add_argument("--text", help="what it answers, in place of a rating or a winner")
     options = parser.parse_args()
     every = None
     if options.every:
@@ -412,6 +413,7 @@ def main() -> None:
     async def serve() -> None:
         server = FaultServer(options.port, options.latency, every)
         server.record = False
+        server.text = options.text
         await server.start()
         print(server.url, flush=True)
         await asyncio.Event().wait()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-import msgspec
-
-from evalkit.app.texts import Texts, needle
+from evalkit.app.texts import Texts
+from evalkit.app.word_search import WordSearch
 from evalkit.core.protocols import UsageError
-from evalkit.core.schema import Judgment
 
 if TYPE_CHECKING:
     from evalkit.app.cases import Cases
@@ -31,6 +28,8 @@ SORTS: Final = {
 PLACES: Final = {"question": "questions", "answer": "answers", "judge": "judges' words"}
 """Where a text is looked for."""
 VERDICTS: Final = ("win", "loss", "tie")
+SLICE: Final = 0.15
+"""Seconds of one search in the judges' words before a page is shown with what was found so far."""
 PAGE = 100
 """Lines of a page of the table."""
 
@@ -126,7 +125,10 @@ class Chooser:
 
     cases: Cases
     texts: Texts
+    patience: float = SLICE
+    """Seconds of searching in files before what was found so far is shown."""
     _found: dict[Any, IntArray] = field(default_factory=dict)
+    _searches: dict[str, WordSearch] = field(default_factory=dict)
 
     def chosen(self, wanted: CaseFilter) -> IntArray:
         """Positions of the cases, in the order asked for.
@@ -138,7 +140,10 @@ class Chooser:
         if key not in self._found:
             if len(self._found) > 64:
                 self._found.clear()
-            self._found[key] = self._choose(wanted)
+            chosen = self._choose(wanted)
+            if self.searching(wanted) is not None:
+                return chosen
+            self._found[key] = chosen
         return self._found[key]
 
     def pages(self, wanted: CaseFilter) -> IntArray:
@@ -266,6 +271,8 @@ class Chooser:
     def _with_text(self, wanted: str, place: str) -> BoolArray:
         """Cases whose question, answers or judgments hold a text."""
         cases, names = self.cases, self.cases.names
+        if place == "judge":
+            return self._said(wanted)
         key = (place, wanted.casefold())
         if key not in cases.cached:
             if place == "question":
@@ -274,10 +281,8 @@ class Chooser:
                     (question.benchmark, question.item) in asked or wanted.casefold() in question.item.casefold()
                     for question in names.questions
                 )
-            elif place == "answer":
-                cases.cached[key] = self._answered(wanted)
             else:
-                cases.cached[key] = self._said(wanted)
+                cases.cached[key] = self._answered(wanted)
         found: BoolArray = cases.cached[key]
         return found
 
@@ -303,29 +308,20 @@ class Chooser:
         found: BoolArray = np.isin(cases.item * width + cases.shown, np.array(sorted(codes), dtype=np.int64))
         return found
 
-    def _said(self, wanted: str) -> BoolArray:
-        """Cases with a judgment whose words hold a text: the files are searched, not the columns."""
-        import numpy as np
+    def searching(self, wanted: CaseFilter) -> float | None:
+        """Part of the judges' words that were looked through so far; None where no search is under way."""
+        search = self._searches.get(wanted.q.casefold()) if wanted.place == "judge" else None
+        return None if search is None or search.complete else search.progress
 
+    def _said(self, wanted: str) -> BoolArray:
+        """Cases with a judgment whose words hold a text, as far as the files were looked through."""
         cases = self.cases
-        index, pattern, low = cases.columns, needle(wanted), wanted.casefold()
-        hit = np.zeros(index["source"].size, dtype=bool)
-        decode = msgspec.json.Decoder(Judgment).decode
-        for number, state in enumerate(cases.names.files):
-            rows = np.flatnonzero(index["source"] == number)
-            offsets = index["offset"][rows]
-            if not rows.size:
-                continue
-            with open(state.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                at = 0
-                while (match := pattern.search(content, at, state.end)) is not None:
-                    row = int(np.searchsorted(offsets, match.start(), side="right")) - 1
-                    end = content.find(b"\n", match.start()) + 1
-                    line = content[int(offsets[row]) : end] if row >= 0 else b"{}"
-                    said = decode(line)
-                    hit[rows[row]] = low in said.raw.casefold()
-                    at = end or state.end
-        return cases.any_row(hit[cases.rows])
+        search = self._searches.setdefault(
+            wanted.casefold(),
+            WordSearch(wanted, cases.names.files, cases.columns["source"], cases.columns["offset"]),
+        )
+        search.go_on(self.patience)
+        return cases.any_row(search.hits[cases.rows])
 
     def _order(self, wanted: CaseFilter) -> FloatArray:
         """What the cases are ordered by, the lowest first."""

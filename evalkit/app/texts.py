@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from evalkit.app.word_search import needle
 from evalkit.core.schema import Item, Response
 from evalkit.storage.items import Items
 from evalkit.storage.results import answer_logs
@@ -81,12 +80,12 @@ class Texts:
 
     def with_text(self, wanted: str) -> set[tuple[str, str, str]]:
         """Benchmark, item and model of answers that hold a text, whatever its case."""
-        pattern, low, found = needle(wanted), wanted.casefold(), set()
+        sought, low, found = needle(wanted), wanted.casefold(), set()
         decode = msgspec.json.Decoder(Response).decode
         for path in self._answers:
             with path.open("rb") as file:
                 for line in file:
-                    if pattern.search(line) is None or not line.endswith(b"\n"):
+                    if sought not in line.lower() or not line.endswith(b"\n"):
                         continue
                     row = decode(line)
                     if any(low in turn.casefold() for turn in row.turns):
@@ -101,9 +100,3 @@ class Texts:
             for item in self.questions()
             if any(low in text.casefold() for text in (item.id, *item.turns, *filter(None, item.reference)))
         }
-
-
-def needle(wanted: str) -> re.Pattern[bytes]:
-    """Finds the stored lines that may hold a text, whatever its case; what else it finds is looked at again."""
-    plain = max(re.split(r"[^ -~]", wanted), key=len)  # bytes know no other letters' capitals
-    return re.compile(re.escape(json.dumps(plain)[1:-1].encode()), re.IGNORECASE)

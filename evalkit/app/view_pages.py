@@ -52,7 +52,7 @@ class ViewPages:
         return respond(
             "table.html.j2",
             **table_context(self.results, wanted),
-            **_pages(wanted, begin, len(chosen)),
+            **_pages(wanted, begin, len(chosen), so_far=self.results.chooser.searching(wanted) is not None),
             lines=lines(self.results, part, wanted),
         )
 
@@ -140,6 +140,9 @@ def table_context(results: OpenResults, wanted: CaseFilter) -> dict[str, Any]:
     notes = []
     if not results.index.complete:
         notes.append(f"Still reading: {results.index.progress:.0%} of the files so far. The table fills up by itself.")
+    searched = results.chooser.searching(wanted)
+    if searched is not None:
+        notes.append(f"Still searching: {searched:.0%} of the judges' words so far. The table fills up by itself.")
     return {
         "title": ", ".join(choice.benchmarks[:4]) + (" and more" if len(choice.benchmarks) > 4 else "")
         or "No judgments",
@@ -157,7 +160,8 @@ def table_context(results: OpenResults, wanted: CaseFilter) -> dict[str, Any]:
             *((label, f"“{label}”") for label in choice.labels),
         ],
         "failures": [("any", "with a failure"), ("none", "without"), *((kind, kind) for kind in choice.kinds)],
-        "version": results.index.version,
+        # No version is that of a search that goes on: the page is asked for again until it ends.
+        "version": results.index.version if searched is None else "searching",
         "notes": notes,
     }
 
@@ -166,12 +170,14 @@ def _runs(paths: list[str]) -> list[tuple[str, str]]:
     return [(str(number), f"{number}: {path}") for number, path in enumerate(paths, start=1)]
 
 
-def _pages(wanted: CaseFilter, begin: int, count: int) -> dict[str, Any]:
-    """How many there are, and the addresses of the pages around."""
+def _pages(wanted: CaseFilter, begin: int, count: int, *, so_far: bool) -> dict[str, Any]:
+    """How many there are, or were found so far, and the addresses of the pages around."""
     number = wanted.page_number
     last = min(begin + PAGE, count)
     said = f"{begin + 1:,} to {last:,} of {count:,} cases" if begin < last else f"{count:,} cases"
-    if wanted.active and not count:
+    if so_far:
+        said += " so far"
+    elif wanted.active and not count:
         said = "No case fits: " + ", ".join(f"{name} {value}" for name, value in wanted.active.items())
     before = "/?" + wanted.query(page=str(number - 1) if number > 2 else "") if number > 1 else None
     return {

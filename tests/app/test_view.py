@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,42 @@ def test_filters(opened, wanted, items):
 def test_answers_are_searched_by_the_models_that_wrote_them(opened):
     shown = found(opened, q="BY TWO, LONGER", place="answer")
     assert {models for _, _, models in shown} == {"one/two", "two"}
+
+
+def test_a_search_in_the_judges_words_shows_what_it_found_so_far_and_goes_on(opened, monkeypatch):
+    monkeypatch.setattr("evalkit.app.word_search.BLOCK", 300)  # about a line
+    monkeypatch.setattr(opened, "chooser", replace(opened.chooser, patience=0.0))
+    wanted = CaseFilter(judge="strict", q="GRADE of", place="judge")
+    assert opened.chooser.chosen(wanted).size == 0
+    calls = pages(opened)
+    text = calls.get("/?" + wanted.query()).text
+    assert "Still searching: 0% of the judges&#39; words so far" in text
+    assert "0 cases so far" in text
+    assert 'data-version="searching"' in text
+    monkeypatch.setattr(opened, "chooser", replace(opened.chooser, patience=0.001))
+    seen = []
+    while (part := opened.chooser.searching(wanted)) is not None:
+        opened.chooser.chosen(wanted)
+        seen.append(part)
+    assert seen == sorted(seen)
+    assert opened.chooser.chosen(wanted).size == 4
+    text = calls.get("/?" + wanted.query()).text
+    assert "Still searching" not in text
+    assert "1 to 4 of 4 cases" in text
+
+
+@pytest.mark.parametrize("wanted", ['say "é" \\', "É", "SAY", "nothing", '"raw":', "x\\ny", "straße"])
+def test_words_are_found_as_they_are_read_and_not_as_they_are_stored(tmp_path, wanted):
+    said = ['I say "é" \\ and', "plain", "x\ny", "x\\ny", "Strasse STRASSE straße", '{"raw": 1}']
+    store = Store(tmp_path / "results", "b")
+    log = store.judgments("j", "single")
+    item = Item(id="q", benchmark="b", category="c", turns=("Q",))
+    for number, raw in enumerate(said):
+        log.append(judged("j", [answer(f"m{number}", item, "A")], (1.0,), protocol="single", raw=raw))
+    store.close()
+    opened = OpenResults((tmp_path / "results",))
+    models = {models for _, _, models in found(opened, q=wanted, place="judge")}
+    assert models == {f"m{number}" for number, raw in enumerate(said) if wanted.casefold() in raw.casefold()}
 
 
 def test_worst_first_with_failures_last(opened):
@@ -307,12 +344,12 @@ def test_an_export_opens_from_disk_with_filters_keys_and_no_request_elsewhere(op
         page.locator("#rows tr").nth(3).wait_for()
         page.keyboard.press("j")
         page.keyboard.press("Enter")
-        page.wait_for_url("**/case/*.html")
+        page.wait_for_url("**/case/*.html#judge=judge")
         assert "shown first" in page.inner_text("main")
         page.keyboard.press("d")
         assert page.locator("mark").count() > 0
         page.keyboard.press("u")
-        page.wait_for_url("**/index.html")
+        page.wait_for_url("**/index.html?judge=judge")  # the same lines again
         assert not wrong
         assert all(url.startswith(Path(out).as_uri()) for url in asked)
 

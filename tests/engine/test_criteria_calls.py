@@ -51,7 +51,8 @@ class Checks(Backend):
         if name in self.fails:
             if isinstance(self.fails[name], Exception):
                 raise self.fails[name]
-            return Completion(self.fails[name], usage=Usage(10, 1))
+            said = self.fails[name]
+            return said if isinstance(said, Completion) else Completion(said, usage=Usage(10, 1))
         return Completion(json.dumps({"1": {"reason": "So.", "verdict": "yes"}}), usage=Usage(10, 5))
 
 
@@ -113,6 +114,17 @@ def test_a_criterion_that_was_answered_with_nothing_readable_has_no_verdict(tmp_
     again = Checks()
     judged(tmp_path, again)
     assert again.asked == []
+
+
+def test_a_criterion_that_the_judge_declines_to_judge_is_refused_and_the_others_stand(tmp_path):
+    row = judged(tmp_path, Checks(a=Completion("I cannot judge that.", "refusal")))
+    assert [one.error and one.error.kind for one in row.criteria] == ["refused", None, None]
+    assert row.label == "share on 2 of 3 criteria, 2 of 4 points"
+    assert "declined" in row.criteria[0].error.message or "refus" in row.criteria[0].error.message
+    everything = Completion("I cannot judge that.", "refusal")
+    row = judged(tmp_path / "all", Checks(a=everything, b=everything, c=everything))
+    assert row.error is not None
+    assert row.error.kind == "refused"
 
 
 def test_other_points_are_counted_anew_without_asking(tmp_path):

@@ -299,3 +299,15 @@ def test_the_embedded_engine_computes_40_percent_less_and_in_batches():
     assert after.evaluated + after.cached == before.evaluated + before.cached
     assert after.evaluated <= 0.6 * before.evaluated
     assert after.passes <= 0.75 * after.judgments, "one-token requests share forward passes"
+
+
+@pytest.mark.slow
+def test_the_embedded_engine_remembers_60_percent_of_the_calls_about_single_criteria():
+    from tests.perf.rubric_cost import measure, remembered
+
+    found = measure("pocket", questions=2, criteria=6)
+    assert len(found) == 2
+    assert all(len(cost.each) == 6 for cost in found)
+    assert remembered(found) >= 0.6
+    for cost in found:
+        assert cost.overhead <= 8, "a line a criterion, and a few words more than for one"

@@ -18,3 +18,12 @@ def test_the_harness_keeps_up_with_the_sdk():
     ended = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "ours / sdk" in ended.stdout
+
+
+@pytest.mark.slow
+def test_grading_by_a_rubric_keeps_up_with_single_grading():
+    """Requests per CPU second, all criteria in one call and one call each; the figures proper come from the script."""
+    command = [sys.executable, str(SCRIPT.with_name("rubric_throughput.py")), "--requests", "600", "--repeats", "2"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "criterion:" in ended.stdout

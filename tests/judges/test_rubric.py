@@ -195,3 +195,15 @@ def test_a_thousand_criteria_are_for_one_call_each():
     with pytest.raises(UsageError, match=rf"1000 criteria, and one call judges {MOST_IN_ONE_CALL}.*calls=criterion"):
         Rubric(rubric=many)
     assert len(Rubric(rubric=many, calls="criterion").parts(case())) == 1000
+
+
+@pytest.mark.parametrize("explain", [True, False])
+@pytest.mark.parametrize("reply", ["json", "tool"])
+def test_one_call_about_many_criteria_says_each_in_a_line_and_nothing_else_twice(explain, reply):
+    """What it has more than a call about one is the other criteria's own words, and a number before each."""
+    many = tuple(changed(id=str(n), text=f"The answer deals with matter {n}, and it does so well.") for n in range(12))
+    together, one = (Rubric(rubric=many, calls=calls, explain=explain, reply=reply) for calls in ("item", "criterion"))
+    part = one.parts(case())[0]
+    more = len(together.request(case()).messages[-1].content) - len(one.request(part).messages[-1].content)
+    words = sum(len(criterion.text) for criterion in many[1:])
+    assert words <= more <= words + len("12. \n") * 11 + 100

@@ -30,9 +30,9 @@ TARGET, SHARE = 1000, 0.75
 
 
 @contextmanager
-def served(core):
+def served(core, *options):
     """The URL of a server on its own core."""
-    command = [sys.executable, str(ROOT / "tests" / "fault_server.py"), "--port", "0"]
+    command = [sys.executable, str(ROOT / "tests" / "fault_server.py"), "--port", "0", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         if core is not None:

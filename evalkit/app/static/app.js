@@ -130,6 +130,14 @@ if (filters) {
   });
 }
 
+/* In an export, a case's address ends in the filters it was chosen by, for the way back. */
+const chosenBy = location.hash.slice(1);
+if (document.body.classList.contains("open") && chosenBy.includes("=")) {
+  document.querySelectorAll("nav.steps a").forEach((link) => {
+    link.href = link.dataset.key === "u" ? `${link.href}?${chosenBy}` : `${link.href}#${chosenBy}`;
+  });
+}
+
 const live = document.getElementById("live");
 if (live && live.dataset.version && location.protocol !== "file:") {
   const look = async () => {
@@ -144,7 +152,8 @@ if (live && live.dataset.version && location.protocol !== "file:") {
           if (fresh) now.replaceWith(fresh);
           if (here >= 0 && lines()[here]) lines()[here].classList.add("here");
         }
-        setTimeout(look, said.complete ? 2000 : 300);
+        const waits = document.getElementById("live").dataset.version;
+        setTimeout(look, waits === "searching" ? 50 : said.complete ? 2000 : 300);
         return;
       }
     } catch (error) {
@@ -152,5 +161,5 @@ if (live && live.dataset.version && location.protocol !== "file:") {
     }
     setTimeout(look, 4000);
   };
-  setTimeout(look, live.dataset.version === "-1" ? 300 : 1500);
+  setTimeout(look, ["-1", "searching"].includes(live.dataset.version) ? 300 : 1500);
 }

@@ -75,7 +75,7 @@ function row(line) {
   const made = document.createElement("tr");
   const first = cell("", "name", value(line, "category"));
   const link = document.createElement("a");
-  link.href = value(line, "href");
+  link.href = value(line, "href") + location.search.replace("?", "#");  // the way back to the same lines
   link.textContent = `${value(line, "item")} ${value(line, "asked")}`;
   first.prepend(link);
   made.append(
