@@ -211,3 +211,18 @@ def test_maps(cli, tmp_path, given, says):
 def test_rows_that_are_there_twice_are_said(cli, tmp_path):
     (tmp_path / "v.jsonl").write_bytes(lines(GOOD, GOOD, GOOD | {"question_id": 2}))
     assert "v.jsonl: 1 rows are there again, word for word" in cli("import", "battles", "v.jsonl").err
+
+
+@pytest.mark.parametrize("method", ["elo", "bt", "winrate"])
+def test_groups_that_never_met_have_no_common_ranking_without_a_word(cli, tmp_path, method):
+    rows = [f"q{n},{a},{b},model_{'ab'[n % 2]}" for n in range(8) for a, b in (("a", "b"), ("c", "d"))]
+    head = "question,model_a,model_b,winner"
+    (tmp_path / "v.csv").write_text("\n".join([head, *rows, "q9,e,e,tie"]) + "\n")
+    code, out, err = cli("leaderboard", "v.csv", "--method", method)
+    assert code == 0, err
+    said = " ".join((out + err).split())
+    assert ("they never met" if method == "bt" else "never met, not even through others") in said
+    (tmp_path / "self.csv").write_text(f"{head}\nq1,e,e,tie\n")
+    code, _, err = cli("leaderboard", "self.csv", "--method", method)
+    assert code in (1, 2)
+    assert "itself" in err

@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import random
 
 import pytest
 
@@ -11,6 +12,7 @@ from evalkit.interop.importing import import_results
 from evalkit.interop.records import Told
 from tests.interop.files import save
 
+BOARD = ("lead", "lead_lower", "lead_upper", "wins", "losses", "ties", "n")
 RUNS = {
     "first": ("a", "a", "tie", "b", "a"),
     "second": ("a", "a", "tie", "b", "a"),  # word for word as the first
@@ -106,3 +108,24 @@ def test_verdicts_on_both_texts_count_where_a_second_file_has_another_answer(cli
     told = cli("audit", str(tmp_path / "out"), "--format", "json").out
     consistent = [row for row in json.loads(told)["findings"] if row["metric"] == "position_consistency"]
     assert [row["estimate"] for row in consistent if row["category"] is None] == [1.0]
+
+
+@pytest.mark.slow
+def test_thousands_of_voters_are_the_same_read_and_imported(cli, tmp_path):
+    """6,000 votes of 2,295 people, as an arena publishes them."""
+    draw = random.Random(1)
+    rows = []
+    for number in range(6000):
+        one, other = draw.sample("abcdefgh", 2)
+        winner = draw.choice(["model_a", "model_b", "tie", "tie (bothbad)"])
+        who = f"arena_user_{number % 2295}"
+        rows.append({"question_id": f"q{number}", "model_a": one, "model_b": other, "winner": winner, "judge": who})
+    save(tmp_path / "votes.jsonl", rows)
+    assert bring(tmp_path / "votes.jsonl", tmp_path / "in") == 6000
+    tables = []
+    for path in (tmp_path / "in", tmp_path / "votes.jsonl"):
+        out = cli("leaderboard", str(path), "--method", "bt", "--format", "csv").out
+        table = {row["model"]: row for row in csv.DictReader(io.StringIO(out))}
+        tables.append({model: [float(row[name] or "nan") for name in BOARD] for model, row in table.items()})
+    assert len(tables[0]) == 8
+    assert {model: pytest.approx(row, abs=1e-9, nan_ok=True) for model, row in tables[1].items()} == tables[0]
