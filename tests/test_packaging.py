@@ -106,12 +106,16 @@ def test_every_module_compiles_on_each_interpreter_at_hand(minor):
 
 
 @pytest.mark.slow
-def test_uvx_runs_it(packed, tmp_path):
-    """Where uv is installed, from the wheel; its dependencies come from uv's cache or the index."""
-    program = shutil.which("uvx")
+@pytest.mark.parametrize("way", [["uvx", "--from"], ["pipx", "run", "--spec"]], ids=["uvx", "pipx"])
+def test_it_runs_without_an_installation(packed, tmp_path, way):
+    """From the wheel, where uv or pipx is installed; dependencies come from their caches or the index."""
+    program = shutil.which(way[0])
     if program is None:
-        pytest.skip("no uv here")
-    env = os.environ | {"HOME": str(tmp_path)}
-    command = [program, "--from", str(packed[0]), "evalkit", "--version"]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert done.stdout.startswith("evalkit "), done.stderr
+        pytest.skip(f"no {way[0]} here")
+    env = os.environ | {"HOME": str(tmp_path), "PIPX_HOME": str(tmp_path / "pipx")}
+    run = ["evalkit", "run", "pocket", "model=fake", "judge=fake", "limit=1"]
+    done = subprocess.run(
+        [program, *way[1:], str(packed[0]), *run], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "pocket: scores by fake" in done.stdout

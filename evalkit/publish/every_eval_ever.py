@@ -59,7 +59,7 @@ def records(
         }
         if times:
             record["evaluation_timestamp"] = max(times)
-        found[name, str(info.get("developer", "unknown")), model] = record
+        found[name, str(info["developer"]), model] = record
     return found
 
 
@@ -70,6 +70,7 @@ def _model_info(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     info: dict[str, Any] = {
         "name": name,
         "id": identity,
+        "developer": identity.partition("/")[0] if "/" in identity else "unknown",
         "additional_details": {
             "deployment_type": "self_deployed" if own else "unknown",
             "model_availability": "open_weights" if own else "unknown",
@@ -80,8 +81,6 @@ def _model_info(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
             },
         },
     }
-    if "/" in identity:
-        info["developer"] = identity.partition("/")[0]
     if own:
         info["inference_engine"] = {"name": {"VLLM": "vLLM", "LlamaCpp": "llama.cpp"}.get(str(backend), str(backend))}
     return info

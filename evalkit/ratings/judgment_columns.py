@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 
 from evalkit.core.preference_strength import strength_of
 from evalkit.core.schema import Judged, Judgment, Ref
@@ -115,8 +115,8 @@ class RowBuffer:
         """Verdicts on criteria, and typed failures of such, in rows with scores."""
         self.criteria_failed: Counter[str] = Counter()
         """The failures among them, by kind."""
-        self.score_ranges: set[tuple[float, float] | UnsetType] = set()
-        """Lowest and highest possible score, as the rows with scores say; UNSET of rows that do not say."""
+        self.score_ranges: set[tuple[str, tuple[float, float] | UnsetType]] = set()
+        """Categories, with lowest and highest possible score as the rows with scores say; UNSET where they do not."""
         self.shares = self.grades = False
         """Whether there are scores that are shares of points, and other ones."""
         self.joint = protocol.endswith("_aggregated")
@@ -129,12 +129,12 @@ class RowBuffer:
         """Whether all scores are shares of points, whose mean is clipped to 0 and 1."""
         return self.shares and not self.grades
 
-    @property
-    def score_range(self) -> tuple[float, float] | None:
-        """Lowest and highest score that any row could have; None where some row does not say."""
-        if UNSET in self.score_ranges or not self.score_ranges:
+    def score_range(self, category: str | None = None) -> tuple[float, float] | None:
+        """Lowest and highest score that any row, or any of a category, could have; None where some row does not say."""
+        said = {ends for name, ends in self.score_ranges if category in (None, name)}
+        ends = [ends for ends in said if not isinstance(ends, UnsetType)]
+        if not ends or len(ends) < len(said):
             return None
-        ends = [ends for ends in self.score_ranges if not isinstance(ends, UnsetType)]
         return min(low for low, _ in ends), max(high for _, high in ends)
 
     def append(self, codes: tuple[int, ...], numbers: tuple[float, ...]) -> None:
@@ -261,7 +261,7 @@ class BenchmarkRows:
             if row.scores is None or row.criteria or row.label in said:
                 self._remark(number, row, buffer)
         if shows == 1:
-            buffer.score_ranges.update([row.score_range for row in rows if row.scores is not None])
+            buffer.score_ranges.update([(row.category, row.score_range) for row in rows if row.scores is not None])
         if self._rater >= 0:
             buffer.raters.extend([self._rater] * len(rows))
         unknown = (math.nan,) * shows

@@ -123,6 +123,7 @@ def test_a_dry_run_asks_nothing(tmp_path):
     assert done.folder is None
     assert done.report is None
     assert "nothing was asked" in done.told
+    assert done._repr_html_().startswith("<p>no results at "), "a notebook shows why there is no leaderboard"
     assert not list(tmp_path.rglob("answers/*.jsonl"))
 
 

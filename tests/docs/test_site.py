@@ -95,25 +95,38 @@ def test_the_readme_is_short_and_leads_to_every_task():
     assert {f"docs/{name}" for name in listed} - set(re.findall(r"docs/[\w-]+\.(?:md|ipynb)", text)) == set()
 
 
+def sections(page: Path) -> dict[str, str]:
+    """The sections of a page by their headings; blocks of code have none."""
+    found, heading, fenced = {}, "", False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        fenced ^= line.startswith("```")
+        if not fenced and re.match("#+ ", line):
+            heading = line.lstrip("# ")
+        found[heading] = found.get(heading, "") + line + "\n"
+    return found
+
+
 @pytest.mark.parametrize(
-    ("question", "word"),
+    ("question", "page", "heading", "word"),
     [
-        ("two served checkpoints by their address", "#NAME"),
-        ("a model of OpenAI's by its id", "openai/ID"),
-        ("several models without brackets", "separated by commas"),
-        ("a rubric of one's own from 1 to 5", "scale: 1-5"),
-        ("people's labels from CSV and XLSX", "--map FIELD=COLUMN"),
-        ("questions from CSV with other names", "fields.turns="),
-        ("people's 8-point scale", "1 to 4 the left, 5 to 8 the right"),
-        ("answers that are all alike or at the token limit", "full of a chat template's marks"),
-        ("win rates against a baseline", "--method winrate --baseline"),
-        ("the exit codes", "130"),
+        ("two served checkpoints by their address", "models", "By id", "#NAME"),
+        ("a model of OpenAI's by its id", "models", "By id", "openai/ID"),
+        ("several models without brackets", "models", "Models and judges", "separated by commas"),
+        ("a judge of one's own from 1 to 5", "judges", "A judge that grades from 1 to 5 in JSON", "scale: 1-5"),
+        ("people's labels from CSV and XLSX", "importing", "Columns", "--map FIELD=COLUMN"),
+        ("questions from CSV with other names", "questions", "Your questions", "fields.turns="),
+        ("people's 8-point scale", "label", "Scales", "1 to 4 the left, 5 to 8 the right"),
+        ("a broken contestant", "models", "What providers' messages mean", "full of a chat template's marks"),
+        ("win rates against a baseline", "numbers", "How numbers are made", "--method winrate --baseline"),
+        ("the exit codes", "results", "Exit codes", "130"),
+        ("a bias of one's own", "extending", "Extend it", "_target_"),
+        ("which judge", "choose-a-judge", "From files", "by category"),
     ],
 )
-def test_first_questions_are_answered_one_click_from_the_readme(question, word):
-    linked = re.findall(r"\((docs/[\w-]+\.md)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
-    found = [name for name in linked if word in (ROOT / name).read_text(encoding="utf-8")]
-    assert found, question
+def test_first_questions_are_answered_within_two_clicks_of_the_readme(question, page, heading, word):
+    """README, page, heading."""
+    assert f"(docs/{page}.md)" in (ROOT / "README.md").read_text(encoding="utf-8"), question
+    assert word in sections(DOCS / f"{page}.md")[heading], question
 
 
 def executed(folder, changes=()):
