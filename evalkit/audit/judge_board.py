@@ -79,7 +79,7 @@ class BoardRow:
     decided: int
     """Of those, with a verdict that names a winner, or a grade."""
     tied: int
-    """With a tie, or another winner in each order."""
+    """With a tie, or another winner in each order and neither surer than the other."""
     failed: int
     """Without a verdict."""
     ranks: tuple[int, int] | None = None

@@ -21,16 +21,16 @@ _EIGHT: Final = {str(step): 5 - step if step < 5 else step - 4 for step in range
 
 
 @functools.lru_cache(maxsize=4096)
-def strength_of(label: str) -> int:
+def strength_of(label: str, *, eight: bool = False) -> int:
     """The step of a label, 1 to 4; 0 where it says none, as of a tie or of a plain winner.
 
     Args:
-        label: as ``A:slightly``, ``a-is-slightly-better``, ``much better``, ``A>>B``, or a vote from 1 to 8.
+        label: as ``A:slightly``, ``a-is-slightly-better``, ``much better`` or ``A>>B``.
+        eight: the vote was one from 1 to 8, and such numbers are no names of the two answers.
     """
     text = label[:40].strip().lower().replace("-", " ").replace("_", " ")
-    known = _SIGNS.get(text) or _EIGHT.get(text)
-    if known:
-        return known
+    if eight or text in _SIGNS:
+        return _EIGHT.get(text, 0) if eight else _SIGNS[text]
     found = _SAID.fullmatch(text)
     if found is None or ("better" not in text and ":" not in text):
         return 0

@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from math import isfinite
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -85,17 +86,26 @@ ONE_HOT: Final = {
 }
 """Columns of which one is 1 in each row, as in LMSYS's competition, and the winner that says."""
 
+_FIRST: Final = ("model a", "model 1", "left", "a", "first", "response a", "assistant a", "answer a")
+_SECOND: Final = ("model b", "model 2", "right", "b", "second", "response b", "assistant b", "answer b")
+_MUCH: Final = ("", "slightly ", "much ", "significantly ", "clearly ")
+_STEPS: Final = {
+    **{word: step for step, word in enumerate(("significantly", "better", "slightly", "negligibly"))},
+    **{f"{word} better": step for step, word in ((0, "significantly"), (2, "slightly"), (3, "negligibly"))},
+}
+"""How far the steps of a margin are from the best, by word."""
+
 WINNERS: Final[dict[str, float]] = {
-    **dict.fromkeys(("model a", "model 1", "left", "a", "first", "response a", "assistant a", "answer a"), 1.0),
-    **dict.fromkeys(("model b", "model 2", "right", "b", "second", "response b", "assistant b", "answer b"), 0.0),
+    **dict.fromkeys(_FIRST, 1.0),
+    **dict.fromkeys(_SECOND, 0.0),
     **dict.fromkeys(("tie", "draw", "both", "neither", "equal", "same", "a=b", "b=a", "c", "tie (inconsistent)"), 0.5),
     **dict.fromkeys(("bothbad", "both bad", "tie (bothbad)", "tie (both bad)", "both good", "bothgood"), 0.5),
     **dict.fromkeys(("a>b", "a>>b", "b<a", "b<<a"), 1.0),
     **dict.fromkeys(("b>a", "b>>a", "a<b", "a<<b"), 0.0),
-    **dict.fromkeys((f"a is {much}better" for much in ("", "slightly ", "much ", "significantly ", "clearly ")), 1.0),
-    **dict.fromkeys((f"b is {much}better" for much in ("", "slightly ", "much ", "significantly ", "clearly ")), 0.0),
-    **{f"a:{word}": (7 - step) / 7 for step, word in enumerate(("significantly", "better", "slightly", "negligibly"))},
-    **{f"b:{word}": step / 7 for step, word in enumerate(("significantly", "better", "slightly", "negligibly"))},
+    **{f"{side} is {much}better": 1.0 for side, much in product(_FIRST, _MUCH)},
+    **{f"{side} is {much}better": 0.0 for side, much in product(_SECOND, _MUCH)},
+    **{f"{side}:{word}": (7 - step) / 7 for side, (word, step) in product(_FIRST, _STEPS.items())},
+    **{f"{side}:{word}": step / 7 for side, (word, step) in product(_SECOND, _STEPS.items())},
 }
 """Points of model_a by winner, in lower case, hyphens and underscores as spaces. A stronger word takes the same side;
 only the four steps of ``A:slightly`` are points between, as in judges' ``margin`` form."""
@@ -105,7 +115,8 @@ FAILED: Final = frozenset({"error"})
 
 KNOWN: Final = (
     "model_a, model_b, tie (also a, b, left, right, model_1, draw, both, neither, bothbad, 'tie (bothbad)', A>>B, "
-    "A:slightly, 'a is better', the name of one of the two models, or error for a verdict that failed)"
+    "A:slightly, model_b:significantly, 'a is better', the name of one of the two models, or error for a verdict that "
+    "failed)"
 )
 
 MOST_JUDGES: Final = 20

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from evalkit.core.protocols import UsageError
 from evalkit.decisions.pairing import SCORE, CommonVerdicts, judged_twice, pairings
-from evalkit.decisions.sources import Sides, check_judge, sides
+from evalkit.decisions.sources import Sides, check_judge, copied, sides
 from evalkit.ratings.standing import named
 
 if TYPE_CHECKING:
@@ -153,9 +153,15 @@ def gate(
     if len(found) > 1:
         listed = [f"{one.benchmark}: {one.judge} ({one.protocol}), {one.a} and {one.b}" for one in found]
         raise UsageError(
-            f"{len(found)} comparisons to decide on: {named(listed)}. A gate decides one: name the judge with --judge, "
-            "or the benchmark's folder as PATH"
+            f"{len(found)} comparisons to decide on: {named(listed)}. A gate decides one: name NEW and OLD as models, "
+            "the judge with --judge, or the benchmark's folder as PATH"
         )
+    if what.renamed and (same := [name for name in copied(what) if found[0].a == f"{name}@{what.places[0].label}"]):
+        text = (
+            f"{new} and {old} hold the same judgments of {same[0]}, copied and not asked again, so that a pass says "
+            "nothing: name the model that may ship, or a folder with its judgments alone"
+        )
+        what = replace(what, notes=(*what.notes, text))
     decision = decide(found[0], margin=margin, at_most=at_most, alpha=alpha, sequential=sequential)
     again = judged_twice(what, decision.verdicts)
     return decision if again is None else _with_repeats(decision, again), what
@@ -212,14 +218,16 @@ def decide(
             return undecided("no verdict in common")
         limits = anytime_limits(values, span, alpha)
     else:
-        found = fixed_limits(values[:, None], weights, span, strata, alpha)
+        found = fixed_limits(values[:, None], weights, span, strata, alpha, preferences=verdicts.kind != SCORE)
         if found is None:
             return undecided("needs at least 4 questions, which differ or are on a known scale")
         limits = float(found[0][0]), float(found[1][0])
     lower, upper = limits
     verdict: GateVerdict = "pass" if lower > -least else "fail" if upper < -least else "inconclusive"
     middle = float((values * weights).sum() / weights.sum())
-    itself = against_itself(values, weights, span, strata, least, alpha, sequential=sequential)
+    itself = against_itself(
+        values, weights, span, strata, least, alpha, preferences=verdicts.kind != SCORE, sequential=sequential
+    )
     more = None
     if verdict == "inconclusive":
         more = questions_needed(values, middle - lower if middle > -least else upper - middle, abs(middle + least))
@@ -247,21 +255,35 @@ def by_question(verdicts: CommonVerdicts) -> tuple[FloatArray, FloatArray, IntAr
 
 
 def fixed_limits(
-    values: FloatArray, weights: FloatArray, span: float | None, strata: IntArray | None, alpha: float
+    values: FloatArray,
+    weights: FloatArray,
+    span: float | None,
+    strata: IntArray | None,
+    alpha: float,
+    *,
+    preferences: bool = False,
 ) -> tuple[FloatArray, FloatArray] | None:
     """Lower and upper limits [R] of means of many samples [Q, R], each missed with probability alpha at most.
 
-    None where there are none: fewer than 4 questions, or all alike on an unknown scale.
+    None where there are none: fewer than 4 questions, or all alike on an unknown scale. Of ``preferences`` the ends of
+    the scale are what a question is worth that is lost, so that they are reckoned with even where none was seen.
     """
     import numpy as np
 
-    from evalkit.stats.bounded import half_step
+    from evalkit.stats.bounded import RARE, half_step
     from evalkit.stats.resample import question_means
 
     counts = np.broadcast_to(weights[:, None], values.shape).astype(np.float64)
     limits = None if span is None else (-span, span)
     found = question_means(
-        values * counts, counts, pooled=True, limits=limits, strata=strata, resamples=0, level=1 - 2 * alpha
+        values * counts,
+        counts,
+        pooled=True,
+        limits=limits,
+        strata=strata,
+        resamples=0,
+        level=1 - 2 * alpha,
+        rare=RARE if preferences else 0.0,
     )
     ends = [(one.lower, one.upper) for one in found if one is not None]
     if len(ends) < values.shape[1] or any(lower is None or upper is None for lower, upper in ends):
@@ -289,6 +311,7 @@ def against_itself(
     margin: float,
     alpha: float,
     *,
+    preferences: bool = False,
     sequential: bool = False,
     seed: int = 0,
 ) -> AgainstItself | None:
@@ -305,7 +328,7 @@ def against_itself(
             return None
         passed, failed = _ever_decided(swapped.T, span, margin, alpha)
     else:
-        found = fixed_limits(swapped, weights, span, strata, alpha)
+        found = fixed_limits(swapped, weights, span, strata, alpha, preferences=preferences)
         if found is None:
             return None
         passed, failed = float((found[0] > -margin).mean()), float((found[1] < -margin).mean())

@@ -263,7 +263,7 @@ def _of_judges(tables: list[ScoreTable], a: str, b: str) -> Iterator[CommonVerdi
                 category,
                 tuple(one.rows.questions),
                 tuple(one.rows.categories),
-                one.scale if one.scale == other.scale else None,
+                one.scale() if one.scale() == other.scale() else None,
                 pooled=False,
             )
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Judgment
+from evalkit.ratings.battle_table import is_battle_table
 from evalkit.ratings.judgment_columns import outcome_of, rater_kind
+from evalkit.ratings.standing import named
 from evalkit.storage.results import judgment_logs
 
 if TYPE_CHECKING:
@@ -98,6 +100,11 @@ def plan(
     if not 0 < power < 1:
         raise UsageError(f"--power must be between 0 and 1, not {power:g}")
     listed = list(paths)
+    if tables := [str(path) for path in listed if is_battle_table(path)]:
+        raise UsageError(
+            f"{named(tables)}: a table of battles does not say what repeats and judges add; take it in with `evalkit "
+            "import battles FILE`, and name the results folder"
+        )
     result, reasons = [], []
     for (benchmark, protocol, shows), stored in sorted(_read(listed, judge).items()):
         try:

@@ -18,6 +18,7 @@ from evalkit.ratings.judgment_columns import rater_kind
 from evalkit.ratings.standing import named
 from evalkit.storage.results import answer_logs, judged_rows
 from evalkit.storage.run_records import read
+from evalkit.storage.store import Rows
 
 Row = TypeVar("Row", Judged, Response)
 ANY = "any"
@@ -66,7 +67,7 @@ class Sides:
         """Every judgment, in the order stored."""
         merged = self._judges_that_differ()
         for place in self.places:
-            for log in judged_rows([place.path]):
+            for log in _logs(place):
                 for row in log:
                     if len(self.places) > 1 or place.fingerprints:
                         if not place.holds(row):
@@ -78,7 +79,7 @@ class Sides:
         """Every answer, in the order stored."""
         names = {name for pair in self.pairs for name in pair}
         for place in self.places:
-            for log in answer_logs([place.path]):
+            for log in answer_logs([] if battle_table.is_battle_table(place.path) else [place.path]):
                 for row in log:
                     if place.has(row.model):
                         name = self._name(row.model.name, place, names)
@@ -128,7 +129,7 @@ def sides(a: str, b: str, paths: Iterable[Path], *, judges_wanted: bool = False)
         )
     if one is not None and other is not None:
         return _two_places(one, other)
-    listed = tuple(SourcePlace(path, path.name) for path in dict.fromkeys(paths))
+    listed = tuple(_of_run(path) or SourcePlace(path, path.name) for path in paths)
     models, judges = _known([place.path for place in listed])
     both = {a, b} <= models and {a, b} <= judges
     notes = (f"{a} and {b} are models and judges here: --judges compares the judges",) if both else ()
@@ -163,6 +164,21 @@ def check_judge(what: Sides, judge: str | None) -> None:
         raise UsageError(f"--judge {judge!r} is no judge in {where}; {_listed('judges', judges)}")
 
 
+def copied(what: Sides) -> list[str]:
+    """Models that two places have the very same judgments of, row by row: copies, which were not asked for again."""
+    rows: list[dict[str, set[bytes]]] = []
+    for place in what.places:
+        here: dict[str, set[bytes]] = {}
+        for log in _logs(place):
+            for row in log:
+                if place.holds(row):
+                    for model in row.models:
+                        here.setdefault(model.name, set()).add(msgspec.json.encode(row))
+        rows.append(here)
+    one, other = rows
+    return sorted(name for name in one.keys() & other.keys() if one[name] <= other[name] or other[name] <= one[name])
+
+
 def _listed(kind: str, names: set[str]) -> str:
     if not names:
         return f"there are no {kind} with judgments there; `evalkit import` takes results of other programs"
@@ -187,10 +203,17 @@ def _place(name: str) -> SourcePlace | None:
     if not os.path.exists(name):  # Path.exists raises for a name that is too long
         return None
     path = Path(name)
+    if found := _of_run(path):
+        return found
+    looks = path.is_file() or any(path.glob("**/judgments/*.jsonl")) or path.name == "judgments"
+    return SourcePlace(path, path.stem if path.is_file() else path.resolve().name) if looks else None
+
+
+def _of_run(path: Path) -> SourcePlace | None:
+    """The answers and judgments of one run's models, where the path is the folder of a run."""
     record = read(path / "manifest.json") if (path / "manifest.json").is_file() else None
     if record is None:
-        looks = path.is_file() or any(path.glob("**/judgments/*.jsonl")) or path.name == "judgments"
-        return SourcePlace(path, path.stem if path.is_file() else path.resolve().name) if looks else None
+        return None
     prints = {name: str(fields.get("fingerprint", "")) for name, fields in record.models.items()}
     return SourcePlace(path.parent.parent, path.name, prints)
 
@@ -224,8 +247,15 @@ def _two_places(one: SourcePlace, other: SourcePlace) -> Sides:
     return Sides(pairs, False, places, renamed=True, notes=notes)
 
 
+def _logs(place: SourcePlace) -> list[Rows[Judged]]:
+    """Judgments that are stored there; a battle table holds none, and is read as a whole (``Sides.files``)."""
+    return [] if battle_table.is_battle_table(place.path) else judged_rows([place.path])
+
+
 def _models(place: SourcePlace) -> Iterator[str]:
-    for log in judged_rows([place.path]):
+    for table in battle_table.read([place.path]) if battle_table.is_battle_table(place.path) else []:
+        yield from table.models
+    for log in _logs(place):
         for row in log:
             yield from (model.name for model in row.models if place.has(model))
 
@@ -235,7 +265,7 @@ def _differing(places: Iterable[SourcePlace]) -> set[str]:
     found: dict[str, list[set[str]]] = {}
     for place in places:
         here: dict[str, set[str]] = {}
-        for log in judged_rows([place.path]):
+        for log in _logs(place):
             for row in log:
                 if rater_kind(row.judge) == "judge":
                     here.setdefault(row.judge.name, set()).add(row.judge.fingerprint)

@@ -389,7 +389,7 @@ def _scores(codes: IntArray, numbers: FloatArray, buffer: RowBuffer) -> Scores:
         repeat=repeat,
         score=numbers[:, 0],
         length=numbers[:, 1],
-        score_range=buffer.score_range,
+        score_range=buffer.score_range(),
         share=buffer.share,
     )
 

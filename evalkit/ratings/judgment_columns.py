@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 
 from evalkit.core.preference_strength import strength_of
 from evalkit.core.schema import Judged, Judgment, Ref
@@ -40,6 +40,9 @@ ANONYMOUS_RATERS = frozenset({HUMAN, "unknown"})
 
 STRONG = frozenset({"A>>B", "B>>A", "A<<B", "B<<A"})
 """Labels that say one answer is much better."""
+
+EIGHT_STEPS: Final = "human_pair_8"
+"""The protocol of people's votes from 1 (the first is much better) to 8 (the second is)."""
 
 PLAIN: Final = frozenset({(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)})
 """The usual scores, whose first is the outcome."""
@@ -112,8 +115,8 @@ class RowBuffer:
         """Verdicts on criteria, and typed failures of such, in rows with scores."""
         self.criteria_failed: Counter[str] = Counter()
         """The failures among them, by kind."""
-        self.score_ranges: set[tuple[float, float] | UnsetType] = set()
-        """Lowest and highest possible score, as the rows with scores say; UNSET of rows that do not say."""
+        self.score_ranges: set[tuple[str, tuple[float, float] | UnsetType]] = set()
+        """Categories, with lowest and highest possible score as the rows with scores say; UNSET where they do not."""
         self.shares = self.grades = False
         """Whether there are scores that are shares of points, and other ones."""
         self.joint = protocol.endswith("_aggregated")
@@ -126,12 +129,12 @@ class RowBuffer:
         """Whether all scores are shares of points, whose mean is clipped to 0 and 1."""
         return self.shares and not self.grades
 
-    @property
-    def score_range(self) -> tuple[float, float] | None:
-        """Lowest and highest score that any row could have; None where some row does not say."""
-        if UNSET in self.score_ranges or not self.score_ranges:
+    def score_range(self, category: str | None = None) -> tuple[float, float] | None:
+        """Lowest and highest score that any row, or any of a category, could have; None where some row does not say."""
+        said = {ends for name, ends in self.score_ranges if category in (None, name)}
+        ends = [ends for ends in said if not isinstance(ends, UnsetType)]
+        if not ends or len(ends) < len(said):
             return None
-        ends = [ends for ends in self.score_ranges if not isinstance(ends, UnsetType)]
         return min(low for low, _ in ends), max(high for _, high in ends)
 
     def append(self, codes: tuple[int, ...], numbers: tuple[float, ...]) -> None:
@@ -252,23 +255,23 @@ class BenchmarkRows:
             math.nan if given is None else given[0] if shows == 1 or given in PLAIN else outcome_of(given)
             for given in scores
         ]
-        by_people = self._labelled(buffer)
         labels = {row.label for row in rows}
-        said = {label for label in labels if label and (_says_more(label) or (by_people and strength_of(label)))}
+        said = {label for label in labels if label and (_says_more(label) or self._strength(label, buffer))}
         for number, row in enumerate(rows, buffer.rows):
             if row.scores is None or row.criteria or row.label in said:
                 self._remark(number, row, buffer)
         if shows == 1:
-            buffer.score_ranges.update([row.score_range for row in rows if row.scores is not None])
+            buffer.score_ranges.update([(row.category, row.score_range) for row in rows if row.scores is not None])
         if self._rater >= 0:
             buffer.raters.extend([self._rater] * len(rows))
         unknown = (math.nan,) * shows
         known = [given if len(given) == shows else unknown for given in lengths]
         buffer.extend(codes, [outcomes, *zip(*known, strict=True)])
 
-    def _labelled(self, buffer: RowBuffer) -> bool:
-        """Whether the rows that are being entered are labels: people's votes, or known to be right."""
-        return self._rater >= 0 or buffer.judge.name == GOLD
+    def _strength(self, label: str, buffer: RowBuffer) -> int:
+        """By how much one answer is preferred, where the rows being entered are people's votes or known labels."""
+        labelled = self._rater >= 0 or buffer.judge.name == GOLD
+        return strength_of(label, eight=buffer.protocol == EIGHT_STEPS) if labelled else 0
 
     def _remark(self, number: int, row: Judgment | Judged, buffer: RowBuffer) -> None:
         """Keep what few rows have: an error, a label that says more than the outcome, or criteria."""
@@ -281,7 +284,7 @@ class BenchmarkRows:
             elif "inconsistent" in label:
                 buffer.inconsistent.append(number)
                 buffer.joint = True
-            if self._labelled(buffer) and (step := strength_of(label)):
+            if step := self._strength(label, buffer):
                 buffer.strength[number] = step
         if row.criteria:
             buffer.criteria += len(row.criteria)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 METHOD = "score"
 ROWS_POOLED = frozenset({"fastchat_single"})
 """Protocols whose published score averages rows, not questions (FastChat llm_judge/show_result.py)."""
-SCALES = {"single": (1.0, 10.0), "fastchat_single": (1.0, 10.0)}
+SCALES = {"single": (1.0, 10.0), "fastchat_single": (1.0, 10.0), "wildbench": (1.0, 10.0)}
 """Ends of the scales of protocols whose rows do not say them."""
 MANY = 1000
 """Questions beyond which a mean is as good as normal, so that Student's limits need no resampling."""
@@ -262,8 +262,12 @@ class ScoreTable:
         self.model, self.category, self.question, self.turn = (
             np.unravel_index(key, sizes) if used.size else (np.zeros(0, np.int64),) * 4
         )
-        self.scale = scale_of(buffer.protocol, self.value, buffer.score_range)
         self.declared = declared_categories(rows.benchmark)
+
+    def scale(self, category: str | None = None) -> tuple[float, float] | None:
+        """Ends of the scale of all scores, or of those of a category: criteria of a rubric have scales of their own."""
+        mine = self.category == self.rows.categories.get(category, -1) if category is not None else slice(None)
+        return scale_of(self.buffer.protocol, self.value[mine], self.buffer.score_range(category))
 
     def _number_models(self, codes: IntArray, current: BoolArray, answers: _Answers, every: bool) -> None:
         """Number the models of the table: those judged in the configuration that counts, and those of no answer."""
@@ -340,7 +344,7 @@ class ScoreTable:
             (place % turns).astype(np.int64),
             stratum[first],
             category is None and self.declared,
-            self.scale,
+            self.scale(category),
             self.pooled,
         )
 
@@ -366,7 +370,8 @@ class ScoreTable:
         column = np.concatenate([model * width, model * width + turn])
         every = None if strata is None else np.concatenate([strata, strata])
         values = np.concatenate([self.value[mine]] * 2)
-        means = self._means(column, np.concatenate([question] * 2), values, len(self.models) * width, every)
+        scale = self.scale(category)
+        means = self._means(column, np.concatenate([question] * 2), values, len(self.models) * width, every, scale)
         n = np.bincount(model, self.repeats[mine], len(self.models)).astype(int).tolist()
         pair, per_question = np.unique(model * (len(self.rows.questions) + 1) + question, return_counts=True)
         owner = pair // (len(self.rows.questions) + 1)
@@ -409,12 +414,16 @@ class ScoreTable:
             for place, name in enumerate(self.models)
             if category is None or n[place] or failed[place]
         ]
-        return with_info(
-            standings, TableInfo(notes=tuple(notes), scale=(0.0, 1.0) if self.buffer.share else self.scale)
-        )
+        return with_info(standings, TableInfo(notes=tuple(notes), scale=(0.0, 1.0) if self.buffer.share else scale))
 
     def _means(
-        self, column: IntArray, question: IntArray, value: FloatArray, columns: int, strata: IntArray | None
+        self,
+        column: IntArray,
+        question: IntArray,
+        value: FloatArray,
+        columns: int,
+        strata: IntArray | None,
+        scale: tuple[float, float] | None,
     ) -> list[Interval | None]:
         """Mean of each column, from its cells [C]; columns with the same number of questions share their draws."""
         import numpy as np
@@ -440,7 +449,7 @@ class ScoreTable:
             for chosen, resamples in ((np.flatnonzero(~many), 10_000), (np.flatnonzero(many), 0)):
                 if chosen.size:
                     means = question_means(
-                        sums[:, chosen], counts[:, chosen], pooled=self.pooled, limits=self.scale, unseen=True,
+                        sums[:, chosen], counts[:, chosen], pooled=self.pooled, limits=scale, unseen=True,
                         strata=stratum, resamples=resamples,
                     )  # fmt: skip
                     for place, mean in zip((start + chosen).tolist(), means, strict=True):

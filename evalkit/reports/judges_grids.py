@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from evalkit.audit.judge_board import BoardRow, BoardTable, JudgeBoard
+from evalkit.audit.judge_board import PEOPLE, BoardRow, BoardTable, JudgeBoard
 from evalkit.audit.judge_effects import FEWEST
 from evalkit.core.preference_strength import STEPS
 from evalkit.core.protocols import UsageError
@@ -275,11 +275,14 @@ def figure(tables: Iterable[BoardTable]) -> Forest:
         known = [(row.name, row.right) for row in table.rows if row.right is not None]
         if table.judges and len(rows) + len(known) < DRAWN:
             rows.append((f"{set_name(table)}:", None))
-            rows += [(name, Mark(found.estimate, found.lower, found.upper)) for name, found in known]
+            rows += [
+                ("people" if name == PEOPLE else name, Mark(found.estimate, found.lower, found.upper))
+                for name, found in known
+            ]
     return Forest(
         alt="share right of every judge on every set, with 95% intervals; the tables have the numbers",
         unit="share right, with 95% interval",
-        rows=tuple(shortened(label, LABEL) for label, _ in rows),
+        rows=tuple(shortened(label.rpartition("/")[2] or label, LABEL) for label, _ in rows),
         series={"share right": [mark for _, mark in rows]},
         span=SHARES,
     )

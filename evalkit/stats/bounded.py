@@ -28,6 +28,9 @@ from evalkit.stats.arrays import BoolArray, FloatArray
 
 EDGE = 0.5
 """Questions assumed at the edge of the scale, unseen."""
+RARE = 0.75
+"""Further ones where outcomes are rare and each limit has to hold by itself: with them it is about Clopper's and
+Pearson's, by which 20 ties leave one question lost in 7 possible (tests/decisions/test_gate.py)."""
 FEWEST = 4
 """Questions below which scores have no interval: of 3, a nominal 95% covers 73%."""
 SMALL = 8
@@ -38,7 +41,7 @@ NARROW, BROAD = 0.07, 0.14
 """Standard deviations of questions, as parts of the scale, that hide far ones fully and not at all."""
 ROUNDING = 1e-9
 """Standard errors below this part of the scale are rounding errors."""
-ALIKE = 0.02
+ONE_VALUE = 0.02
 """Part of the range of all values by which two that count as one value may differ."""
 
 
@@ -63,6 +66,7 @@ def edge_limits(
     limits: tuple[FloatArray | float, FloatArray | float],
     *,
     level: float = 0.95,
+    rare: float = 0.0,
 ) -> tuple[FloatArray, FloatArray]:
     """Beta limits [K] with half an unseen question at either edge (see the module text).
 
@@ -73,6 +77,8 @@ def edge_limits(
         kurtosis: [K] of the questions' residuals, infinite where they are all alike.
         limits: Ends of the scale; of each quantity, where they differ.
         level: Coverage.
+        rare: Further questions assumed unseen where few differ from the rest: all of them from a kurtosis of 8, none
+            up to 4. Half a question covers on average, more of one always.
 
     Returns:
         Lower and upper limits; +inf and -inf where the sample has nothing to hide, so that the usual limits stand.
@@ -80,8 +86,8 @@ def edge_limits(
     low, high = (np.broadcast_to(np.asarray(end, dtype=np.float64), estimate.shape) for end in limits)
     below, above = estimate - low, high - estimate
     tail = (1 - level) / 2
-    down = _distance(below, above, standard_error, units, kurtosis, tail)
-    up = _distance(above, below, standard_error, units, kurtosis, tail)
+    down = _distance(below, above, standard_error, units, kurtosis, tail, rare)
+    up = _distance(above, below, standard_error, units, kurtosis, tail, rare)
     return low + down, high - up
 
 
@@ -110,7 +116,13 @@ def unseen_limits(
 
 
 def _distance(
-    mine: FloatArray, other: FloatArray, error: FloatArray, units: FloatArray, kurtosis: FloatArray, tail: float
+    mine: FloatArray,
+    other: FloatArray,
+    error: FloatArray,
+    units: FloatArray,
+    kurtosis: FloatArray,
+    tail: float,
+    rare: float,
 ) -> FloatArray:
     """How far from an edge [K] the limit on its side lies: a beta quantile."""
     from scipy.special import betaincinv
@@ -120,7 +132,7 @@ def _distance(
     hidden = np.where(alike, 1.0, np.clip((kurtosis - 2.5) / 1.5, 0.0, 1.0))
     # Few questions near one end may hide the far end whatever their kurtosis says.
     near = np.clip((mine / np.maximum(other, 1e-12 * span) - 2) / 4, 0.0, 1.0) * np.minimum(1.0, NEAR / units)
-    extra = EDGE * np.maximum(hidden, near)
+    extra = EDGE * np.maximum(hidden, near) + rare * np.clip((kurtosis - 4.0) / 4.0, 0.0, 1.0)
     total = units + extra
     mean = mine * units / total
     spread = error**2 * np.maximum(units - 1, 0) * units / total + extra * units / total**2 * mine**2
@@ -144,6 +156,7 @@ def widened(
     *,
     unseen: bool = False,
     level: float = 0.95,
+    rare: float = 0.0,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Lower and upper limits and standard errors [K]: the usual ones, with the floor that comes from n.
 
@@ -159,10 +172,11 @@ def widened(
         limits: Ends of the scale.
         unseen: Whether limits hold `unseen_limits`, too.
         level: Coverage.
+        rare: As in ``edge_limits``.
     """
     from scipy.special import stdtrit
 
-    low, high = edge_limits(estimate, standard_error, units, kurtosis, limits, level=level)
+    low, high = edge_limits(estimate, standard_error, units, kurtosis, limits, level=level, rare=rare)
     if unseen:
         far = unseen_limits(estimate, standard_error, units, limits, level=level)
         low, high = np.minimum(low, far[0]), np.maximum(high, far[1])
@@ -185,7 +199,7 @@ def half_step(values: FloatArray) -> FloatArray:
     size = len(values)
     ordered = np.sort(values, axis=0)
     gaps = np.pad(np.diff(ordered, axis=0), ((1, 1), (0, 0)), constant_values=np.inf)
-    apart = gaps > ALIKE * (ordered[-1] - ordered[0])
+    apart = gaps > ONE_VALUE * (ordered[-1] - ordered[0])
     place = np.arange(size + 1)[:, None]
     below = np.maximum.accumulate(np.where(apart, place, 0), axis=0)[:-1]
     above = np.minimum.accumulate(np.where(apart, place, size)[::-1], axis=0)[::-1][1:]

@@ -154,6 +154,7 @@ def question_means(
     fewest: int = FEWEST,
     resamples: int = 10_000,
     level: float = 0.95,
+    rare: float = 0.0,
     seed: int = 0,
 ) -> list[Interval | None]:
     """Means of many columns (models, turns, categories of a table) over the same questions, resampled together.
@@ -171,6 +172,7 @@ def question_means(
         fewest: Questions below which a column has no interval, but a reason.
         resamples: Bootstrap replicates; 0 for Student's limits throughout.
         level: Coverage of the intervals.
+        rare: Further questions that the floor assumes unseen where outcomes are rare (``bounded.edge_limits``).
         seed: Seed of the draws.
 
     Returns:
@@ -196,7 +198,7 @@ def question_means(
             label = None if strata is None else strata[present]
             for column, found in zip(
                 columns.tolist(),
-                _columns(one, n, pooled, limits, unseen, label, max(fewest, 2), resamples, level, seed),
+                _columns(one, n, pooled, limits, unseen, label, max(fewest, 2), resamples, level, rare, seed),
                 strict=True,
             ):
                 result[column] = found
@@ -213,6 +215,7 @@ def _columns(
     fewest: int,
     resamples: int,
     level: float,
+    rare: float,
     seed: int,
 ) -> list[Interval]:
     """Intervals of columns [Q, K] in which every question has a row; strata [Q, K]."""
@@ -248,7 +251,7 @@ def _columns(
     if limits is not None:
         units = np.full(len(rows), float(size))
         lower, upper, error = widened(
-            estimate, error, (lower, upper), units, kurtosis(influence), limits, unseen=unseen, level=level
+            estimate, error, (lower, upper), units, kurtosis(influence), limits, unseen=unseen, level=level, rare=rare
         )
     else:
         scale = np.maximum(np.abs(means).max(axis=0), 1e-300)

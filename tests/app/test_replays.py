@@ -65,8 +65,9 @@ def agreement() -> list[np.ndarray]:
 def looked_at(values: np.ndarray, points: float, *, decided: bool) -> tuple[bool, int]:
     """Whether the interval holds the truth when voting stops by the rule, and after how many of votes in this order."""
     times = looks(values.size)
-    for part in (values.size // 4, values.size // 2, values.size):  # most stop early, and the rest is not worked out
-        some = [n for n in times if n <= part]
+    for parts in (8, 4, 2, 1):  # most stop early, and the rest is not worked out
+        if not (some := [n for n in times if n <= values.size // parts]):
+            continue
         limits = confidence_sequence(values[: some[-1]], times=some, population=values.size)
         for n, lower, upper in zip(some, limits.lower.tolist(), limits.upper.tolist(), strict=True):
             if known_well(lower, upper, points, decided=decided) or n == values.size:
@@ -79,7 +80,7 @@ NUMBERS = {
     "Tulu, --for ranking": (tulu, 5.0, True),
     "MT-Bench, --for winrate --until 12": (mtbench, 12.0, False),
     "MT-Bench, --for ranking": (mtbench, 5.0, True),
-    "MT-Bench, --for agreement --until 5": (agreement, 5.0, False),
+    "MT-Bench, --for agreement --until 10": (agreement, 10.0, False),
 }
 
 

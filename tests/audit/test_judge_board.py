@@ -10,6 +10,7 @@ import pytest
 
 from evalkit.audit.judge_board import PEOPLE, JudgingCost, chosen_categories, judge_board
 from evalkit.audit.label_cells import LONGER
+from evalkit.core.preference_strength import STEPS
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Failure
 from evalkit.evidence.gather import gather
@@ -444,12 +445,10 @@ def test_a_judge_under_two_protocols_is_two_rows_and_one_overview_has_all_sets()
 MARGINS = ("significantly", "better", "slightly", "negligibly")
 
 
-def preferring(label, number, *, follows=True, judge="j"):
+def preferring(label, number, *, follows=True, judge="j", protocol="human_pair"):
     """A vote for the first answer with this label, and what a judge says of the same pair."""
     item = f"q{number}"
-    yield judged(
-        "m", "n", WON, item, judge=f"expert_{number % 3}", fingerprint=HUMAN, protocol="human_pair", label=label
-    )
+    yield judged("m", "n", WON, item, judge=f"expert_{number % 3}", fingerprint=HUMAN, protocol=protocol, label=label)
     yield judged("m", "n", WON if follows else LOST, item, judge=judge)
 
 
@@ -480,6 +479,12 @@ def test_of_four_steps_the_upper_two_are_strong():
     table = table_of(rows)
     assert table.strong == ("better", "much better")
     assert row_of(table, "j").stronger.estimate == 1.0
+
+
+def test_votes_from_1_to_8_have_four_steps():
+    rows = [row for n in range(80) for row in preferring(str(1 + n % 4), n, follows=n % 4 < 2, protocol="human_pair_8")]
+    assert row_of(table_of(rows), "j").strengths.keys() == set(STEPS)
+    assert row_of(table_of(rows), "j").stronger.estimate == 1.0
 
 
 @pytest.mark.parametrize("label", ["a-is-better", "A"])

@@ -14,6 +14,7 @@ from evalkit.backends.transformers_classifier import SequenceClassifier
 from evalkit.backends.vllm_reward import VLLMReward
 from evalkit.core.protocols import Message, Misconfigured, Rejected, Request
 from tests import tiny_classifier
+from tests.interop.files import save
 
 for variable, value in {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}.items():
     os.environ.setdefault(variable, value)
@@ -152,3 +153,17 @@ def test_a_tiny_reward_model_judges_twenty_answers_live(runner, tiny, tmp_path, 
     stored = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(stored) == 20
     assert all(row["error"] is None and math.isfinite(row["scores"][0]) for row in stored)
+
+
+def test_a_tiny_classifier_is_put_to_twenty_labelled_pairs_beside_a_judge(cli, tmp_path, tiny):
+    """By the command line, on one board with a judge that compares; random weights are right about half of the time."""
+    rows = ({"prompt": f"Name {n}?", "chosen": "word " * (n % 5 + 1), "rejected": "No."} for n in range(20))
+    save(tmp_path / "pairs.jsonl", rows)
+    done = cli("run", "preferences", "questions=pairs.jsonl", f"judge=reward/transformers/{tiny},fake", "limit=20")
+    assert done.code == 0, done.err
+    (table,) = json.loads(cli("judges", "results", "--format", "json").out)["tables"]
+    found = {row["judge"]: row for row in table["rows"] if row["kind"] == "judge"}
+    assert len(found) == 2
+    assert {(row["labels"], row["failed"]) for row in found.values()} == {(20, 0)}
+    reward = next(row for row in found.values() if row["protocol"] == "reward")
+    assert reward["same_in_both_orders"] is None  # each answer is read by itself

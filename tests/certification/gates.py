@@ -104,7 +104,7 @@ def rates(values: FloatArray, span: float, draws: int, rng: np.random.Generator)
     for n in QUESTIONS:
         columns = sampled(values, n, draws, rng)
         parts = np.array_split(columns, max(1, n * draws // 2_000_000), axis=1)
-        found = [fixed_limits(part, np.ones(n), span, None, ALPHA) for part in parts]
+        found = [fixed_limits(part, np.ones(n), span, None, ALPHA, preferences=span >= 100) for part in parts]
         lower, upper = (np.concatenate([one[side] for one in found if one]) for side in (0, 1))
         usual = float((lower > -margin).mean()), float((upper < -margin).mean())
         yield GateRates(f"fixed, {n}", float((lower > 0).mean()), float((upper < 0).mean()), usual)

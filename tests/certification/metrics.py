@@ -46,8 +46,6 @@ class Metric:
     questions: tuple[int, ...] = (8, 20, 80)
     held_out: bool = False
     """Not looked at while limits were chosen."""
-    cheap: bool = True
-    """So that many more data sets can be drawn."""
 
 
 def _score(setting, turn=None, categories=1, repeats=1, missing=0.0):
@@ -325,12 +323,12 @@ def _rates() -> Iterator[Metric]:
         yield Metric(difference, f"{rate:.1%}, two models", _bt_two(rate), logit)
         yield Metric(difference, f"{rate:.1%}, one row", _bt_two(rate, 1, 0.0), logit, held_out=True)
         yield Metric(difference, f"{rate:.1%}, six rows", _bt_two(rate, 6, 0.3), logit, held_out=True)
-        yield Metric("Elo", f"{rate:.1%}, two models", _elo_two(rate), None, cheap=False)
+        yield Metric("Elo", f"{rate:.1%}, two models", _elo_two(rate), None)
 
 
 def _ratings() -> Iterator[Metric]:
     yield Metric("Bradley-Terry rating", "best of six models", _bt_six, _large(_bt_six))
-    yield Metric("Elo", "best of six models", _elo_six, None, cheap=False)
+    yield Metric("Elo", "best of six models", _elo_six, None)
     for place, word in ((0, "best"), (1, "second")):
         measure, setting = _bt_strong(place), f"{word} of four, one far ahead"
         yield Metric("Bradley-Terry rating", setting, measure, _large(measure), held_out=True)
@@ -339,11 +337,11 @@ def _ratings() -> Iterator[Metric]:
 def _length_controlled() -> Iterator[Metric]:
     name = "length-controlled win rate"
     for constant in (0.0, 2.2, 3.2):
-        yield Metric(name, f"logit {constant:g}", _lc(constant), _lc_truth(constant, soft=True), cheap=False)
+        yield Metric(name, f"logit {constant:g}", _lc(constant), _lc_truth(constant, soft=True))
     for constant in (1.2, -1.5, 2.5):
         setting = f"logit {constant:g}, wins, losses and ties"
         truth = _lc_truth(constant, soft=False)
-        yield Metric(name, setting, _lc(constant, soft=False), truth, held_out=True, cheap=False)
+        yield Metric(name, setting, _lc(constant, soft=False), truth, held_out=True)
 
 
 def _lc_truth(constant, soft):
@@ -358,21 +356,21 @@ def _agreements() -> Iterator[Metric]:
     for sharp, word in ((0.7, "blunt"), (2.5, "sharp"), (12.0, "nearly perfect")):
         for kind, name in KINDS.items():
             measure = _agreement(sharp, kind)
-            yield Metric(name, f"{word} raters", measure, _large(measure), cheap=False)
+            yield Metric(name, f"{word} raters", measure, _large(measure))
     for kind, name in KINDS.items():
         measure = _agreement(4.0, kind, pairs=10, alike=0.5, ties=1.0)
         truth = _large(measure)
-        yield Metric(name, "many ties, ten pairs a question", measure, truth, held_out=True, cheap=False)
+        yield Metric(name, "many ties, ten pairs a question", measure, truth, held_out=True)
 
 
 def _plans() -> Iterator[Metric]:
     for right, alike in ((0.3, 0.3), (0.8, 0.3), (0.8, 1.5)):
         measure = _needed(right, alike)
         setting = f"judge knows {right:.0%}, questions {'much ' if alike > 1 else ''}alike"
-        yield Metric("pairs to vote on", setting, measure, _large(measure), cheap=False)
+        yield Metric("pairs to vote on", setting, measure, _large(measure))
     for ahead in (0.1, 0.3, 0.8):
         measure = _told_apart(ahead)
-        yield Metric("votes to tell judges apart", f"{ahead:g} logits apart", measure, _large(measure), cheap=False)
+        yield Metric("votes to tell judges apart", f"{ahead:g} logits apart", measure, _large(measure))
 
 
 def warnings() -> list[Metric]:

@@ -95,6 +95,7 @@ def test_llmbar_counts_each_order_and_both_as_it_publishes():
         joint = next(one for one in both.judges if one.name == row.name)
         assert f"{100 * row.right.estimate:.1f}%" == known["correct_average"]
         assert known["correct_both"].endswith(f"{100 * joint.right.estimate:.1f}%")
+        assert row.stronger is None  # its labels 1 and 2 name the answers
         assert known["equal"].endswith(f"{100 * joint.same_in_both.estimate:.1f}%")
 
 

@@ -177,10 +177,11 @@ def test_a_run_and_its_reports(tmp_path, server, wire):
     assert (tmp_path / ".env").read_text().startswith(f"MY_GATEWAY_KEY='{GATEWAY}'\nOPENAI_API_KEY=from-the-file")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("situation", "code"), [("echo", 2), ("echo200", 1), ("parrot", 0), ("401", 2), ("redirect", 2), ("reset", 1)]
 )
-@pytest.mark.parametrize("wire", ["openai", pytest.param("anthropic", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("wire", ["openai", "anthropic"])
 def test_a_server_that_repeats_the_key(tmp_path, server, wire, situation, code):
     """In an error, in what is no answer, in an answer, and in the address it points to."""
     with FaultServer() as other:
@@ -193,8 +194,9 @@ def test_a_server_that_repeats_the_key(tmp_path, server, wire, situation, code):
     place.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fate", ["ok", "refusal", "400", "401", "500", "expired"])
-@pytest.mark.parametrize("wire", ["openai", pytest.param("anthropic", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("wire", ["openai", "anthropic"])
 def test_a_batch_that_repeats_the_key(tmp_path, wire, fate):
     with BatchServer(fates=lambda *_: fate, echo=f"Your key: {GATEWAY}") as server:
         place = Place(tmp_path, server.url + ("/v1" if wire == "openai" else ""), wire)
@@ -208,6 +210,7 @@ def test_a_server_that_is_not_there(place):
     place.run("model.one.backend.base_url=http://127.0.0.1:9/v1", code=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "code"), [("crash", 1), ("task", 0), ("transport", 1), ("rejected", 1), ("malformed", 1)]
 )
@@ -223,10 +226,12 @@ def test_a_plug_in_that_tells(place, how, code):
         assert all("login with '***'" in row for row in rows)
 
 
+@pytest.mark.slow
 def test_jobs_that_crash(place):
     place.run("model.leaky.backend.how=crash,rejected", "-m", model="leaky", code=1)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run(place, server):
     server.latency = 0.5
     arguments = ("run", "planted", "model=one", "judge=one", "--config-dir=conf")

@@ -134,6 +134,14 @@ def test_words_mean_what_they_mean_of_judges():
     assert "from 1" in scale.assumed[0]
     assert outcome("a-is-slightly-better") == outcome("Model_A") == 1
     assert outcome("Error") is None
+    for side, swapped in (("model_a", "model_b"), ("left", "right"), ("Assistant A", "Assistant B"), ("A", "B")):
+        for word in ("significantly", "better", "slightly", "negligibly"):
+            assert outcome(f"{side}:{word}") == MARGIN.scores[f"A:{word}"]
+            assert outcome(f"{side}: {word.removesuffix('better')} better".replace("  ", " ")) == outcome(
+                f"{side}:{word}"
+            )
+            assert outcome(f"{swapped}:{word}") == MARGIN.scores[f"B:{word}"]
+        assert (outcome(f"{side} is much better"), outcome(f"{swapped} is slightly better")) == (1, 0)
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,28 @@ def test_two_folders_of_one_model(tmp_path):
     assert what.notes == ()
 
 
+def test_a_run_as_path_has_its_own_configurations_alone(tmp_path):
+    rows = planted(-1.0)
+    newer = [
+        msgspec.structs.replace(row, models=(Ref("new", "2"),), key=f"{row.key}-2")
+        for row in planted(1.0)
+        if row.models[0].name == "new"
+    ]
+    folder = store(tmp_path, rows + newer) / rows[0].benchmark
+    for name, prints in (("monday", "1"), ("tuesday", "2")):
+        (folder / "runs" / name).mkdir(parents=True)
+        models = {"old": {"fingerprint": rows[0].models[0].fingerprint}, "new": {"fingerprint": prints}}
+        manifest = {"benchmark": rows[0].benchmark, "models": models}
+        (folder / "runs" / name / "manifest.json").write_text(json.dumps(manifest))
+    prints = {row.models[0].name: row.models[0].fingerprint for row in rows}
+    assert prints == {"new": "1", "old": "1"}
+    monday, tuesday = (
+        compare("new", "old", [folder / "runs" / name])[0][0].interval.estimate for name in ("monday", "tuesday")
+    )
+    assert monday == pytest.approx(-1.0, abs=0.3)
+    assert tuesday == pytest.approx(1.0, abs=0.3)
+
+
 def test_another_judge_configuration_in_one_place_is_said(tmp_path):
     one = store(tmp_path / "one", [row for row in planted(0.0) if row.models[0].name == "old"])
     other = store(

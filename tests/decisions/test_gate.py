@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from evalkit.core.protocols import UsageError
+from evalkit.decisions.compare import compare
 from evalkit.decisions.gate import against_itself, anytime_limits, decide, fixed_limits, gate, questions_needed
 from evalkit.decisions.gate_output import to_junit, to_latex, to_markdown
 from evalkit.stats.confidence_sequence import log_e_values
@@ -49,8 +50,8 @@ def test_the_limits_are_a_one_sided_test_each():
 
 
 @pytest.mark.parametrize("questions", [10, 20, 40])
-@pytest.mark.parametrize("ties", [0.0, 0.1, 0.4, 0.6])
-@pytest.mark.parametrize("margin", [0.0, 8.0])
+@pytest.mark.parametrize("ties", [0.0, 0.1, 0.4, 0.6, 0.9])
+@pytest.mark.parametrize("margin", [0.0, 5.0, 8.0])
 def test_verdicts_on_pairs_pass_on_the_margin_in_alpha_at_most_by_exact_sums(questions, ties, margin):
     """Every sample there is, with its probability: no draws, so no allowance for chance."""
     from scipy.stats import multinomial
@@ -63,11 +64,29 @@ def test_verdicts_on_pairs_pass_on_the_margin_in_alpha_at_most_by_exact_sums(que
     chance = multinomial.pmf(counts, questions, [better, ties, 1 - ties - better])
     place = np.arange(questions)[:, None]
     values = np.where(place < won, 100.0, np.where(place < won + lost, -100.0, 0.0))
-    lower, upper = fixed_limits(values, np.ones(questions), 100.0, None, 0.05)
+    lower, upper = fixed_limits(values, np.ones(questions), 100.0, None, 0.05, preferences=True)
     assert chance[lower > -margin].sum() <= 0.05
-    assert chance[upper < 0].sum() >= 0.01  # not by refusing to decide
+    assert chance[upper < 0].sum() >= 0.01 or ties == 0.9  # not by refusing to decide
     if margin == 0:
         assert chance[upper < 0].sum() <= 0.05
+
+
+def test_twenty_ties_do_not_exclude_that_one_question_in_ten_is_lost():
+    """0.9 ** 20 is 12%: the limit is that of Clopper and Pearson, 1 - 0.05 ** (1 / 20), for one question unseen."""
+    lower, upper = fixed_limits(np.zeros((20, 1)), np.ones(20), 100.0, None, 0.05, preferences=True)
+    assert -lower[0] == pytest.approx(upper[0])
+    assert upper[0] == pytest.approx(100 * (1 - 0.05 ** (1 / 20)), rel=0.02)
+
+
+@pytest.mark.parametrize("questions", [10, 20, 50])
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_rare_losses_alone_have_limits_like_clopper_and_pearsons(questions, lost):
+    from scipy.stats import beta
+
+    values = np.where(np.arange(questions) < lost, -100.0, 0.0)[:, None]
+    lower, _ = fixed_limits(values, np.ones(questions), 100.0, None, 0.05, preferences=True)
+    exact = 100 * beta.ppf(0.95, lost + 1, questions - lost)
+    assert 0.97 * exact <= -lower[0] <= 1.15 * exact
 
 
 def test_about_n_more_questions_decide_8_times_in_10():
@@ -169,6 +188,19 @@ def test_a_sequential_gates_rate_against_itself_counts_every_look():
     assert wide.passed > 0.9
     assert against_itself(values, np.ones(120), 100.0, None, 101.0, 0.05, sequential=True).passed == 1.0
     assert against_itself(values, np.ones(120), None, None, 0.0, 0.05, sequential=True) is None
+
+
+def test_copied_judgments_of_the_baseline_are_named(tmp_path):
+    """New results beside a copy of the old ones, as a checkout of both leaves them."""
+    rows = planted(-2.0)
+    old = [row for row in rows if row.models[0].name == "old"]
+    both, baseline = store(tmp_path / "now", rows), store(tmp_path / "baseline", old)
+    found, what = gate(str(both), str(baseline), [])
+    assert any("hold the same judgments of old" in note for note in what.notes)
+    assert gate("new", str(baseline), [both])[0].verdict == "fail"
+    again = [msgspec.structs.replace(row, created=row.created + 1) for row in old]
+    found, what = gate(str(store(tmp_path / "again", again)), str(baseline), [])
+    assert (found.verdict, found.difference, what.notes) == ("pass", 0.0, ())
 
 
 def test_a_judge_that_never_judged_there_is_named(tmp_path):
@@ -385,3 +417,20 @@ def test_decide_needs_no_files():
     )  # fmt: skip
     assert decide(one, margin=0.0).verdict == "pass"
     assert decide(dataclasses.replace(one, first=one.second, second=one.first), margin=0.0).verdict == "fail"
+
+
+@pytest.mark.parametrize(
+    ("winners", "verdict"), [(["model_a"] * 30, "pass"), (["model_b"] * 30, "fail"), (["tie"] * 6, "inconclusive")]
+)
+def test_a_table_of_battles_is_read_like_results(tmp_path, winners, verdict):
+    table = tmp_path / "battles.csv"
+    lines = [f"{q},new,old,{won}" for q, won in enumerate(winners)]
+    table.write_text("\n".join(["question_id,model_a,model_b,winner", *lines]))
+    found, _ = gate("new", "old", [table])
+    assert (found.verdict, found.n) == (verdict, len(winners))
+    [one] = compare("new", "old", [table])[0]
+    assert one.verdicts.kind == found.verdicts.kind
+    other = tmp_path / "others.csv"
+    other.write_bytes(table.read_bytes())
+    with pytest.raises(UsageError, match="no judge judged both"):
+        gate(str(table), str(other), [])

@@ -87,3 +87,10 @@ def test_every_form_says_the_same(tmp_path, cli, form):
         assert data["rows"][0]["designs"][0]["questions"] == found.best.questions
     else:
         assert f"{found.best.questions:,}" in ended.out
+
+
+def test_a_table_of_battles_is_to_be_imported_first(tmp_path):
+    table = tmp_path / "battles.csv"
+    table.write_text("model_a,model_b,winner\nx,y,model_a\n")
+    with pytest.raises(UsageError, match=r"battles.csv.*evalkit import battles"):
+        plan([table], 1.0)

@@ -121,3 +121,17 @@ def test_groups_have_the_ends_of_their_own_scale(by, ends):
 def test_a_group_that_can_cost_more_than_it_earns_has_no_ends():
     (found,) = rows_by([row("1", verdict("a", 1, 1.0, "x"), verdict("b", -3, 0.0, "x"))], "axis")
     assert found.score_range is msgspec.UNSET
+
+
+def test_intervals_of_criteria_stay_within_the_scale_of_each():
+    """Criteria of different kinds in one rubric: what is met or not does not reach beyond 1, nor a grade beyond 5."""
+    graded = [CriterionVerdict(id="b", kind="1-5", value=5.0 if at else 4.0) for at in range(6)]
+    rows = [
+        msgspec.structs.replace(row(str(at), verdict("a", 3, float(at > 0)), graded[at]), score_range=(0.0, 1.0))
+        for at in range(6)
+    ]
+    board = scores(rows_by(rows, "criterion"))
+    for name, low, high in (("a", 0, 1), ("b", 1, 5)):
+        found = only(board, name)
+        assert found.about.scale == (low, high)
+        assert low <= found.main.lower < found.main.upper <= high

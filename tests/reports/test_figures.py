@@ -89,7 +89,7 @@ def test_colours_follow_the_page():
     assert "#" not in re.sub(r"&#\w+;", "", inline_svg(forest(rows=("a", "b"))))
 
 
-@pytest.mark.parametrize("form", ["svg", "png", "pdf"])
+@pytest.mark.parametrize("form", ["svg", *(pytest.param(form, marks=pytest.mark.slow) for form in ("png", "pdf"))])
 def test_files_are_written_without_a_warning_and_are_reproducible(figure, form, tmp_path):
     one, two = tmp_path / f"one.{form}", tmp_path / f"two.{form.upper()}"
     save(figure, one)
@@ -219,6 +219,7 @@ def test_a_home_that_cannot_be_written_is_not_noticed(tmp_path):
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_page_of_the_mtbench_votes_is_small(tmp_path, cli):
     assert cli("import", "fastchat", str(shared_data("mtbench_votes")), "--into", "votes").code == 0
     assert cli("audit", "votes", "-o", "report.html").code == 0
