@@ -25,6 +25,14 @@ def test_without_a_gpu_it_says_so():
     assert "no CUDA GPU here" in done.stderr
 
 
+@pytest.mark.parametrize(("words", "said"), [(["--nonsense"], "--nonsense"), (["--models"], "expected at least one")])
+def test_what_it_cannot_read_is_told_before_a_gpu_is_looked_for(words, said):
+    done = subprocess.run([sys.executable, str(CHECK), *words], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "GPU here" not in done.stderr
+
+
 def test_what_nvidia_smi_prints():
     text = "NVIDIA A100-SXM4-80GB, 81920, 1024\nNVIDIA L4, 23034, 0\n\nFailed to initialize NVML\n"
     found = measures.read_gpus(text)
