@@ -46,7 +46,7 @@ NAMES = {
 }
 """Patterns that are backtracked through, and what short names they meet."""
 MADE = {
-    "evalkit.app.texts: re.escape(json.dumps(plain)[1:-1].encode())": "a word that is looked for, as it stands",
+    "evalkit.app.answer_html: f'[{ranges}\\\\U000f0000-\\\\U0010ffff]'": "one character of those that are not seen",
     "evalkit.backends.chat_completions: ''.join(each).encode()": "a key, letter by letter",
     "evalkit.backends.fake: cue": "what a simulated judge is biased for; by default nothing",
     "evalkit.backends.rejections: f'\\\\b{name}\\\\b'": "a name, as it stands",

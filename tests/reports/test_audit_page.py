@@ -321,7 +321,7 @@ def hostile(text):
     def change(row):
         fields = {}
         for name, value in vars(row).items():
-            if name in ("kind", "setup", "metric"):
+            if name in ("kind", "setup", "metric", "of"):
                 continue
             if isinstance(value, str):
                 fields[name] = value if value == "human" else text
