@@ -102,14 +102,17 @@ def paired_differences(
     a, b = np.triu_indices(models, 1)
     values, starts = values[order], np.flatnonzero(np.diff(label[order], prepend=-1))
     by_question = None if stratum is None else stratum[order][starts][:, None]
-    parts = [
-        _pairs(values[:, [model]] - values[:, model + 1 :], starts, by_question, pooled) for model in range(models - 1)
-    ]
+    sums, counts = _by_question(values, starts)
+    partial, cells, cell_starts = _partial(values, starts)
+    parts = []
+    for model in range(models - 1):  # a sum of differences is a difference of sums where no cell is missing
+        sum_of, count_of = sums[:, [model]] - sums[:, model + 1 :], counts[:, model + 1 :].copy()
+        sum_of[partial], count_of[partial] = _by_question(cells[:, [model]] - cells[:, model + 1 :], cell_starts)
+        parts.append(_pairs(sum_of, count_of, by_question, pooled))
     pairs = _Pairs(*(np.concatenate([getattr(one, name) for one in parts]) for name in _Pairs.__slots__))
     usable = _usable(pairs)
     pairwise, used = level, 0
     if usable.sum() > 1:
-        sums, counts = _by_question(values, starts)
         moved, _, _ = _moments(sums, counts, by_question, pooled)
         rng = np.random.default_rng(seed)
         drawn = rng.standard_normal((draws, len(sums))) @ moved
@@ -213,6 +216,16 @@ def _by_question(cells: FloatArray, starts: IntArray) -> tuple[FloatArray, Float
     return sums, np.add.reduceat(there.astype(np.float64), starts, axis=0)
 
 
+def _partial(values: FloatArray, starts: IntArray) -> tuple[IntArray, FloatArray, IntArray]:
+    """Questions of which some model lacks a cell, their cells, and where each question begins among those."""
+    if not len(values):
+        return np.zeros(0, dtype=np.int64), values, np.zeros(0, dtype=np.int64)
+    sizes = np.diff(starts, append=len(values))
+    lacking = np.add.reduceat(np.isnan(values).any(axis=1), starts, dtype=np.int64) > 0
+    partial = np.flatnonzero(lacking)
+    return partial, values[np.repeat(lacking, sizes)], np.cumsum(sizes[partial]) - sizes[partial]
+
+
 def _moments(
     sums: FloatArray, counts: FloatArray, strata: IntArray | None, pooled: bool
 ) -> tuple[FloatArray, FloatArray, tuple[FloatArray, FloatArray]]:
@@ -233,8 +246,8 @@ def _moments(
     return residual, mean, (np.where(enough, error, 0.0), np.where(enough, degrees, 1.0))
 
 
-def _pairs(cells: FloatArray, starts: IntArray, strata: IntArray | None, pooled: bool) -> _Pairs:
-    sums, counts = _by_question(cells, starts)
+def _pairs(sums: FloatArray, counts: FloatArray, strata: IntArray | None, pooled: bool) -> _Pairs:
+    """What the intervals of pairs are made of, from sums and numbers [Q, K] of their differences by question."""
     there = counts > 0
     residual, mean, (error, degrees) = _moments(sums, counts, strata, pooled)
     peak = kurtosis(residual if there.all() else np.where(there, residual, np.nan))

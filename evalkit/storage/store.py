@@ -15,6 +15,8 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from itertools import compress
+from operator import length_hint
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 from urllib.parse import quote
@@ -34,6 +36,8 @@ SYNC_INTERVAL = 1.0
 
 READ_AHEAD = 1 << 20
 """Bytes read at a time where a file is read from end to end."""
+SWAPPED = bytes.maketrans(b"\0\1", b"\1\0")
+"""Turns rows that count into those that do not, and back."""
 LONGEST_NAME = 110
 """Characters of one name within a file name; file systems take 255 for all of it."""
 
@@ -116,15 +120,12 @@ class Rows(Generic[Row]):
         live = bytes(self._index.live)  # as it is now: rows may be appended meanwhile
         if wanted not in live:
             return
-        decode = self._decoder.decode
+        chosen = iter(live if wanted else live.translate(SWAPPED))
         with self._reading(READ_AHEAD) as file:
-            for number, (line, latest) in enumerate(zip(file, live, strict=False)):
-                if latest == wanted:
-                    try:
-                        row = decode(line)
-                    except UNREADABLE as error:
-                        raise self._malformed(str(error), number) from error
-                    yield row
+            try:
+                yield from map(self._decoder.decode, compress(file, chosen))
+            except UNREADABLE as error:
+                raise self._malformed(str(error), len(live) - length_hint(chosen) - 1) from error
 
     def _catch_up(self, file: int) -> None:
         """Index what the file holds beyond what is known already."""

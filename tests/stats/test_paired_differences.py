@@ -64,6 +64,21 @@ def test_missing_cells_change_nothing_for_pairs_that_lack_none(pooled):
     assert among.standard_error == pytest.approx(alone.standard_error)
 
 
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("lacking", [0.0, 0.01, 0.3, 0.9])
+def test_a_pair_among_many_is_what_it_is_alone_whatever_is_missing(lacking, pooled):
+    rng = np.random.default_rng(7)
+    values, question = rng.normal(size=(90, 5)), rng.integers(0, 30, 90)
+    values[rng.random(values.shape) < lacking] = np.nan
+    for a, b, among in zip(*_columns(paired_differences(values, question, pooled=pooled)), strict=True):
+        alone = paired_differences(values[:, [a, b]], question, pooled=pooled).intervals[0]
+        assert (among is None) == (alone is None)
+        if among is not None:
+            assert (among.n, among.clusters) == (alone.n, alone.clusters)
+            assert among.estimate == pytest.approx(alone.estimate)
+            assert among.standard_error == pytest.approx(alone.standard_error)
+
+
 def test_few_questions_have_no_interval_and_say_why():
     found = paired_differences(np.array([[1.0, 2], [1, 3], [2, 2]]), np.arange(3), limits=(1, 10)).intervals[0]
     assert (found.lower, found.upper) == (None, None)
