@@ -185,7 +185,7 @@ class _Growing:
             self._parts.append(_nothing(kind, len(rows)))
             return
         if kind == "category":
-            if values.count(values[0]) == len(values):  # as of a judge, whose file it is
+            if values[0] == values[-1] and values.count(values[0]) == len(values):  # as of a judge, whose file it is
                 self._parts.append(np.full(len(values), self._numbers[values[0]], dtype=np.int32))
                 return
             codes = map(self._numbers.__getitem__, values)

@@ -18,7 +18,9 @@ from evalkit.storage.index import UNREADABLE
 from evalkit.storage.store import StoreError
 
 BLOCK = 1 << 24
-"""Bytes that are decoded at once."""
+"""Bytes that are read and decoded at once; a longer line is left to the reader of single rows."""
+PIECE = 1 << 16
+"""Bytes that a processor has at hand."""
 
 
 class NameOnly(Struct, frozen=True, gc=False):
@@ -112,29 +114,31 @@ class RowChunks:
                 fcntl.flock(file, fcntl.LOCK_SH)  # no row is half written at this size
                 left = os.fstat(file.fileno()).st_size
                 fcntl.flock(file, fcntl.LOCK_UN)
-                while left:
+                while left > 0:
                     block = file.read(min(BLOCK, left))
-                    if block[-1:] != b"\n":
-                        block += file.readline()
-                    left = max(0, left - len(block))
-                    yield self._checked(block)
+                    whole = block.rfind(b"\n") + 1  # where the last whole line ends; the next block begins there
+                    left -= whole
+                    file.seek(whole - len(block), os.SEEK_CUR)
+                    yield self._checked(memoryview(block)[:whole])
         except UNREADABLE as error:
             raise UnusualRows(str(path)) from error
         except OSError as error:
             raise StoreError(f"cannot read {str(path)!r}: {error.strerror}") from error
 
-    def _checked(self, block: bytes) -> Sequence[VerdictRow]:
-        rows = self._decode(block)
-        if block[-1:] != b"\n" or len(rows) != _line_ends(block) or not _consistent(rows):
+    def _checked(self, lines: memoryview) -> Sequence[VerdictRow]:
+        rows = self._decode(lines)
+        if not rows or len(rows) != _line_ends(lines) or not _consistent(rows):
             raise UnusualRows
         return rows
 
 
-def _line_ends(block: bytes) -> int:
-    """How many lines end here; three times as fast as ``bytes.count``."""
+def _line_ends(block: memoryview) -> int:
+    """How many lines end here; many times as fast as ``bytes.count``."""
     import numpy as np
 
-    return int(np.count_nonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n")))
+    characters = np.frombuffer(block, dtype=np.uint8)
+    pieces = (characters[start : start + PIECE] for start in range(0, len(block), PIECE))
+    return sum(int(np.count_nonzero(piece == ord("\n"))) for piece in pieces)
 
 
 def _consistent(rows: Sequence[VerdictRow]) -> bool:
