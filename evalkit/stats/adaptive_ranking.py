@@ -131,9 +131,13 @@ class AdaptiveRanking:
         self._units = np.zeros(self.first.size)
         self._squares = 0.0
         self._ratings = np.zeros(models)
+        self._rated = 0.0
+        """How many units the ratings are of."""
         self._limits = np.tile((-np.inf, np.inf), (self.first.size, 1))
         self._stale: set[int] = set()
         self._opening = _opening(models)
+        self._known: tuple[BoolArray, BoolArray, BoolArray] | None = None
+        """[P, 2] which pairs were decided, and what followed."""
 
     def pair(self, first: int, second: int) -> int:
         """Number of a pair, ``first`` < ``second``."""
@@ -247,9 +251,15 @@ class AdaptiveRanking:
         return chosen
 
     def _claims(self) -> tuple[BoolArray, BoolArray]:
-        """Who beats whom, and who is before whom as it follows."""
-        beats = np.zeros((self.models, self.models), dtype=np.bool_)
+        """Who beats whom, and who is before whom as it follows; worked out anew only when a pair was decided."""
         peak = self.process.log_peak >= self.threshold
+        if self._known is None or not np.array_equal(self._known[0], peak):
+            self._known = peak, *self._following(peak)
+        return self._known[1:]
+
+    def _following(self, peak: BoolArray) -> tuple[BoolArray, BoolArray]:
+        """[M, M] who beats whom, and who is before whom as it follows, where [P, 2] of the pairs are decided."""
+        beats = np.zeros((self.models, self.models), dtype=np.bool_)
         beats[self.first, self.second] = peak[:, 0]
         beats[self.second, self.first] = peak[:, 1]
         before = beats.astype(np.float32)
@@ -292,8 +302,10 @@ class AdaptiveRanking:
         return reached
 
     def _fitted(self) -> FloatArray:
-        """Shrunk Bradley-Terry ratings [M] in logits, two steps from the last ones."""
-        size = self.models
+        """Shrunk Bradley-Terry ratings [M] in logits, two steps from those of before the last units."""
+        if self._rated == (seen := self._units.sum()):
+            return self._ratings
+        self._rated, size = seen, self.models
         for _ in range(2):
             rate = sigmoid(self._ratings[self.first] - self._ratings[self.second])
             slope = self._won - self._units * rate
