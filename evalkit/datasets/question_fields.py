@@ -148,7 +148,8 @@ class QuestionFields:
         return self._turns(row, where)
 
     def _turns(self, row: Mapping[str, Any], where: str) -> tuple[str, ...]:
-        turns = texts(reach(row, self.turns or ""), f"{where}: field {self.turns!r}")
+        value = reach(row, self.turns or "")
+        turns = texts(written_list(value) or value, f"{where}: field {self.turns!r}")
         more = [text for name in self.context for text in _context(row.get(name), f"{where}: field {name!r}")]
         return ("\n\n".join((turns[0], *more)), *turns[1:])
 
@@ -260,7 +261,7 @@ def find(
         expected=found.get("expected"),
         harm=found.get("harm"),
     )
-    return FoundFields(fields, *_told(fields, names, said))
+    return FoundFields(fields, *_told(fields, names, said, sample))
 
 
 def _drop_other_expectation(found: dict[str, str], said: Mapping[str, str], sample: Mapping[str, Any] | None) -> None:
@@ -270,14 +271,19 @@ def _drop_other_expectation(found: dict[str, str], said: Mapping[str, str], samp
 
 
 def _told(
-    fields: QuestionFields, names: Iterable[str], said: Mapping[str, str]
+    fields: QuestionFields, names: Iterable[str], said: Mapping[str, str], sample: Mapping[str, Any] | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     parts = {"the question": fields.turns or fields.messages, "its id": fields.id, "its category": fields.category}
     parts |= {"the reference answer": fields.reference, "more of the question": " and ".join(fields.context) or None}
     parts |= {"the system prompt": fields.system, "its rubric": fields.rubric}
     parts |= {"what it calls for": fields.expected, "its harm category": fields.harm}
     used = {*parts.values(), *fields.context}
-    guessed = tuple(f"{what} is {name!r}" for what, name in parts.items() if name and name not in said.values())
+    lists = {fields.turns} if written_list(reach(sample or {}, fields.turns or "")) else set()
+    guessed = tuple(
+        f"{what} is {name!r}{', a list of its turns' if name in lists else ''}"
+        for what, name in parts.items()
+        if name and (name not in said.values() or name in lists)
+    )
     return guessed, tuple(name for name in names if name not in used)
 
 
@@ -292,6 +298,16 @@ def assumption(path: Path, guessed: Sequence[str], unused: Sequence[str], how: s
     """
     left = f"; not used: {', '.join(map(repr, unused[:12]))}{', ...' if len(unused) > 12 else ''}" if unused else ""
     return f"assumed: in {path.name}, {', '.join(guessed) or 'the fields are as given'}{left} ({how})"
+
+
+def written_list(value: object) -> list[str | None] | None:
+    """The texts of a list that was written into one text, as tables do that have no lists; None where it is none."""
+    if not isinstance(value, str) or not (value.startswith("[") and value.endswith("]")):
+        return None
+    try:
+        return msgspec.json.decode(value, type=list[str | None]) or None
+    except (ValueError, RecursionError):  # any other text in brackets
+        return None
 
 
 def texts(value: object, where: str, *, empty: bool = False) -> tuple[str, ...]:

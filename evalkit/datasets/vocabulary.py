@@ -191,9 +191,7 @@ def battle_columns(found: Iterable[str], path: Path, given: Mapping[str, str] | 
     there = list(found)
     given = {"question" if field in ITEM else field: column for field, column in (given or {}).items()}
     fields = columns_of(there, path, COLUMNS, given)
-    written = {spelt(column): column for column in reversed(there)}
-    one_hot = {word: written[column] for column, word in ONE_HOT.items() if column in written}
-    one_hot = one_hot if fields["winner"] is None and {"model_a", "model_b"} <= one_hot.keys() else {}
+    one_hot = one_hot_columns(there) if fields["winner"] is None else {}
     if missing := [field for field in NEEDED if fields[field] is None and not (field == "winner" and one_hot)]:
         raise UsageError(
             f"{str(path)!r}: no column {', '.join(f'`{field}`' for field in missing)}. A table of "
@@ -203,6 +201,13 @@ def battle_columns(found: Iterable[str], path: Path, given: Mapping[str, str] | 
     told = [f"{field} is {column!r}" for field, column in fields.items() if column and _assumed(field, column, given)]
     assumed = (f"assumed: in {path.name}, {', '.join(told)}",) if told else ()
     return BattleColumns({field: column for field, column in fields.items() if column is not None}, one_hot, assumed)
+
+
+def one_hot_columns(found: Iterable[str]) -> dict[str, str]:
+    """The column of each winner, where winners have a column each; empty where they do not."""
+    written = {spelt(column): column for column in reversed(list(found))}
+    columns = {word: written[column] for column, word in ONE_HOT.items() if column in written}
+    return columns if {"model_a", "model_b"} <= columns.keys() else {}
 
 
 def columns_of(

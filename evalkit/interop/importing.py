@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,8 @@ class _Results:
         self._foreign: dict[Path, Log[Any]] = {}
         self._waiting: dict[Path, dict[str, Any]] = {}
         """Rows that are not written yet, by file and key."""
+        self._questions: dict[str, dict[str, Item]] = {}
+        """Likewise, by benchmark and id."""
         self._bytes = 0
         self._encode = msgspec.json.Encoder().encode
 
@@ -93,11 +95,21 @@ class _Results:
         if row.extra:  # first, so that a record that is there never lacks its extras
             self._append(self._extras(store), Foreign(key(record), row.extra))
         if isinstance(record, Item):
-            items = self._items[record.benchmark]
-            return items.keep((_completed(record, items.known.get(record.id)),)) > 0
+            return self._item(record)
         if isinstance(record, Response):
             return self._append(store.responses(record.model.name), record)
         return self._append(store.judgments(record.judge.name, record.protocol), record)
+
+    def _item(self, item: Item) -> bool:
+        """Write a question, with what is known of it already, unless that is all there is."""
+        waiting = self._questions.setdefault(item.benchmark, {})
+        known = waiting.get(item.id) or self._items[item.benchmark].known.get(item.id)
+        completed = _completed(item, known)
+        if completed == known:
+            return False
+        waiting[item.id] = completed
+        self._waits(completed)
+        return True
 
     def _extras(self, store: Store) -> Log[Any]:
         if store.root not in self._foreign:
@@ -147,19 +159,30 @@ class _Results:
         self._logs[log.path] = log
         waiting.pop(row.key, None)
         waiting[row.key] = row
+        self._waits(row)
+        return True
+
+    def _waits(self, row: Any) -> None:
         self._bytes += len(self._encode(row))
         if self._bytes >= TOGETHER:
             self.flush()
-        return True
 
     def flush(self) -> None:
-        """Write what waits, extras first, and release every file."""
-        for path in sorted(self._waiting, key=lambda path: path.parent.name != "foreign"):
+        """Write what waits, extras first, then questions, and release every file."""
+        extras = [path for path in self._waiting if path.parent.name == "foreign"]
+        self._write(extras)
+        for benchmark, waiting in self._questions.items():
+            self._items[benchmark].keep(waiting.values())
+        self._write(path for path in self._waiting if path not in extras)
+        self._waiting.clear()
+        self._questions.clear()
+        self._bytes = 0
+
+    def _write(self, paths: Iterable[Path]) -> None:
+        for path in paths:
             if rows := list(self._waiting[path].values()):
                 self._logs[path].extend(rows)
                 self._logs[path].close()
-        self._waiting.clear()
-        self._bytes = 0
 
 
 def _completed(item: Item, known: Item | None) -> Item:
@@ -192,13 +215,38 @@ def import_results(
         UsageError: no such format, nothing there, or a record is malformed; nothing is stored then.
     """
     plugin = load(format_name, benchmark, told)
-    _check(plugin.read(path), into)
+    reading = plugin.told.reading
+    kept: list[tuple[Imported, list[Path]]] | None = [] if _bytes(path) <= TOGETHER else None
+    _check(plugin.read(path) if kept is None else _keeping(plugin.read(path), reading, kept), into)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CutLine)  # said already
-        summary = store(plugin.read(path), into, format_name, plugin.told.reading)
+        rows = plugin.read(path) if kept is None else _again(kept, reading)
+        summary = store(rows, into, format_name, reading)
     if not summary.read:
         raise UsageError(f"nothing to import in {str(path)!r}: its files are empty")
     return summary
+
+
+def _bytes(path: Path) -> int:
+    """Size of a file, or of all in a folder."""
+    files = path.rglob("*") if path.is_dir() else (path,)
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _keeping(
+    rows: Iterable[Imported], reading: list[Path], kept: list[tuple[Imported, list[Path]]]
+) -> Iterator[Imported]:
+    """Rows as they come, each kept with the file it is from."""
+    for row in rows:
+        kept.append((row, list(reading)))
+        yield row
+
+
+def _again(kept: Iterable[tuple[Imported, list[Path]]], reading: list[Path]) -> Iterator[Imported]:
+    """Rows that were kept, as if they were read once more."""
+    for row, files in kept:
+        reading[:] = files
+        yield row
 
 
 def _check(rows: Iterable[Imported], into: Path) -> None:

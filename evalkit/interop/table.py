@@ -27,8 +27,18 @@ from evalkit.core.schema import Failure, Ref
 from evalkit.datasets import question_fields
 from evalkit.datasets.conversations import Conversation
 from evalkit.datasets.data_files import PATTERNS, Record, Where, columns, files, first, records, stem
-from evalkit.datasets.question_fields import Fields, QuestionFields, assumption, texts
-from evalkit.datasets.vocabulary import ANSWERS, COLUMNS, BattleFile, columns_of, people_among, pooling, spelt, turn_of
+from evalkit.datasets.question_fields import Fields, QuestionFields, assumption, reach, texts, written_list
+from evalkit.datasets.vocabulary import (
+    ANSWERS,
+    COLUMNS,
+    BattleFile,
+    columns_of,
+    one_hot_columns,
+    people_among,
+    pooling,
+    spelt,
+    turn_of,
+)
 from evalkit.interop.records import Imported, ImportFormat, ImportLedger, judge_ref
 from evalkit.interop.rows import SourceRows, number_of, person
 
@@ -60,11 +70,17 @@ class _Layout:
     where: Mapping[str, str]
     """Column by field."""
     question: QuestionFields | None
+    pairs: bool
+    """Whether each row is a verdict on two answers."""
     assumed: tuple[str, ...] = ()
 
     def get(self, record: Mapping[str, Any], name: str) -> Any:
         """The value of a field, None where there is none."""
         return record.get(self.where[name]) if name in self.where else None
+
+    def listed(self, record: Mapping[str, Any]) -> bool:
+        """Whether the turns of a question are a list written as text."""
+        return self.question is not None and written_list(reach(record, self.question.turns or "")) is not None
 
 
 @dataclass(frozen=True)
@@ -88,7 +104,7 @@ class TableFormat(ImportFormat):
             layout = _layout(names, file, self.told.columns)
             for text in layout.assumed:
                 self.told.assume(text)
-            if "winner" in layout.where:
+            if layout.pairs:
                 yield from self._pairs(file, path, layout, ledger, names)
             else:
                 yield from self._answers(file, path, layout, ledger)
@@ -130,7 +146,7 @@ class TableFormat(ImportFormat):
         if "answer" in layout.where:
             if value is None:
                 raise where.error(f"field `{layout.where['answer']}` is missing")
-            turns = _answer_texts(value, f"field `{layout.where['answer']}`", where)
+            turns = _answer_texts(value, f"field `{layout.where['answer']}`", where, layout.listed(record))
         elif said is not None:
             if not said.reference:
                 raise where.error("the conversation ends with the user; an answer to judge must be the last thing said")
@@ -186,7 +202,7 @@ class TableFormat(ImportFormat):
             value = layout.get(record, side)
             turns = None
             if value is not None:
-                turns = _answer_texts(value, f"field `{layout.where[side]}`", where)
+                turns = _answer_texts(value, f"field `{layout.where[side]}`", where, layout.listed(record))
             shown.append((yield from rows.answer(where, about, model, turns)))
         who = person(row.judge) if row.judge in battles.people else judge_ref(row.judge or unnamed, "battles")
         verdict: float | Failure | None = row.points
@@ -215,7 +231,8 @@ def _layout(names: tuple[str, ...], file: Path, given: Mapping[str, str]) -> _La
     found = columns_of(names, file, wanted, fixed)
     if found["winner"] and found["winner"] in (found["score"], found["answer"]):
         found["winner"] = None
-    pair = found["winner"] and ((found["model_a"] and found["model_b"]) or (found["answer_a"] and found["answer_b"]))
+    winners = [found["winner"]] if found["winner"] else list(one_hot_columns(names).values())
+    pair = winners and ((found["model_a"] and found["model_b"]) or (found["answer_a"] and found["answer_b"]))
     graded = found["score"] is not None and found["model"] is not None
     if not pair and not found["answer"] and not graded and not talk:
         hint = ""
@@ -229,7 +246,7 @@ def _layout(names: tuple[str, ...], file: Path, given: Mapping[str, str]) -> _La
         )
     kept = PAIR if pair else ("model", "answer", "score")
     where = {name: column for name, column in found.items() if column and name in (*kept, "judge", "category", "turn")}
-    taken = {column for name, column in where.items() if name != "category"}
+    taken = {*(column for name, column in where.items() if name != "category"), *(winners if pair else ())}
     asked = Fields(**{QUESTION[name]: column for name, column in given.items() if name in QUESTION})
     if asked.id is None and found["judge"] and "id" in map(spelt, names):  # beside a question's id, that of a verdict
         others = (name for alias in IDS for name in names if spelt(name) == alias)
@@ -256,7 +273,9 @@ def _layout(names: tuple[str, ...], file: Path, given: Mapping[str, str]) -> _La
     ]
     said += [text for text in guessed if text not in OBVIOUS]
     how = "--map FIELD=COLUMN says otherwise"
-    return _Layout(where, question, (assumption(file, said or guessed, unused, how),) if said or unused else ())
+    return _Layout(
+        where, question, bool(pair), (assumption(file, said or guessed, unused, how),) if said or unused else ()
+    )
 
 
 def _models(file: Path, layout: _Layout) -> set[str]:
@@ -305,12 +324,22 @@ def _question(
     )
 
 
-def _answer_texts(value: Any, what: str, where: Where) -> tuple[str, ...]:
-    """An answer, or one for each turn; a number is one, too. An empty text is an empty answer."""
+def _answer_texts(value: Any, what: str, where: Where, listed: bool) -> tuple[str, ...]:
+    """An answer, or one for each turn; a number is one, too. An empty text is an empty answer.
+
+    Args:
+        value: of the field.
+        what: the field is called.
+        where: the record is, for messages.
+        listed: the question's turns are a list written as text, and so are those of the answers: alone, such a text
+            may well be an answer.
+    """
     if isinstance(value, bool | int | float):
         value = str(value)
     if value == "":
         return ("",)
+    if listed and (turns := written_list(value)):
+        return tuple(turn or "" for turn in turns)
     return texts(value, f"{str(where.path)!r}, record {where.number}: {what}")
 
 

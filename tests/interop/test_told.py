@@ -195,3 +195,45 @@ def test_a_reason_that_a_source_does_not_give_is_not_made_up(tmp_path, name):
     rows, _ = read(name, tmp_path)
     assert [row.error and (row.error.kind, row.error.message) for row in judged(rows)] == [("unparsed", NO_REASON)] * 2
     assert all(row.scores is None for row in judged(rows))
+
+
+COMPETITION = {
+    "id": 7,
+    **{"model_a": "x", "model_b": "y", "prompt": '["Hi?", "And you?"]', "response_a": '["Hi.", null]'},
+    **{"response_b": '["Well.", "I am well."]', "winner_model_a": 0, "winner_model_b": 1, "winner_tie": 0},
+}
+
+
+def test_a_table_with_a_column_for_each_winner_and_turns_written_as_lists(tmp_path):
+    save(tmp_path / "train.csv", [COMPETITION])
+    rows, assumed = read("table", tmp_path / "train.csv")
+    (item,) = (row for row in rows if isinstance(row, Item))
+    first, second = (row for row in rows if isinstance(row, Response))
+    assert (item.id, item.turns) == ("7", ("Hi?", "And you?"))
+    assert (first.turns, second.turns) == (("Hi.", ""), ("Well.", "I am well."))
+    assert judged(rows)[0].scores == (0, 1)
+    assert any("the question is 'prompt', a list of its turns" in line for line in assumed)
+    assert not any("winner_" in line for line in assumed)
+
+
+@pytest.mark.parametrize("answer", ['["a", "b"]', "[1, 2]", "[a]", "[]", '[{"a": 1}]', "[" * 100_000 + "]"])
+def test_a_list_as_an_answer_to_a_plain_question_is_that_answer(answer, tmp_path):
+    save(tmp_path / "x.jsonl", [{"id": 1, "question": "Name two letters.", "answer": answer, "model": "m"}])
+    rows, _ = read("table", tmp_path / "x.jsonl")
+    assert next(row for row in rows if isinstance(row, Response)).turns == (answer,)
+
+
+def test_a_small_import_is_read_once_and_a_large_one_twice(tmp_path, monkeypatch):
+    from evalkit.interop import importing
+
+    source = tmp_path / "source"
+    source.mkdir()
+    save(source / "a.csv", [COMPETITION])
+    save(source / "b.csv", [COMPETITION | {"id": 8}])
+    folders = []
+    for limit in (importing.TOGETHER, 0):
+        monkeypatch.setattr(importing, "TOGETHER", limit)
+        into = tmp_path / f"results-{limit}"
+        assert import_results("table", source, into, "own").added == {"items": 2, "answers": 4, "judgments": 2}
+        folders.append({path.relative_to(into): path.read_bytes() for path in into.rglob("*") if path.is_file()})
+    assert folders[0] == folders[1]
