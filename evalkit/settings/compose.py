@@ -281,18 +281,26 @@ def composed(arguments: list[str]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _guarded_hydra() -> Iterator[None]:
-    """Let Hydra compose with the loader that refuses settings of Hydra's own; it offers no other place to say so."""
+    """Let Hydra compose with the loader that refuses settings of Hydra's own; it offers no other place to say so.
+
+    Hydra would also compose everything twice, the first time to find ``hydra.mode``, which only an override can set.
+    """
     from importlib import import_module
 
     from evalkit.settings.guarded_loader import GuardedLoader
 
     internal: Any = import_module("hydra._internal.hydra")
-    original = internal.ConfigLoaderImpl
-    internal.ConfigLoaderImpl = GuardedLoader
+    loader, mode = internal.ConfigLoaderImpl, internal.Hydra.get_mode
+
+    def get_mode(hydra: Any, config_name: str | None, overrides: list[str]) -> Any:
+        asked = any(override.lstrip("+").startswith("hydra.mode") for override in overrides)
+        return mode(hydra, config_name, overrides) if asked else None
+
+    internal.ConfigLoaderImpl, internal.Hydra.get_mode = GuardedLoader, get_mode
     try:
         yield
     finally:
-        internal.ConfigLoaderImpl = original
+        internal.ConfigLoaderImpl, internal.Hydra.get_mode = loader, mode
 
 
 def _own_rubric(plain: dict[str, Any], folder: Path | None) -> dict[str, Any]:
