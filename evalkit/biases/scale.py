@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
 
 REPLICATES = 1000
+MOST_LEVELS = 60
+"""More than that are a continuous scale."""
 SCORES = "needs scores of single answers"
 HUMAN_SCORES = "needs scores by people of the answers this judge scored (--human FILE)"
 ENTROPY = Metric(
@@ -108,7 +110,7 @@ class Scale:
                 yield evidence.lacking(metric, SCORES)
             return
         values, code = np.unique(score, return_inverse=True)
-        levels = _levels(values)
+        levels = _levels(values, evidence.scores.score_range)
         counts = {f"{value:g}": int(count) for value, count in zip(values, np.bincount(code), strict=True)}
         top = clustered_share((score == values[-1]).astype(np.float64), question)
         if levels is not None:
@@ -130,27 +132,36 @@ class Scale:
             )
         else:
             yield evidence.lacking(ENTROPY, f"needs a scale of few levels; there are {values.size} scores")
-        mean = clustered_mean(score, question, limits=scale_of(score))
+        mean = clustered_mean(score, question, limits=scale_of(score, evidence.scores.score_range), unseen=True)
         yield evidence.finding(MEAN, mean, f"The mean score is {mean.estimate:.2f} ({within(mean, 2)}).")
         yield from _ties(evidence)
         yield from _icc(evidence)
         yield from _beside_people(evidence)
 
 
-def scale_of(scores: FloatArray) -> tuple[float, float] | None:
-    """Ends of the scale of finite scores [N]: 1 to 10 where they fit, else what is used; None where all are equal."""
+def scale_of(scores: FloatArray, said: tuple[float, float] | None = None) -> tuple[float, float] | None:
+    """Ends of the scale of finite scores [N]; None where nothing says them and all scores are equal.
+
+    Args:
+        scores: not empty.
+        said: what the rows say. Else it is 1 to 10 where scores fit, or what is used.
+    """
     low, high = float(scores.min()), float(scores.max())
+    if said is not None and said[0] <= low and high <= said[1]:
+        return said
     if low >= 1 and high <= 10:
         return 1.0, 10.0
     return (low, high) if low < high else None
 
 
-def _levels(values: FloatArray) -> int | None:
-    """How many levels the scale has, as far as scores tell: 1 to 10 where they fit, else what is used."""
+def _levels(values: FloatArray, said: tuple[float, float] | None) -> int | None:
+    """How many levels the scale has: by the ends that rows say, or 1 to 10 where scores fit, else what is used."""
     import numpy as np
 
-    if values.size > 60:
+    if values.size > MOST_LEVELS:
         return None
+    if said is not None and (values == np.rint(values)).all() and 1 < said[1] - said[0] < MOST_LEVELS:
+        return round(said[1] - said[0]) + 1
     if (values == np.rint(values)).all() and values[0] >= 1 and values[-1] <= 10:
         return 5 if values[-1] <= 5 and values.size > 2 else 10
     return int(values.size)

@@ -49,10 +49,11 @@ def rubric_score(verdicts: Sequence[CriterionVerdict], formula: Formula) -> floa
 def score_range(
     criteria: Sequence[Criterion] | Sequence[CriterionVerdict], formula: Formula
 ) -> tuple[float, float] | None:
-    """Lowest and highest score that these criteria can come to; None where faults may outweigh merits (``share``)."""
+    """Lowest and highest score that these criteria can come to, all judged; None without a merit (``share``)."""
     merits = all(one.points > 0 for one in criteria)
     if formula == "share" and not merits:
-        return None
+        positive = fsum(one.points for one in criteria if one.points > 0)
+        return (fsum(one.points for one in criteria if one.points < 0) / positive, 1.0) if positive > 0 else None
     kinds = {one.kind for one in criteria}
     return BOUNDS[kinds.pop()] if formula == "mean" and merits and len(kinds) == 1 else (0.0, 1.0)
 

@@ -345,6 +345,7 @@ def cluster_mean(
     *,
     pooled: bool = True,
     limits: Limits | None = None,
+    unseen: bool = False,
     strata: IntArray | None = None,
     resamples: int = 10_000,
     level: float = 0.95,
@@ -357,6 +358,7 @@ def cluster_mean(
         clusters: [N] the question of each row, any whole numbers from 0.
         pooled: True weights rows alike (the plain mean), False weights questions alike.
         limits: Ends of the scale, which give the interval its floor.
+        unseen: True for scores, whose floor also allows for the far ones that so few questions may lack.
         strata: [N] category of each row's question, where the benchmark fixes the categories.
         resamples: Bootstrap replicates.
         level: Coverage of the interval.
@@ -370,8 +372,9 @@ def cluster_mean(
     sums, counts = cluster_sums(values, clusters)
     by_question = None if strata is None else stratum_of(strata, clusters)
     return question_bootstrap(
-        sums, counts, pooled=pooled, limits=limits, strata=by_question, resamples=resamples, level=level, seed=seed
-    )
+        sums, counts, pooled=pooled, limits=limits, unseen=unseen, strata=by_question, resamples=resamples,
+        level=level, seed=seed,
+    )  # fmt: skip
 
 
 def stratum_of(strata: IntArray, clusters: IntArray) -> IntArray:

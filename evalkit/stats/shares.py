@@ -17,6 +17,7 @@ def clustered_mean(
     questions: IntArray,
     *,
     limits: Limits | None = None,
+    unseen: bool = False,
     strata: IntArray | None = None,
     level: float = 0.95,
     resamples: int = 4000,
@@ -28,6 +29,7 @@ def clustered_mean(
         values: [N] one number a row.
         questions: [N] question of each row, whole numbers from 0.
         limits: Ends of the scale, which give the interval its floor.
+        unseen: True for scores, whose floor also allows for the far ones that so few questions may lack.
         strata: [N] category of each row's question, where the benchmark fixes the categories.
         level: Coverage.
         resamples: Bootstrap replicates.
@@ -41,8 +43,9 @@ def clustered_mean(
     cluster = renumbered(questions)[1]
     many = int(cluster.max()) + 1 > MANY
     return cluster_mean(
-        values, cluster, limits=limits, strata=strata, resamples=0 if many else resamples, level=level, seed=seed
-    )
+        values, cluster, limits=limits, unseen=unseen, strata=strata, resamples=0 if many else resamples,
+        level=level, seed=seed,
+    )  # fmt: skip
 
 
 def clustered_share(

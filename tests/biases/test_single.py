@@ -131,3 +131,19 @@ def test_the_top_box_is_the_highest_score_given():
     assert 0 < top.lower < 0.25 < top.upper < 0.5
     assert "25.0% (95%" in top.sentence
     assert "the highest it gives, 10" in top.sentence
+
+
+@pytest.mark.parametrize(("ends", "score"), [((1.0, 5.0), 1.0), ((0.0, 100.0), 50.0), ((-0.375, 1.0), 0.375)])
+def test_scores_on_a_scale_that_rows_name_keep_to_it(ends, score):
+    """All alike, and yet limits are told, on the scale of the rows and not on the usual one from 1 to 10."""
+    rows = [msgspec.structs.replace(scored("m", score, item=f"q{q}"), score_range=ends) for q in range(8)]
+    evidence = gather(rows)[0].evidence[0]
+    mean = only(list(Scale().findings(evidence)), "scale_mean")
+    assert ends[0] <= mean.lower <= score <= mean.upper <= ends[1]
+    assert mean.lower < mean.upper
+
+
+def test_levels_are_those_of_the_scale_that_rows_name():
+    rows = [msgspec.structs.replace(scored("m", 1.0 + q % 2, item=f"q{q}"), score_range=(1.0, 5.0)) for q in range(40)]
+    found = list(Scale().findings(gather(rows)[0].evidence[0]))
+    assert "2 different scores of about 5" in only(found, "scale_entropy").sentence

@@ -118,9 +118,13 @@ def test_groups_have_the_ends_of_their_own_scale(by, ends):
     assert found == ends
 
 
-def test_a_group_that_can_cost_more_than_it_earns_has_no_ends():
-    (found,) = rows_by([row("1", verdict("a", 1, 1.0, "x"), verdict("b", -3, 0.0, "x"))], "axis")
-    assert found.score_range is msgspec.UNSET
+def test_a_group_that_can_cost_more_than_it_earns_has_an_end_below_zero_and_an_interval_above():
+    rows = [row(str(n), verdict("a", 1, 1.0, "x"), verdict("b", -3, 0.0, "x")) for n in range(8)]
+    found = list(rows_by(rows, "axis"))
+    assert {one.score_range for one in found} == {(-3.0, 1.0)}
+    mean = only(scores(found), "x").main
+    assert (mean.estimate, mean.upper) == (1.0, 1.0)
+    assert 0 <= mean.lower < 1, "though all are alike, as the ends are known; a mean is clipped at 0"
 
 
 def test_intervals_of_criteria_stay_within_the_scale_of_each():
