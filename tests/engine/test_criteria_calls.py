@@ -81,7 +81,7 @@ def test_each_criterion_is_a_call_and_all_make_one_judgment(tmp_path):
     assert row.scores == (pytest.approx(2 / 3),)
     assert row.usage == Usage(30, 15)
     assert [one.id for one in row.criteria] == ["a", "b", "c"]
-    assert row.score_range is msgspec.UNSET, "one costs points: the share has no lower end"
+    assert row.score_range == (pytest.approx(-1 / 3), 1.0), "one costs points"
     again = Checks()
     assert judged(tmp_path, again) == row
     assert again.asked == [], "what is stored is not asked again"
