@@ -7,10 +7,12 @@ hosts over https, and to nobody else; any other server gets the variable named b
 from __future__ import annotations
 
 import email.utils
+import functools
 import ipaddress
 import math
 import os
 import re
+import ssl
 import time
 import urllib.request
 from collections.abc import Iterable, Mapping
@@ -199,9 +201,22 @@ def sdk_options(sdk: Any, endpoint: Endpoint, address: Address, *, timeout: floa
         "http_client": sdk.DefaultAioHttpClient(
             limits=httpx2.Limits(max_connections=max(100, concurrency)),
             follow_redirects=False,
+            verify=certificates(),
             event_hooks={"response": [bound_response]},
         ),
     }
+
+
+def certificates() -> ssl.SSLContext:
+    """Whose certificates are trusted, as httpx reads them, but once for all clients: it takes longer than a client."""
+    return _certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@functools.cache
+def _certificates(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

@@ -116,6 +116,7 @@ class RewardServer(Backend):
             timeout=httpx2.Timeout(self.timeout, connect=min(30.0, self.timeout)),
             limits=httpx2.Limits(max_connections=max(100, self.concurrency)),
             follow_redirects=False,  # one would take the conversation to a host nobody chose
+            verify=provider.certificates(),
             event_hooks={"response": [bound_response]},
         )
         self._endpoint = endpoint

@@ -239,6 +239,7 @@ def test_two_models_beside_each_other_worst_first(opened):
     assert grades.index("item=q0") < grades.index("item=q1")
 
 
+@pytest.mark.slow
 def test_a_prompt_is_exact_only_if_it_leads_to_the_stored_key(tmp_path):
 
     import subprocess
@@ -328,6 +329,7 @@ def test_hostile_texts_are_inert_on_every_page(tmp_path):
             assert page.evaluate("document.querySelectorAll('main script, main img, main svg, #owned').length") == 0
 
 
+@pytest.mark.slow
 def test_an_export_opens_from_disk_with_filters_keys_and_no_request_elsewhere(opened, tmp_path):
     out = tmp_path / "out"
     written = export(opened, CaseReader(opened, None), out)

@@ -42,6 +42,7 @@ def graded(rng, people, answers=60, noise=0.7, sloppy=0.7, shift=0.0, scale=1.0)
     return gather(rows, votes=grades)[0]
 
 
+@pytest.mark.slow
 def test_fleiss_among_the_experts_of_mtbench(mtbench):
     found = only(mtbench.findings, "agreement_human_fleiss")
     assert (found.judge, found.details["votes_a_pair"], found.n) == ("human", 2, 1014)
@@ -49,6 +50,7 @@ def test_fleiss_among_the_experts_of_mtbench(mtbench):
     assert found.lower < alpha.estimate < found.upper
 
 
+@pytest.mark.slow
 def test_fleiss_on_vicuna_questions(tmp_path):
     """Published .184 calls the answers by name; each pair both ways round gives nearly the same."""
     import_results("prd", shared_data("prd_vicuna80"), tmp_path)

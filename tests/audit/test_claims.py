@@ -257,6 +257,7 @@ def test_an_unbiased_judge_is_seldom_warned_of():
     assert sum(bool(warned(fair(seed))) for seed in range(24)) <= 4, "at 5%, five of 24 or more happen once in 150"
 
 
+@pytest.mark.slow
 def test_a_planted_bias_is_still_found():
     assert all(ORDER in warned(fair(seed, position=1.0)) for seed in range(4))
 

@@ -94,6 +94,7 @@ def test_every_model_has_its_four_rates():
     assert leaning["naive_outside"]  # what correcting is for
 
 
+@pytest.mark.slow
 def test_labels_to_halve_the_interval_do_halve_it():
     rng = np.random.default_rng(1)
     seen, _ = world(rng, pairs=20_000, labelled=300)

@@ -31,6 +31,7 @@ def test_ratings_of_the_mtbench_votes_are_the_same(votes):
             assert limits == pytest.approx((rated[model].estimate, rated[model].lower, rated[model].upper), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_online_elo_of_the_mtbench_votes_is_the_same(votes):
     from evalkit.storage.results import judged_rows
 

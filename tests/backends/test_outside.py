@@ -13,6 +13,7 @@ from evalkit.core.schema import Usage
 from evalkit.settings import targets
 
 
+@pytest.mark.slow
 @dataclass(kw_only=True)
 class Shaped:
     """Has what a backend has and derives from nothing."""

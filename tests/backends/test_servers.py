@@ -284,6 +284,7 @@ def test_a_server_that_hangs_does_not_take_everything():
         assert second.count.total() < 20
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_is_left_out():
     stack, (first, second, _) = three()
     first.latency, second.latency = 0.02, 3600
@@ -359,6 +360,7 @@ def test_when_all_are_dead_the_run_ends_as_with_one_server():
 # From the command line.
 
 
+@pytest.mark.slow
 def test_a_list_of_base_urls(cli, tmp_path):
     stack, all_three = three()
     with stack:

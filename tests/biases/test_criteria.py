@@ -75,6 +75,7 @@ def test_a_judge_like_people_is_neither_lax_nor_strict():
     assert "neither laxer nor stricter for certain than people" in found["criteria_lean", None].sentence
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_planted_lean():
     rows = [measured(study(0.3, questions=24, seed=at))["criteria_lean", None] for at in range(60)]
     assert sum(not one.lower <= 0.15 <= one.upper for one in rows) <= 9

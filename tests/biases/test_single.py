@@ -55,6 +55,7 @@ def test_planted_tastes_are_found_in_scores():
     assert only(found, "format_vocabulary_effect").estimate is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["length_slope_judge", "format_lists_effect", "format_vocabulary_effect"])
 def test_scores_without_a_taste_show_none(metric):
     """Pairs share answers, so intervals that took them as independent would exclude 0 far more often."""

@@ -203,6 +203,7 @@ def test_composed_config(cli, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_options_and_overrides_in_any_order(cli, tmp_path):
     code, _, err = cli("run", "pocket", "-m", "model=fake", "limit=1", "judge=fake", "model.fake.backend.skill=3,8")
     assert code == 0

@@ -161,7 +161,8 @@ def place(tmp_path, server):
 # Runs that end in all ways.
 
 
-@pytest.mark.parametrize("wire", ["openai", pytest.param("anthropic", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("wire", ["openai", "anthropic"])
 def test_a_run_and_its_reports(tmp_path, server, wire):
     place = Place(tmp_path, server.url + ("/v1" if wire == "openai" else ""), wire)
     place.run("run.name=good")
@@ -206,6 +207,7 @@ def test_a_batch_that_repeats_the_key(tmp_path, wire, fate):
     place.check()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there(place):
     place.run("model.one.backend.base_url=http://127.0.0.1:9/v1", code=1)
 
@@ -243,6 +245,7 @@ def test_an_interrupted_run(place, server):
     assert "interrupted" in place.end(process, 130)
 
 
+@pytest.mark.slow
 def test_a_vendor_key_stays_at_home(place, server):
     """The address comes from the environment, as many gateways' instructions have it."""
     yaml = "plain:\n  backend: {_target_: evalkit.backends.openai.OpenAI, model: m}\n"
@@ -292,14 +295,19 @@ def test_a_key_on_the_command_line_is_refused(place, setting):
     "field",
     [
         f"api_key: {GIVEN}",
-        f"headers: {{Authorization: Bearer {GIVEN}}}",
-        f"headers: {{X-Anything: {GIVEN}}}",
-        f"base_url: http://me:{GIVEN}@127.0.0.1:9/v1",
-        f"base_url: http://127.0.0.1:9/v1?key={GIVEN}",
         f"base_url: http://127.0.0.1:9/{GIVEN}/v1",
-        f"headers: {{X-Anything: 'a {GIVEN} b'}}",
         "api_key_env: ${oc.env:OPENAI_API_KEY}",
-        "headers: {X-Anything: 'a ${oc.env:OPENAI_API_KEY} b'}",
+        *(
+            pytest.param(field, marks=pytest.mark.slow)
+            for field in (
+                f"headers: {{Authorization: Bearer {GIVEN}}}",
+                f"headers: {{X-Anything: {GIVEN}}}",
+                f"base_url: http://me:{GIVEN}@127.0.0.1:9/v1",
+                f"base_url: http://127.0.0.1:9/v1?key={GIVEN}",
+                f"headers: {{X-Anything: 'a {GIVEN} b'}}",
+                "headers: {X-Anything: 'a ${oc.env:OPENAI_API_KEY} b'}",
+            )
+        ),
     ],
     ids=lambda field: field.partition(GIVEN)[0],
 )

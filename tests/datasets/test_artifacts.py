@@ -296,6 +296,7 @@ def test_a_silent_source_is_given_up(tmp_path: Path) -> None:
         downloads.run(sleeper, tmp_path / "empty", watch, environ={}, patience=0.3)
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_download_once(place: Path) -> None:
     program = f"""
 import asyncio

@@ -186,6 +186,7 @@ def test_an_import_is_all_or_nothing(cli, tmp_path):
     assert "record 5: field `winner` is 'perhaps'; known are model_a" in done.err
 
 
+@pytest.mark.slow
 def test_llmfao_is_the_same_read_and_imported(cli, tmp_path):
     path = shared_data("llmfao", "llmfao.csv")
     assert cli("import", "battles", str(path), "--into", "out").code == 0

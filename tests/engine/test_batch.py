@@ -194,6 +194,7 @@ def test_rows_may_come_twice_in_any_order_with_others_between(wire, server, tmp_
     check(server, tmp_path)
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("situation", ["429", "500", "reset", "garbage"])
 def test_every_call_may_fail_now_and_then(wire, situation, server, tmp_path):
@@ -253,6 +254,7 @@ def test_a_submission_that_was_taken_but_not_confirmed_is_found_again(wire, situ
     assert len(server.batches) == 6
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_run_that_ends_before_the_id_is_noted_finds_its_batch(wire, server, tmp_path):
     """The moments of a kill that no test can hit for sure: after the intent, before or after the submission."""
@@ -300,6 +302,7 @@ def test_a_submission_that_was_not_confirmed_is_found_though_our_clock_is_wrong(
     assert set(server.paid.values()) == {1}
 
 
+@pytest.mark.slow
 def test_while_it_cannot_be_told_whose_a_batch_is_nothing_is_submitted(server, tmp_path):
     """Anthropic's batches carry no mark: the ids in the results must tell, and those come at the end."""
     server.delay = 3.0
@@ -486,6 +489,7 @@ def test_two_cases_with_one_prompt_are_asked_once(wire, server, tmp_path):
     check(server, tmp_path, 7)
 
 
+@pytest.mark.slow
 def test_the_server_is_down(server, tmp_path):
     server.provoke("create", *["429"] * 20)
     with pytest.raises(Unreachable, match="OpenAI does not take batches"):

@@ -163,6 +163,7 @@ def test_mixed_faults(tmp_path, cli, server, wire, questions):
     print(f"{judged} judgments, {number} runs, {happened.total()} requests, {share:.0%} of them faulty: {happened}")
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there(tmp_path, cli, server):
     bench = Bench(tmp_path, cli, server)
     bench.ask(40)
@@ -175,6 +176,7 @@ def test_a_server_that_is_not_there(tmp_path, cli, server):
     assert "run the same command again" in err
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs(tmp_path, cli, server):
     """It takes connections and never answers: the run ends after a few time-outs."""
     bench = Bench(tmp_path, cli, server)
@@ -186,6 +188,7 @@ def test_a_server_that_hangs(tmp_path, cli, server):
     assert server.count.total() <= 3 * 40, "nothing is waited for beyond the attempts"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wire", ["openai", pytest.param("anthropic", marks=pytest.mark.slow)])
 def test_a_server_that_dies_half_way(tmp_path, cli, server, wire):
     bench = Bench(tmp_path, cli, server, wire)

@@ -206,6 +206,7 @@ FULL = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
 @given(STUDIES)
 @example(FULL | {"people": "both"})

@@ -293,6 +293,7 @@ def test_llmfao():
     assert len({row.key for row in rows}) == 8931
 
 
+@pytest.mark.slow
 def test_llmfao_has_more_judges_than_open_files(tmp_path):
     import resource
 

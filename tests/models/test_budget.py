@@ -255,6 +255,7 @@ def test_a_run_stops_at_the_budget_and_goes_on_with_a_higher_one(cli, tmp_path, 
     assert [json.loads(path.read_text())["outcome"] for path in manifests] == ["budget", "budget", "done"]
 
 
+@pytest.mark.slow
 def test_replies_of_no_use_that_are_asked_for_again_have_cost_something(cli, tmp_path, dear):
     mumbling = (*POCKET, *dear, "judge.backend.mumble=1.0", "ask_again=[unparsed]")
     cli(*mumbling)
@@ -265,6 +266,7 @@ def test_replies_of_no_use_that_are_asked_for_again_have_cost_something(cli, tmp
         assert 1.3 * once < spent(tmp_path) <= 1.5 * once
 
 
+@pytest.mark.slow
 def test_another_parser_makes_no_reply_unpaid(cli, tmp_path, dear):
     mark = ("budget=0.1", "protocol.scoring=logprobs")
     asked = set()

@@ -318,6 +318,7 @@ def test_requests_per_minute_are_kept():
     assert late.at[-1] - late.at[0] >= 0.9 * (50 - 20 - 1) / 20
 
 
+@pytest.mark.slow
 def test_caps_come_from_the_configuration_and_the_progress_line_shows_the_pace(cli, tmp_path):
     given = ["limit=1", "judge.caps.requests_per_minute=480"]  # eight a second, of which one second's worth at once
     assert cli("run", "pocket", "model=fake", "judge=fake", *given).code == 0

@@ -474,6 +474,7 @@ def test_the_budget_ends_it_with_what_there_is(cli, tmp_path):
     assert code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_keeps_what_was_said_and_a_second_one_waits_for_nothing(cli, tmp_path, times):
     slow = ("probes=[position]", "judge.fake.backend.delay=" + ("0.5" if times == 1 else "60"))

@@ -142,6 +142,7 @@ def planted(seed, models, labelled, sensitivity=0.8, specificity=0.9, rate=0.3, 
     return table(rows, known)
 
 
+@pytest.mark.slow
 def test_labels_of_a_random_part_correct_the_judge():
     covered, naive = 0, 0
     for seed in range(8):

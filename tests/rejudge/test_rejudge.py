@@ -143,6 +143,7 @@ def test_a_budget_stops_it_and_the_report_covers_what_there_is(here):
     assert here.drift(*NEW, "judge.fake.sampling.max_tokens=64")["coverage"]["both"] == 48
 
 
+@pytest.mark.slow
 def test_replies_of_no_use_that_are_asked_for_again_are_within_its_budget(here):
     here.judged("limit=1")
     mumbling = (
@@ -247,6 +248,7 @@ def test_hostile_names_are_made_inert(here):
     assert here.drift(*NEW)["old"]["judge"] == name
 
 
+@pytest.mark.slow
 def test_the_summary(here):
     here.judged("limit=1")
     shifted(here, 2.0)
@@ -293,6 +295,7 @@ def test_bad_input_is_explained(here, arguments, message):
     assert set(here.folder.rglob("*")) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("protocol", "tables"), [("single", 3), ("pairwise", 4)])
 def test_every_table_goes_into_a_paper_and_a_page(here, tmp_path, protocol, tables):
     here.judged("limit=1", f"protocol={protocol}")

@@ -66,6 +66,7 @@ def beside(setup, share, people, **other):
     return replace(mine, alike=(mine, row("human", setup, people)))
 
 
+@pytest.mark.slow
 def test_a_null_model_is_named_and_what_it_wins():
     found = published("alpaca_eval", "alpacaeval", "weighted_alpaca_eval_gpt4_turbo")
     said = box(found, "weighted_alpaca_eval_gpt4_turbo")
@@ -89,6 +90,7 @@ def test_a_null_model_that_loses_is_named_only():
     assert not any("attacked" in line for line in said.may_not)
 
 
+@pytest.mark.slow
 def test_a_judge_that_is_seldom_sure_is_no_further_person():
     """Of the judges of PRD, Claude names no winner on half of the votes; GPT-4 only looks good on pairs with one."""
     said = box(published("prd", "prd_vicuna80"), "claude")

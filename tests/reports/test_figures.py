@@ -197,6 +197,7 @@ def test_drawing_leaves_matplotlib_as_it_was():
         assert dict(mpl.rcParams) == before
 
 
+@pytest.mark.slow
 def test_a_home_that_cannot_be_written_is_not_noticed(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")

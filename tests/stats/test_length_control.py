@@ -200,6 +200,7 @@ def test_columns_that_say_the_same_have_an_optimum(other):
         assert slope[~zero] == pytest.approx(-np.sign(got[0][~zero]), abs=1e-5)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(

@@ -113,6 +113,7 @@ def test_tasks_of_one_process_do_not_wait_for_each_other(tmp_path):
     asyncio.run(asyncio.wait_for(run(), 600))
 
 
+@pytest.mark.slow
 def test_others_are_kept_out_until_the_last_task_of_this_process_is_done(tmp_path):
     """Two judges of one panel may ask the same model the same thing."""
 
@@ -130,6 +131,7 @@ def test_others_are_kept_out_until_the_last_task_of_this_process_is_done(tmp_pat
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_who_went_on_without_a_claim_gives_nothing_back(tmp_path, holder):
     async def run():
         claims = Claims(path := tmp_path / ".claims")

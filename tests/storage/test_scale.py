@@ -18,6 +18,7 @@ def measured(script, *options):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_large_file_opens_quickly(tmp_path):
     """A tenth of the rows within the time allowed for all of them: for busy machines."""
     out = measured("store_scale.py", "--rows", "100000", "--appended", "5000", "--folder", str(tmp_path))

@@ -155,6 +155,7 @@ def rig(**fields):
     # The second, because looking for the engine's log would prepare this process for a real engine.
     with (
         mock.patch("evalkit.backends.vllm.start", start),
+        mock.patch("evalkit.backends.vllm.gc"),  # a stub leaves nothing, and the heap of all tests is large
         mock.patch("evalkit.backends.vllm_engine._quiet", return_value=None),
     ):
         yield Rig(VLLM(**{"model": "stub/model"} | fields), llm, tokenizer)
