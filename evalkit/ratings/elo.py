@@ -99,6 +99,7 @@ class EloRatings:
                     for i, name in enumerate(rows.models)
                 }
             )
+        rows = _in_fixed_order(table, rows)
         found = elo_over_orders(rows.a, rows.b, rows.outcome, models=size, permutations=orders, seed=self.seed)
         assert found.lower is not None and found.upper is not None  # noqa: PT018
         resampled = self._resampled(table, rows, found.ratings)
@@ -127,6 +128,36 @@ class EloRatings:
             rows.a, rows.b, rows.outcome, models=len(rows.models), clusters=rows.clusters,
             strata=strata_of(table, kept), estimates=estimates, replicates=replicates, seed=self.seed,
         )  # fmt: skip
+
+
+def _in_fixed_order(table: Comparisons, rows: LinkedComparisons) -> LinkedComparisons:
+    """The comparisons sorted by what they say, so that random orders are the same however their files were."""
+    import numpy as np
+
+    rank = np.empty(len(rows.models), dtype=np.int64)
+    rank[np.argsort(rows.models)] = np.arange(len(rows.models))
+    a, b = rank[rows.a], rank[rows.b]
+    kept = np.arange(rows.a.size) if rows.kept is None else rows.kept
+    question = np.zeros(kept.size, dtype=np.int64)
+    if rows.clusters is not None:
+        names, code = np.unique(table.question[kept], return_inverse=True)
+        text = np.array([table.questions[name] for name in names.tolist()])
+        question = np.unique(text, return_inverse=True)[1][code]
+    outcome = np.where(a < b, rows.outcome, 1 - rows.outcome).round(9)
+    order = np.lexsort((question, outcome, np.maximum(a, b), np.minimum(a, b)))
+    clusters = None
+    if rows.clusters is not None:
+        _, first, code = np.unique(rows.clusters[order], return_index=True, return_inverse=True)
+        clusters = np.argsort(np.argsort(first))[code]  # numbered by first appearance
+    return replace(
+        rows,
+        a=rows.a[order],
+        b=rows.b[order],
+        outcome=rows.outcome[order],
+        clusters=clusters,
+        weights=None if rows.weights is None else rows.weights[order],
+        kept=kept[order],
+    )
 
 
 @dataclass(frozen=True, eq=False)
