@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.core.protocols import UsageError
+from evalkit.core.text import limit_digits
 from evalkit.datasets.benchmark import in_order
 from evalkit.decisions.pair_judges import AnswerPair, agreement_of, pair_judges
 from evalkit.decisions.pairing import (
@@ -174,7 +175,9 @@ class Comparison:
         unit = "points" if found.kind == SCORE else "percentage points"
         limits = ""
         if found.interval.lower is not None and found.interval.upper is not None:
-            limits = f" (95% {found.interval.lower:+z.2f} to {found.interval.upper:+z.2f})"
+            lower, upper = found.interval.lower, found.interval.upper
+            low, high = limit_digits(lower, upper, 0.0, 2)
+            limits = f" (95% {lower:+z.{low}f} to {upper:+z.{high}f})"
         how = (
             "by their labels alone, as every question has some"
             if not found.unlabelled

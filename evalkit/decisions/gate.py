@@ -90,8 +90,8 @@ class GateDecision:
             return f"INCONCLUSIVE: {new} against {old} on {count(self.n)}: {self.reason or 'no verdict in common'}"
         level = f"{100 - 200 * self.alpha:g}%"
         seen = (
-            f"difference {self.difference:+z.3g} {unit}, {level} {self.lower:+z.3g} to {self.upper:+z.3g}, margin "
-            f"{self.margin:g}, {count(self.n)}"
+            f"difference {self.difference:+z.3g} {unit}, {level} {self._figure(self.lower)} to "
+            f"{self._figure(self.upper)}, margin {self.margin:g}, {count(self.n)}"
         )
         if self.verdict == "pass":
             return f"PASS: {new} is not worse than {old} by more than {self.margin:g} ({seen})"
@@ -103,6 +103,11 @@ class GateDecision:
             else "no number of questions in reach would decide: the difference lies too close to the margin"
         )
         return f"INCONCLUSIVE: {new} may or may not be worse than {old} by more than {self.margin:g}; {more} ({seen})"
+
+    def _figure(self, limit: float) -> str:
+        """A limit in three digits, or in as many as tell it from the margin."""
+        texts = (f"{limit:+z.{digits}g}" for digits in range(3, 8))
+        return next((text for text in texts if float(text) != -self.margin), f"{limit:+z.3g}")
 
 
 def count(questions: int) -> str:

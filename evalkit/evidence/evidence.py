@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from evalkit.core.text import limit_digits
 from evalkit.evidence.findings import ROUNDING, Finding, excluded
 from evalkit.evidence.metrics import Metric
 from evalkit.ratings.collation import Pairs, Scores, Votes
@@ -235,17 +236,21 @@ UNVARIED = "no interval: resampled questions give the same figure"
 """Where the limits coincide. The questions may differ all the same, as where four models are ranked alike on each."""
 
 
-def within(interval: Interval, digits: int = 3, scale: float = 1.0, unit: str = "") -> str:
-    """The limits in words, as ``95% .61 to .72``."""
+def within(
+    interval: Interval, digits: int = 3, scale: float = 1.0, unit: str = "", neutral: float | None = None
+) -> str:
+    """The limits in words, as ``95% .61 to .72``; a limit never rounds to a neutral value that it leaves out."""
     interval = with_width(interval)
     if interval.lower is None or interval.upper is None:
         return _no_interval(interval)
-    return f"95% {interval.lower * scale:z.{digits}f}{unit} to {interval.upper * scale:z.{digits}f}{unit}"
+    lower, upper = interval.lower * scale, interval.upper * scale
+    low, high = (digits, digits) if neutral is None else limit_digits(lower, upper, neutral * scale, digits)
+    return f"95% {lower:z.{low}f}{unit} to {upper:z.{high}f}{unit}"
 
 
 def percent(interval: Interval) -> str:
     """A share with its limits, as ``68.9% (95% 64.6% to 73.1%)``."""
-    return f"{100 * interval.estimate:.1f}% ({within(interval, 1, 100, '%')})"
+    return f"{100 * interval.estimate:.1f}% ({within(interval, 1, 100, '%', 0.5)})"
 
 
 def signed(interval: Interval, digits: int = 2) -> str:
@@ -253,7 +258,8 @@ def signed(interval: Interval, digits: int = 2) -> str:
     interval = with_width(interval)
     if interval.lower is None or interval.upper is None:
         return f"{_figure(interval.estimate, digits)} ({_no_interval(interval)})"
-    lower, upper = _figure(interval.lower, digits), _figure(interval.upper, digits)
+    low, high = limit_digits(interval.lower, interval.upper, 0.0, digits)
+    lower, upper = _figure(interval.lower, low), _figure(interval.upper, high)
     return f"{_figure(interval.estimate, digits)} (95% {lower} to {upper})"
 
 

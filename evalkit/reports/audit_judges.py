@@ -93,4 +93,4 @@ def _cell(row: Finding | None) -> GridCell:
         return NONE
     form = row.measure.unit.form
     mark = "*" if row.measure.unbiased is not None and excluded(row.measure.unbiased, row.lower, row.upper) else ""
-    return GridCell(number(row.estimate, form) + mark, limits(row.lower, row.upper, form))
+    return GridCell(number(row.estimate, form) + mark, limits(row.lower, row.upper, form, row.measure.unbiased))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from evalkit.core.text import limit_digits
 from evalkit.evidence.findings import ROUNDING, Audit, Finding, Subject, excluded
 from evalkit.evidence.metrics import Form, Metric, Topic, topics_of
 from evalkit.reports.audit_parts import who
@@ -86,11 +87,14 @@ def number(value: float, form: Form) -> str:
     return f"{value:+.{digits}f}" if form == "signed" and value else f"{value:,.{digits}f}"
 
 
-def limits(lower: float | None, upper: float | None, form: Form) -> str:
-    """An interval; nothing where there is none, or no width to it."""
+def limits(lower: float | None, upper: float | None, form: Form, neutral: float | None = None) -> str:
+    """An interval; nothing where there is none, or no width to it. No limit rounds to a neutral value it leaves out."""
     if lower is None or upper is None or lower == upper:
         return ""
     between = " to " if form == "signed" else "–"
+    if form == "share" and neutral is not None:
+        low, high = limit_digits(100 * lower, 100 * upper, 100 * neutral, 1)
+        return f"{100 * lower:.{low}f}%{between}{100 * upper:.{high}f}%"
     return f"{number(lower, form)}{between}{number(upper, form)}"
 
 

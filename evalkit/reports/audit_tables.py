@@ -161,7 +161,7 @@ def _cells(row: Finding, *, wide: bool) -> list[str]:
     name = f"  {plain(subject_name(row))}"
     if null and not wide and not null.endswith("chance"):
         name += f"; unbiased: {null}"
-    cells = [_safe(name), number(row.estimate, form), limits(row.lower, row.upper, form)]
+    cells = [_safe(name), number(row.estimate, form), limits(row.lower, row.upper, form, row.measure.unbiased)]
     return [*cells, *([null] if wide else []), counts(row)]
 
 

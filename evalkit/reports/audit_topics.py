@@ -61,7 +61,7 @@ def estimate(row: Finding) -> Cell:
     if row.estimate is None:
         return replace(NONE, small=row.not_measurable or "")
     how = row.measure.unit.form
-    return Cell(number(row.estimate, how), limits(row.lower, row.upper, how))
+    return Cell(number(row.estimate, how), limits(row.lower, row.upper, how, row.measure.unbiased))
 
 
 def everything(title: str, rows: Sequence[Finding], labels: Mapping[JudgeKey, str]) -> list[Table]:

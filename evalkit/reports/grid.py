@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from evalkit.core.text import limit_digits
+
 if TYPE_CHECKING:
     from evalkit.stats.resample import Interval
 
@@ -78,4 +80,5 @@ def signed(value: Interval | None, digits: int) -> GridCell:
     text = f"{value.estimate:+z.{digits}f}"
     if value.lower is None or value.upper is None:
         return GridCell(text)
-    return GridCell(text, f"{value.lower:+z.{digits}f} to {value.upper:+z.{digits}f}")
+    low, high = limit_digits(value.lower, value.upper, 0.0, digits)
+    return GridCell(text, f"{value.lower:+z.{low}f} to {value.upper:+z.{high}f}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evalkit.core.text import limit_digits
 from evalkit.ratings.tournament import PairOutcome, TournamentOutcome
 from evalkit.reports.grid import Grid, GridCell
 from evalkit.reports.leaderboard_tables import show
@@ -45,7 +46,7 @@ def _pairs(outcome: TournamentOutcome, guarantee: str) -> Grid:
         (
             GridCell(pair.first),
             GridCell(pair.second),
-            GridCell(f"{pair.win_rate:.1%}", f"{pair.lower:.1%}–{pair.upper:.1%}"),
+            GridCell(f"{pair.win_rate:.1%}", _limits(pair)),
             GridCell(f"{pair.units:,}"),
             GridCell(_verdict(pair)),
         )
@@ -54,6 +55,14 @@ def _pairs(outcome: TournamentOutcome, guarantee: str) -> Grid:
     more = (f"{len(asked) - MOST_PAIRS:,} more pairs are in tournament.json",) if len(asked) > MOST_PAIRS else ()
     headers = ("A", "B", "A wins", "units", "before the other")
     return Grid("Pairs that were asked, most first", headers, rows, left=2, notes=(*more, guarantee))
+
+
+def _limits(pair: PairOutcome) -> str:
+    assert pair.lower is not None
+    assert pair.upper is not None
+    lower, upper = 100 * pair.lower, 100 * pair.upper
+    low, high = limit_digits(lower, upper, 50.0, 1)
+    return f"{lower:.{low}f}%–{upper:.{high}f}%"
 
 
 def _verdict(pair: PairOutcome) -> str:

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import msgspec
@@ -34,6 +35,14 @@ def test_each_verdict_on_what_is_planted(tmp_path, gap, margin, verdict):
     assert found.line().startswith(verdict.upper())
     assert (found.lower > -margin, found.upper < -margin) == (verdict == "pass", verdict == "fail")
     assert (found.more_items is not None) == (verdict == "inconclusive")
+
+
+def test_a_limit_never_rounds_onto_the_margin_that_it_keeps_clear_of(tmp_path):
+    found = decided(store(tmp_path, planted(0.0)), margin=0.8)
+    close = replace(found, margin=0.05, lower=-0.04998, upper=0.3)
+    assert " 90% -0.04998 to +0.3, margin 0.05," in close.line()
+    assert " 90% -0.05 to +0.3, margin 0.05," in replace(close, lower=-0.05).line()
+    assert " 90% -0.3 to -0.050002, margin 0.05," in replace(close, lower=-0.3, upper=-0.050002).line()
 
 
 def test_the_limits_are_a_one_sided_test_each():

@@ -590,7 +590,7 @@ def test_a_runs_page_begins_with_its_ratings():
 @pytest.mark.parametrize("value", [-0.0, -1e-5, 1e-5, -4.9e-4])
 def test_nothing_is_not_negative(value):
     assert number(value, "signed") == "0.000"
-    assert signed(Interval(value, value, 0.2, 9, 0.95, None, 3), 3) == "0.000 (95% 0.000 to +0.200)"
+    assert signed(Interval(value, min(value, 0.0), 0.2, 9, 0.95, None, 3), 3) == "0.000 (95% 0.000 to +0.200)"
 
 
 def test_what_the_audit_itself_concludes_stands():
