@@ -24,7 +24,14 @@ from evalkit.decisions.pairing import (
     comparisons_of,
     pairings,
 )
-from evalkit.decisions.people import CorrectedDifference, PeopleSaid, corrected, file_labels, stored_labels
+from evalkit.decisions.people import (
+    CorrectedDifference,
+    PeopleSaid,
+    corrected,
+    counted_labels,
+    file_labels,
+    stored_labels,
+)
 from evalkit.decisions.sources import Sides, check_judge, sides
 from evalkit.ratings.differences import sign_test
 
@@ -169,8 +176,9 @@ class Comparison:
         found = self.corrected
         if found is None:
             return None
+        whose = f" Labels of other people ({', '.join(found.apart)}) are not counted." if found.apart else ""
         if found.refused is not None:
-            return f"Not corrected by people's labels: {found.refused}."
+            return f"Not corrected by people's labels: {found.refused}.{whose}"
         assert found.interval is not None
         unit = "points" if found.kind == SCORE else "percentage points"
         limits = ""
@@ -186,7 +194,7 @@ class Comparison:
         return (
             f"As people would see it, {self.verdicts.a} minus {self.verdicts.b} is "
             f"{found.interval.estimate:+z.2f} {unit}{limits}, {how}; right if the labelled questions are a random part "
-            "of all."
+            f"of all.{whose}"
         )
 
 
@@ -369,8 +377,8 @@ def labels_of(votes: Sequence[object]) -> Callable[[str, str], PeopleSaid | None
     """What the rows of a file of people's labels say of two models."""
     from evalkit.evidence.gather import Grade, Vote
 
-    rows = [row for row in votes if isinstance(row, Vote | Grade)]
-    return lambda a, b: file_labels(rows, a, b)
+    rows, apart = counted_labels(row for row in votes if isinstance(row, Vote | Grade))
+    return lambda a, b: file_labels(rows, a, b, apart)
 
 
 Answers = Mapping[tuple[str, str], tuple[str, ...]]

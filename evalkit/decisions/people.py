@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evalkit.decisions.pairing import PREFERENCE, SCORE, CommonVerdicts
 from evalkit.evidence.gather import Grade, Vote
+from evalkit.ratings.judgment_columns import ANONYMOUS_RATERS, groups_of_people
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -28,6 +30,8 @@ class PeopleSaid:
     by_cell: dict[tuple[str, int], float]
     limits: tuple[float, float] | None
     """Of a difference."""
+    apart: tuple[str, ...] = ()
+    """Groups of people who are not counted with the largest one."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class CorrectedDifference:
         unlabelled: Cells with a verdict of the judge alone.
         power: How far the judge was believed, 0 to 1.
         refused: Why there is no correction; None where there is one.
+        apart: Groups of people whose labels are not counted.
     """
 
     kind: str
@@ -52,6 +57,7 @@ class CorrectedDifference:
     unlabelled: int
     power: float | None = None
     refused: str | None = None
+    apart: tuple[str, ...] = ()
 
 
 def stored_labels(found: Sequence[CommonVerdicts], of: CommonVerdicts) -> PeopleSaid | None:
@@ -72,11 +78,32 @@ def stored_labels(found: Sequence[CommonVerdicts], of: CommonVerdicts) -> People
             }
             if cells:
                 span = None if one.limits is None else one.limits[1] - one.limits[0]
-                return PeopleSaid(kind, cells, None if span is None else (-span, span))
+                others = (other for other in found if other.people and other.benchmark == of.benchmark)
+                apart = {other.judge.removeprefix("human: "): None for other in others if other.judge != "human"}
+                return PeopleSaid(kind, cells, None if span is None else (-span, span), tuple(apart))
     return None
 
 
-def file_labels(votes: Iterable[Vote | Grade], a: str, b: str) -> PeopleSaid | None:
+def counted_labels(rows: Iterable[Vote | Grade]) -> tuple[list[Vote | Grade], tuple[str, ...]]:
+    """The labels of a file that count, as of stored ones, and the groups of people whose labels do not.
+
+    The largest group counts, of each person the last word. Names that differ only in a number at the end are one group;
+    of people without a name every label counts.
+    """
+    last: dict[tuple[object, ...], Vote | Grade] = {}
+    for number, row in enumerate(rows):
+        about = (row.model,) if isinstance(row, Grade) else (frozenset((row.model_a, row.model_b)),)
+        alone = number if row.annotator in ANONYMOUS_RATERS else -1
+        last[(row.annotator, row.item, row.turn, *about, alone)] = row
+    by_person = Counter(row.annotator for row in last.values())
+    groups = dict(groups_of_people(by_person))
+    sizes = {stem: sum(by_person[name] for name in members) for stem, members in groups.items()}
+    largest, *others = sorted(sizes, key=lambda stem: -sizes[stem]) or [""]
+    members = set(groups.get(largest, ()))
+    return [row for row in last.values() if row.annotator in members], tuple(stem or "others" for stem in others)
+
+
+def file_labels(votes: Iterable[Vote | Grade], a: str, b: str, apart: tuple[str, ...] = ()) -> PeopleSaid | None:
     """What the votes or grades of a file say of these two; grades where there are both."""
     points: dict[tuple[str, int], list[float]] = {}
     grades: dict[tuple[str, int, str], list[float]] = {}
@@ -92,8 +119,10 @@ def file_labels(votes: Iterable[Vote | Grade], a: str, b: str) -> PeopleSaid | N
         if key[2] == a and (*key[:2], b) in grades
     }
     if both:
-        return PeopleSaid(SCORE, both, None)
-    return PeopleSaid(PREFERENCE, {key: _mean(one) for key, one in points.items()}, (-100.0, 100.0)) if points else None
+        return PeopleSaid(SCORE, both, None, apart)
+    if not points:
+        return None
+    return PeopleSaid(PREFERENCE, {key: _mean(one) for key, one in points.items()}, (-100.0, 100.0), apart)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -122,7 +151,7 @@ def corrected(verdicts: CommonVerdicts, people: PeopleSaid) -> CorrectedDifferen
     counts = int(with_label.sum()), int(without.sum())
     reason = _refusal(verdicts, gap, with_label, without)
     if reason is not None:
-        return CorrectedDifference(people.kind, None, None, naive, *counts, refused=reason)
+        return CorrectedDifference(people.kind, None, None, naive, *counts, refused=reason, apart=people.apart)
     limits = people.limits
     question = verdicts.question
     alone = ppi_mean(
@@ -130,12 +159,12 @@ def corrected(verdicts: CommonVerdicts, people: PeopleSaid) -> CorrectedDifferen
         unlabelled_clusters=question[without], power=0, limits=limits,
     ).interval  # fmt: skip
     if not without.any():
-        return CorrectedDifference(people.kind, alone, alone, naive, *counts, power=0.0)
+        return CorrectedDifference(people.kind, alone, alone, naive, *counts, power=0.0, apart=people.apart)
     got = ppi_mean(
         label[with_label], gap[with_label], gap[without], clusters=question[with_label],
         unlabelled_clusters=question[without], limits=limits,
     )  # fmt: skip
-    return CorrectedDifference(people.kind, got.interval, alone, naive, *counts, power=got.power)
+    return CorrectedDifference(people.kind, got.interval, alone, naive, *counts, power=got.power, apart=people.apart)
 
 
 def _refusal(verdicts: CommonVerdicts, gap: FloatArray, with_label: FloatArray, without: FloatArray) -> str | None:

@@ -265,6 +265,29 @@ def test_a_file_of_votes_corrects_too(tmp_path, cli):
     assert row["corrected"]["difference"] == pytest.approx(20, abs=20)
 
 
+def test_a_file_counts_whom_stored_votes_count_and_says_whom_not(tmp_path, cli):
+    """The largest group of people, of each person the last vote; whichever way the labels came."""
+    votes = [("expert_1", f"q{q}", q % 5 < 3) for q in range(0, 200, 4)]
+    votes += [("expert_2", f"q{q}", q % 3 > 0) for q in range(0, 120, 4)]
+    votes += [(f"author_{1 + q % 4 // 2}", f"q{q}", True) for q in range(1, 60, 2)]
+    votes += [("expert_1", "q0", False)]  # who had voted for the first before
+    lines = [f"{who},{item},new,old,{'model_a' if first else 'model_b'}" for who, item, first in votes]
+    (tmp_path / "votes.csv").write_text("\n".join(["judge,item,model_a,model_b,winner", *lines]))
+    judge = [row for row in voted(()) if row.judge.name == "gpt4"]
+    people = [
+        judged("new", "old", (1.0, 0.0) if first else (0.0, 1.0), item, judge=who, fingerprint="human", repeat=number)
+        for number, (who, item, first) in enumerate(votes)
+    ]
+    stored = only(store(tmp_path / "both", judge + people))
+    store(tmp_path / "judge", judge)
+    asked = ("compare", "new", "old", "judge", "--human", "votes.csv")
+    (row,) = json.loads(cli(*asked, "--format", "json").out)["rows"]
+    assert row["corrected"]["labelled"] == stored.corrected.labelled == 50
+    assert row["corrected"]["difference"] == pytest.approx(stored.corrected.interval.estimate)
+    assert stored.about_people().endswith("Labels of other people (author) are not counted.")
+    assert "(author) are not counted" in " ".join(cli(*asked).out.split())
+
+
 def test_json_has_the_documented_fields_and_the_questions_that_moved(tmp_path, cli):
     folder = store(tmp_path, planted(0.5))
     data = json.loads(cli("compare", "new", "old", str(folder), "--format", "json").out)
