@@ -180,7 +180,7 @@ def _keys(text: str) -> Iterator[tuple[str, Option]]:
         for part in re.split(r"(?<!\s)\s{2,}+(?=[a-z_.]++=)", line.strip()):
             if match := re.match(r"([a-z_.]+)=(.*?)(?:\s{2,}(.*)|(?:, and .*))?$", part):
                 about = re.sub(r"\s{2,}", ": ", (match[3] or "").partition(" an ID: ")[0])
-                listed = about.replace(", ", BAR) if re.fullmatch(r"[a-z_]+(, [a-z_]+){3,}", about) else ""
+                listed = about.replace(", ", BAR) if re.fullmatch(r"[a-z_]+(?:, [a-z_]+){3,}+", about) else ""
                 yield match[1], Option(_shown(match[2]), about).or_one_of(listed)
 
 
