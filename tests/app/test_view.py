@@ -277,6 +277,7 @@ def test_hidden_characters_are_shown_and_no_others():
     assert visible("a\r\nb\u202ec") == "a\nb⟨U+202E⟩c"
 
 
+@pytest.mark.slow
 def test_hostile_texts_are_inert_on_every_page(tmp_path):
     folder = tmp_path / "results"
     results(folder, questions=1, text=ATTACK, benchmark="pocket")

@@ -103,6 +103,7 @@ def test_the_last_of_a_persons_answers_counts():
     assert sorted(zip(group.votes.turn.tolist(), group.votes.outcome.tolist(), strict=True)) == [(1, 0.0), (2, 1.0)]
 
 
+@pytest.mark.slow
 def test_what_people_agree_on_covers_more_than_what_was_judged(mtbench):
     alpha, fleiss = (only(mtbench.findings, f"agreement_human_{name}").sentence for name in ("alpha", "fleiss"))
     assert "judged or not" in alpha

@@ -51,6 +51,7 @@ except SystemExit:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux to count threads")
 def test_numpy_starts_no_threads(results):
     environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}

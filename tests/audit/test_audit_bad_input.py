@@ -116,6 +116,7 @@ def test_contradictory_votes():
     presented(found)
 
 
+@pytest.mark.slow
 def test_two_benchmarks_mixed(tmp_path):
     for name in ("one", "two"):
         store = Store(tmp_path, name)

@@ -67,6 +67,7 @@ def test_a_null_model_is_named():
     assert "null gives one and the same text to 8 of 8 questions" in constant.sentence
 
 
+@pytest.mark.slow
 def test_what_judges_prompts_are_made_of_is_no_mark_of_honest_answers():
     """Published answers by the thousand, and one published attack."""
     path = shared_data("alpacaeval", "weighted_alpaca_eval_gpt4_turbo")

@@ -241,6 +241,7 @@ def test_a_batch_is_not_paid_again_because_its_download_never_is_whole(wire, sit
     assert len(server.batches) == 1
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("situation", ["lost", "garbage"])
 def test_a_submission_that_was_taken_but_not_confirmed_is_found_again(wire, situation, server, tmp_path):

@@ -84,6 +84,7 @@ def test_a_batch_run_costs_half_and_says_the_same(wire, cli, tmp_path):
     assert f"{N * 2} requests" in batch.err
 
 
+@pytest.mark.slow
 @BOTH
 def test_without_waiting(wire, cli, tmp_path):
     with BatchServer(delay=1e6) as server:

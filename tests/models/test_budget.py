@@ -234,6 +234,7 @@ def spent(tmp_path):
     return sum(json.loads(row)["cost"] for row in rows)
 
 
+@pytest.mark.slow
 def test_a_run_stops_at_the_budget_and_goes_on_with_a_higher_one(cli, tmp_path, dear):
     whole = cli(*POCKET, *dear, "results_dir=whole")
     assert whole.code == 0

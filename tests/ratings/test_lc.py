@@ -17,6 +17,7 @@ def difficulties_file(path):
     return path
 
 
+@pytest.mark.slow
 def test_full_fit_equals_alpaca_eval(tmp_path):
     gamed = read_gamed(shared_data("alpacaeval", "df_gamed_standin.csv"))
     method = LengthControlledWinRates(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from types import SimpleNamespace
 
 import msgspec
@@ -22,7 +23,7 @@ NEW = ("judge=fake", "as=new", "judge.fake.backend.model=another", "judge.fake.b
 
 
 @pytest.fixture
-def here(cli, tmp_path):
+def here(cli, tmp_path, tmp_path_factory, results_made):
     """Three models judged by the fake judge; ``rejudge`` runs the command on them."""
     (tmp_path / "conf" / "model").mkdir(parents=True)
     for name, skill in MODELS.items():
@@ -30,7 +31,14 @@ def here(cli, tmp_path):
     options = ("model=[poor,fair,good]", "judge=fake", f"--config-dir={tmp_path / 'conf'}")
 
     def judged(*settings):
+        begun, key = (tmp_path / "results").exists(), (("rejudge", *settings),)
+        if not begun and key in results_made:
+            shutil.copytree(results_made[key], tmp_path / "results")
+            return
         assert cli("run", "pocket", *options, *settings).code == 0
+        if not begun:
+            results_made[key] = tmp_path_factory.mktemp("judged") / "results"
+            shutil.copytree(tmp_path / "results", results_made[key])
 
     def rejudge(*arguments, path="results/pocket"):
         return cli("rejudge", str(path), *arguments)
@@ -200,6 +208,7 @@ def moved(here, name):
     return here.folder.rename(here.folder.parent / name)
 
 
+@pytest.mark.slow
 def test_questions_come_with_an_import_or_from_a_named_benchmark(here):
     here.judged("limit=1")
     folder = moved(here, "elsewhere")
@@ -219,6 +228,7 @@ def test_questions_come_with_an_import_or_from_a_named_benchmark(here):
     assert {row.benchmark for row in log} == {"elsewhere"}
 
 
+@pytest.mark.slow
 def test_real_imported_results(cli):
     source = shared_data("prd_vicuna80")
     assert cli("import", "prd", str(source), "--into", "real").code == 0

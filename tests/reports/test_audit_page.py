@@ -373,6 +373,7 @@ def test_a_long_answer_is_cut_and_says_so():
     assert "the rest" in text
 
 
+@pytest.mark.slow
 def test_many_judges_and_long_names_still_fit():
     audit = full()
     names = [f"judge-{number}-" + "x" * 300 for number in range(60)]

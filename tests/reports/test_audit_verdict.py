@@ -100,6 +100,7 @@ def test_a_judge_that_is_seldom_sure_is_no_further_person():
     assert "with ties, 45.3% (95% 41%–49%), n=1,440 (52.4%)" in line
 
 
+@pytest.mark.slow
 def test_judge_and_people_are_compared_on_the_same_pairs():
     """The 320 pairs of PRD with a single vote tell nothing of people; GPT-4 agrees with more of them (76.8% of all)."""
     said = box(published("prd", "prd_vicuna80"), "gpt4")
@@ -307,6 +308,7 @@ def test_a_refused_correction_says_of_whom_and_by_how_much():
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parts"),
     [

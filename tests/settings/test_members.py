@@ -79,6 +79,7 @@ def test_files_that_build_on_others(cli, own):
 WAYS = [("--config-dir", "own"), ("--config-dir=own",)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS, ids=" ".join)
 @pytest.mark.parametrize("first", [True, False])
 def test_every_verb_takes_the_folder_the_same_way(cli, way, first):
