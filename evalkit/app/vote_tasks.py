@@ -14,13 +14,15 @@ import msgspec
 
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Criterion, Item, Response, digest
-from evalkit.datasets.data_files import Where, kind, records
+from evalkit.datasets.data_files import Where, columns, kind, records, stem
+from evalkit.datasets.vocabulary import ANSWERS, columns_of
 from evalkit.interop.answer_columns import asked_pair, lacking
-from evalkit.interop.records import ImportLedger, model_ref
+from evalkit.interop.importing import import_results
+from evalkit.interop.records import ImportLedger, Told, model_ref
 from evalkit.ratings.judgment_columns import rater_kind
 from evalkit.storage.items import Items
 from evalkit.storage.results import answer_logs, judged_rows
-from evalkit.storage.store import Store
+from evalkit.storage.store import Store, file_name
 
 ENDINGS: Final = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet")
 
@@ -131,13 +133,24 @@ def is_table(path: Path) -> bool:
     return path.is_file() and kind(path) in ENDINGS
 
 
-def from_table(path: Path, into: Path) -> Path:
+def from_table(path: Path, into: Path, told: Told | None = None) -> Path:
     """Store the questions and answers of a table as results; the folder of the benchmark, called as the file.
+
+    As `evalkit import table` and `evalkit judge` store them, so that votes and verdicts are on the same pairs.
+
+    Args:
+        path: of the table.
+        into: a results folder.
+        told: keeps what had to be assumed.
 
     Raises:
         UsageError: the table lacks a column, or a row is malformed.
     """
-    ledger, benchmark = ImportLedger(), path.name.partition(".")[0]
+    found = columns_of(columns(path), path, ANSWERS, {})
+    if found["answer_a"] and found["answer_b"]:
+        summary = import_results("table", path, into, stem(path), told, judgments=False)
+        return into / file_name(summary.benchmarks[0])
+    ledger, benchmark = ImportLedger(), stem(path)
     store = Store(into, benchmark)
     kept: list[Item] = []
     try:
@@ -145,9 +158,9 @@ def from_table(path: Path, into: Path) -> Path:
             item, answers = _row(where, record, benchmark)
             if ledger.new(where, item):
                 kept.append(item)
-            for name, text in answers:
+            for name, texts in answers:
                 log = store.responses(name)
-                row = ledger.answer(where, (benchmark, item.id), model_ref(name), (text,), again=False)
+                row = ledger.answer(where, (benchmark, item.id), model_ref(name), texts, again=False)
                 if row is not None and log.get(row.key) != row:
                     log.append(row)
         if not kept:
@@ -158,20 +171,21 @@ def from_table(path: Path, into: Path) -> Path:
     return store.root
 
 
-def _row(where: Where, record: Mapping[str, Any], benchmark: str) -> tuple[Item, list[tuple[str, str]]]:
+def _row(where: Where, record: Mapping[str, Any], benchmark: str) -> tuple[Item, list[tuple[str, tuple[str, ...]]]]:
     pair = asked_pair(record)
     if pair is None:
         raise where.error(f"of a table to vote on, {lacking(record)}")
     if pair.models[0] == pair.models[1]:
         raise where.error(f"both answers are by {pair.models[0]!r}; model_a and model_b must be two")
+    turns, answers = pair.conversation
     item = Item(
         id=str(record.get("id") or record.get("item") or digest(pair.question)[:12]),
         benchmark=benchmark,
         category=str(record.get("category") or "all"),
-        turns=(pair.question,),
+        turns=turns,
         reference=(str(record["reference"]),) if record.get("reference") else (),
     )
-    return item, list(zip(pair.models, pair.answers, strict=True))
+    return item, list(zip(pair.models, answers, strict=True))
 
 
 @dataclass(frozen=True)

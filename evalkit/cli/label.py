@@ -37,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     from evalkit.app.vote_tasks import VotePlan, from_table, is_table, tasks_of
     from evalkit.app.voting import Voting, check_annotator
     from evalkit.cli.pages import open_pages
+    from evalkit.interop.records import Told
 
     if given.votes is not None:
         from evalkit.app.vote_files import write_votes
@@ -45,7 +46,10 @@ def main(arguments: Sequence[str]) -> int:
         return DONE
     ballot, criteria = _ballot(given)
     annotators = tuple(dict.fromkeys(check_annotator(name) for name in given.annotator or [_user()]))
-    path = from_table(given.path, given.into) if is_table(given.path) else given.path
+    read = Told()
+    path = from_table(given.path, given.into, read) if is_table(given.path) else given.path
+    for text in read.notes():
+        note(text)
     tasks = tasks_of([path], ballot.shows)
     if ballot.name == "rubric":
         tasks = [task.judged_by(criteria) if criteria else task for task in tasks]

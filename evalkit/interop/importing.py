@@ -198,7 +198,13 @@ def _completed(item: Item, known: Item | None) -> Item:
 
 
 def import_results(
-    format_name: str, path: Path, into: Path, benchmark: str | None = None, told: Told | None = None
+    format_name: str,
+    path: Path,
+    into: Path,
+    benchmark: str | None = None,
+    told: Told | None = None,
+    *,
+    judgments: bool = True,
 ) -> Summary:
     """Read foreign results and store them as ``into/<benchmark>/{items.jsonl,answers,judgments,foreign}``.
 
@@ -210,18 +216,23 @@ def import_results(
         into: a results folder.
         benchmark: what to call the benchmark; None leaves it to the format.
         told: what the user says of the files; keeps what had to be assumed.
+        judgments: False takes questions and answers alone.
 
     Raises:
         UsageError: no such format, nothing there, or a record is malformed; nothing is stored then.
     """
     plugin = load(format_name, benchmark, told)
     reading = plugin.told.reading
+
+    def read() -> Iterable[Imported]:
+        rows = plugin.read(path)
+        return rows if judgments else (row for row in rows if not isinstance(row.record, Judgment))
+
     kept: list[tuple[Imported, list[Path]]] | None = [] if _bytes(path) <= TOGETHER else None
-    _check(plugin.read(path) if kept is None else _keeping(plugin.read(path), reading, kept), into)
+    _check(read() if kept is None else _keeping(read(), reading, kept), into)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CutLine)  # said already
-        rows = plugin.read(path) if kept is None else _again(kept, reading)
-        summary = store(rows, into, format_name, reading)
+        summary = store(read() if kept is None else _again(kept, reading), into, format_name, reading)
     if not summary.read:
         raise UsageError(f"nothing to import in {str(path)!r}: its files are empty")
     return summary

@@ -3,7 +3,7 @@
 =========  ==============================================================================================
 answers    a question or its id, an answer, and who gave it, or that is the file's name
 scores     the same with a score, with or without the answer; who judged, or that is the file's name
-pairs      model_a, model_b and a winner, or two answers and a winner; with or without the question's text
+pairs      model_a, model_b and a winner, or two answers, with a winner or without; with or without the question's text
 =========  ==============================================================================================
 
 A file may hold answers and their scores, or pairs with their answers. Questions without an id have one by their text,
@@ -71,7 +71,9 @@ class _Layout:
     """Column by field."""
     question: QuestionFields | None
     pairs: bool
-    """Whether each row is a verdict on two answers."""
+    """Whether each row is about two answers."""
+    verdicts: bool
+    """Whether each row of two says which is better."""
     assumed: tuple[str, ...] = ()
 
     def get(self, record: Mapping[str, Any], name: str) -> Any:
@@ -175,6 +177,12 @@ class TableFormat(ImportFormat):
     ) -> Iterator[Imported]:
         sides = {side: layout.where.get(f"model_{side}", "") for side in "ab"}
         added = {f"model_{side}": f"answer_{side}" for side, column in sides.items() if not column}
+        source = SourceRows(self._named(file, path, stem(file)), ledger)
+        if added:
+            self.told.assume(f"assumed: {file.name} names no models; they are called {' and '.join(added.values())}")
+        if not layout.verdicts:
+            yield from self.told.rows(records(file), partial(self._two_answers, source, layout, added))
+            return
 
         def rows() -> Iterator[Record]:
             return ((where, {**added, **record}) for where, record in records(file))
@@ -183,13 +191,28 @@ class TableFormat(ImportFormat):
         battles = BattleFile(file, rows, (*names, *added), given | {name: name for name in added})
         for text in battles.assumed[len(battles.columns.assumed) :]:  # of columns, ours says it all
             self.told.assume(text)
-        if added:
-            self.told.assume(f"assumed: {file.name} names no models; they are called {' and '.join(added.values())}")
         judge = self.told.judge or stem(file)
         if "judge" not in layout.where:
             judge = self.told.judge_of(file, judge)
-        source = SourceRows(self._named(file, path, stem(file)), ledger)
         yield from self.told.rows(rows(), partial(self._pair, source, layout, battles, judge))
+
+    def _two_answers(
+        self, rows: SourceRows, layout: _Layout, unnamed: Mapping[str, str], source: Record
+    ) -> Iterator[Imported]:
+        """The question and the answers of a row that says nothing of which is better."""
+        where, record = source
+        about = yield from _question(rows, layout, where, record)
+        names = [unnamed.get(side) or _text(layout, record, side, where).strip() for side in ("model_a", "model_b")]
+        if not all(names) or names[0] == names[1]:
+            raise where.error(
+                f"the answers are by {names[0]!r} and {names[1]!r}; model_a and model_b must be two names"
+            )
+        for model, side in zip(names, ("answer_a", "answer_b"), strict=True):
+            value = layout.get(record, side)
+            if value is None:
+                raise where.error(f"field `{layout.where[side]}` is missing")
+            turns = _answer_texts(value, f"field `{layout.where[side]}`", where, layout.listed(record))
+            yield from rows.answer(where, about, model, turns)
 
     def _pair(
         self, rows: SourceRows, layout: _Layout, battles: BattleFile, unnamed: str, source: Record
@@ -232,7 +255,9 @@ def _layout(names: tuple[str, ...], file: Path, given: Mapping[str, str]) -> _La
     if found["winner"] and found["winner"] in (found["score"], found["answer"]):
         found["winner"] = None
     winners = [found["winner"]] if found["winner"] else list(one_hot_columns(names).values())
-    pair = winners and ((found["model_a"] and found["model_b"]) or (found["answer_a"] and found["answer_b"]))
+    both = bool(found["answer_a"] and found["answer_b"])
+    verdicts = bool(winners and ((found["model_a"] and found["model_b"]) or both))
+    pair = verdicts or (both and not found["answer"])
     graded = found["score"] is not None and found["model"] is not None
     if not pair and not found["answer"] and not graded and not talk:
         hint = ""
@@ -240,8 +265,8 @@ def _layout(names: tuple[str, ...], file: Path, given: Mapping[str, str]) -> _La
             hint = " Chosen and rejected answers are read by `evalkit import preferences`."
         raise UsageError(
             f"{str(file)!r} is not a file with answers, scores or pairs. Answers: a question and an answer (and "
-            "model); scores: a question or its id, model and score; pairs: model_a, model_b and winner, or answer_a, "
-            f"answer_b and winner. --map FIELD=COLUMN names a column.{hint} This file has: "
+            "model); scores: a question or its id, model and score; pairs: model_a, model_b and winner, or answer_a "
+            f"and answer_b, with a winner or without. --map FIELD=COLUMN names a column.{hint} This file has: "
             f"{', '.join(map(repr, names[:12])) or 'none'}"
         )
     kept = PAIR if pair else ("model", "answer", "score")
@@ -273,9 +298,8 @@ def _layout(names: tuple[str, ...], file: Path, given: Mapping[str, str]) -> _La
     ]
     said += [text for text in guessed if text not in OBVIOUS]
     how = "--map FIELD=COLUMN says otherwise"
-    return _Layout(
-        where, question, bool(pair), (assumption(file, said or guessed, unused, how),) if said or unused else ()
-    )
+    assumed = (assumption(file, said or guessed, unused, how),) if said or unused else ()
+    return _Layout(where, question, pair, verdicts, assumed)
 
 
 def _models(file: Path, layout: _Layout) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import re
@@ -437,6 +438,44 @@ def test_a_table_becomes_results_once(tmp_path):
     table.write_text("text,answer\nQ,A\n")
     with pytest.raises(UsageError, match="answer_a"):
         from_table(table, tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "prompt,response_a,response_b,model_a,model_b",
+        "question,answer_a,answer_b,left,right",
+        "question_id,prompt,answer_a,answer_b,model_a,model_b,winner",
+    ],
+)
+@pytest.mark.parametrize("judged_first", [True, False])
+def test_a_judge_and_people_see_the_same_pairs_of_one_table(cli, tmp_path, columns, judged_first):
+    names = columns.split(",")
+    for n, question in enumerate(("Is 7 prime?", '["Is 9?", "Why?"]')):
+        value = {name: f'["{name}", "more"]' if n else name for name in names} | {
+            "question_id": str(n),
+            "prompt": question,
+            "question": question,
+        }
+        value |= {"model_a": "m", "model_b": "n", "left": "m", "right": "n", "winner": "model_a"}
+        with (tmp_path / "pairs.csv").open("a") as file:
+            writer = csv.DictWriter(file, names)
+            if n == 0:
+                writer.writeheader()
+            writer.writerow({name: value[name] for name in names})
+    results = tmp_path / "results"
+    steps = [
+        lambda: cli("judge", "pairs.csv", "judge=fake", "protocol=pairwise"),
+        lambda: from_table(tmp_path / "pairs.csv", results),
+    ]
+    for step in steps if judged_first else steps[::-1]:
+        step()
+    lines = {path.name: len(path.read_bytes().splitlines()) for path in (results / "pairs" / "answers").iterdir()}
+    assert lines == {"m.jsonl": 2, "n.jsonl": 2}
+    asked = {(task.item.id, task.turn) for task in tasks_of([results / "pairs"], 2)}
+    log = Log(results / "pairs" / "judgments" / "fake.pairwise.jsonl", Judgment)
+    assert {(row.item, row.turn) for row in log} == asked
+    assert len(asked) == 3, "the second question has two turns"
 
 
 def test_results_without_two_answers_are_a_message(tmp_path):
