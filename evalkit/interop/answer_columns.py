@@ -34,7 +34,8 @@ class AskedPair(NamedTuple):
     columns: tuple[str, str]
     answers: tuple[str, str]
     models: tuple[str, str]
-    """What ``model_a`` and ``model_b`` say; otherwise the columns' names."""
+    """What ``model_a`` and ``model_b`` say; otherwise ``answer_a`` and ``answer_b``, as in any table, or chosen and
+    rejected."""
 
     @property
     def conversation(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -52,7 +53,8 @@ def asked_pair(record: Mapping[str, Any]) -> AskedPair | None:
     pair = next((both for both in PAIRS if all(isinstance(record.get(column), str) for column in both)), None)
     if asked is None or pair is None:
         return None
-    one, two = (str(record.get(name) or column) for name, column in zip(("model_a", "model_b"), pair, strict=True))
+    unnamed = pair if pair == PAIRS[-1] else PAIRS[0]
+    one, two = (str(record.get(name) or other) for name, other in zip(("model_a", "model_b"), unnamed, strict=True))
     return AskedPair(str(record[asked]), pair, (str(record[pair[0]]), str(record[pair[1]])), (one, two))
 
 
@@ -93,7 +95,7 @@ def annotated(
         pair: what was compared.
         votes: annotator, outcome for the first answer, and its label.
     """
-    item = Item(id=digest(pair.question)[:16], benchmark=benchmark, category=UNKNOWN, turns=(pair.question,))
+    item = Item(id=digest((pair.question,))[:16], benchmark=benchmark, category=UNKNOWN, turns=(pair.question,))
     if ledger.new(where, item):
         yield Imported(item)
     models = [model_ref(usable_name(where, "model", name)) for name in pair.models]

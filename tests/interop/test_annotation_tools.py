@@ -7,7 +7,7 @@ import json
 import pytest
 
 from evalkit import interop
-from evalkit.core.schema import Judgment
+from evalkit.core.schema import Judgment, Response
 
 DATA = {"prompt": "Q", "response_1": "x", "response_2": "y"}
 FIELDS = {"prompt": "Q", "response-1": "x", "response-2": "y"}
@@ -56,3 +56,23 @@ def test_argilla(tmp_path, responses, scores):
     (vote,) = votes("argilla", tmp_path / "p.json", [{"fields": FIELDS, "responses": responses}])
     assert vote.scores == scores
     assert vote.judge.name == "u"
+
+
+@pytest.mark.parametrize("models", [{}, {"model_a": "m", "model_b": "n"}])
+def test_votes_are_on_the_pairs_that_a_judge_reads_from_the_same_table(tmp_path, models):
+    annotation = {"completed_by": 3, "result": [{"type": "x", "value": {"selected": "right"}}]}
+    responses = {"q": [{"value": "response-1", "user_id": "u"}]}
+    files = {
+        "label_studio": [{"data": DATA | models, "annotations": [annotation]}],
+        "argilla": [{"fields": FIELDS | models, "responses": responses}],
+        "table": [DATA | models],
+    }
+    found = {}
+    for name, rows in files.items():
+        path = tmp_path / name / "pairs.json"
+        path.parent.mkdir()
+        path.write_text(json.dumps(rows))
+        records = [row.record for row in interop.load(name, "pairs").read(path)]
+        found[name] = {(row.item, row.model, row.turns, row.key) for row in records if isinstance(row, Response)}
+    assert found["label_studio"] == found["argilla"] == found["table"]
+    assert len(found["table"]) == 2
