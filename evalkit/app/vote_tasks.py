@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from evalkit.core.protocols import UsageError
 from evalkit.core.schema import Criterion, Item, Response, digest
-from evalkit.datasets.data_files import Where, columns, kind, records, stem
-from evalkit.datasets.vocabulary import ANSWERS, columns_of
-from evalkit.interop.answer_columns import asked_pair, lacking
+from evalkit.datasets.data_files import columns, kind, stem
+from evalkit.datasets.vocabulary import ANSWERS, columns_of, spelt
+from evalkit.interop.answer_columns import lacking
 from evalkit.interop.importing import import_results
-from evalkit.interop.records import ImportLedger, Told, model_ref
+from evalkit.interop.records import Told
 from evalkit.ratings.judgment_columns import rater_kind
 from evalkit.storage.items import Items
 from evalkit.storage.results import answer_logs, judged_rows
-from evalkit.storage.store import Store, file_name
+from evalkit.storage.store import file_name
 
 ENDINGS: Final = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet")
 
@@ -146,46 +146,16 @@ def from_table(path: Path, into: Path, told: Told | None = None) -> Path:
     Raises:
         UsageError: the table lacks a column, or a row is malformed.
     """
-    found = columns_of(columns(path), path, ANSWERS, {})
+    names = columns(path)
+    found = columns_of(names, path, ANSWERS, {})
     if found["answer_a"] and found["answer_b"]:
-        summary = import_results("table", path, into, stem(path), told, judgments=False)
-        return into / file_name(summary.benchmarks[0])
-    ledger, benchmark = ImportLedger(), stem(path)
-    store = Store(into, benchmark)
-    kept: list[Item] = []
-    try:
-        for where, record in records(path):
-            item, answers = _row(where, record, benchmark)
-            if ledger.new(where, item):
-                kept.append(item)
-            for name, texts in answers:
-                log = store.responses(name)
-                row = ledger.answer(where, (benchmark, item.id), model_ref(name), texts, again=False)
-                if row is not None and log.get(row.key) != row:
-                    log.append(row)
-        if not kept:
-            raise UsageError(f"{str(path)!r} holds no rows")
-        Items(store.root).keep(kept)
-    finally:
-        store.close()
-    return store.root
-
-
-def _row(where: Where, record: Mapping[str, Any], benchmark: str) -> tuple[Item, list[tuple[str, tuple[str, ...]]]]:
-    pair = asked_pair(record)
-    if pair is None:
-        raise where.error(f"of a table to vote on, {lacking(record)}")
-    if pair.models[0] == pair.models[1]:
-        raise where.error(f"both answers are by {pair.models[0]!r}; model_a and model_b must be two")
-    turns, answers = pair.conversation
-    item = Item(
-        id=str(record.get("id") or record.get("item") or digest(pair.question)[:12]),
-        benchmark=benchmark,
-        category=str(record.get("category") or "all"),
-        turns=turns,
-        reference=(str(record["reference"]),) if record.get("reference") else (),
-    )
-    return item, list(zip(pair.models, answers, strict=True))
+        format_name = "table"
+    elif {"chosen", "rejected"} <= {spelt(name) for name in names}:
+        format_name = "preferences"
+    else:
+        raise UsageError(f"{str(path)!r}: of a table to vote on, {lacking(dict.fromkeys(names))}")
+    summary = import_results(format_name, path, into, stem(path), told, judgments=False)
+    return into / file_name(summary.benchmarks[0])
 
 
 @dataclass(frozen=True)

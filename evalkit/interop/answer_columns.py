@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple
 
 from evalkit.core.schema import Failure, Item, Ref, digest
 from evalkit.datasets.data_files import Where
-from evalkit.datasets.question_fields import written_list
 from evalkit.datasets.vocabulary import outcome
 from evalkit.interop.records import UNKNOWN, Imported, ImportLedger, JudgedTurn, model_ref, usable_name
 from evalkit.ratings.comparisons import HUMAN
@@ -36,15 +35,6 @@ class AskedPair(NamedTuple):
     models: tuple[str, str]
     """What ``model_a`` and ``model_b`` say; otherwise ``answer_a`` and ``answer_b``, as in any table, or chosen and
     rejected."""
-
-    @property
-    def conversation(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        """What was asked and both answers, turn by turn: several where the question is a list written as text."""
-        asked = written_list(self.question)
-        if asked is None or None in asked:
-            return (self.question,), [(answer,) for answer in self.answers]
-        lists = [written_list(answer) or [answer] for answer in self.answers]
-        return tuple(turn or "" for turn in asked), [tuple(turn or "" for turn in one) for one in lists]
 
 
 def asked_pair(record: Mapping[str, Any]) -> AskedPair | None:

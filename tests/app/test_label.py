@@ -478,6 +478,18 @@ def test_a_judge_and_people_see_the_same_pairs_of_one_table(cli, tmp_path, colum
     assert len(asked) == 3, "the second question has two turns"
 
 
+def test_people_vote_on_chosen_and_rejected_answers_that_judges_were_asked_about(cli, tmp_path):
+    (tmp_path / "pref.csv").write_text("prompt,chosen,rejected\nIs 7 prime?,Yes.,No.\nIs 9 prime?,No.,Yes.\n")
+    assert cli("run", "preferences", "questions=pref.csv", "judge=fake").code == 0
+    folder = from_table(tmp_path / "pref.csv", tmp_path / "results")
+    assert {path.name: len(path.read_bytes().splitlines()) for path in (folder / "answers").iterdir()} == {
+        "chosen.jsonl": 2,
+        "rejected.jsonl": 2,
+    }
+    log = Log(folder / "judgments" / "fake.pairwise.jsonl", Judgment)
+    assert {row.item for row in log} == {task.item.id for task in tasks_of([folder], 2)}
+
+
 def test_results_without_two_answers_are_a_message(tmp_path):
     with pytest.raises(UsageError, match="nothing at"):
         tasks_of([tmp_path / "no"], 2)
