@@ -30,7 +30,7 @@ from evalkit.reports import (
 from evalkit.reports.audit_verdict import verdict
 from evalkit.reports.grid import Grid
 from evalkit.storage import frames
-from evalkit.storage.results import answer_logs, judged_rows, judgment_files
+from evalkit.storage.results import answer_logs, judged_rows, judgment_files, known_items
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -356,7 +356,7 @@ class Results:
         from evalkit.evidence.labels import read_votes
 
         with on_disk(human) as votes:
-            rows, folders = read_votes(votes) if votes is not None else ([], [])
+            rows, folders = ([], []) if votes is None else read_votes(votes, known=known_items(self.paths))
             paths = [*self.paths, *folders]
             labels = labels_of(rows) if rows else None
             found, sides = compare(a, b, paths, by_category=by_category, judge=judge, votes=labels, judges=judges)

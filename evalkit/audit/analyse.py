@@ -23,7 +23,7 @@ from evalkit.evidence.gather import BenchmarkEvidence, gather
 from evalkit.evidence.labels import read_votes
 from evalkit.evidence.metrics import TOPICS
 from evalkit.ratings.judgment_columns import rater_kind
-from evalkit.storage.results import answer_logs, judged_rows
+from evalkit.storage.results import answer_logs, judged_rows, known_items
 
 if TYPE_CHECKING:
     from evalkit.datasets.model_table import ModelTable
@@ -81,7 +81,7 @@ def audit(
 
     listed = list(dict.fromkeys(paths))
     notes: list[str] = []
-    votes, imported = read_votes(human, columns, notes.append) if human is not None else ([], [])
+    votes, imported = read_votes(human, columns, notes.append, known_items(listed)) if human is not None else ([], [])
     rows = _Rows(listed, imported, only)
     answers = (row for log in answer_logs([*listed, *imported]) for row in log)
     found = gather(rows, answers, votes=votes, kin=relations(run_records(listed)), judge=judge, reference=reference)

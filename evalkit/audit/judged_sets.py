@@ -13,7 +13,7 @@ from evalkit.core.schema import Judged
 from evalkit.evidence.gather import BenchmarkEvidence, gather
 from evalkit.evidence.labels import read_votes
 from evalkit.ratings.judgment_columns import rater_kind
-from evalkit.storage.results import answer_logs, judgment_files
+from evalkit.storage.results import answer_logs, judgment_files, known_items
 from evalkit.storage.store import Rows
 
 
@@ -78,7 +78,7 @@ def judged_sets(
 
     listed = list(dict.fromkeys(paths))
     notes: list[str] = []
-    votes, imported = read_votes(human, columns, notes.append) if human is not None else ([], [])
+    votes, imported = read_votes(human, columns, notes.append, known_items(listed)) if human is not None else ([], [])
     everything = [*listed, *imported]
     reader = _Reader(judgment_files(everything))
     answers = (row for log in answer_logs(everything) for row in log)

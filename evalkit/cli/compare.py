@@ -31,8 +31,10 @@ def main(arguments: Sequence[str]) -> int:
     votes, paths = None, list(options.paths)
     if options.human is not None:
         from evalkit.evidence.labels import read_votes
+        from evalkit.storage.results import known_items
 
-        rows, folders = read_votes(options.human, parse_map(options.map), messages.note)
+        places = (path for path in (*paths, Path(options.a), Path(options.b)) if path.exists())
+        rows, folders = read_votes(options.human, parse_map(options.map), messages.note, known_items(places))
         votes = labels_of(rows) if rows else None
         paths += folders
     found, what = compare(

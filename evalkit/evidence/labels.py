@@ -17,7 +17,9 @@ from typing import Any
 import msgspec
 
 from evalkit.core.protocols import UsageError
+from evalkit.core.schema import Item
 from evalkit.datasets.data_files import Record, Where, records
+from evalkit.datasets.question_fields import written_list
 from evalkit.datasets.vocabulary import COLUMNS, BattleFile, turn_of
 from evalkit.evidence.gather import Grade, Vote
 
@@ -35,7 +37,10 @@ class _Score(msgspec.Struct):
 
 
 def read_votes(
-    path: Path, given: Mapping[str, str] | None = None, note: Callable[[str], None] = lambda _: None
+    path: Path,
+    given: Mapping[str, str] | None = None,
+    note: Callable[[str], None] = lambda _: None,
+    known: Mapping[str, Mapping[str, Item]] | None = None,
 ) -> tuple[list[Vote | Grade], list[Path]]:
     """Votes and scores of a table; or the path itself, where it holds judgments that were imported.
 
@@ -43,6 +48,7 @@ def read_votes(
         path: a file, or a folder of results.
         given: columns by field, where the user names them.
         note: is told what had to be assumed.
+        known: the questions that were judged, by benchmark and id; a vote may name one by its text.
 
     Raises:
         UsageError: the file is missing or malformed, with the row.
@@ -64,7 +70,30 @@ def read_votes(
     votes: list[Vote | Grade] = [*_votes(path, compared, given, note), *(_grade(*row) for row in graded)]
     if not votes:
         raise UsageError(f"{str(path)!r} holds no votes")
-    return votes, []
+    return list(_on_known_questions(path, votes, known or {}, note)), []
+
+
+def _on_known_questions(
+    path: Path, votes: list[Vote | Grade], known: Mapping[str, Mapping[str, Item]], note: Callable[[str], None]
+) -> Iterator[Vote | Grade]:
+    """The votes, with the id of each question that they name by its text."""
+    items = [item for of_benchmark in known.values() for item in of_benchmark.values()]
+    ids = {item.id for item in items}
+    if all(vote.item in ids for vote in votes):
+        yield from votes
+        return
+    by_text: dict[tuple[str, ...], set[str]] = {}
+    for item in items:
+        for turns in {item.turns, item.turns[:1]}:
+            by_text.setdefault(tuple(turn.strip() for turn in turns), set()).add(item.id)
+    named = 0
+    for vote in votes:
+        texts = written_list(vote.item) or [vote.item]
+        found = () if vote.item in ids else by_text.get(tuple((text or "").strip() for text in texts), ())
+        named += bool(found)
+        yield from (vote._replace(item=name) for name in sorted(found)) if found else (vote,)
+    if named:
+        note(f"assumed: in {path.name}, {named:,} votes name their question by its text")
 
 
 def _votes(
