@@ -197,6 +197,8 @@ class BenchmarkRows:
     """Every judgment of one benchmark in columns. Names are numbered in order of appearance."""
 
     benchmark: str
+    taken: frozenset[int] = frozenset({1, 2})
+    """By how many answers were shown: the judgments that are entered."""
     models: Codes = field(default_factory=Codes)
     versions: Codes = field(default_factory=Codes)
     """Fingerprints of models."""
@@ -229,7 +231,7 @@ class BenchmarkRows:
                 self.add((row,))
             return
         (shows,) = widths
-        if shows not in (1, 2):
+        if shows not in self.taken:
             return
         judge = rows[0].judge
         place = (judge.name, judge.fingerprint, rows[0].protocol, shows)

@@ -11,6 +11,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from evalkit.core.schema import Judged, Judgment, Response
@@ -102,7 +103,7 @@ def tables(
 
     Arguments are those of ``scores``.
     """
-    found = read_rows(judgments, BenchmarkRows, lambda row: len(row.shown) == 1)
+    found = read_rows(judgments, partial(BenchmarkRows, taken=frozenset({1})))
     answers = _answers(responses, found)
     for name, rows in sorted(found.items()):
         for label, buffer, ours, older in sorted(_judges(rows, every_configuration), key=lambda table: table[0]):
