@@ -15,8 +15,8 @@ import msgspec
 
 from evalkit.core.schema import ErrorKind, Failure, Ref
 
-TOGETHER = 256
-"""Lines that are decoded at once."""
+TOGETHER = 64
+"""Lines that are decoded at once: few, as a line may be long."""
 UNREADABLE = (ValueError, RecursionError)
 """What decoding a line may raise: not JSON or not such a row, not UTF-8, or nested without end."""
 
