@@ -3,7 +3,8 @@
 A file is one object, or several (``<dataset>_0.json``, ...), of judged cases by number: what the judge replied
 (``prediction``) and what was judged (``gold``: ``answer1`` and ``answer2`` name the models of a pair, in the order
 shown). OpenCompass reads the replies anew each time; here a rating or verdict in double brackets is read, as
-MT-Bench's and Arena-Hard's prompts ask for, and any other reply is kept as unparsed.
+MT-Bench's and Arena-Hard's prompts ask for, CompassArena's choice, and AlignBench's overall score; any other reply is
+kept as unparsed.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ from evalkit.judges.replies import excerpt
 
 _JUDGED: Final = re.compile(r"(.+?)_?(?:summarized-by--[^/]*)?_?judged-by--(.+)", re.DOTALL)
 _WINNER: Final = re.compile(r"\[\[\s*([ABC](?:[<>=]{1,2}[AB])?)\s*\]\]")
+_CHOICE: Final = re.compile(r"(?:选择：|Choice: )([ABC])")
+"""CompassArena's, of which the first counts there."""
+_OVERALL: Final = re.compile(r"'(?:综合得分|Overall Score)': (\d{1,2})(?![\d.])")
+"""AlignBench's, 0 to 10, in the dictionary that its reply ends in."""
 _PART: Final = re.compile(r"(.+)_\d+", re.DOTALL)
 _POINTS: Final = {"A": 1.0, "B": 0.0, "C": 0.5}
 
@@ -94,7 +99,7 @@ def _case(rows: SourceRows, judge: str, model: str, source: Record) -> Iterator[
         for side, name in enumerate(pair, 1):
             text = gold.get(f"prediction{side}")
             shown.append((yield from rows.answer(where, about, str(name), (text,) if isinstance(text, str) else None)))
-        said = _WINNER.findall(raw)
+        said = _WINNER.findall(raw) or _CHOICE.findall(raw)[:1]
         points = None
         if said and len(set(said)) == 1:
             points = _POINTS.get(said[0], SCORES.get(said[0], (None,))[0])
@@ -106,4 +111,7 @@ def _case(rows: SourceRows, judge: str, model: str, source: Record) -> Iterator[
     read = published_rating(Completion(raw))
     rated = read if isinstance(read, Failure) else read.scores[0]
     label = None if isinstance(read, Failure) else read.label
+    overall = _OVERALL.findall(raw) if isinstance(read, Failure) else []
+    if overall and int(overall[-1]) <= 10:
+        rated, label = float(overall[-1]), overall[-1]
     yield rows.score(where, about, by, "opencompass", shown_one, rated, label=label, raw=raw)

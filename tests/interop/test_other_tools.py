@@ -234,6 +234,29 @@ def test_opencompass_scores_and_pairs(tmp_path):
     assert (judged(rows)[0].models[0].name, assumed) == ("qwen", [])
 
 
+@pytest.mark.parametrize(
+    ("reply", "verdict"),
+    [
+        ("A is richer. Choice: A", (1, 0)),
+        ("两个回答都好。选择：C", (0.5, 0.5)),
+        ("Choice: B, and not Choice: A", (0, 1)),
+        ("Choice: none", "unparsed"),
+        ("{'事实正确性': 9, '满足用户需求': 6, '综合得分': 7}", 7),
+        ("{'Overall Score': 3} at first; then {'Clarity': 8, 'Overall Score': 10}", 10),
+        ("{'综合得分': 70}", "unparsed"),
+        ("{'综合得分': 7.5}", "unparsed"),
+    ],
+)
+def test_opencompass_replies_of_its_own_benchmarks(tmp_path, reply, verdict):
+    pair = not reply.startswith("{")
+    gold = {"question": "Q?"} | ({"answer1": "x", "answer2": "y"} if pair else {})
+    place = tmp_path / "results" / ("x_y_judged-by--gpt-4" if pair else "x_judged-by--gpt-4")
+    save_object(place / "own.json", {"0": {"prediction": reply, "gold": gold}})
+    rows, _ = read("opencompass", tmp_path)
+    ((_, said),) = verdicts(rows)
+    assert said == (verdict if pair or verdict == "unparsed" else (verdict,))
+
+
 def save_object(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))
