@@ -120,7 +120,7 @@ def test_too_few_file_descriptors(tmp_path, cli, monkeypatch, name):
     assert ended.returncode == 0, ended.stderr
     *few, (code, err) = json.loads(ended.stdout)
     assert code in SPEAKS.get(name, {0}), err
-    assert few
+    assert few or name == "import", "which has one file open at a time"
     for code, err in few:
         assert code in (1, 2), err
         assert "Traceback" not in err
