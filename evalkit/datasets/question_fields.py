@@ -16,7 +16,7 @@ from evalkit.core.refusal import EXPECTED, HARM, expectation
 from evalkit.core.schema import Criterion
 from evalkit.datasets.conversations import Conversation, read_conversation
 from evalkit.datasets.item_rubrics import read_rubric
-from evalkit.datasets.vocabulary import spelt
+from evalkit.datasets.vocabulary import by_spelling
 
 NAMES: Final[dict[str, tuple[str, ...]]] = {
     "turns": ("turns", "prompt", "instruction", "question", "query", "input"),
@@ -228,7 +228,7 @@ def find(
             raise UsageError(
                 f"fields.{name}={value}: {path.name!r} has no such field{hint} There are: {', '.join(names[:20])}"
             )
-    written = {spelt(name): name for name in reversed(names)}
+    written = by_spelling(names)
     found: dict[str, str] = dict(said)
     for name, candidates in NAMES.items():
         usable = [written[candidate] for candidate in candidates if candidate in written]

@@ -177,6 +177,11 @@ def spelt(name: str) -> str:
     return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 
+def by_spelling(names: Iterable[str]) -> dict[str, str]:
+    """The columns of a file by how their names are compared; of several alike the first one."""
+    return {spelt(name): name for name in reversed(list(names))}
+
+
 def battle_columns(found: Iterable[str], path: Path, given: Mapping[str, str] | None = None) -> BattleColumns:
     """Find the columns of a table of comparisons.
 
@@ -205,7 +210,7 @@ def battle_columns(found: Iterable[str], path: Path, given: Mapping[str, str] | 
 
 def one_hot_columns(found: Iterable[str]) -> dict[str, str]:
     """The column of each winner, where winners have a column each; empty where they do not."""
-    written = {spelt(column): column for column in reversed(list(found))}
+    written = by_spelling(found)
     columns = {word: written[column] for column, word in ONE_HOT.items() if column in written}
     return columns if {"model_a", "model_b"} <= columns.keys() else {}
 
@@ -232,7 +237,7 @@ def columns_of(
             near = difflib.get_close_matches(column, names, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(map(repr, names[:12]))}"
             raise UsageError(f"--map {field}={column}: {str(path)!r} has no such column{hint}")
-    written = {spelt(column): column for column in reversed(names)}
+    written = by_spelling(names)
     return {
         field: given.get(field) or next((written[alias] for alias in aliases if alias in written), None)
         for field, aliases in wanted.items()

@@ -378,7 +378,12 @@ def labels_of(votes: Sequence[object]) -> Callable[[str, str], PeopleSaid | None
     from evalkit.evidence.gather import Grade, Vote
 
     rows, apart = counted_labels(row for row in votes if isinstance(row, Vote | Grade))
-    return lambda a, b: file_labels(rows, a, b, apart)
+
+    def said(a: str, b: str) -> PeopleSaid | None:
+        found = file_labels(rows, a, b)
+        return None if found is None else replace(found, apart=apart)
+
+    return said
 
 
 Answers = Mapping[tuple[str, str], tuple[str, ...]]

@@ -103,7 +103,7 @@ def counted_labels(rows: Iterable[Vote | Grade]) -> tuple[list[Vote | Grade], tu
     return [row for row in last.values() if row.annotator in members], tuple(stem or "others" for stem in others)
 
 
-def file_labels(votes: Iterable[Vote | Grade], a: str, b: str, apart: tuple[str, ...] = ()) -> PeopleSaid | None:
+def file_labels(votes: Iterable[Vote | Grade], a: str, b: str) -> PeopleSaid | None:
     """What the votes or grades of a file say of these two; grades where there are both."""
     points: dict[tuple[str, int], list[float]] = {}
     grades: dict[tuple[str, int, str], list[float]] = {}
@@ -119,10 +119,8 @@ def file_labels(votes: Iterable[Vote | Grade], a: str, b: str, apart: tuple[str,
         if key[2] == a and (*key[:2], b) in grades
     }
     if both:
-        return PeopleSaid(SCORE, both, None, apart)
-    if not points:
-        return None
-    return PeopleSaid(PREFERENCE, {key: _mean(one) for key, one in points.items()}, (-100.0, 100.0), apart)
+        return PeopleSaid(SCORE, both, None)
+    return PeopleSaid(PREFERENCE, {key: _mean(one) for key, one in points.items()}, (-100.0, 100.0)) if points else None
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -143,12 +143,9 @@ class TableFormat(ImportFormat):
         model = _text(layout, record, "model", where) or unnamed
         if not model.strip():
             raise where.error(f"field `{layout.where['model']}` is empty")
-        value = layout.get(record, "answer")
         turns = None
         if "answer" in layout.where:
-            if value is None:
-                raise where.error(f"field `{layout.where['answer']}` is missing")
-            turns = _answer_texts(value, f"field `{layout.where['answer']}`", where, layout.listed(record))
+            turns = _answer_texts(layout, record, "answer", where)
         elif said is not None:
             if not said.reference:
                 raise where.error("the conversation ends with the user; an answer to judge must be the last thing said")
@@ -208,11 +205,7 @@ class TableFormat(ImportFormat):
                 f"the answers are by {names[0]!r} and {names[1]!r}; model_a and model_b must be two names"
             )
         for model, side in zip(names, ("answer_a", "answer_b"), strict=True):
-            value = layout.get(record, side)
-            if value is None:
-                raise where.error(f"field `{layout.where[side]}` is missing")
-            turns = _answer_texts(value, f"field `{layout.where[side]}`", where, layout.listed(record))
-            yield from rows.answer(where, about, model, turns)
+            yield from rows.answer(where, about, model, _answer_texts(layout, record, side, where))
 
     def _pair(
         self, rows: SourceRows, layout: _Layout, battles: BattleFile, unnamed: str, source: Record
@@ -222,10 +215,8 @@ class TableFormat(ImportFormat):
         about = yield from _question(rows, layout, where, record)
         shown = []
         for side, model in (("answer_a", row.model_a), ("answer_b", row.model_b)):
-            value = layout.get(record, side)
-            turns = None
-            if value is not None:
-                turns = _answer_texts(value, f"field `{layout.where[side]}`", where, layout.listed(record))
+            there = layout.get(record, side) is not None
+            turns = _answer_texts(layout, record, side, where) if there else None
             shown.append((yield from rows.answer(where, about, model, turns)))
         who = person(row.judge) if row.judge in battles.people else judge_ref(row.judge or unnamed, "battles")
         verdict: float | Failure | None = row.points
@@ -348,21 +339,19 @@ def _question(
     )
 
 
-def _answer_texts(value: Any, what: str, where: Where, listed: bool) -> tuple[str, ...]:
+def _answer_texts(layout: _Layout, record: Mapping[str, Any], name: str, where: Where) -> tuple[str, ...]:
     """An answer, or one for each turn; a number is one, too. An empty text is an empty answer.
 
-    Args:
-        value: of the field.
-        what: the field is called.
-        where: the record is, for messages.
-        listed: the question's turns are a list written as text, and so are those of the answers: alone, such a text
-            may well be an answer.
+    A list written as text is a list where the question's turns are one: alone, such a text may well be an answer.
     """
+    value, what = layout.get(record, name), f"field `{layout.where[name]}`"
+    if value is None:
+        raise where.error(f"{what} is missing")
     if isinstance(value, bool | int | float):
         value = str(value)
     if value == "":
         return ("",)
-    if listed and (turns := written_list(value)):
+    if (turns := written_list(value)) and layout.listed(record):
         return tuple(turn or "" for turn in turns)
     return texts(value, f"{str(where.path)!r}, record {where.number}: {what}")
 

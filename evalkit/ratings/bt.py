@@ -273,7 +273,7 @@ def _fit_style(table: Comparisons, notes: list[str]) -> FittedRatings:
         )
     differ = _usable(np.sign(table.style_a[known] - table.style_b[known]), np.sign(table.outcome[known] - 0.5), notes)
     rows = connected(rows_of(table, known))
-    kept = known if rows.kept is None else rows.kept
+    kept = rows.places
     fit = style_controlled_ratings(
         rows.a,
         rows.b,

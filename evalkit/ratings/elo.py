@@ -112,8 +112,6 @@ class EloRatings:
 
     def _resampled(self, table: Comparisons, rows: LinkedComparisons, estimates: FloatArray) -> ResampledElo:
         """Limits over resampled questions, each replicate in a random order of its own."""
-        import numpy as np
-
         from evalkit.stats.elo import ResampledElo, elo_intervals
         from evalkit.stats.resample import Interval
 
@@ -123,10 +121,9 @@ class EloRatings:
             reason = f"{n} comparisons are too many to resample"
             without = [Interval(float(value), None, None, n, 0.95, None, n, reason=reason) for value in estimates]
             return ResampledElo(without, None, n)
-        kept = np.arange(n) if rows.kept is None else rows.kept
         return elo_intervals(
             rows.a, rows.b, rows.outcome, models=len(rows.models), clusters=rows.clusters,
-            strata=strata_of(table, kept), estimates=estimates, replicates=replicates, seed=self.seed,
+            strata=strata_of(table, rows.places), estimates=estimates, replicates=replicates, seed=self.seed,
         )  # fmt: skip
 
 
@@ -137,7 +134,7 @@ def _in_fixed_order(table: Comparisons, rows: LinkedComparisons) -> LinkedCompar
     rank = np.empty(len(rows.models), dtype=np.int64)
     rank[np.argsort(rows.models)] = np.arange(len(rows.models))
     a, b = rank[rows.a], rank[rows.b]
-    kept = np.arange(rows.a.size) if rows.kept is None else rows.kept
+    kept = rows.places
     question = np.zeros(kept.size, dtype=np.int64)
     if rows.clusters is not None:
         names, code = np.unique(table.question[kept], return_inverse=True)

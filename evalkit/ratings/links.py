@@ -29,6 +29,13 @@ class LinkedComparisons:
     kept: IntArray | None
     """Positions in the table; None: all of it."""
 
+    @property
+    def places(self) -> IntArray:
+        """[N] positions in the table."""
+        import numpy as np
+
+        return np.arange(self.a.size) if self.kept is None else self.kept
+
     def among(self, names: tuple[str, ...]) -> LinkedComparisons:
         """Comparisons in which both models are among the names."""
         import numpy as np
