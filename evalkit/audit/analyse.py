@@ -11,6 +11,8 @@ import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import entry_points
+from itertools import chain, compress
+from operator import not_
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -146,27 +148,42 @@ class _Rows:
         """Whether anything is by people, or a gold label."""
         self.dated: tuple[float, float] | None = None
         """Of the first and the last judgment."""
+        self._first, self._last = float("inf"), 0.0
 
     def __iter__(self) -> Iterator[Judged]:
-        first, last = float("inf"), 0.0
-        only = self._only
-        for log in [*self._logs, *self._others]:
-            asked_about = log not in self._others
-            name, person = None, False
-            for row in log:
-                if row.judge.name != name:
-                    name = row.judge.name
-                    person = rater_kind(row.judge) != "judge"
-                    self.people = self.people or person
-                    if asked_about and not person:
-                        self.judges[name] = None
-                if person:
-                    yield row
-                elif asked_about and (only is None or only(row)):
-                    if row.created:
-                        first, last = min(first, row.created), max(last, row.created)
-                    yield row
-        self.dated = (first, last) if last else None
+        return chain.from_iterable(self._batches())
+
+    def _batches(self) -> Iterator[Iterable[Judged]]:
+        """Some rows at a time, as what is done for each takes long for a million."""
+        for log in self._logs:
+            for batch in log.batches():
+                yield self._asked_about(batch)
+        for log in self._others:
+            for batch in log.batches():
+                yield [row for row in batch if self._labels(row)]
+        self.dated = (self._first, self._last) if self._last else None
+
+    def _labels(self, row: Judged) -> bool:
+        """Whether a row is by people, or a label known to be right."""
+        found = rater_kind(row.judge) != "judge"
+        self.people |= found
+        return found
+
+    def _asked_about(self, batch: Sequence[Judged]) -> Iterable[Judged]:
+        """The rows to look at; of those by judges, when they were made is noted."""
+        judge = batch[0].judge
+        if rater_kind(judge) == "judge" and all([row.judge == judge for row in batch]):
+            kept = judged = batch if self._only is None else [row for row in batch if self._only(row)]
+            self.judges[judge.name] = None
+        else:
+            labels = [self._labels(row) for row in batch]
+            self.judges.update((row.judge.name, None) for row in compress(batch, map(not_, labels)))
+            said = [label or self._only is None or self._only(row) for row, label in zip(batch, labels, strict=True)]
+            kept = list(compress(batch, said))
+            judged = [row for row in kept if rater_kind(row.judge) == "judge"]
+        dates = [row.created for row in judged if row.created]
+        self._first, self._last = min([self._first, *dates]), max([self._last, *dates])
+        return kept
 
 
 def audited(found: Sequence[BenchmarkEvidence], notes: Iterable[str] = (), own: Sequence[Bias] = ()) -> Audit:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any, Literal
 
@@ -43,14 +44,14 @@ def digest(*parts: object) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-class Ref(Struct, frozen=True, forbid_unknown_fields=True):
+class Ref(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A model or judge: its name, and the fingerprint of everything that changes what it says."""
 
     name: str
     fingerprint: str
 
 
-class Failure(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Failure(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Why a row has no result. Never a number, never a tie."""
 
     kind: ErrorKind
@@ -59,7 +60,7 @@ class Failure(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     """Of a rejected request: ``Model.wire`` of who was asked. Another one may not be rejected."""
 
 
-class Usage(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Usage(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Tokens of one completion, as the backend counted them."""
 
     prompt_tokens: int = 0
@@ -200,8 +201,8 @@ class Response(
         msgspec.structs.force_setattr(self, "id", digest(self.key, self.turns))
 
 
-class Judged(Struct, frozen=True, kw_only=True, tag_field="schema", tag="evalkit.judgment/1"):
-    """A judgment without what was written, sent and paid: for readers of very many, in half the time."""
+class Judged(Struct, frozen=True, kw_only=True, gc=False, tag_field="schema", tag="evalkit.judgment/1"):
+    """A judgment without what was written, sent and paid: for readers of very many, who check them many at once."""
 
     item: str
     benchmark: str
@@ -229,8 +230,12 @@ class Judged(Struct, frozen=True, kw_only=True, tag_field="schema", tag="evalkit
     """Lowest and highest score that could have been given, where the protocol says; rows of before have none."""
     created: float = 0.0
 
-    def __post_init__(self) -> None:
-        """Scores or an error, never both, never neither; one finite score per response shown."""
+    def check(self) -> None:
+        """Scores or an error, never both, never neither; one finite score per response shown.
+
+        Raises:
+            ValueError: it is otherwise.
+        """
         scores, error, shown = self.scores, self.error, len(self.shown)
         if scores is not None and error is None and len(scores) == len(self.models) == shown and isfinite(sum(scores)):
             return  # what nearly every one of a million is
@@ -269,8 +274,27 @@ class Judgment(Judged, frozen=True, forbid_unknown_fields=True, kw_only=True):
     latency: float = 0.0
     cost: float | None = None
 
+    def __post_init__(self) -> None:
+        """None is made, or read, that contradicts itself."""
+        self.check()
+
     def _name(self) -> str:
         return f"judgment {self.key}"
+
+
+def all_sound(rows: Sequence[Judged]) -> bool:
+    """Whether ``check`` would pass each of these, which were decoded: JSON has no number that is not finite."""
+    return all(
+        [
+            len(row.shown) == len(row.models)
+            and (
+                row.error is not None
+                if (given := row.scores) is None
+                else row.error is None and len(given) == len(row.shown)
+            )
+            for row in rows
+        ]
+    )
 
 
 class Batch(

@@ -13,12 +13,13 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 from msgspec import UnsetType
+from msgspec.structs import astuple
 
 from evalkit.core.preference_strength import strength_of
-from evalkit.core.schema import Judged, Judgment, Ref
+from evalkit.core.schema import CriterionVerdict, Failure, Judged, Judgment, Ref
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,10 +45,39 @@ STRONG = frozenset({"A>>B", "B>>A", "A<<B", "B<<A"})
 EIGHT_STEPS: Final = "human_pair_8"
 """The protocol of people's votes from 1 (the first is much better) to 8 (the second is)."""
 
-PLAIN: Final = frozenset({(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)})
-"""The usual scores, whose first is the outcome."""
+PLAIN: Final[dict[tuple[float, ...] | None, float]] = {
+    None: math.nan,
+    (1.0, 0.0): 1.0,
+    (0.0, 1.0): 0.0,
+    (0.5, 0.5): 0.5,
+}
+"""Outcomes of the usual scores of two answers, and of none."""
 TOGETHER = 128
 """Rows entered at once: few enough that the processor still has them at hand."""
+
+
+class _Columns(NamedTuple):
+    """The fields of ``Judged``, in its order: of each the values of some rows."""
+
+    item: tuple[str, ...]
+    benchmark: tuple[str, ...]
+    category: tuple[str, ...]
+    turn: tuple[int, ...]
+    judge: tuple[Ref, ...]
+    protocol: tuple[str, ...]
+    shown: tuple[tuple[str, ...], ...]
+    models: tuple[tuple[Ref, ...], ...]
+    lengths: tuple[tuple[int, ...], ...]
+    repeat: tuple[int, ...]
+    scores: tuple[tuple[float, ...] | None, ...]
+    label: tuple[str | None, ...]
+    error: tuple[Failure | None, ...]
+    criteria: tuple[tuple[CriterionVerdict, ...], ...]
+    score_range: tuple[tuple[float, float] | UnsetType, ...]
+    created: tuple[float, ...]
+
+
+assert _Columns._fields == Judged.__struct_fields__
 
 
 def rater_kind(judge: Ref) -> Literal["person", "gold", "judge"]:
@@ -88,6 +118,10 @@ class Codes(dict[str, int]):
     def __missing__(self, name: str) -> int:
         self[name] = code = len(self)
         return code
+
+    def of(self, names: Iterable[str]) -> list[int]:
+        """The numbers of these names."""
+        return list(map(self.__getitem__, names))
 
 
 class RowBuffer:
@@ -216,63 +250,56 @@ class BenchmarkRows:
     _place: tuple[str, str, str, int] | None = None
     """Judge and protocol of the last row: a file holds one of each, so the next row goes there too."""
     _buffer: RowBuffer = field(default_factory=lambda: RowBuffer(Ref("", ""), "", 0))
-    _rater: int = -1
-    """Number of the person; -1 for judges."""
+    _people: bool = False
+    """Whether the rows being entered are by people."""
     _uses: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def add(self, rows: Sequence[Judgment | Judged]) -> None:
-        """Enter judgments of one answer or of two, all by one judge under one protocol; others are passed over.
+    def add(self, rows: Sequence[Judgment | Judged], columns: _Columns) -> None:
+        """Enter judgments of one answer or of two; others are passed over.
 
         Column by column, as what is done for each row is what a leaderboard of a million waits for.
+
+        Args:
+            rows: all by one judge, or all by people, under one protocol, and of as many answers.
+            columns: the same.
         """
-        widths = {len(row.shown) for row in rows}
-        if len(widths) > 1:  # of an imported file: protocols of ours show one or two
-            for row in rows:
-                self.add((row,))
-            return
-        (shows,) = widths
+        shows = len(columns.shown[0])
         if shows not in self.taken:
             return
-        judge = rows[0].judge
-        place = (judge.name, judge.fingerprint, rows[0].protocol, shows)
+        place = (*_who(columns.judge[0]), columns.protocol[0], shows)
         if place != self._place:
-            self._go_to(place, judge)
-        buffer = self._buffer
-        scores, lengths = [row.scores for row in rows], [row.lengths for row in rows]
-        models = list(itertools.chain.from_iterable([row.models for row in rows]))
-        responses = itertools.chain.from_iterable([row.shown for row in rows])
+            self._go_to(place, columns.judge[0])
+        buffer, scores = self._buffer, columns.scores
+        models = list(itertools.chain.from_iterable(columns.models))
         sides = (
-            [self.models[model.name] for model in models],
-            [self.versions[model.fingerprint] for model in models],
-            [self.responses[response] for response in responses],
+            self.models.of([model.name for model in models]),
+            self.versions.of([model.fingerprint for model in models]),
+            self.responses.of(itertools.chain.from_iterable(columns.shown)),
         )
-        codes = [
-            [self.questions[row.item] for row in rows],
-            [self.categories[row.category] for row in rows],
-            [row.turn for row in rows],
-            [row.repeat for row in rows],
+        codes = (
+            self.questions.of(columns.item),
+            self.categories.of(columns.category),
+            columns.turn,
+            columns.repeat,
             *(column[side::shows] for side in range(shows) for column in sides),
-        ]
-        outcomes = [
-            math.nan if given is None else given[0] if shows == 1 or given in PLAIN else outcome_of(given)
-            for given in scores
-        ]
-        labels = {row.label for row in rows}
-        said = {label for label in labels if label and (_says_more(label) or self._strength(label, buffer))}
-        for number, row in enumerate(rows, buffer.rows):
-            if row.scores is None or row.criteria or row.label in said:
-                self._remark(number, row, buffer)
+        )
+        failed = None in scores
+        said = {label for label in set(columns.label) if label and (_says_more(label) or self._strength(label, buffer))}
+        if failed or said or any(columns.criteria):
+            for number, row in enumerate(rows, buffer.rows):
+                if row.scores is None or row.criteria or row.label in said:
+                    self._remark(number, row, buffer)
         if shows == 1:
-            buffer.score_ranges.update([(row.category, row.score_range) for row in rows if row.scores is not None])
-        if self._rater >= 0:
-            buffer.raters.extend([self._rater] * len(rows))
-        unknown = (math.nan,) * shows
-        known = [given if len(given) == shows else unknown for given in lengths]
-        buffer.extend(codes, [outcomes, *zip(*known, strict=True)])
+            ends = zip(columns.category, columns.score_range, strict=True)
+            known = [given is not None for given in scores] if failed else itertools.repeat(True)
+            buffer.score_ranges.update(itertools.compress(ends, known))
+        if self._people:
+            buffer.raters.fromlist(self.raters.of([judge.name for judge in columns.judge]))
+        buffer.extend(codes, (_outcomes(scores, shows), *_by_side(columns.lengths, shows)))
 
     def _strength(self, label: str, buffer: RowBuffer) -> int:
         """By how much one answer is preferred, where the rows being entered are people's votes or known labels."""
-        labelled = self._rater >= 0 or buffer.judge.name == GOLD
+        labelled = self._people or buffer.judge.name == GOLD
         return strength_of(label, eight=buffer.protocol == EIGHT_STEPS) if labelled else 0
 
     def _remark(self, number: int, row: Judgment | Judged, buffer: RowBuffer) -> None:
@@ -298,9 +325,8 @@ class BenchmarkRows:
         """Find, or make, the buffer of this judge."""
         self._place = place
         _, _, protocol, shows = place
-        person = rater_kind(judge) == "person"
-        self._rater = self.raters[judge.name] if person else -1
-        if person:
+        self._people = rater_kind(judge) == "person"
+        if self._people:
             self._buffer = self.people_under(protocol, shows)
         else:
             key = (judge, protocol, shows)
@@ -335,23 +361,50 @@ def _says_more(label: str) -> bool:
     return label in STRONG or "inconsistent" in label
 
 
-def _judged_by(row: Judgment | Judged) -> tuple[str, str, str, str]:
+def _who(judge: Ref) -> tuple[str, str]:
+    """The judge whose rows are entered together: all people are one."""
+    return ("" if rater_kind(judge) == "person" else judge.name), judge.fingerprint
+
+
+def _outcomes(scores: Sequence[tuple[float, ...] | None], shows: int) -> list[float]:
+    """The scores of single answers, or the outcomes for the first of two; NaN where there are none."""
+    if shows == 1:
+        return [math.nan if given is None else given[0] for given in scores]
+    return [PLAIN[given] if given is None or given in PLAIN else outcome_of(given) for given in scores]
+
+
+def _by_side(lengths: Sequence[tuple[int, ...]], shows: int) -> Sequence[Sequence[float]]:
+    """The lengths of the answers on each side; NaN where they are not known."""
+    unknown = (math.nan,) * shows
+    return list(zip(*[known if len(known) == shows else unknown for known in lengths], strict=True))
+
+
+def _judged_by(row: Judgment | Judged) -> tuple[object, ...]:
     """What rows that are entered together have in common."""
-    return row.benchmark, row.judge.name, row.judge.fingerprint, row.protocol
+    return row.benchmark, _who(row.judge), row.protocol, len(row.shown)
 
 
-def _runs(rows: Sequence[Judgment | Judged]) -> Iterable[Sequence[Judgment | Judged]]:
-    """Rows that follow each other and are alike, together."""
-    judges = [row.judge for row in rows]
+def _columns(rows: Sequence[Judgment | Judged]) -> _Columns:
+    columns = zip(*map(astuple, rows), strict=True)
+    return _Columns(*itertools.islice(columns, len(_Columns._fields)))
+
+
+def _runs(rows: Sequence[Judgment | Judged]) -> Iterable[tuple[Sequence[Judgment | Judged], _Columns]]:
+    """Rows that follow each other and are alike, together, and their columns."""
+    columns = _columns(rows)
     kinds = (
-        {row.benchmark for row in rows},
-        {judge.name for judge in judges},
-        {judge.fingerprint for judge in judges},
-        {row.protocol for row in rows},
+        set(columns.benchmark),
+        set(columns.protocol),
+        {judge.name for judge in columns.judge},
+        {judge.fingerprint for judge in columns.judge},
+        set(map(len, columns.shown)),
     )
     if all(len(values) == 1 for values in kinds):  # nearly always, as a file holds one judge and protocol
-        return (rows,)
-    return (tuple(alike) for _, alike in itertools.groupby(rows, _judged_by))
+        yield rows, columns
+        return
+    for _, alike in itertools.groupby(rows, _judged_by):
+        listed = tuple(alike)
+        yield listed, _columns(listed)
 
 
 def read_rows(
@@ -370,11 +423,11 @@ def read_rows(
     gc.disable()  # no row refers to itself, and looking for cycles among millions takes a fifth of the time
     try:
         while rows := tuple(itertools.islice(left, TOGETHER)):
-            for alike in _runs(rows):
-                benchmark = alike[0].benchmark
+            for alike, columns in _runs(rows):
+                benchmark = columns.benchmark[0]
                 if benchmark not in found:
                     found[benchmark] = make(benchmark)
-                found[benchmark].add(alike)
+                found[benchmark].add(alike, columns)
     finally:
         if enabled:
             gc.enable()

@@ -95,9 +95,13 @@ class Lines:
                     return len(torn)
         finally:
             self.lines.update(zip(keys, count(len(self.live))))
-            self.live = bytearray(len(self.live) + len(keys))
-            for number in self.lines.values():
-                self.live[number] = 1
+            rows = len(self.live) + len(keys)
+            self.live = bytearray(rows)
+            if len(self.lines) == rows:
+                self.live[:] = b"\1" * rows
+            else:
+                for number in self.lines.values():
+                    self.live[number] = 1
         return 0
 
     def _take(self, decoder: msgspec.json.Decoder[_Keyed], lines: list[bytes], keys: list[str]) -> None:

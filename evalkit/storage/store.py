@@ -15,19 +15,18 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from itertools import compress
-from operator import length_hint
+from itertools import chain, compress, count, islice
 from pathlib import Path
-from typing import BinaryIO, Generic, TypeVar
+from typing import BinaryIO, Generic, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
 
 from evalkit.core.files import remedy
 from evalkit.core.protocols import EvalkitError, UsageError
-from evalkit.core.schema import Batch, Item, Judged, Judgment, Ref, Response, digest
+from evalkit.core.schema import Batch, Item, Judged, Judgment, Ref, Response, all_sound, digest
 from evalkit.storage.claims import Claims
-from evalkit.storage.index import UNREADABLE, BadLine, Entry, Index, Lines
+from evalkit.storage.index import TOGETHER, UNREADABLE, BadLine, Entry, Index, Lines
 
 Row = TypeVar("Row", bound=Item | Response | Judgment | Judged | Batch)
 
@@ -64,7 +63,10 @@ def first_row(path: Path, row: type[Row]) -> Row | None:
     if line[-1:] != b"\n":
         return None
     try:
-        return msgspec.json.decode(line, type=row)
+        found = msgspec.json.decode(line, type=row)
+        if isinstance(found, Judged):
+            found.check()
+        return found
     except UNREADABLE as error:
         raise _malformed(path, str(error), 0) from error
 
@@ -89,6 +91,8 @@ class Rows(Generic[Row]):
         self.path = path
         self._decoder: msgspec.json.Decoder[Row] = msgspec.json.Decoder(row)
         self._schema = row.__struct_config__.tag
+        self._unchecked = issubclass(row, Judged) and not issubclass(row, Judgment)
+        """Whether decoding a row does not see to it that it says one thing."""
         self._read_anew()
 
     def _read_anew(self) -> None:
@@ -110,22 +114,48 @@ class Rows(Generic[Row]):
 
     def __iter__(self) -> Iterator[Row]:
         """The latest row of every key, in file order, one at a time."""
-        return self._rows(1)
+        return chain.from_iterable(self.batches())
+
+    def batches(self) -> Iterator[Sequence[Row]]:
+        """The latest row of every key, in file order, some at a time."""
+        return self._batches(bytes(self._index.live))  # as it is now: rows may be appended meanwhile
 
     def replaced(self) -> Iterator[Row]:
         """The rows whose key has a later one, in file order, one at a time."""
-        return self._rows(0)
+        return chain.from_iterable(self._batches(bytes(self._index.live.translate(SWAPPED))))
 
-    def _rows(self, wanted: int) -> Iterator[Row]:
-        live = bytes(self._index.live)  # as it is now: rows may be appended meanwhile
-        if wanted not in live:
+    def _batches(self, chosen: bytes) -> Iterator[Sequence[Row]]:
+        """The rows of the lines that are marked by 1; many are decoded at once, which is faster."""
+        if 1 not in chosen:
             return
-        chosen = iter(live if wanted else live.translate(SWAPPED))
+        read = 0
         with self._reading(READ_AHEAD) as file:
-            try:
-                yield from map(self._decoder.decode, compress(file, chosen))
-            except UNREADABLE as error:
-                raise self._malformed(str(error), len(live) - length_hint(chosen) - 1) from error
+            lines = compress(file, chosen)
+            while batch := list(islice(lines, TOGETHER)):
+                rows = self._decoded_at_once(batch)
+                if rows is None:
+                    rows = list(map(self._decode, batch, islice(compress(count(), chosen), read, None)))
+                read += len(batch)
+                yield rows
+
+    def _decoded_at_once(self, lines: Sequence[bytes]) -> Sequence[Row] | None:
+        """A row for each line; None where it is one by one that tells which is bad."""
+        try:
+            rows = self._decoder.decode_lines(b"".join(lines))
+        except UNREADABLE:
+            return None
+        if len(rows) != len(lines) or (self._unchecked and not all_sound(cast("list[Judged]", rows))):
+            return None
+        return rows
+
+    def _decode(self, content: bytes, line: int) -> Row:
+        try:
+            row = self._decoder.decode(content)
+            if self._unchecked:
+                cast("Judged", row).check()
+            return row
+        except UNREADABLE as error:
+            raise self._malformed(str(error), line) from error
 
     def _catch_up(self, file: int) -> None:
         """Index what the file holds beyond what is known already."""
@@ -357,12 +387,6 @@ class Log(Rows[Row]):
             finally:
                 os.close(self._file)
                 self._file = None
-
-    def _decode(self, content: bytes, line: int) -> Row:
-        try:
-            return self._decoder.decode(content)
-        except UNREADABLE as error:
-            raise self._malformed(str(error), line) from error
 
     def _write(self, file: int, lines: Sequence[bytes]) -> None:
         """Append under the lock; whatever fails, no partial line stays."""
