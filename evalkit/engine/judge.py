@@ -456,8 +456,8 @@ class JudgeRunner:
             protocol=self.judge.protocol.name,
             parser=self.judge.protocol.parser,
             shown=case.shown_ids,
-            models=tuple(response.model for response in case.shown),
-            lengths=tuple(len(answer) for answer in case.answers()),
+            models=tuple([response.model for response in case.shown]),
+            lengths=tuple(map(len, case.answers())),
             repeat=case.repeat,
             **fields,
         )
