@@ -314,7 +314,7 @@ def _statements(reply: Sequence[Line], labels: VerdictLabels) -> tuple[Found, Fo
     None stands for a verdict that is not allowed.
     """
     lines = [line for line in reply if line.bare]
-    if len(lines) == 1 and lines[0].verdict is not None:  # all there is cannot be a quotation
+    if len(lines) == 1 and lines[0].verdict and lines[0].bare.startswith(">"):  # all there is cannot be a quotation
         lines = [lines[0]._replace(bare=lines[0].bare.lstrip(" \t>"))]
     own: Found = set()
     introduced: Found = set()
