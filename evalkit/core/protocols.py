@@ -148,8 +148,12 @@ SystemRole = Literal["system", "user"]
 
 def placed(messages: Iterable[Message], where: SystemRole) -> tuple[Message, ...]:
     """Messages with all system text in one place, and none where there is no text."""
-    text = "\n\n".join(one.content for one in messages if one.role == "system" and one.content.strip())
-    rest = tuple(one for one in messages if one.role != "system")
+    messages = tuple(messages)
+    system = [one for one in messages if one.role == "system"]
+    if where == "system" and len(system) == 1 and messages[0] is system[0] and system[0].content.strip():
+        return messages  # as nearly all are
+    text = "\n\n".join(one.content for one in system if one.content.strip())
+    rest = tuple([one for one in messages if one.role != "system"])
     if not text:
         return rest
     first = next((place for place, one in enumerate(rest) if one.role == "user"), None)
@@ -411,14 +415,14 @@ class Case:
     criterion: str | None = None
     """The one criterion of a rubric that this call is about; None: all there are."""
 
-    @cached_property
+    @property
     def shown_ids(self) -> tuple[str, ...]:
         """Identity of each text shown."""
-        return tuple(response.id for response in self.shown)
+        return tuple([response.id for response in self.shown])
 
     def answers(self) -> tuple[str, ...]:
         """The judged turn's answer of each response, in the order shown."""
-        return tuple(response.turns[self.turn - 1] for response in self.shown)
+        return tuple([response.turns[self.turn - 1] for response in self.shown])
 
 
 class Verdict(Struct, frozen=True):

@@ -92,9 +92,9 @@ def part(text: str, further: Sequence[tuple[str, str]] = (), *, anywhere: bool =
         begin, opened = pieces.pop()[0], None
     if opened is not None:
         thoughts.append((opened.end(), len(text)))
-    thinking = "\n".join(text[start:end].strip() for start, end in thoughts)
     if not thoughts:
         return Parted(text)
+    thinking = "\n".join(text[start:end].strip() for start, end in thoughts)
     answer = "".join(text[start:end] for start, end in pieces) + (text[begin:] if opened is None else "")
     return Parted(answer.strip() if opened is not None else answer.lstrip(), thinking, ended=opened is None)
 

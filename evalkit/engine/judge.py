@@ -255,11 +255,10 @@ class JudgeRunner:
         A row that a judge with another fingerprint left (another parser, or a setting that makes no difference to this
         prompt) is read again and stored as this judge's own, so that tables count all of one judge's rows together.
         """
-        entry = self.log.entry(key)
         row = self.log.get(key) if self.has(key) else None
-        if entry is None or row is None or row.judge == self.judge.ref:
+        if row is None or row.judge == self.judge.ref:
             return row
-        if entry.error in NO_REPLY or row.label == "identical":
+        if (row.error is not None and row.error.kind in NO_REPLY) or row.label == "identical":
             row = replace(row, judge=self.judge.ref, parser=self.judge.protocol.parser)
             self.log.append(row)
             return row
@@ -456,8 +455,8 @@ class JudgeRunner:
             protocol=self.judge.protocol.name,
             parser=self.judge.protocol.parser,
             shown=case.shown_ids,
-            models=tuple(response.model for response in case.shown),
-            lengths=tuple(len(answer) for answer in case.answers()),
+            models=tuple([response.model for response in case.shown]),
+            lengths=tuple(map(len, case.answers())),
             repeat=case.repeat,
             **fields,
         )

@@ -12,7 +12,16 @@ from msgspec import Struct
 
 from evalkit.core.protocols import Completion, Verdict
 from evalkit.core.schema import Failure
-from evalkit.judges.replies import VerdictLabels, contradiction, excerpt, no_verdict, running, spoken, without_code
+from evalkit.judges.replies import (
+    VerdictLabels,
+    contradiction,
+    excerpt,
+    lines_of,
+    no_verdict,
+    running,
+    spoken,
+    without_code,
+)
 
 _OBJECT = re.compile(r"^[ \t]{0,8}\{", re.MULTILINE)
 
@@ -33,7 +42,8 @@ def json_field(completion: Completion, labels: VerdictLabels, name: str) -> Verd
         return Failure("unparsed", f"no JSON object with one field {name!r} in the reply: {excerpt(completion.text)!r}")
     if (label := labels.label(json_word(values[0]))) is None:
         return Failure("unparsed", f"{name!r} is {excerpt(repr(values[0]))}, which is none of {labels.allowed}")
-    before, after = ([*chain(*running(text, labels))] for text in (found.before, found.after))
+    parts = (lines_of(without_code(text)[0], labels) for text in (found.before, found.after))
+    before, after = ([*chain(*running(part))] for part in parts)
     return contradiction(before, after, label, labels) or labels.verdict(label)
 
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import exp, fsum, isnan
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -65,6 +65,8 @@ _FILLING = frozenset(
         "ll to"
     )
 )
+_ANNOUNCING = _NOUNS | _VERBS
+_BEFORE_A_VERDICT = _ANNOUNCING | _FILLING
 _DENIALS = frozenset({"no", "not", "never"})
 _QUOTING = frozenset(
     _WORDS.findall("says said writes wrote asks asked demands demanded claims claimed states ends begs")
@@ -185,7 +187,8 @@ _RATING = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,30})?)(?:/([0-9]{1,3}))?")
 
 
 def _number(score: float) -> str:
-    return f"{score:g}" if score == float(f"{score:g}") else repr(score)
+    short = f"{score:g}"
+    return short if score == float(short) else repr(score)
 
 
 def no_verdict(completion: Completion) -> Failure | None:
@@ -206,6 +209,8 @@ def spoken(text: str) -> str | Failure:
     if not parted.ended:
         return Failure("unparsed", "the reply ends inside its thinking, without a verdict")
     text = parted.answer
+    if "<" not in text and "[|" not in text:
+        return text
     begin = 0
     for end in _END_OF_TURN.finditer(text):
         if head := text[begin : end.start()].strip():
@@ -221,7 +226,11 @@ def tag(completion: Completion, labels: VerdictLabels) -> Verdict | Failure:
     text = spoken(completion.text)
     if isinstance(text, Failure):
         return text
-    announced, stated, remarks = _statements(text, labels)
+    prose, blocks, unclosed = without_code(text)
+    lines = lines_of(prose, labels)
+    announced, stated, remarks = _statements(lines, labels)
+    if not (announced or stated or remarks):
+        announced = _fenced(blocks[-1:] if text.rstrip().endswith("```") else [], unclosed, labels)
     found = announced or (stated | remarks if stated else set())
     if not found:
         return Failure("unparsed", f"no [[verdict]] in the reply: {excerpt(completion.text)!r}")
@@ -229,10 +238,23 @@ def tag(completion: Completion, labels: VerdictLabels) -> Verdict | Failure:
         return Failure("unparsed", f"two different verdicts in the reply: {excerpt(completion.text)!r}")
     if (label := found.pop()) is None:
         return Failure("unparsed", f"not one of the verdicts {labels.allowed}: {excerpt(completion.text)!r}")
-    return contradiction(*running(text, labels), label, labels) or labels.verdict(label)
+    return contradiction(*running(lines), label, labels) or labels.verdict(label)
 
 
-def running(text: str, labels: VerdictLabels) -> tuple[list[str], list[str]]:
+class Line(NamedTuple):
+    """A line of a reply; its verdict is the label in a tuple if the line announces one and says nothing else."""
+
+    text: str
+    bare: str
+    verdict: tuple[str | None] | None
+
+
+def lines_of(prose: str, labels: VerdictLabels) -> list[Line]:
+    """The lines of a text without code."""
+    return [Line(line, bare := line.strip(), _alone(bare, labels)) for line in prose.split("\n")]
+
+
+def running(reply: Iterable[Line]) -> tuple[list[str], list[str]]:
     """Lines of running text, neither quoted nor verdicts of their own: before the first verdict, and after it.
 
     Lines that name verdicts, or are items of a list, count among the former: what leads up to a verdict is in them.
@@ -240,13 +262,11 @@ def running(text: str, labels: VerdictLabels) -> tuple[list[str], list[str]]:
     before: list[str] = []
     after: list[str] = []
     seen = False
-    for line in without_code(text)[0].split("\n"):
-        bare = line.strip()
-        verdict = bool(bare) and _alone(bare, labels) is not None
-        if bare and not verdict and not bare.startswith(">"):
+    for line, bare, verdict in reply:
+        if bare and verdict is None and not bare.startswith(">"):
             closing = seen and "[[" not in bare and _LIST_ITEM.match(bare) is None
             (after if closing else before).append(_SPEECH.sub(" ", line))
-        seen = seen or verdict or "[[" in bare
+        seen = seen or verdict is not None or "[[" in bare
     return before, after
 
 
@@ -288,36 +308,30 @@ def _side(said: str) -> int | None:
 Found = set[str | None]
 
 
-def _statements(text: str, labels: VerdictLabels) -> tuple[Found, Found, Found]:  # noqa: C901, PLR0912
+def _statements(reply: Sequence[Line], labels: VerdictLabels) -> tuple[Found, Found, Found]:
     """Labels that lines of their own announce (with what contradicts them), that are stated, and that are remarked on.
 
     None stands for a verdict that is not allowed.
     """
-    prose, blocks, unclosed = without_code(text)
-    lines = prose.split("\n")
-    whole = [line for line in lines if line.strip()]
-    if len(whole) == 1 and _alone(whole[0].strip(), labels) is not None:
-        lines = [whole[0].lstrip(" \t>")]  # all there is cannot be a quotation
+    lines = [line for line in reply if line.bare]
+    if len(lines) == 1 and lines[0].verdict and lines[0].bare.startswith(">"):  # all there is cannot be a quotation
+        lines = [lines[0]._replace(bare=lines[0].bare.lstrip(" \t>"))]
     own: Found = set()
     introduced: Found = set()
     inline: Found = set()
     stated: Found = set()
     remarks: Found = set()
-    last = max((number for number, line in enumerate(lines) if line.strip()), default=-1)
     lead = ""
     seen: dict[str, list[tuple[str | None, str]]] = {}
-    for number, line in enumerate(lines):
-        bare = line.strip()
-        if not bare or bare.startswith(">"):
+    for number, (_, bare, verdict) in enumerate(lines, 1):
+        if bare.startswith(">"):
             continue
         item = _LIST_ITEM.match(bare) is not None and not bare.startswith("**")
-        verdict = _alone(bare, labels)
-        if verdict is None and number == last:
-            verdict = _in_last_quotes(bare, labels)
-        if verdict is not None and not item:
-            words = set(_WORDS.findall(lead.casefold()))
-            quoted = lead.endswith(":") and not words & (_NOUNS | _VERBS)
-            (introduced if quoted else own).add(verdict[0])
+        last = verdict is None and number == len(lines)
+        announced = _in_last_quotes(bare, labels) if last else verdict
+        if announced is not None and not item:
+            quoted = lead.endswith(":") and _ANNOUNCING.isdisjoint(_WORDS.findall(lead.casefold()))
+            (introduced if quoted else own).add(announced[0])
         elif "[[" in bare:
             if bare not in seen:
                 seen[bare] = _mentioned(bare, labels)
@@ -326,18 +340,23 @@ def _statements(text: str, labels: VerdictLabels) -> tuple[Found, Found, Found]:
         lead = bare[-_LEAST_LINE:]
     if own:
         return own | introduced | inline, stated, remarks
-    stated |= introduced | inline
-    if not stated and not remarks:  # a verdict that is fenced as a whole
-        for block in (blocks[-1:] if text.rstrip().endswith("```") else ()) if blocks else ():
-            verdict = _alone(block.strip(), labels)
-            if verdict is not None:
-                return {verdict[0]}, set(), set()
-        if unclosed:
-            ending = unclosed.rstrip().rpartition("\n")[2].strip()
-            verdict = _alone(ending, labels)
-            if verdict is not None and set(_WORDS.findall(ending.casefold())) & _NOUNS:
-                return {verdict[0]}, set(), set()
-    return set(), stated, remarks
+    return set(), stated | introduced | inline, remarks
+
+
+def _fenced(last: Sequence[str], unclosed: str, labels: VerdictLabels) -> Found:
+    """The label of a verdict that is fenced as a whole.
+
+    Args:
+        last: the block of code that the reply ends with, if it ends with one.
+        unclosed: what follows a fence that never closes.
+        labels: what the verdict may be.
+    """
+    for block in last:
+        if (verdict := _alone(block.strip(), labels)) is not None:
+            return {verdict[0]}
+    ending = unclosed.rstrip().rpartition("\n")[2].strip()
+    verdict = _alone(ending, labels)
+    return {verdict[0]} if verdict is not None and set(_WORDS.findall(ending.casefold())) & _NOUNS else set()
 
 
 def without_code(text: str) -> tuple[str, list[str], str]:
@@ -363,6 +382,8 @@ def _alone(line: str, labels: VerdictLabels) -> tuple[str | None] | None:  # noq
     if len(line) > _LEAST_LINE:
         return None
     line = line.strip(_DECORATION)
+    if "[[" not in line:
+        return _fraction(line, labels)
     if (named := _NAMED.search(line)) is not None and isinstance(labels, RatingScale):
         return (labels.label(named[1]),) if named.span() == (0, len(line)) else None
     found = list(_STATEMENT.finditer(line))
@@ -372,7 +393,7 @@ def _alone(line: str, labels: VerdictLabels) -> tuple[str | None] | None:  # noq
     after = line[found[0].end() :].strip(_DECORATION)
     if after and not (isinstance(labels, RatingScale) and _OUT_OF.fullmatch(line[found[0].end() :].strip(" *_.`"))):
         return None
-    if any(character.isdigit() for character in before):
+    if any(map(str.isdigit, before)):
         return None
     words = _WORDS.findall(before)
     if words and words[0] in _DENIALS:
@@ -387,20 +408,20 @@ def _alone(line: str, labels: VerdictLabels) -> tuple[str | None] | None:  # noq
 
 def _announces(words: list[str]) -> bool:
     """Whether these words can stand before a verdict and add nothing to it."""
-    if not all(word in _NOUNS or word in _VERBS or word in _FILLING for word in words):
+    if not _BEFORE_A_VERDICT.issuperset(words):
         return False
     return all(words[number - 1 : number] == ["i"] for number, word in enumerate(words) if word in ("would", "will"))
 
 
 def _fraction(line: str, labels: VerdictLabels) -> tuple[str | None] | None:
     """``Overall: 8.5/10``, where the line says that it is a rating."""
-    if not isinstance(labels, RatingScale):
+    if not isinstance(labels, RatingScale) or not ("/" in line or "out of" in line):
         return None
     match = _FRACTION.search(line)
     if match is None or float(match[2]) != labels.upper or line[match.end() :].strip(_DECORATION):
         return None
     words = _WORDS.findall(line[: match.start()].casefold())
-    if not _announces(words) or not set(words) & (_NOUNS | _VERBS) or re.search(r"\d", line[: match.start()]):
+    if not _announces(words) or _ANNOUNCING.isdisjoint(words) or re.search(r"\d", line[: match.start()]):
         return None
     return (labels.label(match[1]),)
 

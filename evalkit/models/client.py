@@ -392,6 +392,8 @@ class Client:
 
 def _changed(request: Request, *, no_system: bool, most_logprobs: int | None) -> Request:
     """A request without a system message, or with fewer alternatives for each token; itself where it is so already."""
+    if not no_system and most_logprobs is None:
+        return request
     messages, sampling = request.messages, request.sampling
     if no_system:
         messages = placed(messages, "user")

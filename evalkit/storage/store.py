@@ -213,6 +213,8 @@ class Log(Rows[Row]):
         self._durable = durable
         self._encoder = msgspec.json.Encoder()
         self._others: dict[str, Log[Row]] = {}
+        self._place = os.fspath(path)
+        """The path as text: it is looked at twice for every row, and to make it text takes as long as the look."""
         self._file: int | None = None
         self._synced = time.monotonic()
 
@@ -349,7 +351,7 @@ class Log(Rows[Row]):
     def _now(self) -> os.stat_result | None:
         """What is at the path; None if nothing is."""
         try:
-            return os.stat(self.path)
+            return os.stat(self._place)
         except OSError as error:
             if self._file is None and not isinstance(error, FileNotFoundError):
                 raise StoreError(f"cannot read {str(self.path)!r}: {error.strerror}") from error
@@ -390,7 +392,7 @@ class Log(Rows[Row]):
 
     def _write(self, file: int, lines: Sequence[bytes]) -> None:
         """Append under the lock; whatever fails, no partial line stays."""
-        size = os.fstat(file).st_size
+        size = os.lseek(file, 0, os.SEEK_END)
         if size < self._index.end:  # going on would fill the gap with zeros
             raise StoreError(
                 f"{str(self.path)!r} shrank from {self._index.end:,} to {size:,} bytes while a run was using it: "
