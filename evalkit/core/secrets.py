@@ -44,7 +44,7 @@ _CREDENTIAL_NAME = re.compile(
 )
 _LIKE_A_KEY = re.compile(
     r"(?:Bearer|Basic) (?=\S*\d)\S{8,}"
-    r"|(?<![A-Za-z0-9])(?:sk-|gsk_|xai-|hf_|AIza)(?=[A-Za-z_-]{0,200}\d)[A-Za-z0-9_-]{16,}+"
+    r"|(?<![A-Za-z0-9])(?:sk-|gsk_|xai-|hf_|AIza)(?=[A-Za-z_-]{0,200}+\d)[A-Za-z0-9_-]{16,}+"
 )
 _ALL_A_KEY = re.compile(r"(?:Bearer|Basic) \S{8,}")
 _IN_URL = re.compile(

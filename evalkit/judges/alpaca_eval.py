@@ -30,7 +30,7 @@ from evalkit.judges.pairwise import flat
 from evalkit.judges.replies import excerpt, no_verdict
 
 START, END = "<|im_start|>", "<|im_end|>"
-_PLACEHOLDER = re.compile(r"{([^ \s]{1,60}?)}")
+_PLACEHOLDER = re.compile(r"{(\S[^\s}]{0,59}+)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -156,6 +156,7 @@ def panel(seed, *, judge="longer", sharp=1.0, names="person", questions=80, vote
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", ["person", "expert", "author"])
 @pytest.mark.parametrize("judge", ["longer", "coin"])
 @pytest.mark.parametrize("sharp", [0.5, 1.0])

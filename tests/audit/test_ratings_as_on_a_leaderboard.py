@@ -42,6 +42,7 @@ def test_online_elo_of_the_mtbench_votes_is_the_same(votes):
     assert mine == pytest.approx({r.model: r.main.estimate for r in board.standings if r.judge == HUMAN}, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_whose_votes_count_is_said_alike(votes):
     board, found = rate(Choices(paths=(votes,))), audit([votes])
     for said in ("`human` is the group with most votes (expert: 2,668 votes", "1 vote repeats what the same person"):

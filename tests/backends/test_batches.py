@@ -73,6 +73,7 @@ def test_there_and_back(kind, server):
     assert sent["model"] == "m"
 
 
+@pytest.mark.slow
 @BOTH
 def test_no_key_of_a_vendor_leaves_for_another_host(kind, server, monkeypatch):
     """Nor for the address that the results are said to be at."""

@@ -88,6 +88,7 @@ def test_best_of_n_is_strict_and_a_failed_rival_leaves_the_question_out():
     assert "no other as high" in found.sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "percent", "n"),
     [

@@ -58,6 +58,7 @@ def test_rewardmath_best_of_ten(rewardmath, judge, best, of, tied):
     assert rewardmath["best of n"].shown == 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("judge", "accuracy", "unreadable", "all_nine"),
     [

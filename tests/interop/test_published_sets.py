@@ -22,6 +22,7 @@ def judged(found):
     return [row for row in found if isinstance(row, Judgment)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "best", "of", "tied"),
     [
@@ -50,6 +51,7 @@ def test_rewardmath_best_of_ten(name, best, of, tied):
     assert ties == tied
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "accuracy", "first", "unreadable", "all_nine"),
     [

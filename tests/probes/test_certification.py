@@ -106,6 +106,7 @@ def found(row, sign=1):
     return row.estimate * sign > 0 and row.lower * row.upper > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turns", [1, 2])
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("name", CUES)

@@ -99,11 +99,13 @@ def test_a_planted_shift_is_recovered(here):
     assert {row["category"] for row in found["rows"]} == {None, *benchmark.spec("pocket").categories}
 
 
+@pytest.mark.slow
 def test_no_shift_is_not_called_one(here):
     here.judged()
     assert "neither milder nor stricter than fake as far as can be seen" in here.drift(*NEW)["verdict"]
 
 
+@pytest.mark.slow
 def test_a_planted_position_bias_is_recovered(here):
     here.judged("protocol=pairwise")
     settings = (*NEW, "judge.fake.backend.position_bias=1.5")

@@ -95,6 +95,7 @@ def test_limits_are_where_the_evidence_says(population):
     assert (np.diff(found.upper) <= 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("population", [None, 60])
 @pytest.mark.parametrize("kind", KINDS)
 def test_mirrored_and_rescaled_values_have_mirrored_and_rescaled_limits(kind, population):

@@ -64,6 +64,7 @@ def test_predict_against_another_baseline_is_antisymmetric():
     assert predict(one, difficulty, baseline=one).win_rate == 50
 
 
+@pytest.mark.slow
 def test_fit_equals_alpaca_eval_on_the_same_input():
     expected = json.loads(shared_data("alpacaeval", "expected.json").read_text())
     gamed = gamed_rows()
