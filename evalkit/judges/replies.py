@@ -93,7 +93,7 @@ class Form(Struct, frozen=True):
 
     def attempted(self, stated: str) -> bool:
         """Whether a text looks like a label, allowed or not."""
-        return len(stated) <= 12 and re.fullmatch(r"(?:[\sABCab<>=:0-9]|tie)+", stated) is not None
+        return len(stated) <= 12 and re.fullmatch(r"(?:[\sABCab<>=:0-9]|tie)++", stated) is not None
 
     def verdict(self, label: str) -> Verdict:
         """The verdict of a label."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import itertools
 import math
+import struct
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,13 +46,8 @@ STRONG = frozenset({"A>>B", "B>>A", "A<<B", "B<<A"})
 EIGHT_STEPS: Final = "human_pair_8"
 """The protocol of people's votes from 1 (the first is much better) to 8 (the second is)."""
 
-PLAIN: Final[dict[tuple[float, ...] | None, float]] = {
-    None: math.nan,
-    (1.0, 0.0): 1.0,
-    (0.0, 1.0): 0.0,
-    (0.5, 0.5): 0.5,
-}
-"""Outcomes of the usual scores of two answers, and of none."""
+PLAIN: Final[dict[tuple[float, ...], float]] = {(1.0, 0.0): 1.0, (0.0, 1.0): 0.0, (0.5, 0.5): 0.5}
+"""Outcomes of the usual scores of two answers."""
 TOGETHER = 128
 """Rows entered at once: few enough that the processor still has them at hand."""
 
@@ -179,8 +175,8 @@ class RowBuffer:
 
     def extend(self, codes: Sequence[Sequence[int]], numbers: Sequence[Sequence[float]]) -> None:
         """Add some rows, given column by column."""
-        self.codes.fromlist(_by_row(codes))
-        self.numbers.fromlist(_by_row(numbers))
+        _append(self.codes, _by_row(codes))
+        _append(self.numbers, _by_row(numbers))
         self.rows += len(codes[0])
 
     def table(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
@@ -356,6 +352,11 @@ def _by_row(columns: Sequence[Sequence[Value]]) -> list[Value]:
     return values
 
 
+def _append(column: array[Value], values: Sequence[Value]) -> None:
+    """Append many values; an array's own methods take twice as long."""
+    column.frombytes(struct.pack(f"{len(values)}{column.typecode}", *values))
+
+
 def _says_more(label: str) -> bool:
     """Whether a label says more than the outcome."""
     return label in STRONG or "inconsistent" in label
@@ -366,11 +367,21 @@ def _who(judge: Ref) -> tuple[str, str]:
     return ("" if rater_kind(judge) == "person" else judge.name), judge.fingerprint
 
 
+class _Outcomes(dict[tuple[float, ...] | None, float]):
+    """The outcome for the first of two answers, by their scores; the usual ones are at hand."""
+
+    def __missing__(self, scores: tuple[float, ...]) -> float:
+        return outcome_of(scores)
+
+
+_OUTCOMES: Final = _Outcomes([(None, math.nan), *PLAIN.items()])
+
+
 def _outcomes(scores: Sequence[tuple[float, ...] | None], shows: int) -> list[float]:
     """The scores of single answers, or the outcomes for the first of two; NaN where there are none."""
     if shows == 1:
         return [math.nan if given is None else given[0] for given in scores]
-    return [PLAIN[given] if given is None or given in PLAIN else outcome_of(given) for given in scores]
+    return list(map(_OUTCOMES.__getitem__, scores))
 
 
 def _by_side(lengths: Sequence[tuple[int, ...]], shows: int) -> Sequence[Sequence[float]]:
@@ -392,14 +403,13 @@ def _columns(rows: Sequence[Judgment | Judged]) -> _Columns:
 def _runs(rows: Sequence[Judgment | Judged]) -> Iterable[tuple[Sequence[Judgment | Judged], _Columns]]:
     """Rows that follow each other and are alike, together, and their columns."""
     columns = _columns(rows)
-    kinds = (
-        set(columns.benchmark),
-        set(columns.protocol),
-        {judge.name for judge in columns.judge},
-        {judge.fingerprint for judge in columns.judge},
-        set(map(len, columns.shown)),
+    kinds: tuple[Sequence[object], ...] = (
+        columns.benchmark,
+        columns.protocol,
+        columns.judge,
+        [len(shown) for shown in columns.shown],
     )
-    if all(len(values) == 1 for values in kinds):  # nearly always, as a file holds one judge and protocol
+    if all(values.count(values[0]) == len(rows) for values in kinds):  # nearly always: a file holds one judge's rows
         yield rows, columns
         return
     for _, alike in itertools.groupby(rows, _judged_by):

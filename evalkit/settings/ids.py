@@ -27,7 +27,7 @@ PROVIDERS = ("openai", "anthropic", "vllm", "llamacpp")
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _NAMED = re.compile(r"([\w.-]+)@(.+)", re.DOTALL)
-_PACKED = re.compile(r"hex_((?:[0-9a-f]{2})+)")
+_PACKED = re.compile(r"hex_((?:[0-9a-f]{2})++)")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _REASONING = re.compile(r"(?:o\d|gpt-5)(?!.*chat)")
 """OpenAI's models that take no temperature."""
