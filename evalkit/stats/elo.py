@@ -252,7 +252,7 @@ def elo_intervals(
         own = np.bincount(question[mine], points[mine] - points[mine].mean(), units) / size if mine.any() else size * 0
         influence[:, model] = own
         scale_ends[:, model] = min(ends[0], at), max(ends[1], at)
-        result.append(floored(found, own, (min(ends[0], at), max(ends[1], at))))
+        result.append(floored(found, own, (min(ends[0], at), max(ends[1], at)), instead=True))
     limits = float(scale_ends[0].min()), float(scale_ends[1].max())
     return ResampledElo(result, values, units, influence, limits)
 
