@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.certification.floors import hidden_share, without_floor
+from tests.certification.floors import UNSHOWN, hidden_share, without_floor
 from tests.certification.metrics import SAME, UNMEASURED, Audits, Metric, audits, certified, warnings
 
 HEAD = """\
@@ -45,7 +45,7 @@ Here the floor is needed: of the same data sets, limits without it (of resamplin
 alone) cover less than {least}. Nothing between the two is offered, as the floor is a rule and not fitted to a cell."""
 ELSEWHERE = """\
 Here it is needed because of what the data cannot tell. Without the floor these cells would cover {least} or more, but
-not where a few questions lie at the other end of the scale, so many that a third of the data sets show none: these are
+not where a few questions lie at the other end of the scale, so many that {parts} of the data sets show none: these are
 drawn exactly as this cell's are, and their limits must reach as far. The share of such questions stands beside each
 cell, with what limits cover there without the floor and with it."""
 ABOVE = """\
@@ -183,7 +183,7 @@ def _of_cell(
     yield again, partial(covered, row, q, times, other)
     if _high(cells.get(*first)) and _high(cells.get(*again)):
         yield (*first, ALONE), partial(alone, row, q, repetitions, seed)
-        if row.hidden is not None:
+        if row.hidden is not None and not _low(cells.get(*first, ALONE)):
             yield (*first, HIDDEN), partial(hidden, row, q, repetitions, seed)
 
 
@@ -193,21 +193,24 @@ def alone(metric: Metric, questions: int, repetitions: int, seed: int) -> dict[s
         return covered(metric, questions, repetitions, seed)
 
 
-def hidden(metric: Metric, questions: int, repetitions: int, seed: int) -> dict[str, float]:
-    """What limits cover where a share of the questions is at the other end, of which a third of data sets shows none.
+def hidden(metric: Metric, questions: int, repetitions: int, seed: int) -> dict[str, object]:
+    """What limits cover where questions are at the other end, of which part of the data sets show none.
+
+    Of the parts that are tried (`UNSHOWN`), it is the one where limits without the floor cover least.
 
     Raises:
         ValueError: Of a metric without such a world.
     """
     if metric.hidden is None:
         raise ValueError(f"no world with hidden questions for {metric.name}, {metric.setting}")
-    share = hidden_share(questions)
-    there = metric.hidden(share)
-    return {
-        "share": share,
-        "coverage": alone(there, questions, repetitions, seed)["coverage"],
-        "with": covered(there, questions, repetitions, seed)["coverage"],
-    }
+    tried = []
+    for part, unshown in UNSHOWN.items():
+        share = hidden_share(questions, unshown)
+        there = metric.hidden(share)
+        bare = alone(there, questions, repetitions, seed)["coverage"]
+        whole = covered(there, questions, repetitions, seed)["coverage"]
+        tried.append({"part": part, "share": share, "coverage": bare, "with": whole})
+    return min(tried, key=lambda one: one["coverage"])
 
 
 def _low(cell: object) -> bool:
@@ -242,7 +245,7 @@ def page(cells: Cells, only: str, repetitions: int, seed: int) -> str:
         f"{number - sum(map(len, outside.values()))} are inside",
         *(f"{len(found)} {kind}" for kind, found in outside.items()),
     ]
-    ends = {"least": f"{LEAST:.0%}", "most": f"{MOST:.0%}"}
+    ends = {"least": f"{LEAST:.0%}", "most": f"{MOST:.0%}", "parts": " or ".join(UNSHOWN)}
     above = [(FEW, DISCRETE), (NEEDED, FLOOR), (UNSEEN, ELSEWHERE), (WIDE, ABOVE)]
     parts = [
         head,
@@ -316,8 +319,8 @@ def standing(cell: dict[str, float], again: object, bare: object, elsewhere: obj
     if _low(bare):
         return NEEDED, why
     if isinstance(elsewhere, dict):
-        why += f"; with 1 question in {1 / elsewhere['share']:.0f} at the other end {elsewhere['coverage']:.3f}, "
-        why += f"with the floor {elsewhere['with']:.3f}"
+        rare = f"with {elsewhere['share']:.0%} of questions at the other end, unseen in {elsewhere['part']}"
+        why += f"; {rare} of data sets, {elsewhere['coverage']:.3f}, and {elsewhere['with']:.3f} with the floor"
     return (UNSEEN if _low(elsewhere) else WIDE), why
 
 

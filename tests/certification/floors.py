@@ -11,16 +11,16 @@ import numpy as np
 
 from evalkit.stats import bradley_terry, length_control, resample, sandwich, shares
 
-UNSHOWN = 1 / 3
+UNSHOWN = {"a third": 1 / 3, "a tenth": 1 / 10}
 """Part of the data sets that show no question at the other end of the scale, where some are planted."""
 
 
-def hidden_share(questions: int) -> float:
-    """Share of questions at the other end of the scale of which this many show none in a third of the data sets.
+def hidden_share(questions: int, unshown: float) -> float:
+    """Share of questions at the other end of the scale of which so many show none in this part of the data sets.
 
     These are drawn as if there were none, so that nothing in them tells.
     """
-    return 1 - UNSHOWN ** (1 / questions)
+    return 1 - unshown ** (1 / questions)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from evalkit.stats.resample import paired_difference, question_bootstrap, questi
 from evalkit.stats.shares import clustered_mean, clustered_share
 from evalkit.stats.win_rate import win_rate
 from tests.certification.audits import FAIR, box, contradicts_itself, warnings_of
-from tests.certification.studies import Planted, scores, study, wins
+from tests.certification.studies import Planted, battles_by_category, scores, study, wins
 
 SCALE = (1.0, 10.0)
 RESAMPLES = 1000
@@ -165,6 +165,17 @@ def _elo_six(lost=0.0):
         return found[0]
 
     return measure
+
+
+def _bt_fixed(rng, questions):
+    a, b, won, question, category = battles_by_category(rng, questions)
+    return bradley_terry(compress(a, b, won, models=3, clusters=question, strata=category)).interval(0)
+
+
+def _elo_fixed(rng, questions):
+    a, b, won, question, category = battles_by_category(rng, questions)
+    shape = {"models": 3, "clusters": question, "strata": category}
+    return elo_intervals(a, b, won, **shape, replicates=200).intervals[0]
 
 
 def _lc(constant, point=False, soft=True, lost=0.0):
@@ -379,6 +390,8 @@ def _rates() -> Iterator[Metric]:
 def _ratings() -> Iterator[Metric]:
     yield Metric("Bradley-Terry rating", "best of six models", _bt_six, _large(_bt_six))
     yield _with_hidden("Elo", "best of six models", _elo_six, _no_truth)
+    yield Metric("Bradley-Terry rating", "best of three, fixed categories", _bt_fixed, _large(_bt_fixed))
+    yield Metric("Elo", "best of three, fixed categories", _elo_fixed, None)
     for place, word in ((0, "best"), (1, "second")):
         measure, setting = _bt_strong(place), f"{word} of four, one far ahead"
         yield Metric("Bradley-Terry rating", setting, measure, _large(measure), held_out=True)

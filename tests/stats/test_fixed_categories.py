@@ -8,33 +8,18 @@ from scipy.stats import binom
 
 from evalkit.ratings.comparisons import comparisons
 from evalkit.ratings.winrate import WinRates
-from evalkit.stats.arrays import sigmoid
 from evalkit.stats.battles import compress
 from evalkit.stats.bradley_terry import bradley_terry
 from evalkit.stats.covariates import rate_with_covariates
 from evalkit.stats.rating_bootstrap import bootstrap_ratings
 from evalkit.stats.sandwich import clustered_meat, held_fixed
 from evalkit.stats.ties import davidson, rao_kupper
+from tests.certification.studies import battles_by_category
 from tests.ratings.rows import judged
-
-ADVANTAGE = np.array([-1.8, -0.6, 0.6, 1.8])
-"""Of model 0 in each category, in logits: it is good at some of them."""
-BEST, SECOND = np.triu_indices(3, 1)
-
-
-def battles_of(rng, questions):
-    """Three models, two battles a pair and question, of categories that come in turn."""
-    category = np.arange(questions) % ADVANTAGE.size
-    good = np.array([0.3, 0.0, -0.3]) + 0.5 * rng.normal(size=(questions, 3))
-    good[:, 0] += ADVANTAGE[category]
-    a, b = np.tile(np.repeat(BEST, 2), questions), np.tile(np.repeat(SECOND, 2), questions)
-    question = np.repeat(np.arange(questions), 2 * BEST.size)
-    won = rng.random(a.size) < sigmoid(good[question, a] - good[question, b])
-    return a, b, won.astype(float), question, category[question]
 
 
 def ratings_of(rng, questions, fixed):
-    a, b, won, question, category = battles_of(rng, questions)
+    a, b, won, question, category = battles_by_category(rng, questions)
     strata = category if fixed else None
     return bradley_terry(compress(a, b, won, models=3, clusters=question, strata=strata)).interval(0)
 
@@ -73,7 +58,7 @@ def test_categories_of_one_question_are_taken_together():
 
 @pytest.mark.parametrize("ties", [bradley_terry, davidson, rao_kupper])
 def test_every_fit_of_ratings_is_narrower_within_categories(ties):
-    a, b, won, question, category = battles_of(np.random.default_rng(3), 40)
+    a, b, won, question, category = battles_by_category(np.random.default_rng(3), 40)
     won[::7] = 0.5
     whole, within = (
         ties(compress(a, b, won, models=3, clusters=question, strata=strata)) for strata in (None, category)
@@ -85,7 +70,7 @@ def test_every_fit_of_ratings_is_narrower_within_categories(ties):
 
 
 def test_ratings_with_covariates_and_the_bootstrap_agree_within_categories():
-    a, b, won, question, category = battles_of(np.random.default_rng(4), 80)
+    a, b, won, question, category = battles_by_category(np.random.default_rng(4), 80)
     battles = compress(a, b, won, models=3, clusters=question, strata=category)
     fit = bradley_terry(battles)
     style = np.random.default_rng(5).normal(size=(a.size, 1))
@@ -98,7 +83,7 @@ def test_ratings_with_covariates_and_the_bootstrap_agree_within_categories():
 
 
 def test_strata_are_of_questions():
-    a, b, won, question, category = battles_of(np.random.default_rng(6), 8)
+    a, b, won, question, category = battles_by_category(np.random.default_rng(6), 8)
     with pytest.raises(ValueError, match="need clusters"):
         compress(a, b, won, models=3, strata=category)
     with pytest.raises(ValueError, match="need clusters"):
@@ -109,7 +94,7 @@ def test_strata_are_of_questions():
 
 def tables_of(seed, questions):
     """The same battles under a benchmark that declares these categories, and under one that does not."""
-    a, b, won, question, category = battles_of(np.random.default_rng(seed), questions)
+    a, b, won, question, category = battles_by_category(np.random.default_rng(seed), questions)
     names = ("writing", "math", "coding", "stem")
     for benchmark in ("mtbench", "own"):
         rows = [
@@ -128,7 +113,7 @@ def best_of(table):
 
 
 def test_win_rates_over_opponents_cover_within_categories_and_are_narrower_than_as_a_whole():
-    a, _, won, *_ = battles_of(np.random.default_rng(1), 20_000)
+    a, _, won, *_ = battles_by_category(np.random.default_rng(1), 20_000)
     truth = 100 * won[a == 0].mean()
     covered, widths = [], []
     for seed in range(40):
