@@ -172,10 +172,14 @@ def _bt_fixed(rng, questions):
     return bradley_terry(compress(a, b, won, models=3, clusters=question, strata=category)).interval(0)
 
 
-def _elo_fixed(rng, questions):
-    a, b, won, question, category = battles_by_category(rng, questions)
-    shape = {"models": 3, "clusters": question, "strata": category}
-    return elo_intervals(a, b, won, **shape, replicates=200).intervals[0]
+def _elo_fixed(lost=0.0):
+    def measure(rng, questions):
+        a, b, won, question, category = battles_by_category(rng, questions)
+        gone = _lost(rng, np.zeros(questions), lost, 1.0)[question] == 1
+        shape = {"models": 3, "clusters": question, "strata": category, "replicates": 200}
+        return elo_intervals(a, b, np.where(gone & (a == 0), 0.0, won), **shape).intervals[0]
+
+    return measure
 
 
 def _lc(constant, point=False, soft=True, lost=0.0):
@@ -391,7 +395,7 @@ def _ratings() -> Iterator[Metric]:
     yield Metric("Bradley-Terry rating", "best of six models", _bt_six, _large(_bt_six))
     yield _with_hidden("Elo", "best of six models", _elo_six, _no_truth)
     yield Metric("Bradley-Terry rating", "best of three, fixed categories", _bt_fixed, _large(_bt_fixed))
-    yield Metric("Elo", "best of three, fixed categories", _elo_fixed, None)
+    yield _with_hidden("Elo", "best of three, fixed categories", _elo_fixed, _no_truth)
     for place, word in ((0, "best"), (1, "second")):
         measure, setting = _bt_strong(place), f"{word} of four, one far ahead"
         yield Metric("Bradley-Terry rating", setting, measure, _large(measure), held_out=True)
