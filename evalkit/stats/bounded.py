@@ -19,8 +19,9 @@ intervals in the middle of a scale are the usual ones to the digit. tests/certif
 Of means of questions, which the beta distribution is made for, the beta limits take the place of the usual ones as far
 as the question counts: of 78 wins in 80, percentiles reach 100% and beta limits 99.5%, and the wider of the two covers
 a true 99.7% always. They do, too, as far as few questions (up to 8) are won or lost entirely: Student's t allows for a
-standard error that is estimated apart from the mean, but theirs follows from it. Of anything else (`floored`) beta
-limits are a floor, and the wider of the two counts.
+standard error that is estimated apart from the mean, but theirs follows from it. Limits of Elo, kappa and alpha
+do the same. Of what is no mean, or does not lie amid its limits (length-controlled win rates), beta limits are a floor,
+and the wider of the two counts.
 
 Scores have a third bound (`unseen_limits`): a judge that gives nearly every question the same score leaves the sample,
 whatever its shape, silent on the one question in twenty that is far off. Of n questions without one at an end of the
