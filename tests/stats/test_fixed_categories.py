@@ -11,6 +11,7 @@ from evalkit.ratings.winrate import WinRates
 from evalkit.stats.battles import compress
 from evalkit.stats.bradley_terry import bradley_terry
 from evalkit.stats.covariates import rate_with_covariates
+from evalkit.stats.elo import elo_intervals
 from evalkit.stats.rating_bootstrap import bootstrap_ratings
 from evalkit.stats.sandwich import clustered_meat, held_fixed
 from evalkit.stats.ties import davidson, rao_kupper
@@ -80,6 +81,19 @@ def test_ratings_with_covariates_and_the_bootstrap_agree_within_categories():
     error = fit.interval(0).standard_error
     assert controlled.standard_error == pytest.approx(error, rel=0.05)
     assert drawn.standard_error == pytest.approx(error, rel=0.12)
+
+
+def test_elo_covers_with_two_questions_a_category():
+    """Percentiles of replicates cover 84%, as these take few values; Student's limits, with a degree for each pair."""
+    rng, found = np.random.default_rng(8), []
+    for _ in range(150):
+        a, b, won, question, category = battles_by_category(rng, 8)
+        shape = {"models": 3, "clusters": question, "strata": category, "replicates": 100}
+        found.append(elo_intervals(a, b, won, **shape).intervals[0])
+    truth = np.mean([one.estimate for one in found])
+    covered = sum(one.lower <= truth <= one.upper for one in found)
+    assert binom.cdf(covered, 150, 0.93) > 0.001
+    assert binom.sf(covered - 1, 150, 0.98) > 0.001
 
 
 def test_strata_are_of_questions():
