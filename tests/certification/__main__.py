@@ -45,9 +45,9 @@ Here the floor is needed: of the same data sets, limits without it (of resamplin
 alone) cover less than {least}. Nothing between the two is offered, as the floor is a rule and not fitted to a cell."""
 ELSEWHERE = """\
 Here it is needed because of what the data cannot tell. Without the floor these cells would cover {least} or more, but
-not where a few questions lie at the other end of the scale, so many that {parts} of the data sets show none: these are
-drawn exactly as this cell's are, and their limits must reach as far. The share of such questions stands beside each
-cell, with what limits cover there without the floor and with it."""
+not where a few questions lie at the other end of the scale, so many that {parts} of the data sets show none:
+these are drawn exactly as this cell's are, and their limits must reach as far. The share of such questions stands
+beside each cell, with what limits cover there without the floor and with it."""
 ABOVE = """\
 These are wider than need be, for all that was looked for: limits without the floor cover {least} or more here, and
 where the other end comes up, too (or that was not planted, or not measured yet)."""
@@ -158,7 +158,7 @@ def measured(cells: Cells, only: str, repetitions: int, seed: int, until: float 
 def _parts(
     cells: Cells, only: str, repetitions: int, seed: int
 ) -> Iterator[tuple[tuple[object, ...], Callable[[], object]]]:
-    """Coverage and statements, a cell each, low ones again; then audits, one data set of each cell, then the next."""
+    """Coverage and statements, a cell each; then audits, one data set of each cell, then the next."""
     for row in certified():
         for q in row.questions if only in f"{row.name} {row.setting}" else ():
             yield from _of_cell(cells, row, q, repetitions, seed)
