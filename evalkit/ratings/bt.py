@@ -57,7 +57,7 @@ class BradleyTerryRatings:
             for standing in standings
         ]
         ranked = _ranked(with_info(rated, TableInfo()), main, notes)
-        notes += how_drawn(table)
+        notes += how_drawn(table, within=True)
         return [
             replace(
                 row,
@@ -135,11 +135,13 @@ class FittedRatings:
             return None
         place = [self.models.index(name) for name in order]
         covariance = None if self.fit.covariance is None else self.fit.covariance[np.ix_(place, place)]
+        clusters, fixed = self.fit.n if self.fit.clusters is None else self.fit.clusters, self.fit.strata
         found = differences_of_estimates(
             self.fit.ratings[place] * ELO_PER_LOGIT,
             None if covariance is None else covariance * ELO_PER_LOGIT**2,
-            clusters=self.fit.n if self.fit.clusters is None else self.fit.clusters,
+            clusters=clusters,
             n=self.fit.n,
+            degrees=None if fixed == 1 else np.full(len(order), max(1.0, clusters - fixed)),
         )
         return of_pairs(found, order)
 
@@ -180,8 +182,9 @@ def fit_ratings(table: Comparisons, keep: IntArray | None = None, ties: Ties = "
 
     def fitted(rows: LinkedComparisons) -> Any:
         battles = compress(
-            rows.a, rows.b, rows.outcome, models=len(rows.models), clusters=rows.clusters, weights=rows.weights
-        )
+            rows.a, rows.b, rows.outcome, models=len(rows.models), clusters=rows.units, weights=rows.weights,
+            strata=rows.strata,
+        )  # fmt: skip
         try:
             return method(battles)
         except NotConverged as error:
@@ -281,7 +284,8 @@ def _fit_style(table: Comparisons, notes: list[str]) -> FittedRatings:
         table.style_a[np.ix_(kept, differ)],
         table.style_b[np.ix_(kept, differ)],
         models=len(rows.models),
-        clusters=rows.clusters,
+        clusters=rows.units,
+        strata=rows.strata,
         weights=rows.weights,
     )
     effects = {STYLE_FEATURES[i]: fit.coefficient(k) for k, i in enumerate(differ)}

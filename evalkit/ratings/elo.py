@@ -14,7 +14,6 @@ from evalkit.ratings.standing import (
     TableInfo,
     count_outcomes,
     how_drawn,
-    strata_of,
     with_differences,
     with_info,
 )
@@ -102,7 +101,7 @@ class EloRatings:
         rows = _in_fixed_order(table, rows)
         found = elo_over_orders(rows.a, rows.b, rows.outcome, models=size, permutations=orders, seed=self.seed)
         assert found.lower is not None and found.upper is not None  # noqa: PT018
-        resampled = self._resampled(table, rows, found.ratings)
+        resampled = self._resampled(rows, found.ratings)
         ranges = [
             {"order_lower": float(low), "order_upper": float(high)}
             for low, high in zip(found.lower, found.upper, strict=True)
@@ -110,7 +109,7 @@ class EloRatings:
         by_model = dict(zip(rows.models, zip(resampled.intervals, ranges, strict=True), strict=True))
         return _RatedModels(by_model, resampled, rows.models)
 
-    def _resampled(self, table: Comparisons, rows: LinkedComparisons, estimates: FloatArray) -> ResampledElo:
+    def _resampled(self, rows: LinkedComparisons, estimates: FloatArray) -> ResampledElo:
         """Limits over resampled questions, each replicate in a random order of its own."""
         from evalkit.stats.elo import ResampledElo, elo_intervals
         from evalkit.stats.resample import Interval
@@ -123,7 +122,7 @@ class EloRatings:
             return ResampledElo(without, None, n)
         return elo_intervals(
             rows.a, rows.b, rows.outcome, models=len(rows.models), clusters=rows.clusters,
-            strata=strata_of(table, rows.places), estimates=estimates, replicates=replicates, seed=self.seed,
+            strata=rows.strata, estimates=estimates, replicates=replicates, seed=self.seed,
         )  # fmt: skip
 
 
@@ -154,6 +153,7 @@ def _in_fixed_order(table: Comparisons, rows: LinkedComparisons) -> LinkedCompar
         clusters=clusters,
         weights=None if rows.weights is None else rows.weights[order],
         kept=kept[order],
+        strata=None if rows.strata is None else rows.strata[order],
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evalkit.ratings.comparisons import Comparisons
-from evalkit.ratings.standing import named
+from evalkit.ratings.standing import named, strata_of
 
 if TYPE_CHECKING:
     from evalkit.stats.arrays import FloatArray, IntArray
@@ -28,6 +28,15 @@ class LinkedComparisons:
     weights: FloatArray | None
     kept: IntArray | None
     """Positions in the table; None: all of it."""
+    strata: IntArray | None = None
+    """Category of each comparison's question, where the benchmark declares several."""
+
+    @property
+    def units(self) -> IntArray | None:
+        """What varies: questions; within categories also where each has one comparison only."""
+        import numpy as np
+
+        return np.arange(self.a.size) if self.clusters is None and self.strata is not None else self.clusters
 
     @property
     def places(self) -> IntArray:
@@ -51,6 +60,7 @@ class LinkedComparisons:
             None if self.clusters is None else self.clusters[keep],
             None if self.weights is None else self.weights[keep],
             keep if self.kept is None else self.kept[keep],
+            None if self.strata is None else self.strata[keep],
         )
 
 
@@ -64,17 +74,19 @@ def rows_of(table: Comparisons, keep: IntArray | None) -> LinkedComparisons:
         clusters = None if clusters is None else clusters[keep]
         weights = None if weights is None else weights[keep]
     size = len(table.models)
+    strata = strata_of(table, np.arange(len(table)) if keep is None else keep)
     if clusters is not None and len(table.questions) >= clusters.size and np.bincount(clusters).max(initial=0) <= 1:
         clusters = None  # every question once: comparisons are independent, and no score by question is needed
     groups = max(MOST_SCORES // size, 100)
     if clusters is not None and len(table.questions) > groups:
         clusters = clusters % groups  # unions of independent questions are independent too, so this is still right
+        strata = None  # but not of one category
     present = (np.bincount(a, minlength=size) + np.bincount(b, minlength=size)) > 0
     names = tuple(name for name, here in zip(table.models, present, strict=True) if here)
     if len(names) < size:
         number = np.cumsum(present) - 1
         a, b = number[a], number[b]
-    return LinkedComparisons(names, a, b, outcome, clusters, weights, keep)
+    return LinkedComparisons(names, a, b, outcome, clusters, weights, keep, strata)
 
 
 def apart(models: tuple[str, ...], a: IntArray, b: IntArray) -> tuple[str, ...]:

@@ -46,7 +46,8 @@ class WinRates:
         lengths = mean_lengths(table)
         if met is None:
             means = "win rates are means over opponents, each of which counts alike"
-            about = TableInfo(notes=(means, *how_drawn(table), *apart(table.models, table.a, table.b)))
+            drawn = how_drawn(table, within=True)
+            about = TableInfo(notes=(means, *drawn, *apart(table.models, table.a, table.b)))
             return _compared_over_opponents(table, with_info(_over_opponents(table, standings, lengths), about))
         notes: tuple[str, ...] = ()
         if met.left_out:
@@ -134,11 +135,12 @@ def against(table: Comparisons, met: Matches, standing: Standing, lengths: Float
     if mine.size == 0:
         return replace(standing, n=0, wins=0, losses=0, ties=0, estimates={"win_rate": None})
     questions = np.arange(mine.size) if table.clusters is None else _numbered(table.question[rows])
-    summary = win_rate(preference, clusters=questions, strata=strata_of(table, rows))
+    strata = strata_of(table, rows)
+    summary = win_rate(preference, clusters=questions, strata=strata)
     interval = summary.interval
     if table.weights is not None:
         weight = table.weight[rows]
-        interval = arena_hard_score(preference, weight, questions).affine(100)
+        interval = arena_hard_score(preference, weight, questions, strata=strata).affine(100)
         surprise = cluster_sums(weight * (preference - interval.estimate / 100), questions)[0]
         interval = floored(interval, surprise, (0.0, 100.0))
     if interval.clusters < FEWEST:
@@ -206,8 +208,11 @@ def _average(table: Comparisons) -> dict[int, Interval]:
     if not len(table):
         return {}
     share, part, surprise, question, model = _from_both_sides(table)
+    category = _twice(strata_of(table, np.arange(len(table))))
     return {
-        int(i): _interval(share[i], part[mine], surprise[mine], question[mine])
+        int(i): _interval(
+            share[i], part[mine], surprise[mine], question[mine], None if category is None else category[mine]
+        )
         for i in np.unique(model).tolist()
         for mine in [model == i]
     }
@@ -223,18 +228,19 @@ def _compared_over_opponents(table: Comparisons, standings: list[Standing]) -> l
     if len(names) < 2:
         return standings
     _, part, surprise, question, model = _from_both_sides(table)
-    number = _numbered(question)
+    number, category = _numbered(question), _twice(strata_of(table, np.arange(len(table))))
     units = int(number.max()) + 1
     moved, degrees = np.zeros((units, len(names))), np.zeros(len(names))
     for place, name in enumerate(names):
         mine = model == table.models.index(name)
-        counts, influence, degrees[place] = _leverage(part[mine], surprise[mine], number[mine], units)
-        moved[:, place] = 100 * influence / np.sqrt(np.maximum(1 - counts, 1e-12))
+        fixed = None if category is None else category[mine]
+        found, _, degrees[place] = _leverage(part[mine], surprise[mine], number[mine], units, fixed)
+        moved[:, place] = 100 * found
     estimates = np.array([row.main.estimate for row in best_first(standings) if row.main is not None])
-    found = differences_of_estimates(
+    pairs = differences_of_estimates(
         estimates, moved.T @ moved, clusters=units, n=len(table), degrees=degrees, influence=moved, limits=(0.0, 100.0)
     )
-    return with_differences(standings, of_pairs(found, names))
+    return with_differences(standings, of_pairs(pairs, names))
 
 
 def _from_both_sides(table: Comparisons) -> tuple[FloatArray, FloatArray, FloatArray, IntArray, IntArray]:
@@ -269,7 +275,9 @@ def _expected(table: Comparisons) -> FloatArray:
     return sigmoid(ratings[:, None] - ratings)
 
 
-def _interval(estimate: float, part: FloatArray, surprise: FloatArray, question: IntArray) -> Interval:
+def _interval(
+    estimate: float, part: FloatArray, surprise: FloatArray, question: IntArray, category: IntArray | None
+) -> Interval:
     """A weighted mean over questions, in percent, with its t limits.
 
     Each question's residual is scaled up by its leverage, and the degrees of freedom are Satterthwaite's for variances
@@ -281,6 +289,7 @@ def _interval(estimate: float, part: FloatArray, surprise: FloatArray, question:
         part: [N] how much each comparison counts in it; they sum to 1.
         surprise: [N] that, times outcome minus expectation.
         question: [N] the unit that varies.
+        category: [N] category of the question, where the benchmark fixes the categories.
     """
     import numpy as np
 
@@ -292,8 +301,8 @@ def _interval(estimate: float, part: FloatArray, surprise: FloatArray, question:
     if units < FEWEST:
         reason = f"needs at least {FEWEST} questions"
         return Interval(100 * float(estimate), None, None, part.size, 0.95, None, units, reason=reason)
-    counts, influence, degrees = _leverage(part, surprise, number, units)
-    error = 100 * float(np.sqrt((influence**2 / (1 - counts)).sum()))
+    moved, influence, degrees = _leverage(part, surprise, number, units, category)
+    error = 100 * float(np.sqrt((moved**2).sum()))
     reach = t_quantile(0.975, degrees) * error
     middle = 100 * float(estimate)
     found = Interval(middle, max(0.0, middle - reach), min(100.0, middle + reach), part.size, 0.95, error, units)
@@ -301,17 +310,45 @@ def _interval(estimate: float, part: FloatArray, surprise: FloatArray, question:
 
 
 def _leverage(
-    part: FloatArray, surprise: FloatArray, number: IntArray, units: int
+    part: FloatArray, surprise: FloatArray, number: IntArray, units: int, category: IntArray | None
 ) -> tuple[FloatArray, FloatArray, float]:
-    """How much each question counts in a mean [U], what it adds to it [U], and Satterthwaite's degrees of freedom."""
+    """What each question adds to a mean, with and without its leverage [U each], and degrees of freedom.
+
+    Within categories that are fixed a question is set against what its category adds, and its leverage is its part of
+    the category; each category has degrees of freedom of its own, taken together as Satterthwaite does.
+    """
     import numpy as np
+
+    from evalkit.stats.sandwich import taken_together
 
     counts = np.bincount(number, part, units).astype(np.float64)
     influence = np.bincount(number, surprise, units).astype(np.float64)
-    influence -= counts * influence.sum()
-    leverage = counts**2 / np.maximum(1 - counts, 1e-12)
-    degrees = 1 / float(counts @ counts + leverage @ (leverage.sum() - leverage))  # so that of one question it is 1
-    return counts, influence, degrees
+    label = np.zeros(units, dtype=np.int64)
+    if category is not None:
+        label[number] = category
+        there = np.flatnonzero(counts > 0)
+        label[there] = np.unique(taken_together(label[there]), return_inverse=True)[1]
+        label[counts == 0] = 0
+    moved, spread, doubt = np.zeros(units), 0.0, 0.0
+    for stratum in np.unique(label).tolist():
+        mine = label == stratum
+        own = counts[mine] / max(counts[mine].sum(), 1e-300)
+        alone = category is not None and bool((own == 1).any())  # the only lone question, against the mean of all
+        if not alone:
+            influence[mine] -= own * influence[mine].sum()
+        leverage = own**2 / np.maximum(1 - own, 1e-12)
+        degrees = 1 / float(own @ own + leverage @ (leverage.sum() - leverage))  # so that of one question it is 1
+        moved[mine] = influence[mine] / (1.0 if alone else np.sqrt(np.maximum(1 - own, 1e-12)))
+        square = float(counts[mine] @ counts[mine])
+        spread, doubt = spread + square, doubt + square**2 / degrees
+    return moved, influence, spread**2 / max(doubt, 1e-300)
+
+
+def _twice(category: IntArray | None) -> IntArray | None:
+    """Categories of comparisons [2N] seen from both sides."""
+    import numpy as np
+
+    return None if category is None else np.concatenate([category, category])
 
 
 def _numbered(question: IntArray) -> IntArray:

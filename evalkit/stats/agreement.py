@@ -334,4 +334,4 @@ def _resampled(
         lower, upper = percentile_limits(replicates, level, clusters=units)
         error = float(replicates.std(ddof=1))
     found = Interval(estimate, lower, upper, n, level, error, units, resamples, seed)
-    return floored(found, moves, (min(float(worst[0]), estimate), 1.0))
+    return floored(found, moves, (min(float(worst[0]), estimate), 1.0), instead=True)

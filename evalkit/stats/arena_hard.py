@@ -9,7 +9,7 @@ Source: Li et al. 2024, arXiv:2406.11939; arena-hard-auto `show_result.py` (v2, 
 from typing import Final
 
 from evalkit.stats.arrays import FloatArray, IntArray, floats
-from evalkit.stats.resample import Interval, cluster_sums, question_bootstrap
+from evalkit.stats.resample import Interval, cluster_sums, question_bootstrap, stratum_of
 
 STRONG_WEIGHT = 3.0
 VERDICTS: Final[dict[str, tuple[float, float]]] = {
@@ -43,6 +43,7 @@ def arena_hard_score(
     weights: FloatArray,
     clusters: IntArray,
     *,
+    strata: IntArray | None = None,
     level: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
@@ -56,6 +57,7 @@ def arena_hard_score(
         outcome: [N] outcome of the model in each game, from `verdict_outcome`.
         weights: [N] weight of each game.
         clusters: [N] question of each game, whole numbers from 0.
+        strata: [N] category of each game's question, where the benchmark fixes the categories.
         level: Coverage of the interval.
         resamples: Bootstrap replicates.
         seed: Seed of the draws.
@@ -70,7 +72,8 @@ def arena_hard_score(
     outcome, weights = _checked(outcome, weights)
     sums, _ = cluster_sums(outcome * weights, clusters)
     counts, _ = cluster_sums(weights, clusters)
-    return question_bootstrap(sums, counts, pooled=True, resamples=resamples, level=level, seed=seed)
+    fixed = None if strata is None else stratum_of(strata, clusters)
+    return question_bootstrap(sums, counts, pooled=True, strata=fixed, resamples=resamples, level=level, seed=seed)
 
 
 def _checked(outcome: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:

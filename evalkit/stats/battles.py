@@ -10,6 +10,7 @@ import numpy as np
 
 from evalkit.stats.arrays import BoolArray, FloatArray, IntArray, floats, indices, totals
 from evalkit.stats.errors import NotMeasurable, StatisticsError
+from evalkit.stats.resample import stratum_of
 
 
 class Disconnected(StatisticsError):
@@ -59,6 +60,7 @@ class Battles:
         weight: [C] weight of each battle in the cell.
         cluster: [C] question of the cell (0 without clusters).
         count: [C] battles in the cell.
+        strata: [Q] category of each question, where the benchmark fixes the categories.
     """
 
     models: int
@@ -70,6 +72,7 @@ class Battles:
     weight: FloatArray
     cluster: IntArray
     count: FloatArray
+    strata: IntArray | None = None
 
     @property
     def mass(self) -> FloatArray:
@@ -86,6 +89,7 @@ def compress(
     models: int,
     clusters: IntArray | None = None,
     weights: FloatArray | None = None,
+    strata: IntArray | None = None,
 ) -> Battles:
     """Count battles into distinct cells.
 
@@ -96,6 +100,7 @@ def compress(
         models: Number of models M; indices are below it.
         clusters: [N] question of each battle, whole numbers from 0; the unit of resampling.
         weights: [N] positive weight of each battle; 1 if not given.
+        strata: [N] category of each battle's question, where the benchmark fixes the categories; needs `clusters`.
 
     Raises:
         NotMeasurable: Without battles.
@@ -125,9 +130,12 @@ def compress(
         levels, code = np.unique(weights, return_inverse=True)
         key = key * levels.size + code
     space = models * models * values.size * levels.size
-    questions = None
+    questions = by_question = None
+    if strata is not None and clusters is None:
+        raise ValueError("strata are categories of questions: they need clusters")
     if clusters is not None:
         clusters = indices(clusters, "clusters", length=n)
+        by_question = None if strata is None else stratum_of(strata, clusters)
         questions = int(clusters.max()) + 1
         key = key + space * clusters
     keys, count = _tally(key, space * (questions or 1))
@@ -135,7 +143,8 @@ def compress(
     rest, outcome_code = np.divmod(rest, values.size)
     rest, b_cell = np.divmod(rest, models)
     cluster, a_cell = np.divmod(rest, models)
-    return Battles(models, questions, n, a_cell, b_cell, values[outcome_code], levels[weight_code], cluster, count)
+    outcomes, heights = values[outcome_code], levels[weight_code]
+    return Battles(models, questions, n, a_cell, b_cell, outcomes, heights, cluster, count, by_question)
 
 
 def require_connected(battles: Battles) -> None:

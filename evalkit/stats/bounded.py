@@ -1,19 +1,27 @@
 """Limits of bounded quantities that also hold at the edges of the scale and for few questions.
 
 A standard error of rows that are (nearly) all alike says little of what was not seen: ten wins in ten leave it at 0.
-Limits here are therefore the wider of two kinds.
+Limits here are therefore of two kinds.
 
 1. The usual ones: Student's t with the clustered standard error, or percentiles of a bootstrap.
 2. Beta limits with one half of an unseen question at the edge of the scale. Of n questions with weights drawn from a
    Dirichlet distribution, and weight W for the edge, the mean is matched in mean and variance by a beta distribution;
-   for questions that are won or lost with W = 1/2 that is Jeffreys' interval (Brown, Cai & DasGupta 2001, Statistical
-   Science 16:101), with W = 1 that of Clopper and Pearson, and for scores of any kind nearly the bound of Gaffke
-   (Learned-Miller & Thomas 2019, arXiv:1905.06208).
+   for questions that are won or lost with W = 1 that is Clopper and Pearson's interval, with W = 1/2 one between it and
+   that of Jeffreys (Brown, Cai & DasGupta 2001, Statistical Science 16:101; of 8 questions Jeffreys' covers some rates
+   in 88%, this one in 92%), and for scores of any kind nearly the bound of Gaffke (Learned-Miller & Thomas 2019,
+   arXiv:1905.06208).
 
 The unseen question counts as far as the sample may hide it: fully where its kurtosis is above 4 or where all values are
 equal, and not at all where it is below 2.5; few questions close to one end of the scale may hide the other one whatever
 their kurtosis, as 1 in 12 fails, and in one of six samples of 20 none does. So
 intervals in the middle of a scale are the usual ones to the digit. tests/certification measures the coverage.
+
+Of means of questions, which the beta distribution is made for, the beta limits take the place of the usual ones as far
+as the question counts: of 78 wins in 80, percentiles reach 100% and beta limits 99.5%, and the wider of the two covers
+a true 99.7% always. They do, too, as far as few questions (up to 8) are won or lost entirely: Student's t allows for a
+standard error that is estimated apart from the mean, but theirs follows from it. Limits of Elo, kappa and alpha
+do the same. Of what is no mean, or does not lie amid its limits (length-controlled win rates), beta limits are a floor,
+and the wider of the two counts.
 
 Scores have a third bound (`unseen_limits`): a judge that gives nearly every question the same score leaves the sample,
 whatever its shape, silent on the one question in twenty that is far off. Of n questions without one at an end of the
@@ -128,11 +136,7 @@ def _distance(
     from scipy.special import betaincinv
 
     span = np.maximum(mine + other, 1e-300)
-    alike = error <= ROUNDING * span
-    hidden = np.where(alike, 1.0, np.clip((kurtosis - 2.5) / 1.5, 0.0, 1.0))
-    # Few questions near one end may hide the far end whatever their kurtosis says.
-    near = np.clip((mine / np.maximum(other, 1e-12 * span) - 2) / 4, 0.0, 1.0) * np.minimum(1.0, NEAR / units)
-    extra = EDGE * np.maximum(hidden, near) + rare * np.clip((kurtosis - 4.0) / 4.0, 0.0, 1.0)
+    extra = EDGE * _hidden(mine, other, error, units, kurtosis) + rare * np.clip((kurtosis - 4.0) / 4.0, 0.0, 1.0)
     total = units + extra
     mean = mine * units / total
     spread = error**2 * np.maximum(units - 1, 0) * units / total + extra * units / total**2 * mine**2
@@ -146,6 +150,42 @@ def _distance(
     return result
 
 
+def _hidden(
+    mine: FloatArray, other: FloatArray, error: FloatArray, units: FloatArray, kurtosis: FloatArray
+) -> FloatArray:
+    """How far a sample may hide a question at the edge of the scale [K]: 0 not at all, 1 fully."""
+    span = np.maximum(mine + other, 1e-300)
+    by_shape = np.where(error <= ROUNDING * span, 1.0, np.clip((kurtosis - 2.5) / 1.5, 0.0, 1.0))
+    # Few questions near one end may hide the far end whatever their kurtosis says.
+    near = np.clip((mine / np.maximum(other, 1e-12 * span) - 2) / 4, 0.0, 1.0) * np.minimum(1.0, NEAR / units)
+    result: FloatArray = np.maximum(by_shape, near)
+    return result
+
+
+def _in_place(
+    estimate: FloatArray,
+    standard_error: FloatArray,
+    inner: tuple[FloatArray, FloatArray],
+    units: FloatArray,
+    kurtosis: FloatArray,
+    limits: tuple[FloatArray | float, FloatArray | float],
+    level: float,
+) -> tuple[FloatArray, FloatArray]:
+    """The usual limits [K], or beta limits in their place as far as the sample may hide a question at either edge.
+
+    Or as far as few questions are at one edge or the other, which their variance tells: at most it is that of a share.
+    """
+    below, above = estimate - limits[0], limits[1] - estimate
+    entire = standard_error**2 * (units - 1) / np.maximum(below * above, 1e-300)
+    part = np.maximum(
+        _hidden(below, above, standard_error, units, kurtosis), _hidden(above, below, standard_error, units, kurtosis)
+    )
+    part = np.where(units <= SMALL, np.maximum(part, np.minimum(entire, 1.0)), part)
+    full = np.maximum(kurtosis, 4.0)
+    low, high = edge_limits(estimate, standard_error, units, full, limits, level=level)
+    return inner[0] + part * (low - inner[0]), inner[1] + part * (high - inner[1])
+
+
 def widened(
     estimate: FloatArray,
     standard_error: FloatArray,
@@ -155,6 +195,7 @@ def widened(
     limits: tuple[FloatArray | float, FloatArray | float],
     *,
     unseen: bool = False,
+    instead: bool = False,
     level: float = 0.95,
     rare: float = 0.0,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -171,17 +212,21 @@ def widened(
         kurtosis: [K] of the questions' residuals.
         limits: Ends of the scale.
         unseen: Whether limits hold `unseen_limits`, too.
+        instead: Whether beta limits take the place of the usual ones, rather than the wider of the two.
         level: Coverage.
         rare: As in ``edge_limits``.
     """
     from scipy.special import stdtrit
 
-    low, high = edge_limits(estimate, standard_error, units, kurtosis, limits, level=level, rare=rare)
+    if instead:
+        low, high = _in_place(estimate, standard_error, inner, units, kurtosis, limits, level)
+    else:
+        low, high = edge_limits(estimate, standard_error, units, kurtosis, limits, level=level, rare=rare)
+        low, high = np.minimum(inner[0], low), np.maximum(inner[1], high)
     if unseen:
         far = unseen_limits(estimate, standard_error, units, limits, level=level)
         low, high = np.minimum(low, far[0]), np.maximum(high, far[1])
-    lower = np.maximum(np.minimum(inner[0], low), limits[0])
-    upper = np.minimum(np.maximum(inner[1], high), limits[1])
+    lower, upper = np.maximum(low, limits[0]), np.minimum(high, limits[1])
     implied = (upper - lower) / (2 * stdtrit(units - 1, 0.5 + level / 2))
     reach: BoolArray = (implied > 1.5 * standard_error) & ((low < inner[0]) | (high > inner[1]))
     return lower, upper, np.where(reach, implied, standard_error)

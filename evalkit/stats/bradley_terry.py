@@ -13,7 +13,7 @@ from evalkit.stats.arrays import FloatArray, IntArray, renumbered, sigmoid, tota
 from evalkit.stats.battles import Battles, require_connected
 from evalkit.stats.newton import minimise
 from evalkit.stats.resample import Interval
-from evalkit.stats.sandwich import clustered_meat, contrast_interval, floored_covariance, inverse
+from evalkit.stats.sandwich import clustered_meat, contrast_interval, floored_covariance, held_fixed, inverse
 
 ELO_PER_LOGIT = 400 / np.log(10)
 
@@ -34,6 +34,7 @@ class BradleyTerry:
         ridge: Penalty that was added (0: plain maximum likelihood). Above 0 the ratings are shrunk.
         iterations: Newton steps.
         tolerance: Largest last step allowed, in logits.
+        strata: Categories held fixed behind the covariance; 1: questions vary as a whole.
     """
 
     ratings: FloatArray
@@ -46,6 +47,7 @@ class BradleyTerry:
     ridge: float
     iterations: int
     tolerance: float
+    strata: int = 1
 
     def elo(self, *, scale: float = 400.0, base: float = 10.0, origin: float = 1000.0) -> FloatArray:
         """[M] ratings on the Elo scale: `scale` points are odds of `base`, the mean is `origin`."""
@@ -74,6 +76,7 @@ class BradleyTerry:
             n=self.n,
             clusters=self.clusters,
             level=level,
+            strata=self.strata,
             decided=(self.won, self.lost),
         )
 
@@ -116,11 +119,13 @@ def bradley_terry(
     independent = laplacian(battles.a, battles.b, battles.count * (battles.weight * residual) ** 2, size)
     unclustered = bread @ independent @ bread
     covariance: FloatArray | None = unclustered
-    clusters = None
+    clusters, strata = None, 1
     if battles.clusters is not None:
-        clusters = renumbered(battles.cluster)[0].size
+        used = renumbered(battles.cluster)[0]
+        clusters = used.size
+        strata = held_fixed(None if battles.strata is None else battles.strata[used])
         entries = [(battles.a, score), (battles.b, -score)]
-        meat = clustered_meat(entries, battles.cluster, battles.clusters, size)
+        meat = clustered_meat(entries, battles.cluster, battles.clusters, size, battles.strata)
         covariance = None if meat is None else bread @ meat @ bread
     if covariance is not None:
         met = renumbered((battles.cluster * size + battles.a) * size + battles.b)[0].size
@@ -134,8 +139,9 @@ def bradley_terry(
     won += totals(battles.b, battles.mass * (1 - battles.outcome), size)
     lost = totals(battles.a, battles.mass, size) + totals(battles.b, battles.mass, size) - won
     return BradleyTerry(
-        ratings, covariance, unclustered, won / effect, lost / effect, battles.n, clusters, ridge, iterations, tolerance
-    )
+        ratings, covariance, unclustered, won / effect, lost / effect, battles.n, clusters, ridge, iterations,
+        tolerance, strata,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)

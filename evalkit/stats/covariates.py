@@ -14,8 +14,8 @@ from evalkit.stats.battles import compress, require_connected
 from evalkit.stats.bradley_terry import laplacian
 from evalkit.stats.errors import NotMeasurable
 from evalkit.stats.newton import minimise
-from evalkit.stats.resample import Interval
-from evalkit.stats.sandwich import clustered_meat, contrast_interval, inverse
+from evalkit.stats.resample import Interval, stratum_of
+from evalkit.stats.sandwich import clustered_meat, contrast_interval, held_fixed, inverse
 
 LEVELS = 1000
 """Values of one covariate up to which equal rows are looked for."""
@@ -37,6 +37,7 @@ class CovariateRatings:
         ridge_ratings: Penalty on the ratings.
         iterations: Newton steps.
         tolerance: Largest last step allowed, in logits.
+        strata: Categories held fixed behind the covariance; 1: questions vary as a whole.
     """
 
     ratings: FloatArray
@@ -49,6 +50,7 @@ class CovariateRatings:
     ridge_ratings: float
     iterations: int
     tolerance: float
+    strata: int = 1
 
     def coefficient(self, index: int, *, level: float = 0.95) -> Interval:
         """One coefficient, in logits per unit of its covariate."""
@@ -67,7 +69,9 @@ class CovariateRatings:
         contrast = np.zeros(estimates.size)
         for position, weight in terms:
             contrast[position] += weight
-        return contrast_interval(estimates, self.covariance, contrast, n=self.n, clusters=self.clusters, level=level)
+        return contrast_interval(
+            estimates, self.covariance, contrast, n=self.n, clusters=self.clusters, level=level, strata=self.strata
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,6 +127,7 @@ def rate_with_covariates(
     *,
     models: int,
     clusters: IntArray | None = None,
+    strata: IntArray | None = None,
     weights: FloatArray | None = None,
     ridge: float = 0.0,
     ridge_ratings: float = 0.0,
@@ -139,6 +144,7 @@ def rate_with_covariates(
             "shown first", means that a row is not to be swapped).
         models: Number of models M.
         clusters: [N] question of each battle, whole numbers from 0.
+        strata: [N] category of each battle's question, where the benchmark fixes the categories; needs `clusters`.
         weights: [N] positive weight of each battle; 1 if not given.
         ridge: Adds `ridge / 2 * sum(coefficients ** 2)` to the negative log likelihood.
         ridge_ratings: Adds `ridge_ratings / 2 * sum(ratings ** 2)`.
@@ -152,6 +158,9 @@ def rate_with_covariates(
         ValueError: On input out of range or not finite.
     """
     battles = compress(a, b, outcome, models=models)  # checks the input
+    if strata is not None and clusters is None:
+        raise ValueError("strata are categories of questions: they need clusters")
+    by_question = None if strata is None or clusters is None else stratum_of(strata, clusters)
     if ridge_ratings == 0:
         require_connected(battles)
     if ridge < 0 or ridge_ratings < 0:
@@ -177,7 +186,7 @@ def rate_with_covariates(
         max_iterations=max_iterations,
     )
     parameters = np.concatenate([x[:models] - x[:models].mean(), x[models:]])
-    covariance, unclustered, used = _covariances(rows, cells, cell, parameters, clusters)
+    covariance, unclustered, used = _covariances(rows, cells, cell, parameters, clusters, by_question)
     return CovariateRatings(
         parameters[:models],
         parameters[models:],
@@ -189,6 +198,7 @@ def rate_with_covariates(
         ridge_ratings,
         iterations,
         tolerance,
+        held_fixed(None if by_question is None else by_question[np.unique(np.asarray(clusters))]),
     )
 
 
@@ -235,7 +245,12 @@ def _require_identified(rows: _CovariateRows) -> None:
 
 
 def _covariances(
-    rows: _CovariateRows, cells: _CovariateRows, cell: IntArray, x: FloatArray, clusters: IntArray | None
+    rows: _CovariateRows,
+    cells: _CovariateRows,
+    cell: IntArray,
+    x: FloatArray,
+    clusters: IntArray | None,
+    strata: IntArray | None,
 ) -> tuple[FloatArray | None, FloatArray, int | None]:
     """Sandwich by question, sandwich by battle, and the number of questions; from the rows and the merged ones."""
     size, n = rows.models, rows.outcome.size
@@ -257,5 +272,5 @@ def _covariances(
     used, cluster = renumbered(indices(clusters, "clusters", length=n))
     by_column = [(np.full(n, size + column), score * values) for column, values in enumerate(rows.covariates.T)]
     entries = [(rows.a, score), (rows.b, -score), *by_column]
-    meat = clustered_meat(entries, cluster, used.size, x.size)
+    meat = clustered_meat(entries, cluster, used.size, x.size, None if strata is None else strata[used])
     return None if meat is None else bread @ meat @ bread, unclustered, int(used.size)

@@ -13,7 +13,8 @@ from evalkit.stats.arrays import FloatArray, IntArray, floats, indices, same_len
 from evalkit.stats.bounded import FEWEST
 from evalkit.stats.errors import NotMeasurable
 from evalkit.stats.question_draws import question_counts
-from evalkit.stats.resample import Interval, Limits, floored, percentile_limits_of, stratum_of
+from evalkit.stats.resample import Interval, Limits, floored, percentile_limits_of, stratum_of, t_quantile
+from evalkit.stats.sandwich import held_fixed
 
 CHUNK = 1 << 24  # battles times orders held in memory
 
@@ -172,6 +173,8 @@ def elo_intervals(
 ) -> ResampledElo:
     """Limits of Elo ratings over resampled questions, each replicate in a random order of its own.
 
+    They are percentiles of the replicates; within categories that are fixed, Student's by their standard deviation.
+
     The scale of a rating, which gives the floor of its interval (see `bounded`), reaches from where the model would
     stand after losing each of its battles to where it would after winning each.
 
@@ -238,6 +241,9 @@ def elo_intervals(
         values[start : start + rows] = after(outcome, orders)
     lower, upper = percentile_limits_of(values, level, clusters=units)
     error = values.std(axis=0, ddof=1)
+    if by_stratum is not None:  # of two questions a category, replicates take too few values for percentiles
+        reach = t_quantile(0.5 + level / 2, max(1, units - held_fixed(by_stratum))) * error
+        lower, upper = middle - reach, middle + reach
     size = np.bincount(question).astype(np.float64)
     result, influence, scale_ends = [], np.zeros((units, models)), np.tile(middle, (2, 1))
     for model in range(models):
@@ -252,7 +258,7 @@ def elo_intervals(
         own = np.bincount(question[mine], points[mine] - points[mine].mean(), units) / size if mine.any() else size * 0
         influence[:, model] = own
         scale_ends[:, model] = min(ends[0], at), max(ends[1], at)
-        result.append(floored(found, own, (min(ends[0], at), max(ends[1], at))))
+        result.append(floored(found, own, (min(ends[0], at), max(ends[1], at)), instead=True))
     limits = float(scale_ends[0].min()), float(scale_ends[1].max())
     return ResampledElo(result, values, units, influence, limits)
 

@@ -169,8 +169,9 @@ def _dense_if_full(matrix: Any) -> Any:
 def _replicate_counts(battles: Battles, resamples: int, seed: int, chunk: int) -> Iterator[FloatArray]:
     """Yield [U, B'] how often each unit occurs in each replicate."""
     if battles.clusters is not None:
-        units = np.unique(battles.cluster).size
-        for counts in question_counts(units, resamples, seed):
+        used = np.unique(battles.cluster)
+        units, strata = used.size, None if battles.strata is None else battles.strata[used]
+        for counts in question_counts(units, resamples, seed, strata=strata):
             for start in range(0, len(counts), chunk):
                 yield np.ascontiguousarray(counts[start : start + chunk].T)
         return

@@ -10,7 +10,7 @@ sqrt((Q-1)/Q) and by a normal in place of a t quantile. They are therefore read 
 of Hesterberg (2015, The American Statistician 69:371), which differ visibly only below some 40 questions. Up to 8
 questions, whose means resampling cannot leave, limits are Student's; beyond 200, the percentiles of a mean are
 calculated rather than drawn, from its cumulants; those of a ratio of totals likewise. A quantity on a known scale
-(`limits`) has in addition a floor that comes from the number of questions (see `bounded`); without a scale, questions
+(`limits`) has limits near its ends that come from the number of questions (see `bounded`); without a scale, questions
 that are all alike have no interval, and `reason` says so. Where a benchmark fixes its categories (`strata`), only
 questions within them vary: the error is the stratified one (Cochran 1977, Sampling Techniques, section 5.4), and limits
 are Student's.
@@ -251,8 +251,9 @@ def _columns(
     if limits is not None:
         units = np.full(len(rows), float(size))
         lower, upper, error = widened(
-            estimate, error, (lower, upper), units, kurtosis(influence), limits, unseen=unseen, level=level, rare=rare
-        )
+            estimate, error, (lower, upper), units, kurtosis(influence), limits, unseen=unseen, instead=rare == 0,
+            level=level, rare=rare,
+        )  # fmt: skip
     else:
         scale = np.maximum(np.abs(means).max(axis=0), 1e-300)
         for place in np.flatnonzero(error <= ROUNDING * scale).tolist():
@@ -472,20 +473,23 @@ def paired_difference(
     return replace(found, n=n)
 
 
-def floored(interval: Interval, influence: FloatArray, limits: Limits) -> Interval:
+def floored(interval: Interval, influence: FloatArray, limits: Limits, *, instead: bool = False) -> Interval:
     """The interval with the floor that comes from its number of questions (see `bounded`).
 
     Args:
         interval: Of a quantity on this scale; one without limits gets them from the floor alone.
         influence: [U] what each question adds to the estimate, times U; only its kurtosis is read.
         limits: Ends of the scale.
+        instead: Whether beta limits take the place of the interval's, as of a mean of questions, or are a floor.
     """
     one = np.array([interval.estimate])
     error = np.array([interval.standard_error or 0.0])
     inner = tuple(one if end is None else np.array([end]) for end in (interval.lower, interval.upper))
     peak = kurtosis(np.asarray(influence, dtype=np.float64)[:, None])
     units = np.array([float(interval.clusters)])
-    lower, upper, found = widened(one, error, (inner[0], inner[1]), units, peak, limits, level=interval.level)
+    lower, upper, found = widened(
+        one, error, (inner[0], inner[1]), units, peak, limits, instead=instead, level=interval.level
+    )
     if not lower[0] < upper[0]:
         return interval
     return replace(interval, lower=float(lower[0]), upper=float(upper[0]), standard_error=float(found[0]), reason=None)

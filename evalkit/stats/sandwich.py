@@ -1,6 +1,8 @@
 """Sandwich covariance of maximum-likelihood fits, and intervals for contrasts of their parameters.
 
-V = H^-1 (sum over clusters of g_c g_c') H^-1 Q/(Q-1), with g_c the score of question c (Liang & Zeger 1986).
+V = H^-1 (sum over clusters of g_c g_c') H^-1 Q/(Q-1), with g_c the score of question c (Liang & Zeger 1986). Where a
+benchmark fixes its categories, only questions within them vary: scores are then taken about the mean of their category,
+of n questions each, with n/(n-1) in place of Q/(Q-1) (Binder 1983, International Statistical Review 51:279).
 """
 
 from collections.abc import Sequence
@@ -18,8 +20,10 @@ FEW_EVENTS = 8
 """Wins, or losses, below which a rating's limits are not symmetric in logits."""
 
 
-def clustered_meat(entries: Sequence[Entry], cluster: IntArray, clusters: int, size: int) -> FloatArray | None:
-    """Sum over questions of the outer product of their scores, times Q/(Q-1).
+def clustered_meat(
+    entries: Sequence[Entry], cluster: IntArray, clusters: int, size: int, strata: IntArray | None = None
+) -> FloatArray | None:
+    """Sum over questions of the outer product of their scores, times Q/(Q-1), or within categories.
 
     Args:
         entries: Each (parameter index [C], score of that parameter [C]), a sparse way to write the score of C
@@ -27,19 +31,41 @@ def clustered_meat(entries: Sequence[Entry], cluster: IntArray, clusters: int, s
         cluster: [C] question of each cell.
         clusters: Q; questions without a cell do not count.
         size: K parameters.
+        strata: [Q] category of each question, where the benchmark fixes the categories.
 
     Returns:
         [K, K], or None for fewer than two questions with data, which identify no variance.
     """
-    used = int(np.count_nonzero(np.bincount(cluster, minlength=clusters)))
+    there = np.bincount(cluster, minlength=clusters) > 0
+    used = int(np.count_nonzero(there))
     if used < 2:
         return None
     scores = np.zeros(clusters * size)
     for parameter, score in entries:
         scores += totals(cluster * size + parameter, score, clusters * size)
     by_cluster = scores.reshape(clusters, size)
-    meat: FloatArray = by_cluster.T @ by_cluster * (used / (used - 1))
+    if strata is None:
+        meat: FloatArray = by_cluster.T @ by_cluster * (used / (used - 1))
+        return meat
+    by_cluster, label = by_cluster[there], taken_together(strata[there])
+    meat = np.zeros((size, size))
+    for stratum in np.unique(label).tolist():
+        own = by_cluster[label == stratum]
+        if len(own) > 1:
+            own = (own - own.mean(axis=0)) * np.sqrt(len(own) / (len(own) - 1))
+        meat += own.T @ own
     return meat
+
+
+def taken_together(strata: IntArray) -> IntArray:
+    """Categories [Q] of questions, those of a single question as one: they have no spread of their own."""
+    label = np.unique(strata, return_inverse=True)[1]
+    return np.where(np.bincount(label)[label] == 1, -1, label).astype(np.int64)
+
+
+def held_fixed(strata: IntArray | None) -> int:
+    """How many categories [Q] of questions are held fixed; 1 where questions vary as a whole."""
+    return 1 if strata is None else int(np.unique(taken_together(strata)).size)
 
 
 def floored_covariance(covariance: FloatArray, bread: FloatArray, repeats: float, questions: int) -> FloatArray:
@@ -74,6 +100,7 @@ def contrast_interval(
     n: int,
     clusters: int | None,
     level: float,
+    strata: int = 1,
     decided: tuple[FloatArray, FloatArray] | None = None,
 ) -> Interval:
     """Interval of a linear combination of estimates.
@@ -89,6 +116,7 @@ def contrast_interval(
         n: Rows behind the fit.
         clusters: Questions behind the covariance: a t quantile with Q-1 degrees of freedom; None: normal.
         level: Coverage.
+        strata: Categories held fixed, each of which takes a degree of freedom.
         decided: [K] wins and [K] losses that each rating rests on, as many as if all were independent.
     """
     contrast = floats(contrast, "contrast")
@@ -99,7 +127,7 @@ def contrast_interval(
     variance = float(contrast @ covariance @ contrast)
     error = max(0.0, variance) ** 0.5
     tail = 0.5 + level / 2
-    usual = normal_quantile(tail) if clusters is None else t_quantile(tail, clusters - 1)
+    usual = normal_quantile(tail) if clusters is None else t_quantile(tail, max(1, clusters - strata))
     below = above = usual
     if decided is not None:
         main = np.abs(contrast) >= 0.5 * np.abs(contrast).max(initial=0.0)

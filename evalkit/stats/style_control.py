@@ -93,6 +93,7 @@ def style_controlled_ratings(
     *,
     models: int,
     clusters: IntArray | None = None,
+    strata: IntArray | None = None,
     weights: FloatArray | None = None,
     ridge: float = 0.0,
     faithful: bool = False,
@@ -107,6 +108,7 @@ def style_controlled_ratings(
         style_b: [N, F] features of the second response.
         models: Number of models M.
         clusters: [N] question of each battle, whole numbers from 0.
+        strata: [N] category of each battle's question, where the benchmark fixes the categories; needs `clusters`.
         weights: [N] positive weight of each battle.
         ridge: Penalty on the coefficients; 0 is plain maximum likelihood.
         faithful: Reproduce FastChat 0.2.36: differences over a + b + 1, centred, and a penalty of .25 times the
@@ -123,7 +125,7 @@ def style_controlled_ratings(
     if not faithful:
         covariates = standardise(normalised_difference(style_a, style_b))
         return rate_with_covariates(
-            a, b, outcome, covariates, models=models, clusters=clusters, weights=weights, ridge=ridge
+            a, b, outcome, covariates, models=models, clusters=clusters, strata=strata, weights=weights, ridge=ridge
         )
     if ridge != 0:
         raise ValueError("ridge is fixed where faithful=True")
@@ -135,6 +137,7 @@ def style_controlled_ratings(
         covariates,
         models=models,
         clusters=clusters,
+        strata=strata,
         weights=weights,
         ridge=0.5,
         ridge_ratings=0.5 / np.log(10) ** 2,

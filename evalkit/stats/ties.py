@@ -17,7 +17,7 @@ from evalkit.stats.bradley_terry import bradley_terry, laplacian
 from evalkit.stats.errors import NotMeasurable
 from evalkit.stats.newton import minimise
 from evalkit.stats.resample import Interval
-from evalkit.stats.sandwich import clustered_meat, contrast_interval, inverse
+from evalkit.stats.sandwich import clustered_meat, contrast_interval, held_fixed, inverse
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +37,7 @@ class TieRatings:
         clusters: Questions, None where battles were taken as independent.
         iterations: Newton steps.
         tolerance: Largest last step allowed, in logits.
+        strata: Categories held fixed behind the covariance; 1: questions vary as a whole.
     """
 
     model: Literal["davidson", "rao_kupper"]
@@ -49,6 +50,7 @@ class TieRatings:
     clusters: int | None
     iterations: int
     tolerance: float
+    strata: int = 1
 
     def difference(self, a: int, b: int, *, level: float = 0.95) -> Interval:
         """Rating of a minus rating of b, in logits."""
@@ -59,7 +61,9 @@ class TieRatings:
 
     def contrast(self, contrast: FloatArray, *, level: float = 0.95) -> Interval:
         """Linear combination [M] of ratings, by the sandwich covariance."""
-        return contrast_interval(self.ratings, self.covariance, contrast, n=self.n, clusters=self.clusters, level=level)
+        return contrast_interval(
+            self.ratings, self.covariance, contrast, n=self.n, clusters=self.clusters, level=level, strata=self.strata
+        )
 
 
 class TieTerms(NamedTuple):
@@ -132,7 +136,7 @@ def _fit(
     centre = np.eye(size + 1)
     centre[:size, :size] -= 1 / size
     bread = centre @ bread @ centre
-    meat, clusters = _meat(battles, cell)
+    meat, clusters, strata = _meat(battles, cell)
     return TieRatings(
         model,
         ratings,
@@ -144,22 +148,24 @@ def _fit(
         clusters,
         iterations,
         tolerance,
+        strata,
     )
 
 
-def _meat(battles: Battles, cell: TieTerms) -> tuple[FloatArray | None, int | None]:
-    """Clustered meat [M+1, M+1] and the number of questions; without clusters every battle is its own."""
+def _meat(battles: Battles, cell: TieTerms) -> tuple[FloatArray | None, int | None, int]:
+    """Clustered meat [M+1, M+1], the numbers of questions and of fixed categories; without clusters, by battle."""
     size, cells = battles.models, np.arange(battles.count.size)
     tie = np.full(cells.size, size)
     if battles.clusters is None:
         mass = battles.weight * np.sqrt(battles.count)
         entries = [(battles.a, mass * cell.gap), (battles.b, -mass * cell.gap), (tie, mass * cell.tie)]
         meat = clustered_meat(entries, cells, cells.size, size + 1)
-        return None if meat is None else meat * (1 - 1 / cells.size), None
+        return None if meat is None else meat * (1 - 1 / cells.size), None, 1
     mass = battles.mass
     entries = [(battles.a, mass * cell.gap), (battles.b, -mass * cell.gap), (tie, mass * cell.tie)]
-    meat = clustered_meat(entries, battles.cluster, battles.clusters, size + 1)
-    return meat, int(np.unique(battles.cluster).size)
+    meat = clustered_meat(entries, battles.cluster, battles.clusters, size + 1, battles.strata)
+    used = np.unique(battles.cluster)
+    return meat, int(used.size), held_fixed(None if battles.strata is None else battles.strata[used])
 
 
 def _without_ties(
@@ -180,6 +186,7 @@ def _without_ties(
         fit.clusters,
         fit.iterations,
         tolerance,
+        fit.strata,
     )
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.certification.floors import UNSHOWN, hidden_share, without_floor
 from tests.certification.metrics import SAME, UNMEASURED, Audits, Metric, audits, certified, warnings
 
 HEAD = """\
@@ -28,24 +29,28 @@ HEAD = """\
 `python -m tests.certification --repetitions {repetitions} --seed {seed} --into docs/certification.md`.
 
 Studies are drawn whose truth is known, and each interval is held against it. A nominal 95% should cover {least} to
-{most}; the Monte-Carlo error of a cell is {error}. A cell that covers less is measured again, on {many:,} data sets of
-another seed, and counts as below if it covers less there, too. A cell shows the coverage of the intervals that are
-given, and in brackets how many data sets give one, where not all do: for the others there is a reason instead, such as
-"needs at least 4 questions", or, for ratings, a model that never lost. Cells outside are in bold and listed below the
-table. Questions are 8, 20 and 80 unless a row says otherwise. Settings marked as held out were not used to choose any
-limits.
+{most}; the Monte-Carlo error of a cell is {error}. A cell that covers less, or more, is measured again, on {many:,}
+data sets of another seed, and counts as outside if it covers less, or more, there, too. A cell shows the coverage of
+the intervals that are given, and in brackets how many data sets give one, where not all do: for the others there is a
+reason instead, such as "needs at least 4 questions", or, for ratings, a model that never lost. Cells outside are in
+bold and listed below the table. Questions are 8, 20 and 80 unless a row says otherwise. Settings marked as held out
+were not used to choose any limits.
 """
 DISCRETE = """\
 Where outcomes are few, no limits cover between. An interval is read off an estimate, so that it holds the truth for a
 range of estimates; these cells have no range of estimates that comes up in {least} to {most} of the data sets, and the
 nearest that there are stand beside them."""
+FLOOR = """\
+Here the floor is needed: of the same data sets, limits without it (of resampling, of Student's t or of the sandwich
+alone) cover less than {least}. Nothing between the two is offered, as the floor is a rule and not fitted to a cell."""
+ELSEWHERE = """\
+Here it is needed because of what the data cannot tell. Without the floor these cells would cover {least} or more, but
+not where a few questions lie at the other end of the scale, so many that {parts} of the data sets show none:
+these are drawn exactly as this cell's are, and their limits must reach as far. The share of such questions stands
+beside each cell, with what limits cover there without the floor and with it."""
 ABOVE = """\
-These intervals are wider than they need be for what was planted, by design. Where few questions stand near an end of
-the scale, the floor assumes half a question more at the other end, and scores that are nearly all alike allow for about
-3 in n questions at either end, because a sample that shows none looks the same whether or not there are any; settings
-without such questions pay for those that have them. Limits of few questions (up to 8) are Student's, cut at the ends of
-the scale, beside that floor. Ratings that are given where a model nearly never loses are those of the luckier data
-sets."""
+These are wider than need be, for all that was looked for: limits without the floor cover {least} or more here, and
+where the other end comes up, too (or that was not planted, or not measured yet)."""
 STATEMENTS = """\
 How often each is made; Q questions, so that 84 questions of four models are 504 pairs. Warnings about what is not there
 should be at most .05, those about what was planted as many as possible. A warning is whatever stands below "You may
@@ -53,9 +58,14 @@ not", but for "Much from a single pair", which is true of a noisy judge. Where f
 drawn, their number stands in brackets."""
 LEAST, MOST = 0.93, 0.98
 """What a nominal 95% must cover."""
+ALONE, HIDDEN = "without the floor", "hidden"
+"""What else is measured of a cell that covers more."""
 TIMES = 5
 """As many data sets where a cell is measured again."""
-BELOW, CHANCE, FEW, WIDE = "below", "below by chance", "wider, as outcomes are few", "wider"
+BELOW, CHANCE, LUCK = "below", "below by chance", "wider by chance"
+FEW, NEEDED, UNSEEN = "wider, as outcomes are few", "wider, as the floor is needed", "wider, as the floor is elsewhere"
+WIDE = "wider than need be"
+KINDS = (BELOW, CHANCE, LUCK, FEW, NEEDED, UNSEEN, WIDE)
 """How a cell can be outside."""
 
 
@@ -148,14 +158,10 @@ def measured(cells: Cells, only: str, repetitions: int, seed: int, until: float 
 def _parts(
     cells: Cells, only: str, repetitions: int, seed: int
 ) -> Iterator[tuple[tuple[object, ...], Callable[[], object]]]:
-    """Coverage and statements, a cell each, low ones again; then audits, one data set of each cell, then the next."""
+    """Coverage and statements, a cell each; then audits, one data set of each cell, then the next."""
     for row in certified():
         for q in row.questions if only in f"{row.name} {row.setting}" else ():
-            first = row.name, row.setting, q, repetitions, seed
-            yield first, partial(covered, row, q, repetitions, seed)
-            if _low(cells.get(*first)):
-                times, other = repetitions * TIMES, seed + 1
-                yield (row.name, row.setting, q, times, other), partial(covered, row, q, times, other)
+            yield from _of_cell(cells, row, q, repetitions, seed)
     for row in warnings():
         for q in row.questions if only in f"{row.name} {row.setting}" else ():
             yield (row.name, row.setting, q, repetitions, seed), partial(said, row, q, repetitions, seed)
@@ -165,17 +171,61 @@ def _parts(
                 yield ("audits", kind.setting, q, number, seed), partial(audited, kind, q, number, seed)
 
 
+def _of_cell(
+    cells: Cells, row: Metric, q: int, repetitions: int, seed: int
+) -> Iterator[tuple[tuple[object, ...], Callable[[], object]]]:
+    """A cell; if it is outside, once more on more data sets; and if it covers more there, too, why."""
+    first, times, other = (row.name, row.setting, q, repetitions, seed), repetitions * TIMES, seed + 1
+    yield first, partial(covered, row, q, repetitions, seed)
+    if not _low(cells.get(*first)) and not _high(cells.get(*first)):
+        return
+    again = row.name, row.setting, q, times, other
+    yield again, partial(covered, row, q, times, other)
+    if _high(cells.get(*first)) and _high(cells.get(*again)):
+        yield (*first, ALONE), partial(alone, row, q, repetitions, seed)
+        if row.hidden is not None and not _low(cells.get(*first, ALONE)):
+            yield (*first, HIDDEN), partial(hidden, row, q, repetitions, seed)
+
+
+def alone(metric: Metric, questions: int, repetitions: int, seed: int) -> dict[str, float]:
+    """Coverage and kin of limits without the floor, of the same data sets."""
+    with without_floor():
+        return covered(metric, questions, repetitions, seed)
+
+
+def hidden(metric: Metric, questions: int, repetitions: int, seed: int) -> dict[str, object]:
+    """What limits cover where questions are at the other end, of which part of the data sets show none.
+
+    Of the parts that are tried (`UNSHOWN`), it is the one where limits without the floor cover least.
+
+    Raises:
+        ValueError: Of a metric without such a world.
+    """
+    if metric.hidden is None:
+        raise ValueError(f"no world with hidden questions for {metric.name}, {metric.setting}")
+    tried = []
+    for part, unshown in UNSHOWN.items():
+        share = hidden_share(questions, unshown)
+        there = metric.hidden(share)
+        bare = alone(there, questions, repetitions, seed)["coverage"]
+        whole = covered(there, questions, repetitions, seed)["coverage"]
+        tried.append({"part": part, "share": share, "coverage": bare, "with": whole})
+    return min(tried, key=lambda one: one["coverage"])
+
+
 def _low(cell: object) -> bool:
     return isinstance(cell, dict) and bool(cell["coverage"] < LEAST)
+
+
+def _high(cell: object) -> bool:
+    return isinstance(cell, dict) and bool(cell["coverage"] > MOST)
 
 
 def page(cells: Cells, only: str, repetitions: int, seed: int) -> str:
     """The whole page, of what was measured."""
     rows = [row for row in certified() if only in f"{row.name} {row.setting}"]
     found = [_row(cells, row, repetitions, seed) for row in rows]
-    outside = {
-        kind: [line for row in found for name, line in row[1] if name == kind] for kind in (BELOW, CHANCE, FEW, WIDE)
-    }
+    outside = {kind: [line for row in found for name, line in row[1] if name == kind] for kind in KINDS}
     missing = [
         f"{row.name}, {row.setting} (Q={', '.join(map(str, at[2]))})"
         for row, at in zip(rows, found, strict=True)
@@ -195,6 +245,8 @@ def page(cells: Cells, only: str, repetitions: int, seed: int) -> str:
         f"{number - sum(map(len, outside.values()))} are inside",
         *(f"{len(found)} {kind}" for kind, found in outside.items()),
     ]
+    ends = {"least": f"{LEAST:.0%}", "most": f"{MOST:.0%}", "parts": " or ".join(UNSHOWN)}
+    above = [(FEW, DISCRETE), (NEEDED, FLOOR), (UNSEEN, ELSEWHERE), (WIDE, ABOVE)]
     parts = [
         head,
         f"## Coverage\n\nOf {number} cells, {', '.join(told)}.\n",
@@ -205,10 +257,10 @@ def page(cells: Cells, only: str, repetitions: int, seed: int) -> str:
         *_listed(outside[BELOW]),
         f"\nOnes that cover {LEAST:.0%} or more of the {repetitions * TIMES:,} data sets of another seed:\n",
         *_listed(outside[CHANCE]),
-        f"\n## Cells that cover more than {MOST:.0%}\n\n{DISCRETE.format(least=f'{LEAST:.0%}', most=f'{MOST:.0%}')}\n",
-        *_listed(outside[FEW]),
-        f"\n{ABOVE}\n",
-        *_listed(outside[WIDE]),
+        f"\n## Cells that cover more than {MOST:.0%}",
+        *(line for kind, words in above for line in (f"\n{words.format(**ends)}\n", *_listed(outside[kind]))),
+        f"\nOnes that cover {MOST:.0%} or less of the {repetitions * TIMES:,} data sets of another seed:\n",
+        *_listed(outside[LUCK]),
         f"\n## Statements\n\n{STATEMENTS.format(repetitions=repetitions)}\n",
         "| statement | planted | made |\n|---|---|---|",
         *_statements(cells, only, repetitions, seed),
@@ -232,27 +284,44 @@ def _row(cells: Cells, metric: Metric, repetitions: int, seed: int) -> tuple[str
         widths.append(cell["least"])
         shown.append(_coverage(cell))
         again = cells.get(metric.name, metric.setting, q, repetitions * TIMES, seed + 1)
-        kind = _standing(cell, again)
+        proofs = [cells.get(metric.name, metric.setting, q, repetitions, seed, what) for what in (ALONE, HIDDEN)]
+        kind, why = standing(cell, again, *proofs)
         line = f"{metric.name}, {metric.setting}, Q={q}: {cell['coverage']:.3f} of {round(repetitions * cell['given'])}"
-        if kind == FEW:
-            line += f"; nearest {cell['nearest below']:.3f} and {cell['nearest above']:.3f}"
-        if _low(cell) and isinstance(again, dict):
+        if isinstance(again, dict):
             line += f"; again {again['coverage']:.3f} of {round(repetitions * TIMES * again['given']):,}"
         if kind:
-            outside.append((kind, line))
+            outside.append((kind, line + why))
     least = np.nanmin([*widths, np.inf])
     held = "held out" if metric.held_out else ""
     width = f"{least:.2g}" if np.isfinite(least) else ""
     return f"| {metric.name} | {metric.setting} | {' | '.join(shown)} | {width} | {held} |", outside, missing
 
 
-def _standing(cell: dict[str, float], again: object) -> str:
-    """How a cell is outside; nothing where it is inside, or has a reason instead of intervals."""
+def standing(cell: dict[str, float], again: object, bare: object, elsewhere: object) -> tuple[str, str]:
+    """How a cell is outside, and the figures that prove it; nothing where it is inside, or gives reasons.
+
+    Args:
+        cell: Its coverage.
+        again: The same on more data sets of another seed.
+        bare: The same data sets without the floor.
+        elsewhere: Where the other end of the scale comes up, without the floor and with it.
+    """
     if _low(cell):
-        return CHANCE if isinstance(again, dict) and not _low(again) else BELOW
-    if cell["coverage"] > MOST:
-        return FEW if "nearest above" in cell else WIDE
-    return ""
+        return (CHANCE if isinstance(again, dict) and not _low(again) else BELOW), ""
+    if not _high(cell):
+        return "", ""
+    if isinstance(again, dict) and not _high(again):
+        return LUCK, ""
+    few = again if isinstance(again, dict) else cell
+    if "nearest above" in few:
+        return FEW, f"; nearest {few['nearest below']:.3f} and {few['nearest above']:.3f}"
+    why = f"; without the floor {bare['coverage']:.3f}" if isinstance(bare, dict) else ""
+    if _low(bare):
+        return NEEDED, why
+    if isinstance(elsewhere, dict):
+        rare = f"with {elsewhere['share']:.0%} of questions at the other end, unseen in {elsewhere['part']}"
+        why += f"; {rare} of data sets, {elsewhere['coverage']:.3f}, and {elsewhere['with']:.3f} with the floor"
+    return (UNSEEN if _low(elsewhere) else WIDE), why
 
 
 def _statements(cells: Cells, only: str, repetitions: int, seed: int) -> Iterator[str]:

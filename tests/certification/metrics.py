@@ -20,7 +20,7 @@ from evalkit.stats.resample import paired_difference, question_bootstrap, questi
 from evalkit.stats.shares import clustered_mean, clustered_share
 from evalkit.stats.win_rate import win_rate
 from tests.certification.audits import FAIR, box, contradicts_itself, warnings_of
-from tests.certification.studies import Planted, scores, study, wins
+from tests.certification.studies import Planted, battles_by_category, scores, study, wins
 
 SCALE = (1.0, 10.0)
 RESAMPLES = 1000
@@ -46,11 +46,21 @@ class Metric:
     questions: tuple[int, ...] = (8, 20, 80)
     held_out: bool = False
     """Not looked at while limits were chosen."""
+    hidden: Callable[[float], Metric] | None = None
+    """The same with this share of the questions at the other end of the scale, whatever else is planted."""
 
 
-def _score(setting, turn=None, categories=1, repeats=1, missing=0.0):
+def _lost(rng, values, share, end=0.0):
+    """Values of questions [Q, ...] of which this share is at the end of the scale."""
+    if not share:
+        return values
+    return np.where(rng.random((len(values),) + (1,) * (values.ndim - 1)) < share, end, values)
+
+
+def _score(setting, turn=None, repeats=1, missing=0.0, lost=0.0):
     def measure(rng, questions):
         x = scores(rng, setting, questions)
+        x = _lost(rng, x, lost, _far_end(setting))
         x = x if turn is None else x[:, [turn]]
         x = np.repeat(x, repeats, axis=1)
         there = (rng.random(x.shape) >= missing).astype(float)
@@ -63,18 +73,15 @@ def _score(setting, turn=None, categories=1, repeats=1, missing=0.0):
 OFFSETS = np.array([-2.2, -1.5, -0.8, 0.0, 0.4, 0.9, 1.4, 1.8])
 
 
-def _stratified(rng, questions):
-    size = {8: 2, 20: 4}.get(questions, 8)
-    stratum = np.arange(questions) % size
-    x = np.clip(6.5 + OFFSETS[np.linspace(0, 7, size).astype(int)][stratum] + 0.8 * rng.normal(size=questions), 1, 10)
-    return question_bootstrap(x, np.ones(questions), limits=SCALE, unseen=True, strata=stratum)
+def _stratified(lost=0.0):
+    def measure(rng, questions):
+        size = {8: 2, 20: 4}.get(questions, 8)
+        stratum = np.arange(questions) % size
+        mean = 6.5 + OFFSETS[np.linspace(0, 7, size).astype(int)][stratum]
+        x = _lost(rng, np.clip(mean + 0.8 * rng.normal(size=questions), 1, 10), lost, 1.0)
+        return question_bootstrap(x, np.ones(questions), limits=SCALE, unseen=True, strata=stratum)
 
-
-def _stratified_truth(questions):
-    rng = np.random.default_rng(1)
-    size = {8: 2, 20: 4}.get(questions, 8)
-    offsets = OFFSETS[np.linspace(0, 7, size).astype(int)]
-    return float(np.clip(6.5 + offsets + 0.8 * rng.normal(size=(200_000, size)), 1, 10).mean())
+    return measure
 
 
 @cache
@@ -82,41 +89,46 @@ def _score_truth(setting):
     return float(scores(np.random.default_rng(1), setting, 400_000).mean())
 
 
-def _win_rate(rate, rows, copies=1):
+def _far_end(setting):
+    """The end of the scale that scores are farther from."""
+    return SCALE[1] if 2 * _score_truth(setting) < sum(SCALE) else SCALE[0]
+
+
+def _win_rate(rate, rows, copies=1, lost=0.0):
     def measure(rng, questions):
-        x = np.repeat(wins(rng, rate, questions, rows), copies, axis=1)
+        x = np.repeat(_lost(rng, wins(rng, rate, questions, rows), lost), copies, axis=1)
         found = win_rate(x.ravel(), clusters=np.repeat(np.arange(questions), x.shape[1]), resamples=RESAMPLES)
         return found.interval.affine(0.01)
 
     return measure
 
 
-def _share(rate, rows):
+def _share(rate, rows, lost=0.0):
     def measure(rng, questions):
-        x = wins(rng, rate, questions, rows)
+        x = _lost(rng, wins(rng, rate, questions, rows), lost)
         return clustered_share(x.ravel(), np.repeat(np.arange(questions), rows), resamples=RESAMPLES)
 
     return measure
 
 
-def _two(rng, rate, questions, rows=2, alike=0.5):
+def _two(rng, rate, questions, rows=2, alike=0.5, lost=0.0):
     """Two models, one battle a question and turn, of turns that resemble each other."""
-    x = wins(rng, rate, questions, rows, alike)
+    x = _lost(rng, wins(rng, rate, questions, rows, alike), lost)
     n = x.size
     return np.zeros(n, dtype=int), np.ones(n, dtype=int), x.ravel(), np.repeat(np.arange(questions), rows)
 
 
-def _bt_two(rate, rows=2, alike=0.5):
+def _bt_two(rate, rows=2, alike=0.5, lost=0.0):
     def measure(rng, questions):
-        a, b, y, question = _two(rng, rate, questions, rows, alike)
+        a, b, y, question = _two(rng, rate, questions, rows, alike, lost)
         return bradley_terry(compress(a, b, y, models=2, clusters=question)).difference(0, 1)
 
     return measure
 
 
-def _elo_two(rate):
+def _elo_two(rate, lost=0.0):
     def measure(rng, questions):
-        a, b, y, question = _two(rng, rate, questions)
+        a, b, y, question = _two(rng, rate, questions, lost=lost)
         return elo_intervals(a, b, y, models=2, clusters=question, replicates=300).intervals[0]
 
     return measure
@@ -141,22 +153,43 @@ def _bt_strong(place):
     return measure
 
 
-def _elo_six(rng, questions):
-    s = study(rng, SIX, questions)
-    keep = s.a < s.b
-    found = elo_intervals(
-        s.a[keep], s.b[keep], s.outcome[keep], models=6, clusters=s.question[keep], replicates=100
-    ).intervals
-    return found[0]
+def _elo_six(lost=0.0):
+    def measure(rng, questions):
+        s = study(rng, SIX, questions)
+        keep = s.a < s.b
+        gone = _lost(rng, np.zeros(questions), lost, 1.0)[s.question] == 1
+        outcome = np.where(gone & (s.a == 0), 0.0, s.outcome)
+        found = elo_intervals(
+            s.a[keep], s.b[keep], outcome[keep], models=6, clusters=s.question[keep], replicates=100
+        ).intervals
+        return found[0]
+
+    return measure
 
 
-def _lc(constant, point=False, soft=True):
+def _bt_fixed(rng, questions):
+    a, b, won, question, category = battles_by_category(rng, questions)
+    return bradley_terry(compress(a, b, won, models=3, clusters=question, strata=category)).interval(0)
+
+
+def _elo_fixed(lost=0.0):
+    def measure(rng, questions):
+        a, b, won, question, category = battles_by_category(rng, questions)
+        gone = _lost(rng, np.zeros(questions), lost, 1.0)[question] == 1
+        shape = {"models": 3, "clusters": question, "strata": category, "replicates": 200}
+        return elo_intervals(a, b, np.where(gone & (a == 0), 0.0, won), **shape).intervals[0]
+
+    return measure
+
+
+def _lc(constant, point=False, soft=True, lost=0.0):
     def measure(rng, questions):
         length = rng.normal(size=questions)
         p = 1 / (1 + np.exp(-(constant + 0.8 * np.tanh(length))))
         won = rng.random(questions) < p
         tied = np.where(rng.random(questions) < 0.1, 0.5, won)
         preference = np.clip(won * 0.9 + 0.1 * rng.random(questions), 0, 1) if soft else tied
+        preference = _lost(rng, preference, lost)
         if point:
             return fit(preference, length).win_rate
         return resampled(preference, length, np.arange(questions), resamples=100).interval
@@ -176,11 +209,13 @@ def _raters(sharp, count=2, pairs=3, alike=1.2, ties=0.3):
     return labels
 
 
-def _agreement(sharp, kind, **shape):
+def _agreement(sharp, kind, lost=0.0, **shape):
     draw = _raters(sharp, 3 if kind in ("alpha", "fleiss") else 2, **shape)
 
     def measure(rng, questions):
         given, question = draw(rng, questions)
+        apart = _lost(rng, np.zeros(questions), lost, 1.0)[question] == 1
+        given = np.where(apart[:, None], np.array(["A", "B", "tie"])[: given.shape[1]], given)
         resamples = RESAMPLES if questions < MANY else 2
         if kind == "agreement":
             return agreement(*given.T.tolist(), clusters=question, resamples=resamples).clustered
@@ -295,40 +330,72 @@ def certified() -> list[Metric]:
     return [*_scores(), *_rates(), *_ratings(), *_length_controlled(), *_agreements(), *_plans()]
 
 
+def _with_hidden(name, setting, measure, truth, **more) -> Metric:
+    """A row and what it is with a share of lost questions, from measure and truth as functions of that share."""
+
+    def hidden(share):
+        return Metric(name, f"{setting}, hidden", measure(share), truth(share))
+
+    return Metric(name, setting, measure(0.0), truth(0.0), hidden=hidden, **more)
+
+
+def _no_truth(_):
+    return None
+
+
+def _scored(name, setting, *, questions=(8, 20, 80), held_out=False, **how) -> Metric:
+    def truth(lost):
+        return lambda: (1 - lost) * _score_truth(setting) + lost * _far_end(setting)
+
+    def measure(lost):
+        return _score(setting, lost=lost, **how)
+
+    return _with_hidden(name, setting, measure, truth, questions=questions, held_out=held_out)
+
+
 def _scores() -> Iterator[Metric]:
     for setting in (*SEEN, *UNSEEN):
-        truth = partial(_score_truth, setting)
         new = setting in UNSEEN
-        yield Metric("score", setting, _score(setting), truth, held_out=new)
-        yield Metric("score of a turn", setting, _score(setting, 0), truth, held_out=new)
+        yield _scored("score", setting, held_out=new)
+        yield _scored("score of a turn", setting, held_out=new, turn=0)
     for setting in ("mid-scale", "high", "ceiling", "long tail"):
-        few, name = (3, 5, 10), "score by category (3, 5 and 10 questions)"
-        yield Metric(name, setting, _score(setting), partial(_score_truth, setting), questions=few)
+        yield _scored("score by category (3, 5 and 10 questions)", setting, questions=(3, 5, 10))
     for setting in ("mid-scale", "ceiling"):
-        truth = partial(_score_truth, setting)
-        yield Metric("score, three copies", setting, _score(setting, repeats=3), truth)
-        yield Metric("score, 20% missing", setting, _score(setting, missing=0.2), truth)
-    yield Metric("score, fixed categories", "means 4.3 to 8.3", _stratified, None)
+        yield _scored("score, three copies", setting, repeats=3)
+        yield _scored("score, 20% missing", setting, missing=0.2)
+    yield _with_hidden("score, fixed categories", "means 4.3 to 8.3", _stratified, _no_truth)
     for drop in (0.0, 0.3):
         yield Metric("paired difference", f"drop {drop:g}", _paired(drop), None)
 
 
 def _rates() -> Iterator[Metric]:
     for rate in (0.5, 0.8, 0.95, 0.997):
-        truth, logit = partial(float, rate), partial(float, np.log(rate / (1 - rate)))
-        yield Metric("win rate", f"{rate:.1%}, one row", _win_rate(rate, 1), truth)
-        yield Metric("win rate", f"{rate:.1%}, two turns, four copies", _win_rate(rate, 2, 4), truth)
-        yield Metric("share", f"{rate:.1%}, ten rows", _share(rate, 10), truth)
-        difference = "Bradley-Terry difference"
-        yield Metric(difference, f"{rate:.1%}, two models", _bt_two(rate), logit)
-        yield Metric(difference, f"{rate:.1%}, one row", _bt_two(rate, 1, 0.0), logit, held_out=True)
-        yield Metric(difference, f"{rate:.1%}, six rows", _bt_two(rate, 6, 0.3), logit, held_out=True)
-        yield Metric("Elo", f"{rate:.1%}, two models", _elo_two(rate), None)
+
+        def share(lost, rate=rate):
+            return partial(float, (1 - lost) * rate)
+
+        def logit(lost, rate=rate):
+            return partial(float, np.log((1 - lost) * rate / (1 - (1 - lost) * rate)))
+
+        def row(name, words, draw, truth, *shape, rate=rate, **more):
+            return _with_hidden(
+                name, f"{rate:.1%}, {words}", lambda lost: draw(rate, *shape, lost=lost), truth, **more
+            )  # fmt: skip
+
+        yield row("win rate", "one row", _win_rate, share, 1)
+        yield row("win rate", "two turns, four copies", _win_rate, share, 2, 4)
+        yield row("share", "ten rows", _share, share, 10)
+        yield row("Bradley-Terry difference", "two models", _bt_two, logit)
+        yield row("Bradley-Terry difference", "one row", _bt_two, logit, 1, 0.0, held_out=True)
+        yield row("Bradley-Terry difference", "six rows", _bt_two, logit, 6, 0.3, held_out=True)
+        yield row("Elo", "two models", _elo_two, _no_truth)
 
 
 def _ratings() -> Iterator[Metric]:
     yield Metric("Bradley-Terry rating", "best of six models", _bt_six, _large(_bt_six))
-    yield Metric("Elo", "best of six models", _elo_six, None)
+    yield _with_hidden("Elo", "best of six models", _elo_six, _no_truth)
+    yield Metric("Bradley-Terry rating", "best of three, fixed categories", _bt_fixed, _large(_bt_fixed))
+    yield _with_hidden("Elo", "best of three, fixed categories", _elo_fixed, _no_truth)
     for place, word in ((0, "best"), (1, "second")):
         measure, setting = _bt_strong(place), f"{word} of four, one far ahead"
         yield Metric("Bradley-Terry rating", setting, measure, _large(measure), held_out=True)
@@ -336,31 +403,42 @@ def _ratings() -> Iterator[Metric]:
 
 def _length_controlled() -> Iterator[Metric]:
     name = "length-controlled win rate"
-    for constant in (0.0, 2.2, 3.2):
-        yield Metric(name, f"logit {constant:g}", _lc(constant), _lc_truth(constant, soft=True))
-    for constant in (1.2, -1.5, 2.5):
-        setting = f"logit {constant:g}, wins, losses and ties"
-        truth = _lc_truth(constant, soft=False)
-        yield Metric(name, setting, _lc(constant, soft=False), truth, held_out=True)
+    for constant, soft in ((0.0, True), (2.2, True), (3.2, True), (1.2, False), (-1.5, False), (2.5, False)):
+
+        def measure(lost, constant=constant, soft=soft):
+            return _lc(constant, soft=soft, lost=lost)
+
+        def truth(lost, constant=constant, soft=soft):
+            return _lc_truth(constant, soft, lost)
+
+        setting = f"logit {constant:g}" if soft else f"logit {constant:g}, wins, losses and ties"
+        yield _with_hidden(name, setting, measure, truth, held_out=not soft)
 
 
-def _lc_truth(constant, soft):
+def _lc_truth(constant, soft, lost):
     @cache
     def truth():
-        return float(_lc(constant, point=True, soft=soft)(np.random.default_rng(1), 50_000))
+        return float(_lc(constant, point=True, soft=soft, lost=lost)(np.random.default_rng(1), 50_000))
 
     return truth
 
 
 def _agreements() -> Iterator[Metric]:
-    for sharp, word in ((0.7, "blunt"), (2.5, "sharp"), (12.0, "nearly perfect")):
+    many = {"pairs": 10, "alike": 0.5, "ties": 1.0}
+    for sharp, words, shape in (
+        (0.7, "blunt raters", {}),
+        (2.5, "sharp raters", {}),
+        (12.0, "nearly perfect raters", {}),
+        (4.0, "many ties, ten pairs a question", many),
+    ):
         for kind, name in KINDS.items():
-            measure = _agreement(sharp, kind)
-            yield Metric(name, f"{word} raters", measure, _large(measure))
-    for kind, name in KINDS.items():
-        measure = _agreement(4.0, kind, pairs=10, alike=0.5, ties=1.0)
-        truth = _large(measure)
-        yield Metric(name, "many ties, ten pairs a question", measure, truth, held_out=True)
+
+            def measure(lost, sharp=sharp, kind=kind, shape=shape):
+                return _agreement(sharp, kind, lost, **shape)
+
+            yield _with_hidden(
+                name, words, measure, lambda lost, measure=measure: _large(measure(lost)), held_out=bool(shape)
+            )
 
 
 def _plans() -> Iterator[Metric]:

@@ -79,6 +79,24 @@ def study(rng: np.random.Generator, planted: Planted, questions: int) -> Study:
     return Study(question, category, a, b, verdict(said), votes, longer)
 
 
+ADVANTAGE = np.array([-1.8, -0.6, 0.6, 1.8])
+"""Of model 0 in each category, in logits: it is good at some of them."""
+
+
+def battles_by_category(
+    rng: np.random.Generator, questions: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Models a and b of three, outcome, question and category of battles, two a pair and question [N each]."""
+    best, second = np.triu_indices(3, 1)
+    category = np.arange(questions) % ADVANTAGE.size
+    good = np.array([0.3, 0.0, -0.3]) + 0.5 * rng.normal(size=(questions, 3))
+    good[:, 0] += ADVANTAGE[category]
+    a, b = np.tile(np.repeat(best, 2), questions), np.tile(np.repeat(second, 2), questions)
+    question = np.repeat(np.arange(questions), 2 * best.size)
+    won = rng.random(a.size) < sigmoid(good[question, a] - good[question, b])
+    return a, b, won.astype(float), question, category[question]
+
+
 def scores(rng: np.random.Generator, setting: str, questions: int, turns: int = 2) -> np.ndarray:
     """[Q, turns] scores from 1 to 10 that share the question's difficulty."""
     return np.clip(SHAPES[setting](rng, (questions, turns), rng.normal(size=(questions, 1))), 1, 10)

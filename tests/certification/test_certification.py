@@ -4,8 +4,31 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tests.certification.__main__ import Cells, _parts, attainable, covered, measured, page, said
-from tests.certification.metrics import certified, warnings
+from evalkit.stats.bounded import SMALL
+from evalkit.stats.resample import question_bootstrap, t_quantile
+from tests.certification.__main__ import (
+    ALONE,
+    BELOW,
+    CHANCE,
+    FEW,
+    HIDDEN,
+    LUCK,
+    NEEDED,
+    UNSEEN,
+    WIDE,
+    Cells,
+    _parts,
+    alone,
+    attainable,
+    covered,
+    hidden,
+    measured,
+    page,
+    said,
+    standing,
+)
+from tests.certification.floors import UNSHOWN, hidden_share, without_floor
+from tests.certification.metrics import _lost, certified, warnings
 from tests.certification.studies import Planted, study
 
 METRICS = {f"{metric.name}, {metric.setting}": metric for metric in certified()}
@@ -97,6 +120,90 @@ def test_a_cell_that_covers_too_little_is_measured_again_on_more_data_sets_of_an
     text = page(cells, only, 40, 1)
     assert f"Of 6 cells, 5 are inside, {told}" in text
     assert f"- paired difference, drop 0, Q=20: 0.900 of 40; again {again:.3f} of 200" in text
+
+
+def at(coverage, **more):
+    return {"coverage": coverage} | more
+
+
+def elsewhere(coverage):
+    return at(coverage, part="a third", share=0.1, **{"with": 0.96})
+
+
+DISCRETE = {"nearest below": 0.9, "nearest above": 0.99}
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell", "again", "bare", "there"),
+    [
+        ("", at(0.95), None, None, None),
+        ("", at(0.98), None, None, None),
+        (BELOW, at(0.9), at(0.9), None, None),
+        (CHANCE, at(0.9), at(0.94), None, None),
+        (LUCK, at(0.99), at(0.97), at(0.5), None),
+        (FEW, at(0.99), at(0.99, **DISCRETE), at(0.5), None),
+        (FEW, at(0.99, **DISCRETE), None, None, None),
+        (NEEDED, at(1.0), at(0.99), at(0.5), None),
+        (UNSEEN, at(1.0), at(0.99), at(0.95), elsewhere(0.8)),
+        (WIDE, at(1.0), at(0.99), at(0.95), elsewhere(0.94)),
+        (WIDE, at(1.0), at(0.99), at(0.99), None),
+        (WIDE, at(1.0), None, None, None),
+    ],
+)
+def test_a_cell_that_is_wider_is_told_by_what_was_measured(kind, cell, again, bare, there):
+    found, why = standing(cell, again, bare, there)
+    assert found == kind
+    for measured_of, words in ((bare, "without the floor"), (there, "at the other end")):
+        assert (words in why) is (measured_of is not None and kind in (NEEDED, UNSEEN, WIDE))
+    if there is not None:
+        assert f"{there['coverage']:.3f}, and 0.960 with the floor" in why
+
+
+def test_limits_without_the_floor_are_those_of_resampling_or_of_student_s_t():
+    wins = np.ones(20)
+    spread = np.array([9.0, 9.0, 8.0, 9.0, 9.0, 9.0, 9.0, 2.0])
+    with without_floor():
+        none = question_bootstrap(wins, np.ones(20), limits=(0, 1))
+        few = question_bootstrap(spread, np.ones(8), limits=(1, 10), unseen=True)
+    assert none.lower == none.upper == 1
+    reach = t_quantile(0.975, 7) * spread.std(ddof=1) / np.sqrt(SMALL)
+    assert (few.lower, few.upper) == pytest.approx((spread.mean() - reach, min(10, spread.mean() + reach)))
+    again = question_bootstrap(wins, np.ones(20), limits=(0, 1))
+    assert again.lower < 0.9, "the floor is back"
+
+
+@pytest.mark.parametrize("questions", [8, 20, 80])
+@pytest.mark.parametrize("unshown", UNSHOWN.values())
+def test_as_many_questions_are_at_the_other_end_as_part_of_the_data_sets_do_not_show(questions, unshown):
+    share = hidden_share(questions, unshown)
+    rng = np.random.default_rng(questions)
+    shown = np.mean([_lost(rng, np.ones(questions), share).min() == 0 for _ in range(2000)])
+    assert 1 - shown == pytest.approx(unshown, abs=0.04)
+
+
+def test_every_bounded_quantity_has_a_world_with_hidden_questions():
+    for name in ("score", "win rate", "share", "Elo", "agreement", "kappa", "Krippendorff's alpha"):
+        assert all(metric.hidden for metric in METRICS.values() if metric.name == name), name
+    drawn = METRICS["win rate, 80.0%, one row"].hidden(0.25)
+    assert drawn.truth() == pytest.approx(0.6)
+    rng = np.random.default_rng(0)
+    assert np.mean([drawn.measure(rng, 20).estimate for _ in range(300)]) == pytest.approx(0.6, abs=0.03)
+
+
+def test_what_is_measured_of_a_cell_that_is_wider_is_of_the_same_data_sets():
+    row, cells = METRICS["win rate, 95.0%, one row"], Cells()
+    first = (row.name, row.setting, 8, 40, 3)
+    measured(cells, "win rate 95.0%, one row", 40, 3)
+    cell, bare = cells.get(*first), cells.get(*first, ALONE)
+    assert cell["coverage"] > 0.98
+    assert bare == alone(row, 8, 40, 3)
+    assert bare["above"] <= cell["above"] + 0.05
+    assert bare["coverage"] < 0.7, "of 8 questions, half win all"
+    assert cells.get(*first, HIDDEN) is None, "the first figure is proof enough"
+    assert f"Q=8: {cell['coverage']:.3f} of 40; again" in page(cells, "win rate 95.0%, one row", 40, 3)
+    there = hidden(METRICS["score, skewed"], 8, 40, 3)
+    assert there["part"] in UNSHOWN
+    assert there["with"] > there["coverage"]
 
 
 @pytest.mark.slow

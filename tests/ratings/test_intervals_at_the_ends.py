@@ -154,13 +154,12 @@ def test_people_who_grade_are_one_judge_and_the_last_of_two_grades_counts():
 @pytest.mark.parametrize("method", [WinRates("base"), WinRates(), BradleyTerryRatings(), EloRatings(20)])
 @pytest.mark.parametrize("benchmark", ["mtbench", "own"])
 def test_every_method_says_which_questions_are_drawn(method, benchmark):
-    """Within declared categories, where the method does that; nothing where there is one category."""
+    """Within declared categories; nothing where there is one category."""
     rows = [
         judged("A", "base", won, item=f"q{q}", category=("writing", "math")[q % 2], benchmark=benchmark)
         for q, won in enumerate([(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)] * 5)
     ]
-    fixed = benchmark == "mtbench" and method not in (WinRates(), BradleyTerryRatings())
-    for chosen, said in ((rows, f"intervals: {WITHIN if fixed else AS_A_WHOLE}"), (rows[::2], None)):
+    for chosen, said in ((rows, f"intervals: {WITHIN if benchmark == 'mtbench' else AS_A_WHOLE}"), (rows[::2], None)):
         (table,) = comparisons(chosen)
         captions = [note for note in method.rate(table)[0].about.notes if note.startswith("intervals: ")]
         assert captions == ([said] if said else [])
