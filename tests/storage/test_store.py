@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from evalkit.core.schema import Failure, Item, Judgment, Ref, Response, Usage, digest
+from evalkit.core.schema import Failure, Item, Judged, Judgment, Ref, Response, Usage, digest
 from evalkit.storage import store as store_module
 from evalkit.storage.results import answer_logs, judgment_logs
-from evalkit.storage.store import Log, NotStored, Rows, Store, StoreError, TornLine, file_name
+from evalkit.storage.store import Log, NotStored, Rows, Store, StoreError, TornLine, file_name, first_row
 
 ME = Ref("me", "f" * 32)
 
@@ -377,6 +377,34 @@ def test_a_judgment_that_breaks_its_rules_is_named(path):
     path.write_bytes(path.read_bytes().replace(b'"scores":[7.0]', b'"scores":null'))
     with pytest.raises(StoreError, match=r"line 1: .*scores or an error"):
         list(opened(path, Judgment))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ((b'"scores":[7.0]', b'"scores":null'), "must have scores or an error, and not both"),
+        ((b'"error":null', b'"error":{"kind":"unparsed","message":""}'), "must have scores or an error, and not both"),
+        ((b'"scores":[7.0]', b'"scores":[7.0,1.0]'), "2 scores for 1 shown"),
+        ((b'"shown":["r"]', b'"shown":["r","s"]'), "1 models for 2 responses shown"),
+        ((b'"scores":[7.0]', b'"scores":[1e999]'), "Number out of range"),
+        ((b'"turn":1', b'"turn":"1"'), "Expected `int`, got `str`"),
+    ],
+)
+@pytest.mark.parametrize("kind", [Judgment, Judged])
+def test_among_many_the_one_that_breaks_its_rules_is_named(path, kind, damage, said):
+    rows = [judgment("twice"), *(judgment(str(number)) for number in range(150)), judgment("twice")]
+    log = opened(path, Judgment)
+    log.extend(rows)
+    log.close()
+    assert [row.item for row in Rows(path, kind)] == ["1"] * 151
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[99] = lines[99].replace(*damage)
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(StoreError, match=f"line 100: .*{said}"):
+        list(Rows(path, kind))
+    path.write_bytes(lines[99] + lines[1])
+    with pytest.raises(StoreError, match=f"line 1: .*{said}"):
+        first_row(path, kind)
 
 
 def test_rows_of_another_kind_or_version_are_refused(path):
