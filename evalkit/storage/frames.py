@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import chain, compress, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-
-from msgspec import Struct
-from msgspec.structs import astuple
 
 from evalkit.core.schema import Failure, Judged, Judgment, Response
 from evalkit.storage.row_chunks import RowChunks, UnusualRows
@@ -24,40 +20,13 @@ if TYPE_CHECKING:
 CHUNK = 20_000
 """Rows that are turned into columns at once: rows are ten times as large as what is kept of them."""
 
-Values = Sequence[Any]
-
-
-class _Fields:
-    """Some rows by field: of each the values of all of them, which is faster than a look at each row for each."""
-
-    def __init__(self, rows: Sequence[Struct]) -> None:
-        self.rows = rows
-        self._values = dict(zip(rows[0].__struct_fields__, zip(*map(astuple, rows), strict=True), strict=True))
-        self._alike: dict[int, _Fields] = {}
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, name: str) -> Sequence[Any]:
-        return self._values[name]
-
-    @cached_property
-    def shows(self) -> Sequence[int]:
-        """How many answers each row shows, at most ``LISTED``."""
-        return [min(width, LISTED) for width in map(len, self["models"])]
-
-    def showing(self, shows: int) -> _Fields:
-        """Those rows that show so many."""
-        if shows not in self._alike:
-            chosen = compress(self.rows, [known == shows for known in self.shows])
-            self._alike[shows] = _Fields(list(chosen))
-        return self._alike[shows]
+Values = list[Any]
 
 
 @dataclass(frozen=True)
 class _Column:
     name: str
-    read: Callable[[Any], Values]
+    read: Callable[[Sequence[Any]], Values]
     """Of many rows at once: a call for each would take longer than all the rest."""
     kind: Literal["category", "integer", "number", "object"] = "object"
     shows: int | None = None
@@ -67,65 +36,65 @@ class _Column:
 SINGLE, PAIR, LISTED = 1, 2, 3
 
 
-def _field(name: str) -> Callable[[_Fields], Values]:
-    return lambda rows: rows[name]
+def _shows(row: Any) -> int:
+    return min(len(row.models), LISTED)
 
 
-def _score(place: int) -> Callable[[_Fields], Values]:
-    return lambda rows: [None if given is None else given[place] for given in rows["scores"]]
+def _score(place: int) -> Callable[[Sequence[Any]], Values]:
+    return lambda rows: [None if (given := row.scores) is None else given[place] for row in rows]
 
 
-def _length(place: int) -> Callable[[_Fields], Values]:
-    return lambda rows: [known[place] if known else None for known in rows["lengths"]]
+def _length(place: int) -> Callable[[Sequence[Any]], Values]:
+    return lambda rows: [known[place] if (known := row.lengths) else None for row in rows]
 
 
-def _model(place: int) -> Callable[[_Fields], Values]:
-    return lambda rows: [models[place].name for models in rows["models"]]
+def _model(place: int) -> Callable[[Sequence[Any]], Values]:
+    return lambda rows: [row.models[place].name for row in rows]
 
 
-def _winner(scores: tuple[float, ...] | None, models: tuple[Any, ...]) -> str | None:
+def _winner(row: Any) -> str | None:
     """The model with the higher score, or ``tie``; None where there is no verdict."""
-    if scores is None:
+    if row.scores is None:
         return None
-    first, second = scores
+    first, second = row.scores
     if first == second:
         return "tie"
-    name: str = models[0 if first > second else 1].name
+    name: str = row.models[0 if first > second else 1].name
     return name
 
 
 JUDGED = (
-    _Column("benchmark", _field("benchmark"), "category"),
-    _Column("item", _field("item"), "category"),
-    _Column("category", _field("category"), "category"),
-    _Column("turn", _field("turn"), "integer"),
-    _Column("judge", lambda rows: [judge.name for judge in rows["judge"]], "category"),
-    _Column("protocol", _field("protocol"), "category"),
+    _Column("benchmark", lambda rows: [row.benchmark for row in rows], "category"),
+    _Column("item", lambda rows: [row.item for row in rows], "category"),
+    _Column("category", lambda rows: [row.category for row in rows], "category"),
+    _Column("turn", lambda rows: [row.turn for row in rows], "integer"),
+    _Column("judge", lambda rows: [row.judge.name for row in rows], "category"),
+    _Column("protocol", lambda rows: [row.protocol for row in rows], "category"),
     _Column("model", _model(0), "category", SINGLE),
     _Column("score", _score(0), "number", SINGLE),
     _Column("length", _length(0), "number", SINGLE),
     _Column("model_a", _model(0), "category", PAIR),
     _Column("model_b", _model(1), "category", PAIR),
-    _Column("winner", lambda rows: list(map(_winner, rows["scores"], rows["models"])), "category", PAIR),
+    _Column("winner", lambda rows: list(map(_winner, rows)), "category", PAIR),
     _Column("score_a", _score(0), "number", PAIR),
     _Column("score_b", _score(1), "number", PAIR),
     _Column("length_a", _length(0), "number", PAIR),
     _Column("length_b", _length(1), "number", PAIR),
-    _Column("models", lambda rows: [tuple(model.name for model in models) for models in rows["models"]], shows=LISTED),
-    _Column("scores", _field("scores"), shows=LISTED),
-    _Column("verdict", _field("label"), "category"),
-    _Column("failed", lambda rows: [error.kind if error else None for error in rows["error"]], "category"),
-    _Column("failure", lambda rows: [error.message if error else None for error in rows["error"]]),
-    _Column("repeat", _field("repeat"), "integer"),
-    _Column("created", _field("created"), "number"),
+    _Column("models", lambda rows: [tuple(model.name for model in row.models) for row in rows], shows=LISTED),
+    _Column("scores", lambda rows: [row.scores for row in rows], shows=LISTED),
+    _Column("verdict", lambda rows: [row.label for row in rows], "category"),
+    _Column("failed", lambda rows: [error.kind if (error := row.error) else None for row in rows], "category"),
+    _Column("failure", lambda rows: [error.message if (error := row.error) else None for row in rows]),
+    _Column("repeat", lambda rows: [row.repeat for row in rows], "integer"),
+    _Column("created", lambda rows: [row.created for row in rows], "number"),
 )
 WRITTEN = (
-    _Column("raw", _field("raw")),
-    _Column("prompt_tokens", lambda rows: [usage.prompt_tokens for usage in rows["usage"]], "integer"),
-    _Column("completion_tokens", lambda rows: [usage.completion_tokens for usage in rows["usage"]], "integer"),
-    _Column("cost", _field("cost"), "number"),
-    _Column("latency", _field("latency"), "number"),
-    _Column("key", _field("key")),
+    _Column("raw", lambda rows: [row.raw for row in rows]),
+    _Column("prompt_tokens", lambda rows: [row.usage.prompt_tokens for row in rows], "integer"),
+    _Column("completion_tokens", lambda rows: [row.usage.completion_tokens for row in rows], "integer"),
+    _Column("cost", lambda rows: [row.cost for row in rows], "number"),
+    _Column("latency", lambda rows: [row.latency for row in rows], "number"),
+    _Column("key", lambda rows: [row.key for row in rows]),
 )
 
 
@@ -201,16 +170,15 @@ class _Growing:
         self._parts: list[Any] = []
         self._numbers = _Numbers()
 
-    def extend(self, rows: _Fields | Sequence[Any]) -> None:
+    def extend(self, rows: Sequence[Any], widths: Set[int]) -> None:
         import numpy as np
 
         read, shows, kind = self._column.read, self._column.shows, self._column.kind
-        widths = set(rows.shows) if isinstance(rows, _Fields) and shows is not None else set()
-        if isinstance(rows, _Fields) and shows in widths and len(widths) > 1:
-            found = iter(read(rows.showing(shows)))
-            values: Values = [next(found) if known == shows else None for known in rows.shows]
-        elif shows is None or shows in widths:
+        if shows is None or widths == {shows}:
             values = read(rows)
+        elif shows in widths:
+            found = iter(read([row for row in rows if _shows(row) == shows]))
+            values = [next(found) if _shows(row) == shows else None for row in rows]
         elif kind == "object":
             values = [None] * len(rows)
         else:
@@ -261,9 +229,10 @@ def _no_cycles() -> Iterator[None]:
 
 
 def _table(
-    chunks: Iterable[_Fields | Sequence[Any]],
+    chunks: Iterable[Sequence[Any]],
     columns: Sequence[_Column],
     *,
+    widths_of: Callable[[Sequence[Any]], Set[int]] = lambda _: set(),
     latest: Callable[[], Sequence[int] | None] = lambda: None,
 ) -> DataFrame:
     """A table of rows that come in chunks.
@@ -271,6 +240,7 @@ def _table(
     Args:
         chunks: of rows; none is empty.
         columns: the columns; those without any value are left out.
+        widths_of: how many answers the rows of a chunk show.
         latest: which of all rows are kept, asked when they have all come; None: all.
     """
     from pandas import DataFrame
@@ -278,8 +248,9 @@ def _table(
     growing = {column.name: _Growing(column) for column in columns}
     with _no_cycles():
         for chunk in chunks:
+            widths = widths_of(chunk)
             for column in growing.values():
-                column.extend(chunk)
+                column.extend(chunk, widths)
     kept = latest()
     found = {name: growing.pop(name).series(kept) for name in list(growing)}
     return DataFrame({name: series for name, series in found.items() if series is not None}, copy=False)
@@ -289,6 +260,10 @@ def _chunks(rows: Iterable[Any]) -> Iterator[Sequence[Any]]:
     stream = iter(rows)
     while chunk := list(islice(stream, CHUNK)):
         yield chunk
+
+
+def _widths(chunk: Sequence[Any]) -> Set[int]:
+    return {min(width, LISTED) for width in set(map(len, [row.models for row in chunk]))}
 
 
 def judgments(files: Iterable[Path], *, words: bool = True) -> DataFrame:
@@ -309,10 +284,10 @@ def judgments(files: Iterable[Path], *, words: bool = True) -> DataFrame:
     columns = (*JUDGED, *WRITTEN) if words else JUDGED
     rows = RowChunks(listed, words=words)
     try:
-        return _table(map(_Fields, rows), columns, latest=rows.latest)
+        return _table(rows, columns, widths_of=_widths, latest=rows.latest)
     except UnusualRows:
         logs: list[Any] = [Log(path, Judgment) if words else Rows(path, Judged) for path in listed]
-        return _table(map(_Fields, _chunks(row for log in logs for row in log)), columns)
+        return _table(_chunks(row for log in logs for row in log), columns, widths_of=_widths)
 
 
 def answers(rows: Iterable[Response]) -> DataFrame:
