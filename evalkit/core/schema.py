@@ -286,12 +286,9 @@ def all_sound(rows: Sequence[Judged]) -> bool:
     """Whether ``check`` would pass each of these, which were decoded: JSON has no number that is not finite."""
     return all(
         [
-            len(row.shown) == len(row.models)
-            and (
-                row.error is not None
-                if (given := row.scores) is None
-                else row.error is None and len(given) == len(row.shown)
-            )
+            row.error is not None and len(row.shown) == len(row.models)
+            if (scores := row.scores) is None
+            else row.error is None and len(row.shown) == len(row.models) == len(scores)
             for row in rows
         ]
     )
