@@ -298,7 +298,8 @@ def _evidence(
 
     stored, numbers = buffer.table()
     models, current = len(builder.models), buffer.current(len(builder.models))
-    rows, numbers = stored[current].astype(np.int64), numbers[current]
+    # Column by column, as they are used.
+    rows, numbers = np.array(stored[current], dtype=np.int64, order="F"), np.array(numbers[current], order="F")
     main = people[0].votes if people else votes_of(models, rows[:0, :1].repeat(10, 1), numbers[:0, 0], rows[:0, 0])
     scores = None
     if buffer.shows == 2:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import count, islice
 from typing import NamedTuple, TypeAlias
 
@@ -64,7 +64,7 @@ class _Keyed(msgspec.Struct, gc=False):
 
 
 class Lines:
-    """The lines of one file, from its beginning on; the latest line of a key counts. Enough to read it once.
+    """The lines of one file; the latest line of a key counts. Enough to read it once: no key is kept.
 
     Args:
         schema: what every row must say it is.
@@ -75,12 +75,14 @@ class Lines:
         """Bytes of the lines entered."""
         self.live = bytearray()
         """By line: 1 if it is the latest of its key."""
-        self.lines: dict[str, int] = {}
-        """By key: its latest line, counted from 0."""
         self._schema = schema
 
+    def __len__(self) -> int:
+        """How many lines are the latest of their key."""
+        return self.live.count(1)
+
     def enter(self, lines: Iterable[bytes]) -> int:
-        """Take in the lines that follow, until one is incomplete. Returns the length of that one, or 0.
+        """Take in all lines, until one is incomplete. Returns the length of that one, or 0.
 
         Raises:
             BadLine: a line is no row of this schema; those before it are entered.
@@ -94,14 +96,7 @@ class Lines:
                 if torn:
                     return len(torn)
         finally:
-            self.lines.update(zip(keys, count(len(self.live))))
-            rows = len(self.live) + len(keys)
-            self.live = bytearray(rows)
-            if len(self.lines) == rows:
-                self.live[:] = b"\1" * rows
-            else:
-                for number in self.lines.values():
-                    self.live[number] = 1
+            self.live = _marked(keys)
         return 0
 
     def _take(self, decoder: msgspec.json.Decoder[_Keyed], lines: list[bytes], keys: list[str]) -> None:
@@ -126,11 +121,23 @@ class Lines:
             self.end += len(line)
 
 
+def _marked(keys: Sequence[str]) -> bytearray:
+    """By line: 1 if it is the latest of its key."""
+    if len(set(keys)) == len(keys):  # nearly always, and faster to see than the latest of each
+        return bytearray(b"\1") * len(keys)
+    live = bytearray(len(keys))
+    for line in dict(zip(keys, count())).values():
+        live[line] = 1
+    return live
+
+
 class Index(Lines):
     """What is kept of a file that rows are looked up in, and appended to."""
 
     def __init__(self, schema: object) -> None:
         super().__init__(schema)
+        self.lines: dict[str, int] = {}
+        """By key: its latest line, counted from 0."""
         self.offsets = array("q")
         """By line: where it begins."""
         self._decoder = msgspec.json.Decoder(_Head)

@@ -110,7 +110,7 @@ class Rows(Generic[Row]):
         return Lines(schema)
 
     def __len__(self) -> int:
-        return len(self._index.lines)
+        return len(self._index)
 
     def __iter__(self) -> Iterator[Row]:
         """The latest row of every key, in file order, one at a time."""
