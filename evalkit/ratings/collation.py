@@ -182,7 +182,7 @@ def collate(
 
     question, category, turn, repeat, first, _, one, second, _, other = codes.T
     keys, flipped = pair_keys(models, question, turn, (first, second), (one, other))
-    order, group, rows = grouped(np.column_stack([keys, repeat, flipped] if apart else [keys, repeat]))
+    order, group, rows = grouped(np.stack([*keys.T, repeat, *([flipped] if apart else [])]).T)
     count, turned = len(rows), flipped[rows]
 
     def side(plain: Array, swapped: Array) -> Array:
@@ -366,7 +366,7 @@ def pair_keys(
     itself = sides[0] == sides[1]
     one, other = (np.where(itself, models + r, side) for side, r in zip(sides, responses, strict=True))
     flipped: BoolArray = one > other
-    return np.stack([question, turn, np.minimum(one, other), np.maximum(one, other)], axis=1), flipped
+    return np.stack([question, turn, np.minimum(one, other), np.maximum(one, other)]).T, flipped
 
 
 def grouped(keys: IntArray) -> tuple[IntArray, IntArray, IntArray]:
