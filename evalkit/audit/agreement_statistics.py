@@ -192,9 +192,12 @@ def _of_large_categories(verdicts: PairedVerdicts, categories: int) -> PairedVer
     """The verdicts in categories of ``FEWEST_EACH`` questions or more: fewer tell nothing of how questions vary."""
     import numpy as np
 
+    from evalkit.stats.arrays import renumbered
+
     used = verdicts.where(verdicts.total > 0)
-    question = np.unique(np.stack([used.category, used.question], axis=1), axis=0)
-    large = np.bincount(question[:, 0], minlength=categories) >= FEWEST_EACH
+    questions = int(used.question.max(initial=0)) + 1
+    asked, _ = renumbered(used.category * questions + used.question)
+    large = np.bincount(asked // questions, minlength=categories) >= FEWEST_EACH
     return used.where(large[used.category])
 
 

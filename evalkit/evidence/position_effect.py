@@ -87,7 +87,7 @@ def _with_floor(fitted: Fitted, shown: Showings) -> Interval:
     """
     import numpy as np
 
-    from evalkit.stats.arrays import sigmoid, totals
+    from evalkit.stats.arrays import renumbered, sigmoid, totals
     from evalkit.stats.resample import floored
 
     interval = fitted.ratings.coefficient(0)
@@ -96,7 +96,7 @@ def _with_floor(fitted: Fitted, shown: Showings) -> Interval:
     ability = np.zeros(int(fitted.used.max()) + 1)
     ability[fitted.used] = fitted.ratings.ratings
     expected = sigmoid(ability[shown.first] - ability[shown.second] + interval.estimate)
-    code = np.unique(shown.question, return_inverse=True)[1]
+    code = renumbered(shown.question)[1]
     residual = totals(code, shown.outcome - expected, int(code.max()) + 1)
     bend, mean = float((expected * (1 - expected)).mean()), float(expected.mean())
     if np.abs(residual).max() < ROUNDING:

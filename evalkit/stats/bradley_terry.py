@@ -166,7 +166,7 @@ class PairTotals:
 def pair_totals(battles: Battles) -> PairTotals:
     """Sum the battles of each pair, over outcomes and questions."""
     size = battles.models
-    keys, of_cell = np.unique(battles.a * size + battles.b, return_inverse=True)
+    keys, of_cell = renumbered(battles.a * size + battles.b)
     won = battles.mass * (battles.outcome - 0.5)
     surplus = totals(battles.a, won, size) - totals(battles.b, won, size)
     return PairTotals(keys // size, keys % size, of_cell, totals(of_cell, battles.mass, keys.size), surplus)

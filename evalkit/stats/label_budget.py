@@ -134,7 +134,7 @@ def labels_needed(means: Sequence[Labelled], half_width: float, *, level: float 
         for values in (label[keep], judge[keep]):
             middle = totals(mean[keep], values, len(means)) / size
             sums.append(totals(cell[keep], values - middle[mean[keep]], int(cell.max()) + 1))
-        used = np.unique(question[keep]).size
+        used = renumbered(question[keep])[0].size
         n = keep.sum() * (used - 1) / used
         variance, own, both = (float(one @ other) / n for one, other in ((sums[0],) * 2, (sums[1],) * 2, sums))
         if not variance > 0:
