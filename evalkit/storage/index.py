@@ -96,7 +96,9 @@ class Lines:
                 if torn:
                     return len(torn)
         finally:
-            self.live = _marked(keys)
+            self.live = bytearray(len(keys))
+            for line in latest(keys):
+                self.live[line] = 1
         return 0
 
     def _take(self, decoder: msgspec.json.Decoder[_Keyed], lines: list[bytes], keys: list[str]) -> None:
@@ -121,14 +123,11 @@ class Lines:
             self.end += len(line)
 
 
-def _marked(keys: Sequence[str]) -> bytearray:
-    """By line: 1 if it is the latest of its key."""
-    if len(set(keys)) == len(keys):  # nearly always, and faster to see than the latest of each
-        return bytearray(b"\1") * len(keys)
-    live = bytearray(len(keys))
-    for line in dict(zip(keys, count())).values():
-        live[line] = 1
-    return live
+def latest(keys: Sequence[str]) -> Sequence[int]:
+    """The places of the last row of each key, in order."""
+    if len(set(keys)) == len(keys):  # nearly always, and faster to see than the last of each
+        return range(len(keys))
+    return sorted(dict(zip(keys, count())).values())
 
 
 class Index(Lines):
@@ -144,6 +143,10 @@ class Index(Lines):
         self._sort_of = array("i")
         """By line: its sort. A file has few."""
         self._sorts: dict[Sort, int] = {}
+
+    def __len__(self) -> int:
+        """How many keys there are."""
+        return len(self.lines)
 
     def entry(self, key: str) -> Entry | None:
         """What is known of the latest row of a key."""

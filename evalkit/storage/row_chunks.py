@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from evalkit.storage.index import UNREADABLE
+from evalkit.storage.index import UNREADABLE, latest
 from evalkit.storage.store import StoreError
 
 BLOCK = 1 << 19
@@ -101,7 +101,7 @@ class RowChunks:
             for rows in self._blocks(path):
                 keys += [row.key for row in rows]
                 yield rows
-            self._latest += _latest(keys, self._rows)
+            self._latest += map(self._rows.__add__, latest(keys))
             self._rows += len(keys)
 
     def latest(self) -> Sequence[int] | None:
@@ -130,14 +130,6 @@ class RowChunks:
         if not rows or len(rows) != _line_ends(lines) or not _consistent(rows):
             raise UnusualRows
         return rows
-
-
-def _latest(keys: Sequence[str], first: int) -> Sequence[int]:
-    """The places of the last row of each key; those of the rows are counted from ``first`` on."""
-    places = range(first, first + len(keys))
-    if len(set(keys)) == len(keys):  # nearly always, and faster to see than the last of each
-        return places
-    return sorted(dict(zip(keys, places, strict=True)).values())
 
 
 def _line_ends(block: memoryview) -> int:

@@ -234,8 +234,7 @@ def superlinear(work: Callable[[str], None], begin: str, run: str, longest: int)
 
 def _report(pipe: Connection, work: Callable[[], list[str]], most: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (most, most))
-    gc.freeze()  # what the parent has in memory is nothing that this work should be slower for
-    gc.disable()
+    gc.disable()  # what the parent has in memory is nothing that this work should be slower for
     pipe.send(work())
 
 
